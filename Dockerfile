@@ -1,0 +1,28 @@
+# One image for the operator and for the download jobs (docs/architecture.md, "One image").
+ARG PYTHON_VERSION=3.11
+
+FROM python:${PYTHON_VERSION}-slim AS build
+WORKDIR /source
+COPY requirements.lock ./
+# Everything the lock names, verified by its hashes; the next step takes from it what the image needs.
+RUN pip download --no-cache-dir --require-hashes --only-binary :all: --requirement requirements.lock --dest /wheels
+COPY pyproject.toml README.md LICENSE ./
+COPY tools tools
+COPY crds crds
+COPY charts charts
+COPY aimd aimd
+RUN python -m venv /opt/aimd \
+ && /opt/aimd/bin/pip install --no-cache-dir --no-index --find-links /wheels --no-compile ".[downloads]" \
+ && /opt/aimd/bin/python -m compileall -q /opt/aimd/lib \
+ # The command that size-check jobs name.
+ && printf '#!/bin/sh\nexec aimd check-size "$@"\n' > /check-size.sh \
+ && chmod 755 /check-size.sh
+
+FROM python:${PYTHON_VERSION}-slim
+COPY --from=build /opt/aimd /opt/aimd
+COPY --from=build /check-size.sh /check-size.sh
+# No user but the numeric one has to exist: jobs run the same image as 1000:1000, which owns no home.
+ENV PATH=/opt/aimd/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER 65532:65532
+WORKDIR /cache
+ENTRYPOINT ["python", "-m", "aimd"]

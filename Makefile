@@ -1,0 +1,56 @@
+# Two commands matter: `make demo` shows a service come up, `make test` proves the rest. Both set up what they need.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: demo test lint types layers unit integration e2e binaries crds lock clean help
+.DEFAULT_GOAL := help
+
+help: ## List the targets.
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  \1\t/' | expand -t 16
+
+$(READY): requirements.lock pyproject.toml
+	@echo "Setting up $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+binaries: $(READY) ## Build the pinned control plane, KServe and helm, once per user.
+	@$(BIN)/aimd sandbox build
+
+demo: $(READY) binaries ## Watch an AIMService come up and answer a chat request; DEMO=--keep leaves it running.
+	@$(BIN)/aimd sandbox demo $(DEMO)
+
+test: lint types layers unit integration e2e ## Everything: lint, types, import layers, all tests.
+
+lint: $(READY) ## Style and format.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## Static types, strict.
+	$(BIN)/mypy
+
+layers: $(READY) ## Import layers.
+	$(BIN)/lint-imports
+
+unit: $(READY) ## Pure decisions, no processes.
+	$(BIN)/pytest tests/unit tests/faults
+
+integration: $(READY) binaries ## Against one real API server.
+	$(BIN)/pytest tests/integration
+
+e2e: $(READY) binaries ## The whole sandbox: control plane, KServe, stand-ins, `aimd run` as its own process.
+	$(BIN)/pytest tests/e2e
+
+crds: $(READY) ## Render crds/ from the API types.
+	$(BIN)/aimd crds --output crds
+
+lock: $(READY) ## Renew requirements.lock.
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --python-version 3.11 --output-file requirements.lock
+
+clean: ## Remove the virtual environment and caches of the tools.
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

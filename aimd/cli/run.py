@@ -1,0 +1,134 @@
+"""`aimd run`: the operator as a process, from flags to a clean stop."""
+
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+
+import anyio
+import structlog
+
+from aimd import __version__
+from aimd.cli.settings import Environment, Flags
+from aimd.controllers.registry import build_reconcilers
+from aimd.planning.settings import ControllerSettings
+from aimd.runtime.client import ClientOptions, connect
+from aimd.runtime.errors import ApiError
+from aimd.runtime.leader import LeaderElection, LeaseLost
+from aimd.runtime.logging import configure
+from aimd.runtime.manager import Manager, ManagerOptions
+
+LEASE = "3be10d2f.eai.amd.com"
+"""Held by whoever runs these controllers; an operator that aimd replaces holds the same one, so they take turns."""
+
+_OFF = ("", "0")
+_log = structlog.get_logger()
+
+
+def run_operator(flags: Flags) -> None:
+    """Runs until SIGTERM or SIGINT.
+
+    Exits with status 1, and a line in the log that says why, when it cannot go on; with 2 when a flag names a
+    controller that does not exist.
+    """
+    configure(flags.log_level, flags.log_json)
+    problems: list[BaseException] = []
+    try:
+        anyio.run(operate, flags, Environment())
+    except* (ApiError, LeaseLost, OSError) as group:
+        problems += _causes(group)
+    for problem in problems:
+        _log.error("cannot go on", type=type(problem).__name__, error=str(problem))
+    if problems:
+        sys.exit(1)
+
+
+async def operate(flags: Flags, environment: Environment) -> None:
+    """All controllers, until a signal asks for the end. Raises what `connect` and `Manager.run` raise."""
+    _log.info("starting", version=__version__, namespace=environment.aim_system_namespace)
+    if flags.without_effect:
+        _log.info("flags without effect", flags=flags.without_effect)
+    async with connect(ClientOptions(kubeconfig=flags.kubeconfig, user_agent=f"aimd/{__version__}")) as client:
+        manager = Manager(client, manager_options(flags, environment))
+        reconcilers = build_reconcilers(client, manager.cache, controller_settings(flags, environment))
+        _refuse_unknown(flags.named_controllers - {reconciler.name for reconciler in reconcilers})
+        for reconciler in reconcilers:
+            reconciler.workers = flags.workers_of(reconciler.name)
+            manager.add(reconciler)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_stop_on_signal, manager)
+            await manager.run()
+            tasks.cancel_scope.cancel()
+    _log.info("stopped")
+
+
+def manager_options(flags: Flags, environment: Environment) -> ManagerOptions:
+    """How the flags want the manager to run."""
+    return ManagerOptions(
+        namespaces=flags.watch_namespaces,
+        health_address="" if flags.health_probe_bind_address in _OFF else flags.health_probe_bind_address,
+        metrics_address=_metrics_address(flags),
+        resync_period=flags.resync_period,
+        leader_election=_leader_election(flags, environment) if flags.leader_elect else None,
+        shutdown_timeout=flags.graceful_shutdown_timeout,
+        tune_garbage_collection=True,
+    )
+
+
+def controller_settings(flags: Flags, environment: Environment) -> ControllerSettings:
+    """What of the flags and the environment plans depend on."""
+    settings = ControllerSettings(
+        system_namespace=environment.aim_system_namespace, retry_base_seconds=int(flags.artifact_retry_base)
+    )
+    return replace(settings, downloader_image=flags.downloader_image) if flags.downloader_image else settings
+
+
+def _leader_election(flags: Flags, environment: Environment) -> LeaderElection:
+    return LeaderElection(
+        name=LEASE,
+        namespace=environment.aim_system_namespace,
+        identity=f"{environment.pod_name}_{uuid.uuid4()}",
+        lease_duration=flags.leader_elect_lease_duration,
+        renew_deadline=flags.leader_elect_renew_deadline,
+        retry_period=flags.leader_elect_retry_period,
+    )
+
+
+def _metrics_address(flags: Flags) -> str:
+    if flags.metrics_bind_address in _OFF:
+        return ""
+    if flags.metrics_secure:
+        _log.warning(
+            "no metrics are served: HTTPS is not available yet; for plain HTTP without a check of tokens"
+            " pass --metrics-secure=false"
+        )
+        return ""
+    return flags.metrics_bind_address
+
+
+def _refuse_unknown(controllers: frozenset[str]) -> None:
+    if controllers:
+        print(f"aimd run: --max-concurrent-reconciles: no controller {', '.join(sorted(controllers))}", file=sys.stderr)
+        sys.exit(2)
+
+
+async def _stop_on_signal(manager: Manager) -> None:
+    """The first signal ends the run in order, the second one at once."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        stopping = False
+        async for number in signals:
+            if stopping:
+                os._exit(1)
+            stopping = True
+            _log.info("asked to stop", signal=signal.Signals(number).name)
+            manager.stop()
+
+
+def _causes(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _causes(error)
+        else:
+            yield error

@@ -1,0 +1,223 @@
+"""The operator's flags and environment (spec: operations.md §2, §3).
+
+The flags are those that existing manifests pass, in Go's syntax: one or two dashes, `--flag=value`, `--flag value`,
+`--switch`, `--switch=false`, the last one wins. What has no effect here is accepted and named in the log.
+"""
+
+import re
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_WORKERS = re.compile(r"(?:[a-z][a-z-]*=)?[1-9]\d*")
+_SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+DEFAULT_WORKERS = 8
+
+_WITHOUT_EFFECT = frozenset(
+    (
+        *("webhook_cert_path", "webhook_cert_name", "webhook_cert_key", "enable_http2"),
+        *("zap_stacktrace_level", "zap_time_encoding", "kube_api_qps", "kube_api_burst"),
+        # Of parts that are not built yet.
+        *("metrics_cert_path", "metrics_cert_name", "metrics_cert_key", "object_metrics", "object_metrics_limit"),
+        *("registry_timeout", "registry_concurrency", "discovery_slots"),
+    )
+)
+
+
+def parse_duration(value: object) -> object:
+    """A duration as Go writes it (`1h30m`, `250ms`, `0`) in seconds; numbers pass. ValueError for any other text."""
+    if not isinstance(value, str):
+        return value
+    if value == "0":
+        return 0.0
+    if not re.fullmatch(f"(?:{_DURATION_PART.pattern})+", value):
+        raise ValueError("not a duration; write for example 30s, 1h30m or 250ms")
+    return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(value))
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration)]
+
+
+class Flags(BaseSettings):
+    """Runs the operator until it is told to stop."""
+
+    model_config = SettingsConfigDict(
+        cli_prog_name="aimd run", cli_kebab_case=True, cli_hide_none_type=True, cli_avoid_json=True, frozen=True
+    )
+
+    kubeconfig: Path | None = Field(None, description="path of a kubeconfig; empty: KUBECONFIG, else the pod's account")
+    watch_namespaces: tuple[str, ...] = Field((), description="comma list of namespaces; empty: all")
+    downloader_image: str = Field("", description="image of download jobs that name none; empty: that of this release")
+    artifact_retry_base: Duration = Field(
+        600.0, description="shortest wait after a download that failed for good; doubles with each, up to 6h"
+    )
+    max_concurrent_reconciles: tuple[str, ...] = Field(
+        (str(DEFAULT_WORKERS),), description="workers of each controller; <controller>=<n>, repeated, sets those of one"
+    )
+    resync_period: Duration = Field(36_000.0, description="how often everything is looked at again, e.g. 10h")
+    graceful_shutdown_timeout: Duration = Field(
+        25.0, description="time for running passes to end; must be below the pod's grace period, e.g. 25s"
+    )
+
+    leader_elect: bool = Field(False, description="take turns with other replicas by a Lease")
+    leader_elect_lease_duration: Duration = Field(15.0, description="how long a silent leader is waited for, e.g. 15s")
+    leader_elect_renew_deadline: Duration = Field(10.0, description="when a leader that cannot renew stops, e.g. 10s")
+    leader_elect_retry_period: Duration = Field(2.0, description="time between attempts, e.g. 2s")
+
+    health_probe_bind_address: str = Field(":8081", description="address of /healthz and /readyz; 0: off")
+    metrics_bind_address: str = Field("0", description="address of /metrics; 0: off")
+    metrics_secure: bool = Field(
+        True, description="HTTPS and a check of tokens: not built yet, so /metrics needs =false"
+    )
+    metrics_cert_path: str = Field("", description="not used yet: folder of the certificate of /metrics")
+    metrics_cert_name: str = Field("tls.crt", description="not used yet: file name of the certificate")
+    metrics_cert_key: str = Field("tls.key", description="not used yet: file name of its key")
+
+    zap_devel: bool = Field(False, description="development logging: text for people, from debug on")
+    zap_encoder: Literal["", "json", "console"] = Field("", description="form of the log: json (default) or console")
+    zap_log_level: str = Field("", description="lowest level: debug, info (default), error, or a verbosity above 0")
+    zap_stacktrace_level: str = Field("", description="no effect: a traceback is logged where it helps")
+    zap_time_encoding: str = Field("", description="no effect: times are RFC 3339")
+
+    registry_timeout: Duration = Field(30.0, description="not used yet: longest request to a registry, e.g. 30s")
+    registry_concurrency: int = Field(8, ge=1, description="not used yet: requests at once to one registry")
+    discovery_slots: int = Field(10, ge=1, description="not used yet: discovery jobs running at once")
+    object_metrics: bool = Field(True, description="not used yet: metrics with names of objects")
+    object_metrics_limit: int = Field(5000, ge=0, description="not used yet: series per family with names of objects")
+
+    kube_api_qps: float = Field(50.0, description="no effect: requests at once are limited, not their rate")
+    kube_api_burst: int = Field(100, description="no effect, as above")
+    enable_http2: bool = Field(False, description="no effect: HTTP/1.1 only")
+    webhook_cert_path: str = Field("", description="no effect: there is no webhook")
+    webhook_cert_name: str = Field("tls.crt", description="no effect")
+    webhook_cert_key: str = Field("tls.key", description="no effect")
+
+    version: bool = Field(False, description="print the version and exit")
+
+    @field_validator("kubeconfig", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None
+
+    @field_validator("watch_namespaces", mode="after")
+    @classmethod
+    def _without_blanks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(stripped for namespace in value if (stripped := namespace.strip()))
+
+    @field_validator("max_concurrent_reconciles", mode="after")
+    @classmethod
+    def _are_counts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [entry for entry in value if not _WORKERS.fullmatch(entry)]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: write <n> or <controller>=<n> with n above 0")
+        return value
+
+    @field_validator("zap_log_level", mode="after")
+    @classmethod
+    def _is_a_level(cls, value: str) -> str:
+        if value not in ("", "debug", "info", "error") and not re.fullmatch(r"[1-9]\d*", value):
+            raise ValueError("write debug, info, error or a whole number above 0")
+        return value
+
+    @property
+    def log_level(self) -> str:
+        """`debug`, `info` or `error`."""
+        level = self.zap_log_level or ("debug" if self.zap_devel else "info")
+        return "debug" if level.isdigit() else level
+
+    @property
+    def log_json(self) -> bool:
+        """Whether each log line is a JSON object; otherwise text for people."""
+        return (self.zap_encoder or ("console" if self.zap_devel else "json")) == "json"
+
+    @property
+    def without_effect(self) -> list[str]:
+        """The given flags that change nothing, as they are written."""
+        return sorted("--" + name.replace("_", "-") for name in self.model_fields_set & _WITHOUT_EFFECT)
+
+    @property
+    def named_controllers(self) -> frozenset[str]:
+        """The controllers whose number of workers is set by name."""
+        return frozenset(self._worker_counts) - {""}
+
+    def workers_of(self, controller: str) -> int:
+        """How many keys that controller works on at once."""
+        counts = self._worker_counts
+        return counts.get(controller, counts.get("", DEFAULT_WORKERS))
+
+    @property
+    def _worker_counts(self) -> dict[str, int]:
+        pairs = (entry.rpartition("=") for entry in self.max_concurrent_reconciles)
+        return {controller: int(count) for controller, _, count in pairs}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags come from the command line alone: a stray variable `VERSION` must not change them."""
+        return (init_settings,)
+
+
+class Environment(BaseSettings):
+    """Where the operator runs, as the Deployment says through the downward API."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
+
+    aim_system_namespace: str = Field(default_factory=lambda: _mounted_namespace() or "aim-system")
+    """Namespace of cluster-wide models' secrets and jobs: the variable, else the account's, else `aim-system`."""
+
+    pod_name: str = Field(default_factory=socket.gethostname)
+    """Who holds the leader's Lease: the variable, else the host name."""
+
+
+def parse_flags(arguments: Sequence[str]) -> Flags:
+    """The flags of a command line; ends the process with status 2 and one clear line when one is unknown or wrong."""
+    try:
+        return Flags(_cli_parse_args=[*_uniform(arguments)])
+    except ValidationError as error:
+        for detail in error.errors():
+            flag = str(detail["loc"][0]).replace("_", "-")
+            print(f"aimd run: --{flag}={detail['input']}: {detail['msg']}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _uniform(arguments: Sequence[str]) -> Iterator[str]:
+    """Go's spellings of a flag as one: `--flag=value`."""
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, text = argument.lstrip("-").partition("=")
+        field = Flags.model_fields.get(name.replace("-", "_"))
+        if not argument.startswith("-") or field is None:
+            yield argument
+        elif equals:
+            yield f"--{name}={text}"
+        elif field.annotation is bool:
+            yield f"--{name}=true"
+        else:
+            value = next(rest, None)
+            yield f"--{name}" if value is None else f"--{name}={value}"
+
+
+def _mounted_namespace() -> str:
+    try:
+        return _SERVICE_ACCOUNT_NAMESPACE.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,268 @@
+"""The AIMService controller: what wakes a service, what its decision is based on, how it goes (spec/service.md)."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from aimd.api.core import ApiObject
+from aimd.api.model import AIMClusterModel, AIMModel
+from aimd.api.schema import ApiModel
+from aimd.api.service import AIMService
+from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.api.template_cache import AIMTemplateCache
+from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
+from aimd.controllers.runtime_config import observe_config
+from aimd.controllers.service_watches import (
+    BY_CACHE_LABEL,
+    BY_IMAGE,
+    BY_INFERENCE_SERVICE,
+    BY_INVOLVED,
+    BY_MODEL,
+    BY_TEMPLATE,
+    SOURCES,
+    WATCHES,
+)
+from aimd.planning.gpus import inventory_of
+from aimd.planning.health import State
+from aimd.planning.kinds import (
+    CLUSTER_MODEL,
+    CLUSTER_SERVICE_TEMPLATE,
+    HTTP_ROUTE,
+    INFERENCE_SERVICE,
+    MODEL,
+    SERVICE,
+    SERVICE_TEMPLATE,
+    TEMPLATE_CACHE,
+)
+from aimd.planning.labels import label_value
+from aimd.planning.plan import Plan
+from aimd.planning.pod_failures import LOG_LINES, needs_log
+from aimd.planning.pods import newest
+from aimd.planning.service.deletion import FINALIZER, caches_to_delete
+from aimd.planning.service.model_reference import resolve_model
+from aimd.planning.service.names import (
+    InvalidServiceName,
+    autoscaler_name,
+    former_http_route_name,
+    former_inference_service_name,
+    http_route_name,
+    inference_service_name,
+    profile_config_map_name,
+)
+from aimd.planning.service.observed import Model, Observed, Template, is_owned
+from aimd.planning.service.plan import plan_service
+from aimd.runtime.client import Client
+from aimd.runtime.controller import Source, Watch
+from aimd.runtime.errors import ApiError, Forbidden, NotFound, Unavailable
+from aimd.runtime.kinds import CONFIG_MAP, EVENT, HORIZONTAL_POD_AUTOSCALER, NAMESPACE, NODE, POD
+from aimd.runtime.model import Category, Key, Kind, Manifest, key_of, labels_of, metadata_of, uid_of
+from aimd.runtime.store import Cache
+
+_ModelT = TypeVar("_ModelT", bound=ApiModel)
+_FOREIGN = (INFERENCE_SERVICE, HTTP_ROUTE)
+
+
+class ServiceReconciler(KindReconciler[AIMService, Observed]):
+    """Reconciles AIMServices."""
+
+    name = "service"
+    finalizer = FINALIZER
+
+    def __init__(self, client: Client, cache: Cache, clock: Clock = utc_now) -> None:
+        super().__init__(client, cache, SERVICE, AIMService, clock)
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        return SOURCES
+
+    @property
+    def watches(self) -> Sequence[Watch]:
+        return WATCHES
+
+    def plan(self, observed: Observed, now: datetime) -> Plan:
+        return plan_service(observed, now)
+
+    def status_word(self, state: State) -> str:
+        """The five words of an AIMService (§0.3); the schema knows no NotAvailable."""
+        words = {State.PROGRESSING: "Starting", State.READY: "Running", State.NOT_AVAILABLE: "Degraded"}
+        return words.get(state, str(state))
+
+    async def observe(self, obj: AIMService) -> Observed:
+        """Everything from the cache, but the log of a predictor pod that failed."""
+        self._check_listed()
+        key = Key(obj.metadata.namespace, obj.metadata.name)
+        models = self._models(obj)
+        chosen = resolve_model(obj, models).model
+        templates = self._templates(obj, chosen)
+        inference_service = self._inference_service(obj)
+        pods = self._pods(inference_service)
+        return Observed(
+            service=obj,
+            manifest=self.cache[SERVICE].get(key) or {},
+            config=observe_config(self.cache, obj.spec.runtime_config_name, key.namespace),
+            models=[*models, *self._models_of(obj, templates)],
+            templates=templates,
+            caches=self._caches(obj, templates),
+            inference_service=inference_service,
+            inference_service_events=self._events_about(inference_service),
+            pods=pods,
+            logs=await self._logs(pods),
+            http_route=self._http_route(obj),
+            autoscaler=self._autoscaler(inference_service),
+            profile_config_map=self.cache[CONFIG_MAP].get(Key(key.namespace, profile_config_map_name(key.name))),
+            gpu_models=self._gpu_models(),
+            absent_kinds=frozenset(kind.name for kind in _FOREIGN if not self.cache[kind].available),
+        )
+
+    async def finalize(self, obj: AIMService) -> bool:
+        """Deletes the caches that never got Ready (§19); False when that has to be tried again."""
+        namespace = obj.metadata.namespace
+        if await self._is_ending(namespace):
+            return True
+        label = f"{namespace}/{label_value(obj.metadata.name)}"
+        caches = [
+            self.cache.parse(AIMTemplateCache, cache)
+            for cache in self.cache[TEMPLATE_CACHE].by_index(BY_CACHE_LABEL, label)
+        ]
+        others = (
+            [self.cache.parse(AIMService, other) for other in self.cache[SERVICE].list(namespace)] if caches else []
+        )
+        applied = await self._applier.apply((), caches_to_delete(obj, caches, others))
+        return all(failure.category is Category.AUTH for _, _, failure in applied.failures)
+
+    async def _is_ending(self, namespace: str) -> bool:
+        """Whether the namespace is going or may not be looked at; either way its caches are none of our business."""
+        try:
+            live = await self.client.get(NAMESPACE, Key("", namespace))
+        except (NotFound, Forbidden):
+            return True
+        return bool(metadata_of(live).get("deletionTimestamp"))
+
+    def _check_listed(self) -> None:
+        """A kind that has just been installed must be listed before its absence means anything."""
+        for kind in _FOREIGN:
+            store = self.cache[kind]
+            if store.available and not store.synced:
+                raise Unavailable(f"objects of kind {kind.name} are not listed yet", status=503)
+
+    def _models(self, service: AIMService) -> list[Model]:
+        """Models that the service names, remembers, or shares an image with."""
+        wanted, stored = service.spec.model, service.status.resolved_model
+        image = wanted.custom.base_image if wanted.custom is not None else wanted.image.strip()
+        names = [wanted.name.strip(), stored.name if stored is not None else ""]
+        return self._models_where(service.metadata.namespace, names, image)
+
+    def _models_of(self, service: AIMService, templates: Sequence[Template]) -> list[Model]:
+        """Models that the templates name, to tell a template of another model."""
+        return self._models_where(service.metadata.namespace, [item.spec.model_name for item in templates])
+
+    def _models_where(self, namespace: str, names: Iterable[str], image: str = "") -> list[Model]:
+        namespaced = [*self._named(MODEL, namespace, names), *self._indexed(MODEL, namespace, BY_IMAGE, image)]
+        cluster = [*self._named(CLUSTER_MODEL, "", names), *self._indexed(CLUSTER_MODEL, "", BY_IMAGE, image)]
+        return [
+            *_distinct(self._parse(AIMModel, namespaced)),
+            *_distinct(self._parse(AIMClusterModel, cluster)),
+        ]
+
+    def _templates(self, service: AIMService, model: Model | None) -> list[Template]:
+        """Templates that the service names or remembers, and those of its model."""
+        namespace, stored = service.metadata.namespace, service.status.resolved_template
+        named = service.spec.template.name.strip() if service.spec.template is not None else ""
+        names = [named, stored.name if stored is not None else ""]
+        owner = model.metadata.name if model is not None else ""
+        namespaced = [
+            *self._named(SERVICE_TEMPLATE, namespace, names),
+            *self._indexed(SERVICE_TEMPLATE, namespace, BY_MODEL, owner),
+        ]
+        cluster = [
+            *self._named(CLUSTER_SERVICE_TEMPLATE, "", names),
+            *self._indexed(CLUSTER_SERVICE_TEMPLATE, "", BY_MODEL, owner),
+        ]
+        return [
+            *_distinct(self._parse(AIMServiceTemplate, namespaced)),
+            *_distinct(self._parse(AIMClusterServiceTemplate, cluster)),
+        ]
+
+    def _caches(self, service: AIMService, templates: Sequence[Template]) -> list[AIMTemplateCache]:
+        """Caches of any template that the service may end up with."""
+        stored = service.status.resolved_template
+        names = {item.metadata.name for item in templates} | {stored.name if stored is not None else ""}
+        namespace = service.metadata.namespace
+        found = [
+            cache for name in sorted(names) for cache in self._indexed(TEMPLATE_CACHE, namespace, BY_TEMPLATE, name)
+        ]
+        return list(self._parse(AIMTemplateCache, found))
+
+    def _inference_service(self, service: AIMService) -> Manifest | None:
+        name, namespace = service.metadata.name, service.metadata.namespace
+        try:
+            derived = inference_service_name(name, namespace)
+        except InvalidServiceName:
+            derived = ""
+        return self._own(INFERENCE_SERVICE, service, derived, former_inference_service_name(name, namespace))
+
+    def _http_route(self, service: AIMService) -> Manifest | None:
+        name, namespace = service.metadata.name, service.metadata.namespace
+        return self._own(HTTP_ROUTE, service, http_route_name(name, namespace), former_http_route_name(name, namespace))
+
+    def _own(self, kind: Kind, service: AIMService, derived: str, former: str) -> Manifest | None:
+        """The object under the derived name; one of ours under the name of old before that."""
+        store, namespace = self.cache[kind], service.metadata.namespace
+        of_old = store.get(Key(namespace, former)) if former else None
+        if of_old is not None and is_owned(service, of_old):
+            return of_old
+        return store.get(Key(namespace, derived)) if derived else None
+
+    def _events_about(self, inference_service: Manifest | None) -> Sequence[Manifest]:
+        uid = uid_of(inference_service) if inference_service is not None else ""
+        return self.cache[EVENT].by_index(BY_INVOLVED, uid) if uid else ()
+
+    def _pods(self, inference_service: Manifest | None) -> Sequence[Manifest]:
+        if inference_service is None:
+            return ()
+        return self.cache[POD].by_index(BY_INFERENCE_SERVICE, str(key_of(inference_service)))
+
+    async def _logs(self, pods: Sequence[Manifest]) -> dict[str, str]:
+        """The end of the log of the youngest pod, if only that can tell why it failed."""
+        pod = newest(pods)
+        if pod is None or (pod.get("status") or {}).get("phase") != "Failed" or not needs_log(pod, {}):
+            return {}
+        try:
+            text = await self.client.logs(key_of(pod), tail_lines=LOG_LINES)
+        except ApiError:
+            return {}
+        return {key_of(pod).name: text}
+
+    def _autoscaler(self, inference_service: Manifest | None) -> Manifest | None:
+        if inference_service is None:
+            return None
+        key = key_of(inference_service)
+        return self.cache[HORIZONTAL_POD_AUTOSCALER].get(Key(key.namespace, autoscaler_name(key.name)))
+
+    def _gpu_models(self) -> frozenset[str] | None:
+        """GPU models of the cluster, None when nodes may not be read (decision 37)."""
+        nodes = self.cache[NODE]
+        if not (nodes.available and nodes.synced):
+            return None
+        return inventory_of([labels_of(node) for node in nodes.list()]).models
+
+    def _named(self, kind: Kind, namespace: str, names: Iterable[str]) -> Iterator[Manifest]:
+        for name in names:
+            found = self.cache[kind].get(Key(namespace, name)) if name else None
+            if found is not None:
+                yield found
+
+    def _indexed(self, kind: Kind, namespace: str, index: str, value: str) -> Iterator[Manifest]:
+        found = self.cache[kind].by_index(index, value) if value else ()
+        return (item for item in found if key_of(item).namespace == namespace)
+
+    def _parse(self, model: type[_ModelT], manifests: Iterable[Manifest]) -> Iterator[_ModelT]:
+        return (self.cache.parse(model, manifest) for manifest in manifests)
+
+
+_ObjectT = TypeVar("_ObjectT", bound=ApiObject)
+
+
+def _distinct(items: Iterable[_ObjectT]) -> list[_ObjectT]:
+    """Each object once, in the order of their first occurrence."""
+    return list({(item.metadata.namespace, item.metadata.name): item for item in items}.values())

@@ -1,0 +1,135 @@
+"""The controllers of AIMServiceTemplate and AIMClusterServiceTemplate (spec/models-and-templates.md §5)."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+from aimd.api.core import ApiObject
+from aimd.api.model import AIMClusterModel, AIMModel
+from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.controllers.changes import gpu_labels_changed, intent_changed
+from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
+from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
+from aimd.planning.gpus import GpuInventory, inventory_of
+from aimd.planning.kinds import (
+    CLUSTER_MODEL,
+    CLUSTER_SERVICE_TEMPLATE,
+    MODEL,
+    SERVICE_TEMPLATE,
+    TEMPLATE_CACHE,
+)
+from aimd.planning.plan import Plan
+from aimd.planning.service_template import Model, ObservedTemplate, plan_service_template
+from aimd.runtime.client import Client
+from aimd.runtime.controller import Mapper, Source, Watch, controlled_by, itself
+from aimd.runtime.kinds import NODE
+from aimd.runtime.model import Key, Kind, Manifest, controller_of, key_of, labels_of
+from aimd.runtime.store import Cache
+
+BY_CONFIG = "service-template/runtime-config"
+BY_MODEL = "service-template/model"
+BY_GPU_NEED = "service-template/gpu"
+_NEEDS_GPU = "gpu"
+
+
+class _TemplateReconciler(KindReconciler[ApiObject, ObservedTemplate]):
+    """What both scopes share."""
+
+    models: ClassVar[tuple[Kind, ...]]
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        indexes = {BY_CONFIG: config_of, BY_MODEL: _model_of, BY_GPU_NEED: _gpu_need_of}
+        others = (Source(kind) for kind in (*self.models, TEMPLATE_CACHE))
+        return (Source(self.kind, indexes=indexes), *others, Source(NODE, optional=True), *CONFIG_SOURCES)
+
+    @property
+    def watches(self) -> Sequence[Watch]:
+        return (
+            Watch(self.kind, itself, intent_changed),
+            *(Watch(kind, _templates_of_model(self.kind)) for kind in self.models),
+            Watch(NODE, _templates_with_gpu(self.kind), gpu_labels_changed),
+            Watch(TEMPLATE_CACHE, controlled_by(self.kind), intent_changed),
+            *config_watches(self.kind, BY_CONFIG),
+        )
+
+    def plan(self, observed: ObservedTemplate, now: datetime) -> Plan:
+        return plan_service_template(observed, now)
+
+    async def observe(self, obj: ApiObject) -> ObservedTemplate:
+        """All from the cache."""
+        assert isinstance(obj, AIMServiceTemplate | AIMClusterServiceTemplate)
+        namespace = obj.metadata.namespace
+        return ObservedTemplate(
+            template=obj,
+            config=observe_config(self.cache, obj.spec.runtime_config_name, namespace),
+            model=self._model(namespace, obj.spec.model_name),
+            inventory=self._inventory(),
+            cache_owners=self._cache_owners(obj.metadata.uid),
+        )
+
+    def _model(self, namespace: str, name: str) -> Model | None:
+        """The model of the template's scope; for a namespaced template a cluster model will do as well (W15)."""
+        found = self.cache[MODEL].get(Key(namespace, name)) if namespace else None
+        if found is not None:
+            return self.cache.parse(AIMModel, found)
+        found = self.cache[CLUSTER_MODEL].get(Key("", name))
+        return self.cache.parse(AIMClusterModel, found) if found is not None else None
+
+    def _inventory(self) -> GpuInventory | None:
+        nodes = self.cache[NODE]
+        if not (nodes.available and nodes.synced):
+            return None
+        return inventory_of(labels_of(node) for node in nodes.list())
+
+    def _cache_owners(self, uid: str) -> frozenset[str]:
+        owned = self.cache[TEMPLATE_CACHE].by_index("owner", uid)
+        return frozenset(str(owner.get("uid")) for item in owned if (owner := controller_of(item)) is not None)
+
+
+class ServiceTemplateReconciler(_TemplateReconciler):
+    """Reconciles AIMServiceTemplates."""
+
+    name = "service-template"
+    models = (MODEL, CLUSTER_MODEL)
+
+    def __init__(self, client: Client, cache: Cache, clock: Clock = utc_now) -> None:
+        super().__init__(client, cache, SERVICE_TEMPLATE, AIMServiceTemplate, clock)
+
+
+class ClusterServiceTemplateReconciler(_TemplateReconciler):
+    """Reconciles AIMClusterServiceTemplates."""
+
+    name = "cluster-service-template"
+    models = (CLUSTER_MODEL,)
+
+    def __init__(self, client: Client, cache: Cache, clock: Clock = utc_now) -> None:
+        super().__init__(client, cache, CLUSTER_SERVICE_TEMPLATE, AIMClusterServiceTemplate, clock)
+
+
+def _model_of(template: Manifest) -> Iterable[str]:
+    return (str((template.get("spec") or {}).get("modelName") or ""),)
+
+
+def _gpu_need_of(template: Manifest) -> Iterable[str]:
+    places: tuple[dict[str, Any], ...] = (
+        (template.get("spec") or {}).get("hardware") or {},
+        (template.get("status") or {}).get("resolvedHardware") or {},
+    )
+    return (_NEEDS_GPU,) if any(place.get("gpu") for place in places) else ()
+
+
+def _templates_of_model(kind: Kind) -> Mapper:
+    def templates(manifest: Manifest, cache: Cache) -> Iterable[Key]:
+        model = key_of(manifest)
+        found = (key_of(template) for template in cache[kind].by_index(BY_MODEL, model.name))
+        return (key for key in found if model.namespace in ("", key.namespace))
+
+    return templates
+
+
+def _templates_with_gpu(kind: Kind) -> Mapper:
+    def templates(manifest: Manifest, cache: Cache) -> Iterable[Key]:
+        return (key_of(template) for template in cache[kind].by_index(BY_GPU_NEED, _NEEDS_GPU))
+
+    return templates

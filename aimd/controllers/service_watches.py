@@ -1,0 +1,229 @@
+"""What the AIMService controller reads, and which change wakes which service (spec/service.md §2).
+
+Every mapping goes by name, so that a service that waits for an object wakes as soon as it appears.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+from aimd.controllers.changes import gpu_labels_changed, intent_changed, pod_changed
+from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches
+from aimd.planning.kinds import (
+    CLUSTER_MODEL,
+    CLUSTER_SERVICE_TEMPLATE,
+    HTTP_ROUTE,
+    INFERENCE_SERVICE,
+    MODEL,
+    SERVICE,
+    SERVICE_TEMPLATE,
+    TEMPLATE_CACHE,
+)
+from aimd.planning.labels import PREFIX
+from aimd.planning.service.deletion import CACHE_LABEL
+from aimd.runtime.controller import Mapper, Source, Watch, controlled_by, itself
+from aimd.runtime.kinds import CONFIG_MAP, EVENT, HORIZONTAL_POD_AUTOSCALER, NODE, POD
+from aimd.runtime.model import Key, Kind, Manifest, key_of, labels_of
+from aimd.runtime.store import Cache
+
+SERVICE_NAME_LABEL = PREFIX + "service.name"
+INFERENCE_SERVICE_LABEL = "serving.kserve.io/inferenceservice"
+
+# Indexes of one kind are shared by all controllers, hence the prefix.
+BY_MODEL = "service/model"
+BY_IMAGE = "service/image"
+BY_TEMPLATE = "service/template"
+BY_CONFIG = "service/runtime-config"
+BY_SELECTION = "service/selection"
+BY_CACHE_LABEL = "service/cache-label"
+BY_INFERENCE_SERVICE = "service/inference-service"
+BY_INVOLVED = "service/involved-object"
+
+_SELECTING = "automatic"
+
+
+def _at(manifest: Mapping[str, Any], *path: str) -> Any:
+    value: Any = manifest
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _texts(*values: Any) -> Iterator[str]:
+    return (text for text in dict.fromkeys(str(value or "").strip() for value in values) if text)
+
+
+def _models_of(service: Manifest) -> Iterable[str]:
+    return _texts(_at(service, "spec", "model", "name"), _at(service, "status", "resolvedModel", "name"))
+
+
+def _images_of(service: Manifest) -> Iterable[str]:
+    return _texts(_at(service, "spec", "model", "image"), _at(service, "spec", "model", "custom", "baseImage"))
+
+
+def _templates_of(service: Manifest) -> Iterable[str]:
+    return _texts(_at(service, "spec", "template", "name"), _at(service, "status", "resolvedTemplate", "name"))
+
+
+def _selection_of(service: Manifest) -> Iterable[str]:
+    """Services whose template depends on what GPUs there are."""
+    return () if list(_templates_of(service)) else (_SELECTING,)
+
+
+def _image_of(model: Manifest) -> Iterable[str]:
+    return _texts(_at(model, "spec", "image"))
+
+
+def _model_of(template: Manifest) -> Iterable[str]:
+    return _texts(_at(template, "spec", "modelName"))
+
+
+def _template_of(cache: Manifest) -> Iterable[str]:
+    return _texts(_at(cache, "spec", "templateName"))
+
+
+def _cache_label_of(cache: Manifest) -> Iterable[str]:
+    value = labels_of(cache).get(CACHE_LABEL)
+    return (f"{key_of(cache).namespace}/{value}",) if value else ()
+
+
+def _inference_service_of(pod: Manifest) -> Iterable[str]:
+    name = labels_of(pod).get(INFERENCE_SERVICE_LABEL)
+    return (str(Key(key_of(pod).namespace, name)),) if name else ()
+
+
+def _involved_of(event: Manifest) -> Iterable[str]:
+    return _texts(_at(event, "involvedObject", "uid"))
+
+
+def _services(cache: Cache, index: str, values: Iterable[str], namespace: str) -> Iterator[Key]:
+    """Services of a namespace, or of all for a cluster-scoped cause."""
+    for value in values:
+        for service in cache[SERVICE].by_index(index, value):
+            key = key_of(service)
+            if not namespace or key.namespace == namespace:
+                yield key
+
+
+def _of_model(manifest: Manifest, cache: Cache) -> Iterable[Key]:
+    """By name, and by image for services that look for one."""
+    key = key_of(manifest)
+    by_name = _services(cache, BY_MODEL, (key.name,), key.namespace)
+    return chain(by_name, _services(cache, BY_IMAGE, _image_of(manifest), key.namespace))
+
+
+def _of_template(manifest: Manifest, cache: Cache) -> Iterable[Key]:
+    """Services that name or use the template, and those of its model, which may be choosing."""
+    key, models = key_of(manifest), tuple(_model_of(manifest))
+    images = chain.from_iterable(_images_of_model(cache, model, key.namespace) for model in models)
+    return chain(
+        _services(cache, BY_TEMPLATE, _names_of(manifest), key.namespace),
+        _services(cache, BY_MODEL, models, key.namespace),
+        _services(cache, BY_IMAGE, images, key.namespace),
+    )
+
+
+def _names_of(template: Manifest) -> Iterable[str]:
+    return _texts(key_of(template).name, labels_of(template).get(f"{PREFIX}template.alias"))
+
+
+def _images_of_model(cache: Cache, name: str, namespace: str) -> Iterator[str]:
+    found = (cache[MODEL].get(Key(namespace, name)) if namespace else None, cache[CLUSTER_MODEL].get(Key("", name)))
+    return chain.from_iterable(_image_of(model) for model in found if model is not None)
+
+
+def _of_cache(manifest: Manifest, cache: Cache) -> Iterable[Key]:
+    owner = controlled_by(SERVICE)(manifest, cache)
+    return chain(owner, _services(cache, BY_TEMPLATE, _template_of(manifest), key_of(manifest).namespace))
+
+
+def _of_inference_service(key: Key, cache: Cache) -> Iterable[Key]:
+    inference_service = cache[INFERENCE_SERVICE].get(key)
+    return controlled_by(SERVICE)(inference_service, cache) if inference_service is not None else ()
+
+
+def _of_pod(manifest: Manifest, cache: Cache) -> Iterable[Key]:
+    name = labels_of(manifest).get(INFERENCE_SERVICE_LABEL)
+    return _of_inference_service(Key(key_of(manifest).namespace, name), cache) if name else ()
+
+
+def _of_event(manifest: Manifest, cache: Cache) -> Iterable[Key]:
+    about = manifest.get("involvedObject") or {}
+    return _of_inference_service(Key(str(about.get("namespace") or ""), str(about.get("name") or "")), cache)
+
+
+def _of_service_name_label(manifest: Manifest, cache: Cache) -> Iterable[Key]:
+    name = labels_of(manifest).get(SERVICE_NAME_LABEL)
+    return (Key(key_of(manifest).namespace, name),) if name else ()
+
+
+def _of_node(manifest: Manifest, cache: Cache) -> Iterable[Key]:
+    return _services(cache, BY_SELECTION, (_SELECTING,), "")
+
+
+def _service_changed(before: Manifest | None, after: Manifest | None) -> bool:
+    """Anything but the status, which we write ourselves; of that, the references that path templates may name."""
+    return intent_changed(before, after) or _references(before) != _references(after)
+
+
+def _references(service: Manifest | None) -> tuple[Any, ...]:
+    return tuple(_at(service or {}, "status", name) for name in ("resolvedModel", "resolvedTemplate"))
+
+
+def _scale_changed(before: Manifest | None, after: Manifest | None) -> bool:
+    return before is None or after is None or _scale(before) != _scale(after)
+
+
+def _scale(autoscaler: Manifest) -> tuple[Any, ...]:
+    spec, status = autoscaler.get("spec") or {}, autoscaler.get("status") or {}
+    conditions = [(item.get("type"), item.get("status")) for item in status.get("conditions") or ()]
+    bounds = (spec.get("minReplicas"), spec.get("maxReplicas"))
+    return (*bounds, status.get("currentReplicas"), status.get("desiredReplicas"), conditions)
+
+
+_SERVICE_INDEXES = {
+    BY_MODEL: _models_of,
+    BY_IMAGE: _images_of,
+    BY_TEMPLATE: _templates_of,
+    BY_CONFIG: config_of,
+    BY_SELECTION: _selection_of,
+}
+
+SOURCES: tuple[Source, ...] = (
+    Source(SERVICE, indexes=_SERVICE_INDEXES),
+    Source(MODEL, indexes={BY_IMAGE: _image_of}),
+    Source(CLUSTER_MODEL, indexes={BY_IMAGE: _image_of}),
+    Source(SERVICE_TEMPLATE, indexes={BY_MODEL: _model_of}),
+    Source(CLUSTER_SERVICE_TEMPLATE, indexes={BY_MODEL: _model_of}),
+    *CONFIG_SOURCES,
+    Source(TEMPLATE_CACHE, indexes={BY_TEMPLATE: _template_of, BY_CACHE_LABEL: _cache_label_of}),
+    Source(INFERENCE_SERVICE, optional=True),
+    Source(HTTP_ROUTE, optional=True),
+    Source(HORIZONTAL_POD_AUTOSCALER, label_selector=SERVICE_NAME_LABEL),
+    Source(CONFIG_MAP, label_selector=SERVICE_NAME_LABEL),
+    Source(POD, label_selector=INFERENCE_SERVICE_LABEL, indexes={BY_INFERENCE_SERVICE: _inference_service_of}),
+    Source(
+        EVENT,
+        field_selector="involvedObject.kind=InferenceService,type=Warning",
+        indexes={BY_INVOLVED: _involved_of},
+    ),
+    Source(NODE, optional=True),
+)
+
+
+def _watch_all(kinds: Iterable[Kind], keys: Mapper) -> Iterator[Watch]:
+    return (Watch(kind, keys) for kind in kinds)
+
+
+WATCHES: tuple[Watch, ...] = (
+    Watch(SERVICE, itself, _service_changed),
+    *_watch_all((MODEL, CLUSTER_MODEL), _of_model),
+    *_watch_all((SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE), _of_template),
+    *config_watches(SERVICE, BY_CONFIG),
+    *_watch_all((INFERENCE_SERVICE, HTTP_ROUTE, CONFIG_MAP), controlled_by(SERVICE)),
+    Watch(TEMPLATE_CACHE, _of_cache),
+    Watch(HORIZONTAL_POD_AUTOSCALER, _of_service_name_label, _scale_changed),
+    Watch(POD, _of_pod, pod_changed),
+    Watch(EVENT, _of_event),
+    Watch(NODE, _of_node, gpu_labels_changed),
+)

@@ -1,0 +1,66 @@
+"""Progress in the artifact's status, patched as the pod's own service account (spec/caching.md §10, §11).
+
+Only `status.progress` and `status.download` are ever sent. A patch that fails is logged once and forgotten: telling
+how far a download is must not end it.
+"""
+
+import ssl
+from typing import Any
+
+import httpx
+import structlog
+
+from aimd.downloads.settings import DownloadSettings
+
+_GROUP_PATH = "/apis/aim.eai.amd.com/v1alpha1"
+_TIMEOUT = 5.0
+
+_log = structlog.get_logger()
+
+
+class ArtifactStatus:
+    """Merge patches to one AIMArtifact's status; does nothing outside a pod that names its artifact."""
+
+    def __init__(self, settings: DownloadSettings) -> None:
+        self._settings = settings
+        self._complained = False
+        self.enabled = bool(settings.api_server and settings.artifact_name and settings.artifact_namespace)
+        if not self.enabled:
+            _log.info(
+                "progress is not reported to an artifact", missing="ARTIFACT_NAME, ARTIFACT_NAMESPACE or API server"
+            )
+
+    async def report(self, part: str, content: dict[str, Any]) -> None:
+        """Patches `status.<part>`; never raises."""
+        if not self.enabled:
+            return
+        settings = self._settings
+        url = (
+            f"{settings.api_server}{_GROUP_PATH}/namespaces/{settings.artifact_namespace}"
+            f"/aimartifacts/{settings.artifact_name}/status"
+        )
+        try:
+            # The token is rotated while a long download runs, so it is read each time.
+            token = (settings.service_account / "token").read_text().strip()
+            async with httpx.AsyncClient(verify=self._trust(), timeout=_TIMEOUT, trust_env=False) as http:
+                response = await http.patch(
+                    url,
+                    json={"status": {part: content}},
+                    headers={"Authorization": f"Bearer {token}", "Content-Type": "application/merge-patch+json"},
+                )
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            self._complain(type(error).__name__)
+        else:
+            if response.is_error:
+                self._complain(f"HTTP {response.status_code}")
+
+    def _complain(self, cause: str) -> None:
+        # Never in the server's words: classifiers of logs would take "… not found" or "forbidden" for the cause of a
+        # later failure (caching.md C-12).
+        if not self._complained:
+            self._complained = True
+            _log.warning("progress could not be reported", cause=cause)
+
+    def _trust(self) -> ssl.SSLContext | bool:
+        authority = self._settings.service_account / "ca.crt"
+        return ssl.create_default_context(cafile=str(authority)) if authority.is_file() else True

@@ -1,0 +1,210 @@
+"""One download job from its start to its exit code, and one size check (spec/caching.md §8.1, §10).
+
+Attempts follow the protocol sequence; a cause that no other attempt can change ends it at once. What ended the job is
+in the termination message as one JSON object, for the controller, and in one line on stderr, for people.
+"""
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import structlog
+
+from aimd.downloads import simulation
+from aimd.downloads.artifact_status import ArtifactStatus
+from aimd.downloads.failures import DownloadFailure, Reason
+from aimd.downloads.fetch import SnapshotFetcher
+from aimd.downloads.hub import Snapshot, resolve
+from aimd.downloads.progress import Progress, report_regularly, watch_for_stall
+from aimd.downloads.settings import KNOWN_PROTOCOLS, TERMINATION_LOG, DownloadSettings
+from aimd.downloads.source import HubSource, parse_source
+from aimd.downloads.tree import Tree
+
+_LONGEST_DETAIL = 1500  # Kubernetes keeps 4096 bytes of a termination message
+
+_log = structlog.get_logger()
+Show = Callable[[Progress], None]
+
+
+@dataclass(slots=True)
+class _Job:
+    """What is known while the job runs."""
+
+    settings: DownloadSettings
+    status: ArtifactStatus
+    show: Show
+    progress: Progress = field(default_factory=Progress)
+    snapshot: Snapshot | None = None
+    protocol: str = ""
+    attempt: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.settings.expected_bytes or self.progress.total
+
+    @property
+    def position(self) -> dict[str, Any]:
+        """How far the job got, for the termination message."""
+        return {"protocol": self.protocol, "attempt": self.attempt, "bytes": self.progress.present}
+
+    async def report_progress(self) -> None:
+        self.show(self.progress)
+        percentage = self.progress.percentage
+        await self.status.report(
+            "progress",
+            {
+                "percentage": percentage,
+                "displayPercentage": f"{percentage} %",
+                "downloadedBytes": self.progress.present,
+                "totalBytes": self.total,
+            },
+        )
+
+    async def report_complete(self) -> None:
+        """All bytes are there: the signal from which the controller tells verification from download."""
+        complete = {"percentage": 100, "displayPercentage": "100 %"}
+        await self.status.report("progress", {**complete, "downloadedBytes": self.total, "totalBytes": self.total})
+
+    async def report_attempt(self, message: str) -> None:
+        if not self.settings.protocols:
+            return
+        await self.status.report(
+            "download",
+            {
+                "protocol": self.protocol,
+                "attempt": self.attempt,
+                "totalAttempts": len(self.settings.protocols),
+                "protocolSequence": self.settings.sequence,
+                "message": message,
+            },
+        )
+
+
+async def download(settings: DownloadSettings, show: Show = lambda _progress: None) -> int:
+    """Downloads and verifies; returns the exit code, never raises for an expected failure."""
+    job = _Job(settings, ArtifactStatus(settings), show)
+    try:
+        await _download(job)
+    except DownloadFailure as failure:
+        _log.error("download failed", reason=failure.reason.text, detail=failure.detail)
+        write_termination(settings.termination_log, failure, job.position)
+        return failure.reason.exit_code
+    except Exception as error:
+        bug = DownloadFailure(Reason.FAILED, f"{type(error).__name__}: {error}")
+        write_termination(settings.termination_log, bug, job.position)
+        raise
+    snapshot = job.snapshot
+    known = {"revision": snapshot.commit, "files": len(snapshot.files)} if snapshot else {}
+    write_termination(settings.termination_log, None, {**job.position, **known})
+    return 0
+
+
+async def check_size(settings: DownloadSettings) -> int:
+    """Prints the size of a source as the last line of stdout; returns the exit code."""
+    try:
+        source = parse_source(settings.uri)
+        snapshot = await resolve(source, settings.endpoint, settings.token, Progress())
+        if snapshot.size <= 0:
+            raise DownloadFailure(Reason.NOT_FOUND, f"{settings.uri} holds no files")
+    except DownloadFailure as failure:
+        print(failure.detail, file=sys.stderr)
+        write_termination(settings.termination_log, failure)
+        return failure.reason.exit_code
+    print(json.dumps({"url": settings.uri, "sizeBytes": snapshot.size}), flush=True)
+    return 0
+
+
+async def _download(job: _Job) -> None:
+    switches = job.settings.simulation
+    job.progress.total = job.settings.expected_bytes
+    # The switches come before the scheme, in this order: suites use them with any URI.
+    if switches.hang:
+        await _guarded(job, simulation.hang)
+    if switches.fail:
+        raise DownloadFailure(Reason.SIMULATED, "AIM_DEBUG_CAUSE_FAILURE is set")
+    if switches.download:
+        await _guarded(job, lambda: simulation.simulate_download(job.settings, job.progress))
+        await job.report_complete()
+        await simulation.simulate_verification(job.settings, job.progress)
+        return
+    await _attempts(job, parse_source(job.settings.uri))
+    await job.report_complete()
+    if job.snapshot is not None:
+        await anyio.to_thread.run_sync(Tree(job.settings.target).verify, job.snapshot.files)
+
+
+async def _attempts(job: _Job, source: HubSource) -> None:
+    """Tries the protocols left to right; without a sequence there is one attempt and no record of it."""
+    protocols = job.settings.protocols or ("HTTP",)
+    last: DownloadFailure | None = None
+    for number, protocol in enumerate(protocols, 1):
+        job.protocol, job.attempt = protocol, number
+        if protocol not in KNOWN_PROTOCOLS:
+            _log.warning("unknown protocol skipped", protocol=protocol, known=sorted(KNOWN_PROTOCOLS))
+            continue
+        await job.report_attempt(f"Downloading with {protocol} (plain HTTP ranges)")
+        try:
+            await _guarded(job, lambda protocol=protocol: _attempt(job, source, protocol))  # type: ignore[misc]
+        except DownloadFailure as failure:
+            last = failure
+            await job.report_attempt(f"{protocol} failed: {failure.detail}")
+            if not failure.reason.transient:
+                raise
+            _log.warning("attempt failed", protocol=protocol, reason=failure.reason.text, detail=failure.detail)
+        else:
+            await job.report_attempt("Verifying")
+            return
+    raise last or DownloadFailure(
+        Reason.BAD_REQUEST, f"AIM_DOWNLOADER_PROTOCOL={job.settings.sequence!r} names no known protocol"
+    )
+
+
+async def _attempt(job: _Job, source: HubSource, protocol: str) -> None:
+    if job.settings.simulation.protocols:
+        await simulation.simulate_attempt(job.settings, protocol, job.progress)
+        return
+    if job.snapshot is None:
+        settings = job.settings
+        job.snapshot = await resolve(source, settings.endpoint, settings.token, job.progress)
+        job.progress.total = job.snapshot.size
+        _log.info("resolved", repository=source.repository, commit=job.snapshot.commit, bytes=job.snapshot.size)
+    await SnapshotFetcher(job.snapshot, job.settings, job.progress).run()
+
+
+async def _guarded(job: _Job, work: Callable[[], Any]) -> None:
+    """Runs an attempt beside its stall watch and its progress reports; the first failure of any is the attempt's."""
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch_for_stall, job.progress, job.settings.stall_timeout)
+            tasks.start_soon(report_regularly, job.progress, job.settings.progress_interval, job.report_progress)
+            await work()
+            tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise _first_failure(group) from None
+
+
+def _first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The failure inside nested task groups: an expected one if there is any."""
+    expected, other = group.split(DownloadFailure)
+    inner: BaseException = expected or other or group
+    while isinstance(inner, BaseExceptionGroup):
+        inner = inner.exceptions[0]
+    return inner
+
+
+def write_termination(location: Path, failure: DownloadFailure | None, more: Mapping[str, Any] | None = None) -> None:
+    """Leaves one JSON object for the controller: `reason`, `detail` and `more`; `Completed` without a failure."""
+    message = {
+        "reason": failure.reason.text if failure else "Completed",
+        "detail": failure.detail[:_LONGEST_DETAIL] if failure else "",
+        **(more or {}),
+    }
+    if location == TERMINATION_LOG and not location.exists():
+        return  # not in a container
+    with contextlib.suppress(OSError):
+        location.write_text(json.dumps(message))

@@ -1,0 +1,121 @@
+"""Settings of a download job, all from its environment (spec/caching.md §9, §10)."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aimd.downloads.failures import DownloadFailure, Reason
+
+KNOWN_PROTOCOLS = frozenset({"XET", "HF_TRANSFER", "HTTP"})
+
+TERMINATION_LOG = Path("/dev/termination-log")
+"""Where Kubernetes looks for the termination message unless the container says otherwise."""
+
+_SHORTEST = 0.05  # seconds: an interval or a time limit of nothing would keep the job busy with itself
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """The debug switches that test suites use instead of a real source (caching.md §10.7); seconds and bytes."""
+
+    hang: bool = False
+    fail: bool = False
+    download: bool = False
+    download_seconds: float = 10.0
+    verify_seconds: float = 10.0
+    verify_fails: bool = False
+    protocols: bool = False
+    protocol_seconds: float = 2.0
+    failing_protocols: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadSettings:
+    """What, where to and how patiently; times in seconds.
+
+    `protocols` is the sequence tried left to right; `sequence` is the same as it was written.
+    """
+
+    uri: str
+    target: Path
+    endpoint: str = ""
+    token: str = ""
+    sequence: str = ""
+    protocols: tuple[str, ...] = ()
+    expected_bytes: int = 0
+    progress_interval: float = 5.0
+    stall_timeout: float = 120.0
+    parallel_files: int = 4
+    artifact_name: str = ""
+    artifact_namespace: str = ""
+    service_account: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+    api_server: str = ""
+    termination_log: Path = TERMINATION_LOG
+    simulation: Simulation = Simulation()
+
+
+def settings_from(environment: Mapping[str, str], uri: str, target: Path | None = None) -> DownloadSettings:
+    """Reads the job's environment. Raises DownloadFailure when a value is not a number."""
+    sequence = environment.get("AIM_DOWNLOADER_PROTOCOL", "")
+    host, port = environment.get("KUBERNETES_SERVICE_HOST", ""), environment.get("KUBERNETES_SERVICE_PORT", "443")
+    defaults = DownloadSettings(uri, Path())
+    return DownloadSettings(
+        uri=uri,
+        target=target or Path(environment.get("TARGET_DIR") or environment.get("MOUNT_PATH") or "/cache"),
+        endpoint=_endpoint(environment),
+        token=environment.get("HF_TOKEN", "").strip(),  # a secret's value often ends with a line break
+        sequence=sequence,
+        protocols=tuple(word.strip().upper() for word in sequence.split(",") if word.strip()),
+        expected_bytes=int(_number(environment, "EXPECTED_SIZE_BYTES", 0)),
+        progress_interval=max(_SHORTEST, _number(environment, "PROGRESS_INTERVAL", 5.0)),
+        stall_timeout=max(_SHORTEST, _number(environment, "STALL_TIMEOUT", 120.0)),
+        artifact_name=environment.get("ARTIFACT_NAME", ""),
+        artifact_namespace=environment.get("ARTIFACT_NAMESPACE", ""),
+        service_account=Path(environment.get("AIMD_SERVICE_ACCOUNT_DIR") or defaults.service_account),
+        api_server=f"https://{f'[{host}]' if ':' in host else host}:{port}" if host else "",
+        termination_log=termination_log(environment),
+        simulation=_simulation(environment),
+    )
+
+
+def termination_log(environment: Mapping[str, str]) -> Path:
+    """Where the job's last words go."""
+    return Path(environment.get("AIMD_TERMINATION_LOG") or TERMINATION_LOG)
+
+
+def _endpoint(environment: Mapping[str, str]) -> str:
+    endpoint = environment.get("HF_ENDPOINT", "").strip().rstrip("/")
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        raise DownloadFailure(Reason.BAD_REQUEST, f"HF_ENDPOINT={endpoint!r} is not an http:// or https:// URL")
+    return endpoint
+
+
+def _simulation(environment: Mapping[str, str]) -> Simulation:
+    failing = environment.get("AIM_DEBUG_SIMULATE_HF_FAIL_PROTOCOLS", "")
+    return Simulation(
+        hang=_switch(environment, "AIM_DEBUG_CAUSE_HANG"),
+        fail=_switch(environment, "AIM_DEBUG_CAUSE_FAILURE"),
+        download=_switch(environment, "AIM_DEBUG_SIMULATE_DOWNLOAD"),
+        download_seconds=_number(environment, "AIM_DEBUG_DOWNLOAD_DURATION", 10.0),
+        verify_seconds=_number(environment, "AIM_DEBUG_VERIFY_DURATION", 10.0),
+        verify_fails=_switch(environment, "AIM_DEBUG_VERIFY_FAIL"),
+        protocols=_switch(environment, "AIM_DEBUG_SIMULATE_HF_DOWNLOAD"),
+        protocol_seconds=_number(environment, "AIM_DEBUG_SIMULATE_HF_DURATION", 2.0),
+        failing_protocols=frozenset(word.strip().upper() for word in failing.split(",") if word.strip()),
+    )
+
+
+def _switch(environment: Mapping[str, str], name: str) -> bool:
+    return bool(environment.get(name))
+
+
+def _number(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = environment.get(name, "").strip()
+    try:
+        number = float(text) if text else default
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number) or number < 0:
+        raise DownloadFailure(Reason.BAD_REQUEST, f"{name}={text!r} is not a number of 0 or more")
+    return number

@@ -1,0 +1,131 @@
+"""Which artifact serves which source: names, identity, and the choice among candidates (spec/caching.md §3.1, §5.3).
+
+What makes two downloads the same is the URI and *where* it points (endpoints in the environment), not who asks:
+a Ready artifact is reused whatever its credentials, one that is not Ready only if ours are the same (C-4).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aimd.api.artifact import AIMArtifact
+from aimd.api.core import EnvVar
+from aimd.api.shared import CacheMode, ModelSource
+from aimd.api.template_cache import AIMTemplateCache
+from aimd.planning.environment import merge_env
+from aimd.planning.health import State
+from aimd.planning.naming import derive_name
+from aimd.planning.runtime_config import ResolvedConfig
+
+_LOCATION_VARIABLES = ("AWS_ENDPOINT_URL", "S3_NO_SSL", "HF_ENDPOINT")
+_SOURCE_ORDER = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
+_KEY_ORDER = ("name", "key", "optional")
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A source with its position in the list, the artifact that serves it (None: to be made), and its own name."""
+
+    index: int
+    source: ModelSource
+    artifact: AIMArtifact | None
+    name: str
+
+
+def match_sources(
+    cache: AIMTemplateCache,
+    sources: Sequence[ModelSource],
+    artifacts: Sequence[AIMArtifact],
+    config: ResolvedConfig,
+) -> tuple[Match, ...]:
+    """A match for each source, in the order of the list."""
+    return tuple(
+        Match(index, source, best_artifact(cache, source, artifacts, config), artifact_name(cache, source))
+        for index, source in enumerate(sources)
+    )
+
+
+def artifact_env(cache: AIMTemplateCache, source: ModelSource) -> tuple[EnvVar, ...]:
+    """Environment of a source's artifact: the cache's under the source's own."""
+    return merge_env(cache.spec.env, source.env)
+
+
+def artifact_name(cache: AIMTemplateCache, source: ModelSource) -> str:
+    """Name of the artifact that a cache makes for a source (§3.1)."""
+    env = artifact_env(cache, source)
+    encoded = [go_env(variable) for variable in env] or None
+    inputs: list[object] = [source.source_uri, encoded, cache.spec.storage_class_name]
+    if cache.spec.mode == CacheMode.DEDICATED:
+        inputs += ["dedicated", cache.metadata.name]
+    return derive_name([source.source_uri.replace(".", "-")], inputs, hash_length=10)
+
+
+def go_env(variable: EnvVar) -> dict[str, object]:
+    """A variable in the field order of Go's encoder, without empty fields; names are hashed over it."""
+    encoded: dict[str, object] = {"name": variable.name}
+    if variable.value:
+        encoded["value"] = variable.value
+    if variable.value_from:
+        encoded["valueFrom"] = _ordered(variable.value_from, _SOURCE_ORDER)
+    return encoded
+
+
+def best_artifact(
+    cache: AIMTemplateCache, source: ModelSource, artifacts: Sequence[AIMArtifact], config: ResolvedConfig
+) -> AIMArtifact | None:
+    """The usable artifact with the best status; the oldest, then the first by name, among equals."""
+    usable = [artifact for artifact in artifacts if is_usable(cache, source, artifact, config)]
+    return min(usable, key=_preference, default=None)
+
+
+def is_usable(cache: AIMTemplateCache, source: ModelSource, artifact: AIMArtifact, config: ResolvedConfig) -> bool:
+    """Whether an artifact may serve a source of this cache."""
+    spec = artifact.spec
+    return (
+        spec.source_uri == source.source_uri
+        and not artifact.metadata.deletion_timestamp
+        and is_reconciled(artifact)
+        and _is_in_reach(cache, artifact)
+        and _class_fits(cache, artifact, config)
+        and _same_environment(artifact_env(cache, source), artifact, config)
+    )
+
+
+def is_reconciled(artifact: AIMArtifact) -> bool:
+    """Whether a controller has looked at the artifact: only then does its status mean anything."""
+    return "status" in artifact.status.model_fields_set
+
+
+def _is_in_reach(cache: AIMTemplateCache, artifact: AIMArtifact) -> bool:
+    """Shared caches use what nobody owns, dedicated ones what they own themselves (§4.1)."""
+    owners = artifact.metadata.owner_references
+    if cache.spec.mode == CacheMode.DEDICATED:
+        return any(owner.uid == cache.metadata.uid for owner in owners)
+    return not owners
+
+
+def _class_fits(cache: AIMTemplateCache, artifact: AIMArtifact, config: ResolvedConfig) -> bool:
+    wanted = cache.spec.storage_class_name
+    return wanted in ("", artifact.spec.storage_class_name or config.storage_class_name)
+
+
+def _same_environment(env: Sequence[EnvVar], artifact: AIMArtifact, config: ResolvedConfig) -> bool:
+    ours = {variable.name: go_env(variable) for variable in merge_env(config.spec.env, env)}
+    theirs = {variable.name: go_env(variable) for variable in merge_env(config.spec.env, artifact.spec.env)}
+    if artifact.status.status == State.READY:
+        return all(ours.get(name) == theirs.get(name) for name in _LOCATION_VARIABLES)
+    return ours == theirs
+
+
+def _preference(artifact: AIMArtifact) -> tuple[int, str, str]:
+    metadata = artifact.metadata
+    return -State.of(artifact.status.status).rank, metadata.creation_timestamp, metadata.name
+
+
+def _ordered(value: Mapping[str, object], order: Sequence[str]) -> dict[str, object]:
+    """Known keys first, in Go's order; two levels deep, as sources of variables are."""
+    names = [name for name in order if name in value] + sorted(name for name in value if name not in order)
+    return {
+        name: _ordered(inner, _KEY_ORDER) if isinstance(inner := value[name], Mapping) else inner
+        for name in names
+        if value[name] not in (None, "")
+    }

@@ -1,0 +1,264 @@
+"""What runs for an artifact: the Jobs that find out its size and download it, and the identity of the latter.
+
+Names, labels, env and volumes are those of spec/caching.md §3, §8, §9. The pods pass the restricted Pod Security
+level, and a download may do one thing in the API: patch the status of its own artifact (decisions.md row 14).
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aimd.api.artifact import AIMArtifact
+from aimd.api.core import EnvVar
+from aimd.planning.environment import merge_env, render_env
+from aimd.planning.kinds import ARTIFACT, owned_by
+from aimd.planning.labels import MANAGED_BY, PREFIX, child_labels, name_label
+from aimd.planning.naming import derive_name
+from aimd.planning.pod_failures import PERMANENT_EXIT_CODES
+from aimd.planning.runtime_config import ResolvedConfig
+from aimd.planning.settings import ControllerSettings
+from aimd.runtime.kinds import JOB, ROLE, ROLE_BINDING, SERVICE_ACCOUNT
+from aimd.runtime.model import Desired, Key, Manifest, metadata_of
+
+CONTROLLER = "artifact"
+CACHE_NAME = PREFIX + "cache.name"
+CACHE_TYPE = PREFIX + "cache.type"
+COMPONENT_LABEL = PREFIX + "component"
+CLAIM_UID = PREFIX + "claim-uid"
+INPUTS = PREFIX + "inputs"
+
+DOWNLOAD_CONTAINER = "model-download"
+CHECK_SIZE_CONTAINER = "check-size"
+BACKOFF_LIMIT = 2
+DOWNLOAD_TTL_SECONDS = 600
+CHECK_SIZE_TTL_SECONDS = 300
+CHECK_SIZE_DEADLINE_SECONDS = 600
+_USER = 1000
+_MOUNT_PATH = "/cache"
+# The libraries keep their own caches below /tmp; without a bound they could fill the node's disk (caching.md C-42).
+_TMP_LIMIT = "12Gi"
+
+
+@dataclass(frozen=True, slots=True)
+class JobContext:
+    """What the Jobs of an artifact are rendered from; `size_bytes` is 0 while unknown."""
+
+    artifact: AIMArtifact
+    config: ResolvedConfig
+    settings: ControllerSettings
+    size_bytes: int = 0
+
+    @property
+    def key(self) -> Key:
+        return Key(self.artifact.metadata.namespace, self.artifact.metadata.name)
+
+    @property
+    def image(self) -> str:
+        """The artifact's image, else the operator's."""
+        return self.artifact.spec.model_download_image or self.settings.downloader_image
+
+    @property
+    def is_own_image(self) -> bool:
+        """Whether the image carries the `aimd` command."""
+        return self.settings.is_own_image(self.image)
+
+
+def claim_name(artifact: AIMArtifact) -> str:
+    """Name of the artifact's PersistentVolumeClaim."""
+    return _child_name(artifact, "cache")
+
+
+def download_name(artifact: AIMArtifact) -> str:
+    """Name of the download Job and of its ServiceAccount, Role and RoleBinding."""
+    return _child_name(artifact, "download")
+
+
+def check_size_name(artifact: AIMArtifact) -> str:
+    """Name of the check-size Job."""
+    return _child_name(artifact, "check-size")
+
+
+def child_metadata(context: JobContext, name: str, own: Mapping[str, str]) -> Manifest:
+    """Metadata of a child of the artifact: labels of its own, propagated and of the controller; owned."""
+    metadata = context.artifact.metadata
+    labels = child_labels(CONTROLLER, metadata.labels, metadata.name, own, context.config.label_patterns)
+    return {
+        "name": name,
+        "namespace": metadata.namespace,
+        "labels": labels,
+        "ownerReferences": owned_by(ARTIFACT, context.key, metadata.uid),
+    }
+
+
+def download_job(context: JobContext, claim: Mapping[str, Any], ttl_seconds: int = DOWNLOAD_TTL_SECONDS) -> Desired:
+    """The Job that fills `claim` (live: its UID is noted, so that a Job for a former volume is not believed)."""
+    container = {
+        **_container(context, DOWNLOAD_CONTAINER, ["aimd", "download"], []),
+        "env": render_env(merge_env(_default_env(context), context.config.spec.env, context.artifact.spec.env)),
+        "resources": {"requests": dict(sorted(context.settings.job_requests.items()))},
+        "volumeMounts": [{"name": "cache", "mountPath": _MOUNT_PATH}, {"name": "tmp", "mountPath": "/tmp"}],
+    }
+    pod = {
+        **_pod(context, container, serviceAccountName=download_name(context.artifact)),
+        "volumes": [
+            {"name": "cache", "persistentVolumeClaim": {"claimName": str(metadata_of(claim).get("name"))}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": _TMP_LIMIT}},
+        ],
+    }
+    pod["securityContext"]["fsGroup"] = _USER
+    manifest = _job(context, download_name(context.artifact), "download", pod, ttl_seconds)
+    manifest["metadata"]["annotations"][CLAIM_UID] = str(metadata_of(claim).get("uid") or "")
+    if context.is_own_image:
+        manifest["spec"]["podFailurePolicy"] = _failure_policy(DOWNLOAD_CONTAINER)
+    return Desired(JOB, manifest, "download")
+
+
+def check_size_job(context: JobContext) -> Desired:
+    """The Job that finds out how large the weights are; it has no token and no volume."""
+    container = {
+        **_container(context, CHECK_SIZE_CONTAINER, ["aimd", "check-size"], ["/check-size.sh"]),
+        "env": render_env(merge_env(context.config.spec.env, context.artifact.spec.env)),
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+    }
+    pod = {
+        **_pod(context, container, automountServiceAccountToken=False),
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": _TMP_LIMIT}}],
+    }
+    name = check_size_name(context.artifact)
+    manifest = _job(context, name, "check-size", pod, CHECK_SIZE_TTL_SECONDS)
+    manifest["spec"]["activeDeadlineSeconds"] = CHECK_SIZE_DEADLINE_SECONDS
+    if context.is_own_image:
+        manifest["spec"]["podFailurePolicy"] = _failure_policy(CHECK_SIZE_CONTAINER)
+    return Desired(JOB, manifest, "check-size")
+
+
+def download_identity(context: JobContext) -> tuple[Desired, ...]:
+    """ServiceAccount, Role and RoleBinding of the download: it may patch the status of this one artifact.
+
+    Images that are not aimd's report through kubectl, which reads before it patches.
+    """
+    name = download_name(context.artifact)
+    metadata = child_metadata(context, name, {CACHE_NAME: name_label(context.artifact.metadata.name)})
+    verbs = ["patch"] if context.is_own_image else ["get", "patch"]
+    rule = {
+        "apiGroups": [ARTIFACT.group],
+        "resources": [f"{ARTIFACT.plural}/status"],
+        "resourceNames": [context.artifact.metadata.name],
+        "verbs": verbs,
+    }
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": context.artifact.metadata.namespace}
+    role_reference = {"apiGroup": ROLE.group, "kind": ROLE.name, "name": name}
+    account = {"apiVersion": SERVICE_ACCOUNT.api_version, "kind": SERVICE_ACCOUNT.name, "metadata": metadata}
+    role = {"apiVersion": ROLE.api_version, "kind": ROLE.name, "metadata": metadata, "rules": [rule]}
+    binding = {
+        "apiVersion": ROLE_BINDING.api_version,
+        "kind": ROLE_BINDING.name,
+        "metadata": metadata,
+        "subjects": [subject],
+        "roleRef": role_reference,
+    }
+    return (
+        Desired(SERVICE_ACCOUNT, account, "download-identity"),
+        Desired(ROLE, role, "download-identity"),
+        Desired(ROLE_BINDING, binding, "download-identity"),
+    )
+
+
+def inputs_of(job: Mapping[str, Any]) -> str:
+    """The fingerprint of what the user can change about a Job, as noted on it; empty on Jobs of others."""
+    annotations: Mapping[str, str] = metadata_of(job).get("annotations") or {}
+    return annotations.get(INPUTS, "")
+
+
+def _child_name(artifact: AIMArtifact, part: str) -> str:
+    return derive_name([artifact.metadata.name, part], [artifact.metadata.uid])
+
+
+def _default_env(context: JobContext) -> tuple[EnvVar, ...]:
+    values = {
+        "AIM_DOWNLOADER_PROTOCOL": "XET,HF_TRANSFER",
+        "TMPDIR": "/tmp/",
+        "HF_HOME": "/tmp/.hf",
+        "EXPECTED_SIZE_BYTES": str(context.size_bytes),
+        "MOUNT_PATH": _MOUNT_PATH,
+        "ARTIFACT_NAME": context.artifact.metadata.name,
+        "ARTIFACT_NAMESPACE": context.artifact.metadata.namespace,
+        "STALL_TIMEOUT": "120",
+        "TARGET_DIR": _MOUNT_PATH,
+    }
+    return tuple(EnvVar(name=name, value=value) for name, value in values.items())
+
+
+def _container(context: JobContext, name: str, own_command: list[str], foreign_command: list[str]) -> Manifest:
+    command = own_command if context.is_own_image else foreign_command
+    return {
+        "name": name,
+        "image": context.image,
+        "imagePullPolicy": "IfNotPresent",
+        **({"command": command} if command else {}),
+        "args": [context.artifact.spec.source_uri],
+        "securityContext": {
+            "runAsUser": _USER,
+            "runAsGroup": _USER,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+
+
+def _pod(context: JobContext, container: Manifest, **identity: str | bool) -> Manifest:
+    secrets = [{"name": reference.name} for reference in context.artifact.spec.image_pull_secrets]
+    return {
+        "restartPolicy": "Never",
+        **identity,
+        **({"imagePullSecrets": secrets} if secrets else {}),
+        "securityContext": {
+            "runAsUser": _USER,
+            "runAsGroup": _USER,
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+    }
+
+
+def _job(context: JobContext, name: str, component: str, pod: Manifest, ttl_seconds: int) -> Manifest:
+    own = {
+        CACHE_NAME: name_label(context.artifact.metadata.name),
+        CACHE_TYPE: "artifact",
+        COMPONENT_LABEL: component,
+    }
+    metadata = child_metadata(context, name, own)
+    pod_labels = {key: value for key, value in metadata["labels"].items() if key != MANAGED_BY}
+    return {
+        "apiVersion": JOB.api_version,
+        "kind": JOB.name,
+        "metadata": {**metadata, "annotations": {INPUTS: _fingerprint(pod)}},
+        "spec": {
+            "backoffLimit": BACKOFF_LIMIT,
+            "ttlSecondsAfterFinished": ttl_seconds,
+            "template": {"metadata": {"labels": pod_labels}, "spec": pod},
+        },
+    }
+
+
+def _fingerprint(pod: Manifest) -> str:
+    """Of image, source, environment and pull secrets: when it changes, a failed Job deserves another run at once."""
+    (container,) = pod["containers"]
+    inputs = [container["image"], container["args"], container["env"], pod.get("imagePullSecrets")]
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _failure_policy(container: str) -> Manifest:
+    """Ends the Job at once when a repetition is pointless; disruptions of the node don't count as failures."""
+    return {
+        "rules": [
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+            {
+                "action": "FailJob",
+                "onExitCodes": {"containerName": container, "operator": "In", "values": sorted(PERMANENT_EXIT_CODES)},
+            },
+        ]
+    }

@@ -1,0 +1,364 @@
+"""Component health, and how it becomes conditions and one status word (spec/status.md §1–§7).
+
+Pure: what was observed and what applying returned go in, the conditions to store come out. Evaluated once per
+reconcile, after apply, so that a failing write shows (status.md D-3).
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from aimd.runtime.model import Applied, Category, Condition, Failure
+
+INFRASTRUCTURE_GRACE = timedelta(seconds=10)
+MAXIMUM_MESSAGE = 1024
+_REASON = re.compile(r"[A-Za-z](?:[A-Za-z0-9_,:]*[A-Za-z0-9_])?")
+
+
+class State(StrEnum):
+    """The state words, worst first (status.md §1.1)."""
+
+    FAILED = "Failed"
+    NOT_AVAILABLE = "NotAvailable"
+    DEGRADED = "Degraded"
+    PENDING = "Pending"
+    STARTING = "Starting"
+    PROGRESSING = "Progressing"
+    READY = "Ready"
+    RUNNING = "Running"
+
+    @property
+    def rank(self) -> int:
+        """0 is worst."""
+        return _RANKS[self]
+
+    @classmethod
+    def of(cls, text: str | None) -> "State":
+        """The state of a status word; an unknown or empty one ranks with Failed."""
+        try:
+            return cls(text or "")
+        except ValueError:
+            return cls.FAILED
+
+
+_RANKS = {state: rank for rank, state in enumerate(State)}
+
+
+class Direction(StrEnum):
+    """Upstream: provided by somebody else. Downstream: made by this controller."""
+
+    UPSTREAM = "Upstream"
+    DOWNSTREAM = "Downstream"
+    UNSPECIFIED = "Unspecified"
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """Health of one thing an object depends on or makes; its condition is `<name>Ready`.
+
+    `state` None derives it from `failures` (status.md §4.4). `blocks_apply` is for failures of inputs only:
+    trouble in children must never stop a fix from rolling out (service.md W1). `counts_as` is set where the
+    object's status must not follow the condition, as in the grace of a running service.
+    """
+
+    name: str
+    state: State | None = None
+    reason: str = ""
+    message: str = ""
+    failures: tuple[Failure, ...] = ()
+    direction: Direction = Direction.UNSPECIFIED
+    blocks_apply: bool = False
+    counts_as: State | None = None
+
+    @property
+    def condition_type(self) -> str:
+        return f"{self.name}Ready"
+
+    @property
+    def effective_state(self) -> State:
+        return self.state or _state_of(self.failures)
+
+    @property
+    def effective_reason(self) -> str:
+        reason = self.reason or (self.failures[0].reason if self.failures else "Ready")
+        return reason if _REASON.fullmatch(reason) and len(reason) <= MAXIMUM_MESSAGE else f"{self.name}NotReady"
+
+    @property
+    def effective_message(self) -> str:
+        return self.message or (self.failures[0].message if self.failures else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event to record; `changed` is False for the repeat of a fault that lasts."""
+
+    type: str
+    reason: str
+    message: str
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Conditions to store, the status word, events, and whether to retry with back-off."""
+
+    conditions: tuple[Condition, ...]
+    state: State
+    events: tuple[Event, ...]
+    retry: bool
+
+
+def ready(name: str, reason: str, message: str = "", direction: Direction = Direction.UNSPECIFIED) -> Component:
+    """A component that is ready."""
+    return Component(name, State.READY, reason, message, direction=direction)
+
+
+def may_apply(components: Iterable[Component]) -> bool:
+    """Whether children may be written: no input is in trouble."""
+    return not any(component.blocks_apply for component in components)
+
+
+def worst(states: Iterable[State]) -> State:
+    """The worst state; Ready when there is none."""
+    return min(states, key=lambda state: state.rank, default=State.READY)
+
+
+def summarise(
+    components: Sequence[Component],
+    *,
+    applied: Applied,
+    previous: Sequence[Condition],
+    generation: int,
+    now: datetime,
+    extra_conditions: Sequence[Condition] = (),
+    sticky: Collection[str] = (),
+) -> Summary:
+    """Conditions and status word of an object.
+
+    `previous` are the stored conditions; those of components no longer reported are dropped unless `sticky` names
+    the component (status.md §5.5). Transition times move when status or reason changes (§7.1).
+    """
+    stored = {condition.type: condition for condition in previous}
+    reported = _with_apply_failures([component for component in components if component.name], applied)
+    failures = [failure for component in reported for failure in component.failures]
+    framework = _framework_conditions(failures, stored)
+    grace = _within_grace(framework, stored, now)
+
+    by_component = {item.condition_type: _component_condition(item, stored, grace) for item in reported}
+    kept = {
+        f"{name}Ready": stored[f"{name}Ready"]
+        for name in sticky
+        if f"{name}Ready" in stored and f"{name}Ready" not in by_component
+    }
+    state, ready_condition = _root(reported, {**kept, **by_component}, failures, framework)
+    fresh = [*framework.values(), *by_component.values(), *extra_conditions, ready_condition]
+    conditions = _stamped(fresh, kept, previous, generation, now)
+    return Summary(
+        conditions=conditions,
+        state=state,
+        events=_events(conditions, stored, {item.condition_type: item for item in reported}),
+        retry=_has(failures, Category.INFRASTRUCTURE, Category.UNKNOWN),
+    )
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in whole seconds, UTC."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_timestamp(text: str) -> datetime | None:
+    """The moment an RFC 3339 text names, None when it names none."""
+    try:
+        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _state_of(failures: Sequence[Failure]) -> State:
+    if not failures:
+        return State.READY
+    if _has(failures, Category.AUTH, Category.RESOURCE_EXHAUSTION, Category.INVALID_SPEC):
+        return State.FAILED
+    if _has(failures, Category.MISSING_UPSTREAM, Category.INFRASTRUCTURE):
+        return State.DEGRADED
+    return State.PROGRESSING
+
+
+def _has(failures: Iterable[Failure], *categories: Category) -> bool:
+    return any(failure.category in categories for failure in failures)
+
+
+def _first(failures: Iterable[Failure], *categories: Category) -> Failure | None:
+    return next((failure for failure in failures if failure.category in categories), None)
+
+
+def _with_apply_failures(components: list[Component], applied: Applied) -> list[Component]:
+    """A child that could not be written is trouble of the component of that name, or of one named after its kind."""
+    for kind, key, failure in applied.failures:
+        named = replace(failure, message=f"{kind.name} {key}: {failure.message}")
+        index = next((i for i, component in enumerate(components) if component.name == kind.name), None)
+        if index is None:
+            components = [
+                *components,
+                Component(kind.name, failures=(named,), direction=Direction.DOWNSTREAM),
+            ]
+        elif not components[index].failures:
+            broken = Component(kind.name, failures=(named,), direction=components[index].direction)
+            components = [*components[:index], broken, *components[index + 1 :]]
+    return components
+
+
+_FRAMEWORK: Mapping[str, tuple[tuple[tuple[Category, ...], str], ...]] = {
+    "DependenciesReachable": (((Category.INFRASTRUCTURE, Category.UNKNOWN), "InfrastructureError"),),
+    "AuthValid": (((Category.AUTH,), "AuthError"),),
+    "ConfigValid": (
+        ((Category.INVALID_SPEC,), "InvalidSpec"),
+        ((Category.MISSING_UPSTREAM,), "ReferenceNotFound"),
+    ),
+}
+_FRAMEWORK_HEALTHY = {
+    "DependenciesReachable": ("Reachable", "All dependencies are reachable"),
+    "AuthValid": ("AuthenticationValid", "Credentials are accepted"),
+    "ConfigValid": ("ConfigurationValid", "The configuration is valid"),
+}
+
+
+def _framework_conditions(failures: Sequence[Failure], stored: Mapping[str, Condition]) -> dict[str, Condition]:
+    """Created by their first failure, True after recovery, absent on objects that never had one (§5.2)."""
+    conditions: dict[str, Condition] = {}
+    for type_, causes in _FRAMEWORK.items():
+        found = next(((_first(failures, *kinds), reason) for kinds, reason in causes if _has(failures, *kinds)), None)
+        if found is not None and found[0] is not None:
+            conditions[type_] = Condition(type_, "False", found[1], found[0].message)
+        elif type_ in stored:
+            conditions[type_] = Condition(type_, "True", *_FRAMEWORK_HEALTHY[type_])
+    return conditions
+
+
+def _within_grace(framework: Mapping[str, Condition], stored: Mapping[str, Condition], now: datetime) -> bool:
+    """Whether dependencies have been unreachable for less than the grace (status.md §6)."""
+    if "DependenciesReachable" not in framework or framework["DependenciesReachable"].status == "True":
+        return False
+    before = stored.get("DependenciesReachable")
+    if before is None or before.status == "True":
+        return True
+    since = parse_timestamp(before.last_transition_time)
+    return since is not None and now - since < INFRASTRUCTURE_GRACE
+
+
+def _component_condition(component: Component, stored: Mapping[str, Condition], grace: bool) -> Condition:
+    status = "True" if component.effective_state is State.READY else "False"
+    before = stored.get(component.condition_type)
+    if grace and before is not None and _has(component.failures, Category.INFRASTRUCTURE):
+        status = before.status
+    return Condition(component.condition_type, status, component.effective_reason, component.effective_message)
+
+
+def _root(
+    components: Sequence[Component],
+    conditions: Mapping[str, Condition],
+    failures: Sequence[Failure],
+    framework: Mapping[str, Condition],
+) -> tuple[State, Condition]:
+    """The status word and the Ready condition (status.md §5.3)."""
+    for type_ in ("AuthValid", "ConfigValid"):
+        broken = framework.get(type_)
+        if broken is not None and broken.status == "False":
+            return State.FAILED, Condition("Ready", "False", broken.reason, broken.message)
+    by_type = {component.condition_type: component for component in components}
+    states = {type_: _counted(by_type.get(type_), condition) for type_, condition in conditions.items()}
+    state = worst(states.values())
+    unreachable = _has(failures, Category.INFRASTRUCTURE, Category.UNKNOWN)
+    if state is State.READY:
+        return state, Condition("Ready", "True", "AllComponentsReady", "All components are ready")
+    culprit = next((t for t, s in states.items() if s in (State.FAILED, State.DEGRADED, State.NOT_AVAILABLE)), None)
+    if culprit is not None:
+        ready_condition = _blame(conditions[culprit], conditions[culprit].reason)
+    elif unreachable:
+        ready_condition = Condition("Ready", "False", "InfrastructureError", framework["DependenciesReachable"].message)
+    else:
+        waiting = min(states, key=lambda type_: states[type_].rank)
+        ready_condition = _blame(conditions[waiting], "Progressing")
+    return (State.DEGRADED if unreachable else state), ready_condition
+
+
+def _blame(condition: Condition, reason: str) -> Condition:
+    detail = condition.message or condition.reason
+    return Condition("Ready", "False", reason, f"{condition.type.removesuffix('Ready')}: {detail}")
+
+
+def _counted(component: Component | None, condition: Condition) -> State:
+    if component is not None and component.counts_as is not None:
+        return component.counts_as
+    if condition.status == "True":
+        return State.READY
+    if component is None:
+        return State.PROGRESSING
+    state = component.effective_state
+    if state in (State.FAILED, State.DEGRADED, State.NOT_AVAILABLE, State.PENDING):
+        return state
+    return State.PENDING if component.direction is Direction.UPSTREAM else State.PROGRESSING
+
+
+def _stamped(
+    fresh: Sequence[Condition],
+    kept: Mapping[str, Condition],
+    previous: Sequence[Condition],
+    generation: int,
+    now: datetime,
+) -> tuple[Condition, ...]:
+    """Existing types stay in place, new ones follow; times and messages as §7 says."""
+    stored = {condition.type: condition for condition in previous}
+    result: dict[str, Condition] = {}
+    for condition in fresh:
+        before = stored.get(condition.type)
+        unchanged = before is not None and (before.status, before.reason) == (
+            condition.status,
+            condition.reason,
+        )
+        result[condition.type] = replace(
+            condition,
+            message=_cut(condition.message),
+            observed_generation=generation,
+            last_transition_time=before.last_transition_time if before and unchanged else timestamp(now),
+        )
+    ordered = [condition.type for condition in previous if condition.type in result or condition.type in kept]
+    ordered += [type_ for type_ in result if type_ not in stored]
+    return tuple(result.get(type_) or kept[type_] for type_ in ordered)
+
+
+def _cut(message: str) -> str:
+    return message if len(message) <= MAXIMUM_MESSAGE else message[: MAXIMUM_MESSAGE - 1] + "…"
+
+
+def _events(
+    conditions: Sequence[Condition], stored: Mapping[str, Condition], components: Mapping[str, Component]
+) -> tuple[Event, ...]:
+    """Normal on change; Warning while a fault lasts, which the recorder thins out (status.md §13)."""
+    events = []
+    for condition in conditions:
+        before = stored.get(condition.type)
+        changed = before is None or (before.status, before.reason) != (condition.status, condition.reason)
+        warning = _is_fault(condition, components.get(condition.type))
+        if changed or warning:
+            name = condition.type.removesuffix("Ready") or "Object"
+            text = condition.message or f"{name} is {'ready' if condition.status == 'True' else 'not ready'}"
+            events.append(Event("Warning" if warning else "Normal", condition.reason, text, changed))
+    return tuple(events)
+
+
+def _is_fault(condition: Condition, component: Component | None) -> bool:
+    if condition.status == "True":
+        return False
+    if condition.type in _FRAMEWORK:
+        return True
+    if condition.type == "Ready":
+        return condition.reason != "Progressing"
+    return component is not None and component.effective_state in (
+        State.FAILED,
+        State.DEGRADED,
+        State.NOT_AVAILABLE,
+    )

@@ -1,0 +1,28 @@
+"""What planning an object returns; the controller applies it, `aimd plan` prints it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aimd.planning.health import Component
+from aimd.runtime.model import Condition, Deletion, Desired
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One object's decision.
+
+    `components` is the health of what was observed, `desired` and `deletions` are applied in order unless a
+    component blocks, `status` holds the kind's own status keys in JSON form (None removes a key, an absent key is
+    left alone), `extra_conditions` are conditions that are no component (`Discovered`, `DownloadComplete`),
+    `sticky` names components whose stored condition outlives their observation, and `requeue_after` (seconds)
+    asks for another look.
+    """
+
+    components: tuple[Component, ...] = ()
+    desired: tuple[Desired, ...] = ()
+    deletions: tuple[Deletion, ...] = ()
+    status: Mapping[str, Any] = field(default_factory=dict)
+    extra_conditions: tuple[Condition, ...] = ()
+    requeue_after: float | None = None
+    sticky: frozenset[str] = frozenset()

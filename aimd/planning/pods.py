@@ -1,0 +1,190 @@
+"""Health of a group of pods: one probe for predictor pods and the pods of Jobs.
+
+spec/status.md §12.8 as corrected by D-20 and D-21, spec/service.md §15, spec/caching.md C-14, C-15: pods being
+deleted don't count, a Failed pod counts only while nothing newer or Ready stands beside it, and a container that
+cannot start says why.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aimd.planning.health import Component, Direction, State
+from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, pod_failure
+from aimd.runtime.model import Category, Failure, Manifest, key_of, metadata_of, uid_of
+
+_PULLING = frozenset({"ImagePullBackOff", "ErrImagePull"})
+_CANNOT_START = frozenset(
+    {"CreateContainerConfigError", "CreateContainerError", "InvalidImageName", "RunContainerError", "CrashLoopBackOff"}
+)
+_BLOCKING_EVENTS = frozenset({"FailedScheduling", "FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"})
+_AUTH_WORDS = ("unauthorized", "authentication", "401", "403", "forbidden", "denied", "credentials")
+_MISSING_WORDS = ("not found", "404", "manifest unknown", "name unknown", "no such")
+
+
+@dataclass(frozen=True, slots=True)
+class PodHealth:
+    """What a group of pods is up to.
+
+    `failure` is the cause when the state is not a normal one. `trouble` is what ails another pod while one is
+    Ready; the group is Ready then, and its owner may show the trouble.
+    """
+
+    state: State
+    reason: str
+    message: str
+    failure: Failure | None = None
+    trouble: Failure | None = None
+
+    def component(self, name: str, direction: Direction = Direction.UNSPECIFIED) -> Component:
+        """As the component `name`; children never block applying."""
+        failures = (self.failure,) if self.failure is not None else ()
+        return Component(name, self.state, self.reason, self.message, failures, direction)
+
+
+def probe_pods(
+    pods: Iterable[Manifest],
+    *,
+    logs: Mapping[str, str] | None = None,
+    events: Sequence[Manifest] = (),
+    exit_codes: Mapping[int, str] = DOWNLOADER_EXIT_CODES,
+) -> PodHealth:
+    """Health of pods that stand for one thing.
+
+    `logs` gives log tails by pod name (of failed pods that `pod_failures.needs_log` asked for), `events` the events
+    of pending pods, `exit_codes` the meaning of exit codes (empty for images that have none).
+    """
+    living = sorted((pod for pod in pods if not metadata_of(pod).get("deletionTimestamp")), key=_age, reverse=True)
+    if not living:
+        missing = Failure(Category.MISSING_DOWNSTREAM, "NoPods", "There is no pod yet")
+        return PodHealth(State.PROGRESSING, missing.reason, missing.message, missing)
+    counted = [pod for index, pod in enumerate(living) if _phase(pod) != "Failed" or index == 0]
+    troubles = [trouble for pod in counted if (trouble := _trouble(pod, logs or {}, exit_codes)) is not None]
+    if any(is_ready_pod(pod) for pod in living):
+        aside = troubles[0] if troubles else None
+        return PodHealth(State.READY, "PodsReady", "Pods are ready", trouble=aside)
+    if troubles:
+        cause = troubles[0]
+        return PodHealth(state_of_failure(cause), cause.reason, cause.message, cause)
+    if any(_phase(pod) == "Running" for pod in counted):
+        return PodHealth(State.STARTING, "PodsStarting", "Pods run but are not ready yet")
+    pending = [pod for pod in counted if _phase(pod) == "Pending"]
+    if pending:
+        return _pending(pending[0], events)
+    return PodHealth(State.PROGRESSING, "PodsProgressing", "Pods are being set up")
+
+
+def newest(pods: Iterable[Manifest]) -> Manifest | None:
+    """The youngest pod that is not being deleted."""
+    living = [pod for pod in pods if not metadata_of(pod).get("deletionTimestamp")]
+    return max(living, key=_age, default=None)
+
+
+def state_of_failure(failure: Failure) -> State:
+    """The state of a group of pods that has failed so (service.md §15)."""
+    if failure.category in (Category.MISSING_UPSTREAM, Category.INFRASTRUCTURE):
+        return State.DEGRADED
+    return State.FAILED
+
+
+def is_waiting_for_events(pod: Mapping[str, Any]) -> bool:
+    """Whether only the pod's events can tell why it does not start: it is placed, and nothing runs."""
+    return _phase(pod) == "Pending" and _unschedulable(pod) is None and not any(_waiting(pod))
+
+
+def has_issue(pod: Mapping[str, Any]) -> bool:
+    """Whether a container cannot start or the pod cannot be placed; what watches look at."""
+    waiting = any(reason in _PULLING | _CANNOT_START for reason, _ in _waiting(pod))
+    return waiting or _unschedulable(pod) is not None
+
+
+def pull_failure(message: str) -> Failure:
+    """Why an image cannot be pulled, by the words of the message; login trouble before a missing image."""
+    text = message.lower()
+    if any(word in text for word in _AUTH_WORDS):
+        return Failure(Category.AUTH, "ImagePullAuthFailure", f"The registry refused access to the image: {message}")
+    if any(word in text for word in _MISSING_WORDS):
+        return Failure(Category.MISSING_UPSTREAM, "ImageNotFound", f"The image does not exist: {message}")
+    return Failure(Category.INFRASTRUCTURE, "ImagePullBackOff", f"The image cannot be pulled: {message}")
+
+
+def _trouble(pod: Manifest, logs: Mapping[str, str], exit_codes: Mapping[int, str]) -> Failure | None:
+    for reason, message in _waiting(pod):
+        if reason in _PULLING:
+            return pull_failure(message or reason)
+    if _phase(pod) == "Failed":
+        return pod_failure(pod, logs.get(key_of(pod).name, ""), exit_codes)
+    for container in _statuses(pod):
+        last = (container.get("lastState") or {}).get("terminated") or {}
+        if last.get("reason") == "OOMKilled" and not container.get("ready"):
+            name = container.get("name")
+            text = f"Container {name} was killed for its memory use: raise its memory limit"
+            return Failure(Category.RESOURCE_EXHAUSTION, "OOMKilled", text)
+    for reason, message in _waiting(pod):
+        if reason in _CANNOT_START:
+            return Failure(Category.INVALID_SPEC, reason, message or f"A container cannot start: {reason}")
+    return None
+
+
+def _pending(pod: Manifest, events: Sequence[Manifest]) -> PodHealth:
+    unschedulable = _unschedulable(pod)
+    if unschedulable is not None:
+        return PodHealth(State.PENDING, "FailedScheduling", unschedulable)
+    own = sorted((event for event in events if _is_about(event, pod)), key=_moment, reverse=True)
+    for event in own:
+        if event.get("reason") in _BLOCKING_EVENTS:
+            return PodHealth(State.PENDING, str(event["reason"]), str(event.get("message") or ""))
+    for event in own:
+        if event.get("reason") == "Pulling":
+            return PodHealth(State.PROGRESSING, "Pulling", str(event.get("message") or ""))
+    return PodHealth(State.PENDING, "PodsPending", "The pod waits to be started")
+
+
+def _is_about(event: Mapping[str, Any], pod: Manifest) -> bool:
+    about = event.get("involvedObject") or {}
+    return bool(about.get("uid")) and about.get("uid") == uid_of(pod)
+
+
+def _moment(event: Mapping[str, Any]) -> str:
+    series = event.get("series") or {}
+    times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
+    return max(str(time or "") for time in times)
+
+
+def _age(pod: Mapping[str, Any]) -> tuple[str, str]:
+    return str(metadata_of(pod).get("creationTimestamp") or ""), key_of(pod).name
+
+
+def _phase(pod: Mapping[str, Any]) -> str:
+    return str((pod.get("status") or {}).get("phase") or "")
+
+
+def is_ready_pod(pod: Mapping[str, Any]) -> bool:
+    phase = _phase(pod)
+    return phase == "Succeeded" or (phase == "Running" and _pod_condition(pod, "Ready").get("status") == "True")
+
+
+def _pod_condition(pod: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return next((condition for condition in conditions if condition.get("type") == type_), {})
+
+
+def _unschedulable(pod: Mapping[str, Any]) -> str | None:
+    placed = _pod_condition(pod, "PodScheduled")
+    if placed.get("status") == "False" and placed.get("reason") == "Unschedulable":
+        return str(placed.get("message") or "No node fits the pod")
+    return None
+
+
+def _statuses(pod: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    status = pod.get("status") or {}
+    return [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
+
+
+def _waiting(pod: Mapping[str, Any]) -> list[tuple[str, str]]:
+    waits = ((container.get("state") or {}).get("waiting") or {} for container in _statuses(pod))
+    return [
+        (str(wait["reason"]), str(wait.get("message") or ""))
+        for wait in waits
+        if wait.get("reason") and wait["reason"] not in ("ContainerCreating", "PodInitializing")
+    ]

@@ -1,0 +1,207 @@
+"""The runtime config in force for an object: resolved by name, merged field by field (spec/service.md §4).
+
+What counts is whether a field is *set* in the namespace, not whether its value is true or positive: `false`, `0` and
+the empty text override the cluster's value. The one exception is `labelPropagation.enabled`, which the API server
+fills in with `false`, so that its presence says nothing (spec/api.md 3.5).
+"""
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from aimd.api.runtime_config import (
+    AIMClusterRuntimeConfig,
+    AIMRuntimeConfig,
+    AIMRuntimeConfigSpec,
+    LabelPropagation,
+    ModelDefaults,
+)
+from aimd.api.schema import ApiModel
+from aimd.api.shared import Routing, Storage
+from aimd.planning.environment import merge_container_env
+from aimd.planning.health import Component, Direction, State, ready
+from aimd.planning.kinds import CLUSTER_RUNTIME_CONFIG, RUNTIME_CONFIG, resource_reference
+from aimd.planning.plan import Plan
+from aimd.runtime.model import Category, Failure, Key, Manifest
+
+DEFAULT_NAME = "default"
+DEFAULT_HEADROOM_PERCENT = 10
+COMPONENT = "RuntimeConfig"
+
+_ModelT = TypeVar("_ModelT", bound=ApiModel)
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedConfig:
+    """The merged settings, where they come from (S1 JSON, None without any), and what is missing.
+
+    `spec` is always there; without a config it is empty. `failure` is set when a config was named that does not
+    exist, or could not be read.
+    """
+
+    name: str = DEFAULT_NAME
+    spec: AIMRuntimeConfigSpec = field(default_factory=AIMRuntimeConfigSpec)
+    reference: Manifest | None = None
+    failure: Failure | None = None
+
+    @property
+    def found(self) -> bool:
+        """Whether a config of either scope takes part."""
+        return self.reference is not None
+
+    @property
+    def label_patterns(self) -> tuple[str, ...]:
+        """Globs of the label keys that children inherit; empty while propagation is off."""
+        propagation = self.spec.label_propagation
+        return propagation.match if propagation is not None and propagation.enabled else ()
+
+    @property
+    def routing(self) -> Routing:
+        """Routing defaults, empty when none are given."""
+        return self.spec.routing or Routing()
+
+    @property
+    def storage_class_name(self) -> str:
+        """Default storage class, empty for the cluster's."""
+        return self.spec.storage.default_storage_class_name if self.spec.storage else ""
+
+    @property
+    def headroom_percent(self) -> int:
+        """Extra space on claims, in percent."""
+        given = self.spec.storage.pvc_headroom_percent if self.spec.storage else None
+        return DEFAULT_HEADROOM_PERCENT if given is None else given
+
+
+def config_name(name: str) -> str:
+    """The config an object means: `default` when it names none."""
+    return name or DEFAULT_NAME
+
+
+def resolve_config(
+    name: str,
+    namespaced: AIMRuntimeConfig | None,
+    cluster: AIMClusterRuntimeConfig | None,
+    *,
+    namespace: str = "",
+    unreadable: Failure | None = None,
+) -> ResolvedConfig:
+    """Merges the two configs of a name; `namespaced` is None for cluster-scoped consumers.
+
+    A missing `default` is fine, any other missing name is a MissingUpstream failure `ConfigNotFound`.
+    """
+    name = config_name(name)
+    if unreadable is not None:
+        return ResolvedConfig(name, failure=unreadable)
+    if namespaced is None and cluster is None:
+        missing = None if name == DEFAULT_NAME else _not_found(name, namespace)
+        return ResolvedConfig(name, failure=missing)
+    lower = migrated(cluster.spec) if cluster is not None else AIMRuntimeConfigSpec()
+    upper = migrated(namespaced.spec) if namespaced is not None else AIMRuntimeConfigSpec()
+    return ResolvedConfig(name, merge_configs(lower, upper), _reference(namespaced, cluster))
+
+
+def migrated(spec: AIMRuntimeConfigSpec) -> AIMRuntimeConfigSpec:
+    """The spec with the two deprecated fields moved to where they belong, unless set there (§2.3)."""
+    moved: dict[str, object] = {}
+    storage = spec.storage or Storage()
+    if spec.default_storage_class_name and not _has(storage, "default_storage_class_name"):
+        moved["default_storage_class_name"] = spec.default_storage_class_name
+    if spec.pvc_headroom_percent is not None and not _has(storage, "pvc_headroom_percent"):
+        moved["pvc_headroom_percent"] = spec.pvc_headroom_percent
+    if not moved:
+        return spec
+    return spec.model_copy(update={"storage": storage.model_copy(update=moved)})
+
+
+def merge_configs(lower: AIMRuntimeConfigSpec, upper: AIMRuntimeConfigSpec) -> AIMRuntimeConfigSpec:
+    """`upper`'s set fields over `lower`; `env` by name, route annotations by key, `gatewayRef` and lists whole."""
+    return AIMRuntimeConfigSpec(
+        storage=_overlay(lower.storage, upper.storage),
+        routing=_merge_routing(lower.routing, upper.routing),
+        env=merge_container_env(lower.env, upper.env),
+        label_propagation=_merge_propagation(lower.label_propagation, upper.label_propagation),
+        model=_overlay(lower.model, upper.model) or ModelDefaults(),
+    )
+
+
+def config_component(
+    config: ResolvedConfig,
+    *,
+    direction: Direction = Direction.UPSTREAM,
+    missing_reason: str = "ReferenceNotFound",
+) -> Component:
+    """Health of the component `RuntimeConfig`.
+
+    Consumers that declare it upstream show a missing config as `ReferenceNotFound`, models and templates as
+    `ConfigNotFound` (status.md §3.2). It is an input, hence it blocks applying.
+    """
+    if config.failure is not None:
+        failure = config.failure
+        if failure.category is Category.MISSING_UPSTREAM:
+            failure = Failure(failure.category, missing_reason, failure.message)
+        return Component(COMPONENT, failures=(failure,), direction=direction, blocks_apply=True)
+    if config.found:
+        return ready(COMPONENT, "ConfigFound", f"Runtime config {config.name} is in force", direction)
+    return ready(COMPONENT, "DefaultConfigNotFound", "There is no runtime config default; none is needed", direction)
+
+
+def tolerated(component: Component) -> Component:
+    """The component of an object that needs its config no more: missing is a remark, not a fault (caching.md C-18)."""
+    if not any(failure.category is Category.MISSING_UPSTREAM for failure in component.failures):
+        return component
+    return Component(
+        COMPONENT,
+        State.READY,
+        "ConfigNotNeeded",
+        f"{component.effective_message}. It is not needed any more",
+        direction=component.direction,
+    )
+
+
+def _not_found(name: str, namespace: str) -> Failure:
+    local = f"no AIMRuntimeConfig {name} in namespace {namespace} and " if namespace else ""
+    message = f"There is {local}no AIMClusterRuntimeConfig {name}: create one or correct spec.runtimeConfigName"
+    return Failure(Category.MISSING_UPSTREAM, "ConfigNotFound", message)
+
+
+def _reference(namespaced: AIMRuntimeConfig | None, cluster: AIMClusterRuntimeConfig | None) -> Manifest | None:
+    """The namespaced object when it takes part, else the cluster's (decisions.md row 24)."""
+    for kind, config in ((RUNTIME_CONFIG, namespaced), (CLUSTER_RUNTIME_CONFIG, cluster)):
+        if config is not None:
+            metadata = config.metadata
+            return resource_reference(kind, Key(metadata.namespace, metadata.name), metadata.uid)
+    return None
+
+
+def _has(model: ApiModel, name: str) -> bool:
+    return name in model.model_fields_set
+
+
+def _overlay(lower: _ModelT | None, upper: _ModelT | None) -> _ModelT | None:
+    if lower is None or upper is None:
+        return upper or lower
+    return lower.model_copy(update={name: getattr(upper, name) for name in sorted(upper.model_fields_set)})
+
+
+def _merge_routing(lower: Routing | None, upper: Routing | None) -> Routing | None:
+    merged = _overlay(lower, upper)
+    if merged is None or lower is None or upper is None or not (lower.annotations or upper.annotations):
+        return merged
+    return merged.model_copy(update={"annotations": {**lower.annotations, **upper.annotations}})
+
+
+def _merge_propagation(lower: LabelPropagation | None, upper: LabelPropagation | None) -> LabelPropagation | None:
+    merged = _overlay(lower, upper)
+    if merged is None or lower is None or upper is None:
+        return merged
+    return merged.model_copy(update={"enabled": lower.enabled or upper.enabled})
+
+
+def plan_runtime_config(config: AIMRuntimeConfig | AIMClusterRuntimeConfig) -> Plan:
+    """What is wrong with a config itself: label patterns that cannot match anything."""
+    propagation = config.spec.label_propagation
+    patterns = propagation.match if propagation is not None else ()
+    malformed = [pattern for pattern in patterns if pattern.count("[") != pattern.count("]")]
+    if not malformed:
+        return Plan()
+    text = f"These patterns of labelPropagation.match are malformed and match nothing: {', '.join(malformed)}"
+    return Plan(components=(Component("LabelPropagation", State.DEGRADED, "MalformedPattern", text),))

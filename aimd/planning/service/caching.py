@@ -1,0 +1,170 @@
+"""The template cache of a service: found, or made, and how it fares (spec/service.md §9)."""
+
+from collections.abc import Sequence
+
+from aimd.api.service import AIMService, ServiceCacheMode
+from aimd.api.service_template import AIMServiceTemplate
+from aimd.api.shared import CacheMode, Scope
+from aimd.api.template_cache import AIMTemplateCache
+from aimd.planning.environment import merge_env, render_env
+from aimd.planning.health import Component, Direction, State
+from aimd.planning.kinds import TEMPLATE_CACHE
+from aimd.planning.labels import PREFIX, label_value
+from aimd.planning.service.names import dedicated_cache_name, shared_cache_name
+from aimd.planning.service.observed import (
+    Observed,
+    Template,
+    is_ready,
+    labels,
+    owner_references,
+    ready_message,
+)
+from aimd.planning.service.template_reference import TemplateChoice
+from aimd.planning.service.volumes import mounts_cache
+from aimd.runtime.model import Desired, Manifest
+
+COMPONENT = "Cache"
+
+
+def effective_mode(service: AIMService) -> CacheMode:
+    """Shared or Dedicated; the older spellings mean one of them (§9.1)."""
+    mode = service.spec.caching.mode if service.spec.caching is not None else ""
+    dedicated = mode in (ServiceCacheMode.DEDICATED, ServiceCacheMode.NEVER)
+    return CacheMode.DEDICATED if dedicated else CacheMode.SHARED
+
+
+def find_cache(
+    service: AIMService, template: Template | None, caches: Sequence[AIMTemplateCache]
+) -> AIMTemplateCache | None:
+    """The cache in use, in whatever state: the remembered one while Ready, else the best (§9.2).
+
+    Caches that are being deleted count as gone.
+    """
+    usable = [cache for cache in caches if not cache.metadata.deletion_timestamp and _is_usable(service, cache)]
+    remembered = service.status.cache.template_cache_ref if service.status.cache is not None else None
+    if remembered is not None:
+        for cache in usable:
+            if cache.metadata.name == remembered.name and is_ready(cache.status.status):
+                return cache
+    name, scope = _template_identity(service, template)
+    matching = [cache for cache in usable if cache.spec.template_name == name and cache.spec.template_scope == scope]
+    if effective_mode(service) is CacheMode.DEDICATED and name:
+        own = dedicated_cache_name(name, service)
+        matching = [cache for cache in matching if cache.metadata.name == own]
+    return max(matching, key=lambda cache: _rank(cache.status.status), default=None)
+
+
+def needs_cache(template: TemplateChoice) -> bool:
+    """False for a Ready template whose weights are inside the image (decision 19)."""
+    return not (template.ready and template.template is not None and not template.template.status.model_sources)
+
+
+def render_cache(observed: Observed, template: Template) -> Desired:
+    """A new cache of the service's mode for its template (§9.3)."""
+    service = observed.service
+    mode = effective_mode(service)
+    dedicated = mode is CacheMode.DEDICATED
+    name = template.metadata.name
+    metadata: Manifest = {
+        "name": dedicated_cache_name(name, service) if dedicated else shared_cache_name(name, observed.key.namespace),
+        "namespace": observed.key.namespace,
+        "labels": labels(observed, {f"{PREFIX}service": label_value(service.metadata.name)}),
+    }
+    if dedicated:
+        metadata["ownerReferences"] = owner_references(service)
+    spec: Manifest = {"templateName": name, "templateScope": str(_scope_of(template)), "mode": str(mode)}
+    storage_class = _storage_class(observed)
+    if storage_class:
+        spec["storageClassName"] = storage_class
+    if service.spec.runtime_config_name:
+        spec["runtimeConfigName"] = service.spec.runtime_config_name
+    caching = template.spec.caching if isinstance(template, AIMServiceTemplate) else None
+    env = merge_env(template.spec.env, caching.env if caching is not None else (), service.spec.env)
+    if env:
+        spec["env"] = render_env(env)
+    manifest = {
+        "apiVersion": TEMPLATE_CACHE.api_version,
+        "kind": TEMPLATE_CACHE.name,
+        "metadata": metadata,
+        "spec": spec,
+    }
+    return Desired(TEMPLATE_CACHE, manifest, reason="create-cache")
+
+
+def cache_is_blocked(observed: Observed, template: Template) -> bool:
+    """Whether the name of the cache to be made is still taken by one that is being deleted."""
+    wanted = render_cache(observed, template).key
+    return any(
+        (cache.metadata.namespace, cache.metadata.name) == (wanted.namespace, wanted.name)
+        and bool(cache.metadata.deletion_timestamp)
+        for cache in observed.caches
+    )
+
+
+def cache_component(
+    observed: Observed, template: TemplateChoice, cache: AIMTemplateCache | None, *, serving: bool
+) -> Component:
+    """Health of the cache (§9.4), always reported.
+
+    A service that serves, or runs on volumes of its own, loses nothing by a cache that is not Ready: it is Degraded,
+    no worse.
+    """
+    running_on_volumes = mounts_cache(observed.inference_service)
+    if cache is None and not needs_cache(template):
+        return _component(State.READY, "CacheNotRequired", "The template has no model sources to cache")
+    if cache is None:
+        return _missing(observed, template, running_on_volumes)
+    if is_ready(cache.status.status):
+        return _component(State.READY, "CacheReady", "Template cache is ready")
+    state, reason = {
+        State.PROGRESSING: (State.PROGRESSING, "CacheNotReady"),
+        State.FAILED: (State.FAILED, "CacheFailed"),
+    }.get(State.of(cache.status.status) if cache.status.status else State.PENDING, (State.PROGRESSING, "CacheCreating"))
+    detail = ready_message(cache.status.conditions)
+    message = f"Template cache {cache.metadata.name} is {cache.status.status or 'new'}" + (
+        f": {detail}" if detail else ""
+    )
+    return _component(State.DEGRADED if running_on_volumes or serving else state, reason, message)
+
+
+def _missing(observed: Observed, template: TemplateChoice, running_on_volumes: bool) -> Component:
+    if not running_on_volumes:
+        wait = "is being created" if template.ready else "is created once the template is ready"
+        return _component(State.PROGRESSING, "CacheCreating", f"Template cache {wait}")
+    if effective_mode(observed.service) is CacheMode.SHARED:
+        message = "The shared template cache is gone; running pods keep their volumes while it is made again"
+        return _component(State.DEGRADED, "CacheLost", message)
+    message = "The template cache is gone; running pods keep their volumes while it is made again"
+    return _component(State.DEGRADED, "CacheCreating", message)
+
+
+def _component(state: State, reason: str, message: str) -> Component:
+    return Component(COMPONENT, state, reason, message, direction=Direction.DOWNSTREAM)
+
+
+def _is_usable(service: AIMService, cache: AIMTemplateCache) -> bool:
+    mode = effective_mode(service)
+    if cache.spec.mode != mode:
+        return False
+    uid = service.metadata.uid
+    return mode is CacheMode.SHARED or any(owner.uid == uid for owner in cache.metadata.owner_references)
+
+
+def _template_identity(service: AIMService, template: Template | None) -> tuple[str, str]:
+    if template is not None:
+        return template.metadata.name, _scope_of(template)
+    stored = service.status.resolved_template
+    return (stored.name, stored.scope) if stored is not None else ("", "")
+
+
+def _scope_of(template: Template) -> Scope:
+    return Scope.NAMESPACE if template.metadata.namespace else Scope.CLUSTER
+
+
+def _storage_class(observed: Observed) -> str:
+    own = observed.service.spec.storage
+    return (own.default_storage_class_name if own is not None else "") or observed.config.storage_class_name
+
+
+def _rank(status: str) -> int:
+    return State.of(status).rank if status else -1

@@ -1,0 +1,47 @@
+"""Environment of the inference container, weakest layer first (spec/service.md §11.4)."""
+
+from collections.abc import Sequence
+
+from aimd.api.core import EnvVar
+from aimd.api.service import AIMService
+from aimd.planning.environment import merge_container_env
+from aimd.planning.service.custom_profile import profile_id_of
+from aimd.planning.service.observed import Template
+from aimd.planning.service.volumes import CACHE_PATH
+
+DEFAULTS = (
+    EnvVar(name="AIM_CACHE_PATH", value=CACHE_PATH),
+    EnvVar(name="VLLM_ENABLE_METRICS", value="true"),
+)
+
+
+def container_env(service: AIMService, template: Template, config_env: Sequence[EnvVar]) -> tuple[EnvVar, ...]:
+    """Every variable once, sorted by name; a name set on several levels has the strongest level's value."""
+    merged = merge_container_env(
+        DEFAULTS,
+        config_env,
+        _profile(template),
+        template.spec.env,
+        _identity(template),
+        service.spec.env,
+    )
+    return tuple(sorted(merged, key=lambda variable: variable.name))
+
+
+def _profile(template: Template) -> tuple[EnvVar, ...]:
+    """What selects the profile inside the image."""
+    values = {
+        "AIM_PROFILE_ID": profile_id_of(template) or template.spec.profile_id,
+        "AIM_METRIC": template.spec.metric,
+        "AIM_PRECISION": template.spec.precision,
+    }
+    return tuple(EnvVar(name=name, value=value) for name, value in values.items() if value)
+
+
+def _identity(template: Template) -> tuple[EnvVar, ...]:
+    """`AIM_ID` or `AIM_MODEL_ID`, never both: they exclude each other in the image (decision 7)."""
+    if template.spec.custom_profile is not None:
+        return (EnvVar(name="AIM_ID", value=template.spec.aim_id),)
+    if template.spec.model_sources:
+        return (EnvVar(name="AIM_MODEL_ID", value=template.spec.model_sources[0].model_id),)
+    return ()

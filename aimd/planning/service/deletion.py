@@ -1,0 +1,48 @@
+"""What goes with a service: its caches that never got Ready (spec/service.md §19)."""
+
+from collections.abc import Sequence
+
+from aimd.api.service import AIMService
+from aimd.api.shared import CacheMode
+from aimd.api.template_cache import AIMTemplateCache
+from aimd.planning.kinds import TEMPLATE_CACHE
+from aimd.planning.labels import PREFIX, label_value
+from aimd.planning.service.caching import effective_mode
+from aimd.planning.service.observed import is_ready
+from aimd.runtime.model import Deletion, Key
+
+FINALIZER = "aim.eai.amd.com/template-cache-cleanup"
+CACHE_LABEL = PREFIX + "service"
+
+
+def caches_to_delete(
+    service: AIMService, caches: Sequence[AIMTemplateCache], others: Sequence[AIMService]
+) -> list[Deletion]:
+    """Caches labelled with the service that are not Ready, except shared ones that another live service waits for.
+
+    `caches` and `others` are those of the service's namespace.
+    """
+    mine = label_value(service.metadata.name)
+    return [
+        Deletion(
+            TEMPLATE_CACHE,
+            Key(cache.metadata.namespace, cache.metadata.name),
+            cache.metadata.uid,
+            reason="service-deleted",
+        )
+        for cache in caches
+        if cache.metadata.labels.get(CACHE_LABEL) == mine
+        and not is_ready(cache.status.status)
+        and not cache.metadata.deletion_timestamp
+        and not any(_waits_for(other, cache) for other in others if other.metadata.uid != service.metadata.uid)
+    ]
+
+
+def _waits_for(service: AIMService, cache: AIMTemplateCache) -> bool:
+    if service.metadata.deletion_timestamp or cache.spec.mode != CacheMode.SHARED:
+        return False
+    if effective_mode(service) is not CacheMode.SHARED:
+        return False
+    resolved = service.status.resolved_template
+    named = service.spec.template.name.strip() if service.spec.template is not None else ""
+    return cache.spec.template_name in (named, resolved.name if resolved is not None else "")

@@ -1,0 +1,153 @@
+"""The KServe InferenceService of a service (spec/service.md §11)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aimd.api.core import LocalObjectReference
+from aimd.api.template_cache import AIMTemplateCache
+from aimd.planning.environment import render_env
+from aimd.planning.kinds import INFERENCE_SERVICE
+from aimd.planning.labels import COMPONENT as COMPONENT_LABEL
+from aimd.planning.labels import MANAGED_BY, PREFIX, label_value
+from aimd.planning.service.container_environment import container_env
+from aimd.planning.service.custom_profile import CHECKSUM_ANNOTATION, ProfileFile, profile_volumes
+from aimd.planning.service.observed import Model, Observed, Template, labels, owner_references
+from aimd.planning.service.resources import container_resources, cpu_level
+from aimd.planning.service.scaling import HTTP_PORT, scaling_annotations, scaling_fields, scaling_of
+from aimd.planning.service.volumes import NONE, Volumes, cache_volumes, preserved_volumes, shared_memory
+from aimd.runtime.model import Desired, Manifest
+
+CONTAINER = "kserve-container"
+
+# `containers` is a list that we own as a whole, and KServe's defaulter completes the resources inside it.
+_FILLED = tuple(
+    f"spec.predictor.containers[].resources.{side}.{name}"
+    for side in ("limits", "requests")
+    for name in ("cpu", "memory")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ingredients:
+    """What an InferenceService is made of.
+
+    `model` is None when it has gone from under a running service; what only it knew is kept then. `cache` is None
+    when no weights have to be mounted, or while a running service keeps the volumes it has.
+    """
+
+    name: str
+    model: Model | None
+    template: Template
+    cache: AIMTemplateCache | None
+    profile: ProfileFile | None
+
+
+def render_inference_service(observed: Observed, parts: Ingredients) -> Desired | None:
+    """The InferenceService, None when there is no image to run (W17)."""
+    live_image = str(_live_container(observed).get("image") or "")
+    image = parts.model.spec.image if parts.model is not None else live_image
+    if not image:
+        return None
+    scaling = scaling_of(observed.service.spec)
+    manifest = {
+        "apiVersion": INFERENCE_SERVICE.api_version,
+        "kind": INFERENCE_SERVICE.name,
+        "metadata": {
+            "name": parts.name,
+            "namespace": observed.key.namespace,
+            "labels": _labels(observed, parts.template),
+            "annotations": scaling_annotations(scaling, parts.name),
+            "ownerReferences": owner_references(observed.service),
+        },
+        "spec": {"predictor": {**scaling_fields(scaling), **_predictor(observed, parts, image)}},
+    }
+    return Desired(INFERENCE_SERVICE, manifest, reason="inference-service", filled=_FILLED)
+
+
+def _predictor(observed: Observed, parts: Ingredients, image: str) -> Manifest:
+    volumes = _volumes(observed, parts)
+    container: Manifest = {
+        "name": CONTAINER,
+        "image": image,
+        "ports": [{"containerPort": HTTP_PORT, "name": "http", "protocol": "TCP"}],
+        "env": render_env(container_env(observed.service, parts.template, observed.config.spec.env)),
+        "volumeMounts": list(volumes.mounts),
+    }
+    resources = _resources(observed, parts) if parts.model is not None else _live_container(observed).get("resources")
+    if resources:
+        container["resources"] = resources
+    predictor: Manifest = {"containers": [container], "volumes": list(volumes.volumes)}
+    secrets = _pull_secrets(observed, parts)
+    if secrets:
+        predictor["imagePullSecrets"] = [{"name": name} for name in secrets]
+    account = _service_account(observed, parts)
+    if account:
+        predictor["serviceAccountName"] = account
+    affinity = parts.template.status.resolved_node_affinity
+    if affinity:
+        predictor["affinity"] = {"nodeAffinity": affinity}
+    if parts.profile is not None:
+        # A ConfigMap's new content alone restarts nothing (decision 9).
+        predictor["annotations"] = {CHECKSUM_ANNOTATION: parts.profile.checksum}
+    return predictor
+
+
+def _labels(observed: Observed, template: Template) -> dict[str, str]:
+    profile = template.status.profile
+    found = profile.metadata if profile is not None else None
+    identity = {
+        f"{PREFIX}service": observed.key.name,
+        f"{PREFIX}template": template.metadata.name,
+        f"{PREFIX}model": template.spec.model_name,
+        f"{PREFIX}metric": found.metric if found is not None else "",
+        f"{PREFIX}precision": found.precision if found is not None else "",
+    }
+    own = {key: label_value(value) for key, value in identity.items() if label_value(value)}
+    return labels(observed, {**own, COMPONENT_LABEL: "inference", MANAGED_BY: "aim-engine"})
+
+
+def _volumes(observed: Observed, parts: Ingredients) -> Volumes:
+    profile = profile_volumes(observed, parts.template) if parts.profile is not None else NONE
+    rendered = shared_memory() + profile
+    if observed.inference_service is None:
+        return rendered + cache_volumes(parts.cache)
+    return rendered + preserved_volumes(observed.inference_service, rendered)
+
+
+def _resources(observed: Observed, parts: Ingredients) -> Manifest:
+    hardware = parts.template.status.resolved_hardware
+    model = parts.model.spec.resources if parts.model is not None else None
+    template = parts.template.spec.resources or cpu_level(hardware)
+    return container_resources(hardware, (model, template, observed.service.spec.resources))
+
+
+def _pull_secrets(observed: Observed, parts: Ingredients) -> list[str]:
+    """Secrets of service, template and model, each name once."""
+    if parts.model is not None:
+        last = [secret.name for secret in parts.model.spec.image_pull_secrets]
+    else:
+        last = [secret.get("name", "") for secret in _live_predictor(observed).get("imagePullSecrets") or ()]
+    levels: Sequence[Sequence[LocalObjectReference]] = (
+        observed.service.spec.image_pull_secrets,
+        parts.template.spec.image_pull_secrets,
+    )
+    names = [*(secret.name for level in levels for secret in level), *last]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def _service_account(observed: Observed, parts: Ingredients) -> str:
+    own = observed.service.spec.service_account_name or parts.template.spec.service_account_name
+    if own or parts.model is not None:
+        return own or (parts.model.spec.service_account_name if parts.model is not None else "")
+    return str(_live_predictor(observed).get("serviceAccountName") or "")
+
+
+def _live_predictor(observed: Observed) -> Mapping[str, Any]:
+    predictor: Mapping[str, Any] = ((observed.inference_service or {}).get("spec") or {}).get("predictor") or {}
+    return predictor
+
+
+def _live_container(observed: Observed) -> Mapping[str, Any]:
+    containers = _live_predictor(observed).get("containers") or ()
+    return containers[0] if containers else {}

@@ -1,0 +1,172 @@
+"""Which model a service serves (spec/service.md §5)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aimd.api.service import AIMService
+from aimd.api.shared import ModelSource, Scope
+from aimd.planning.health import Component, Direction, State
+from aimd.planning.service.names import InvalidImageReference, model_name_from_image, split_image
+from aimd.planning.service.observed import Model, is_ready, kind_of_model, ready_message
+from aimd.runtime.model import Category, Failure
+
+COMPONENT = "Model"
+_ENDPOINT = "AWS_ENDPOINT_URL"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """The resolved model, whatever its state, and how that looks on the service."""
+
+    model: Model | None
+    component: Component
+
+    @property
+    def ready(self) -> bool:
+        return self.model is not None and is_ready(self.model.status.status)
+
+
+def resolve_model(service: AIMService, models: Sequence[Model]) -> ModelChoice:
+    """Chooses among `models`, which holds at least every model the service names, remembers or shares an image with."""
+    remembered = _remembered(service, models)
+    if remembered is not None:
+        return _found(remembered)
+    wanted = service.spec.model
+    if wanted.name.strip():
+        return _by_name(service, models)
+    if wanted.image.strip():
+        return _by_image(wanted.image.strip(), models)
+    if wanted.custom is not None:
+        return _by_custom_spec(service, models)
+    failure = Failure(
+        Category.INVALID_SPEC,
+        "ModelNotFound",
+        "no model is specified: set one of spec.model.name, spec.model.image and spec.model.custom",
+    )
+    return ModelChoice(None, _blocked(failure))
+
+
+def same_weights(one: Model, other: Model) -> bool:
+    """Whether two models are twins: same image and same sources (decision 34)."""
+    return one.spec.image == other.spec.image and _identities(one.spec.model_sources) == _identities(
+        other.spec.model_sources
+    )
+
+
+def _remembered(service: AIMService, models: Sequence[Model]) -> Model | None:
+    """The model of the stored reference, as long as it is Ready (§5.1)."""
+    stored = service.status.resolved_model
+    if stored is None or not stored.name:
+        return None
+    namespaced = stored.scope != Scope.CLUSTER
+    return next(
+        (
+            model
+            for model in models
+            if model.metadata.name == stored.name
+            and bool(model.metadata.namespace) == namespaced
+            and is_ready(model.status.status)
+        ),
+        None,
+    )
+
+
+def _by_name(service: AIMService, models: Sequence[Model]) -> ModelChoice:
+    name = service.spec.model.name.strip()
+    namesakes = [model for model in models if model.metadata.name == name]
+    if namesakes:
+        return _found(min(namesakes, key=lambda model: not model.metadata.namespace))
+    failure = Failure(
+        Category.MISSING_UPSTREAM,
+        "ModelNotFound",
+        f"found neither AIMModel {service.metadata.namespace}/{name} nor AIMClusterModel {name}: create one of them",
+    )
+    return ModelChoice(None, _blocked(failure))
+
+
+def _by_image(image: str, models: Sequence[Model]) -> ModelChoice:
+    matches = [model for model in models if model.spec.image == image]
+    try:
+        split_image(image)
+        generated = model_name_from_image(image)
+    except InvalidImageReference as error:
+        if not matches:
+            return ModelChoice(None, _blocked(Failure(Category.INVALID_SPEC, "InvalidImageReference", str(error))))
+        generated = ""
+    if not matches:
+        return ModelChoice(None, _not_created_yet(f"image {image}"))
+    return _found(
+        min(
+            matches,
+            key=lambda model: (
+                not model.metadata.namespace,
+                not is_ready(model.status.status),
+                model.metadata.name != generated,
+                model.metadata.name,
+            ),
+        )
+    )
+
+
+def _by_custom_spec(service: AIMService, models: Sequence[Model]) -> ModelChoice:
+    wanted = service.spec.model.custom
+    assert wanted is not None
+    sources = _identities(wanted.model_sources)
+    matches = [
+        model
+        for model in models
+        if model.metadata.namespace
+        and model.spec.image == wanted.base_image
+        and _identities(model.spec.model_sources) == sources
+        and model.spec.custom is not None
+        and model.spec.custom.hardware == wanted.hardware
+    ]
+    if not matches:
+        return ModelChoice(None, _not_created_yet(f"base image {wanted.base_image} and the sources of the service"))
+    return _found(min(matches, key=lambda model: model.metadata.name))
+
+
+def _identities(sources: Sequence[ModelSource]) -> list[tuple[str, str, str]]:
+    """What tells weights apart; an endpoint taken from a Secret counts as none (§5.4)."""
+    return [
+        (
+            source.model_id,
+            source.source_uri,
+            next((variable.value or "" for variable in source.env if variable.name == _ENDPOINT), ""),
+        )
+        for source in sources
+    ]
+
+
+def _found(model: Model) -> ModelChoice:
+    name = f"{kind_of_model(model).name} {model.metadata.name}"
+    word = model.status.status
+    if is_ready(word):
+        component = Component(COMPONENT, State.READY, "ModelResolved", f"{name} is ready", direction=Direction.UPSTREAM)
+        return ModelChoice(model, component)
+    state = State.FAILED if word in (State.FAILED, State.DEGRADED) else State.PROGRESSING
+    detail = ready_message(model.status.conditions)
+    message = f"{name} is {word or 'not reconciled yet'}" + (f": {detail}" if detail else "")
+    return ModelChoice(model, Component(COMPONENT, state, "ModelNotReady", message, direction=Direction.UPSTREAM))
+
+
+def _blocked(failure: Failure) -> Component:
+    return Component(
+        COMPONENT,
+        State.FAILED,
+        failure.reason,
+        failure.message,
+        failures=(failure,),
+        direction=Direction.UPSTREAM,
+        blocks_apply=True,
+    )
+
+
+def _not_created_yet(what: str) -> Component:
+    return Component(
+        COMPONENT,
+        State.PENDING,
+        "ModelCreationNotSupported",
+        f"no model with {what} exists, and this version does not create models: create an AIMModel for it",
+        direction=Direction.UPSTREAM,
+    )

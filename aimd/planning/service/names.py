@@ -1,0 +1,126 @@
+"""Names of the objects a service makes or looks for (spec/service.md §8).
+
+Names that fit whole are those of the reference operator, digit for digit. A truncated InferenceService or HTTPRoute
+name additionally hashes the service name, because two long names of one namespace would otherwise collide.
+"""
+
+import re
+
+from aimd.api.service import AIMService
+from aimd.planning.naming import MAXIMUM_LENGTH, NameTooLong, derive_name, fits_whole, image_part
+
+_MINIMUM_LIMIT = 10
+_PREDICTOR_AND_DASHES = 11
+_INFERENCE_SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+
+
+class InvalidImageReference(ValueError):
+    """An image text that cannot be split into name and tag."""
+
+
+class InvalidServiceName(ValueError):
+    """The service's name or namespace leaves no valid InferenceService name."""
+
+
+def inference_service_name(name: str, namespace: str) -> str:
+    """Name of the InferenceService; raises InvalidServiceName with what to change.
+
+    KServe puts `<name>-predictor-<namespace>` into one host label, hence the limit.
+    """
+    limit = _inference_service_limit(namespace)
+    if limit < _MINIMUM_LIMIT:
+        raise InvalidServiceName(
+            f"the namespace name {namespace!r} is too long for an InferenceService: "
+            f"use a namespace of at most {MAXIMUM_LENGTH - _PREDICTOR_AND_DASHES - _MINIMUM_LIMIT} characters"
+        )
+    derived = _collision_free(name, namespace, limit)
+    if not _INFERENCE_SERVICE_NAME.fullmatch(derived):
+        raise InvalidServiceName(
+            f"KServe refuses the InferenceService name {derived!r}: use a service name that begins with a letter"
+        )
+    return derived
+
+
+def former_inference_service_name(name: str, namespace: str) -> str:
+    """The name without the collision rule; an owned object under it is kept."""
+    return _by_namespace(name, namespace, max(_inference_service_limit(namespace), _MINIMUM_LIMIT))
+
+
+def http_route_name(name: str, namespace: str) -> str:
+    """Name of the HTTPRoute."""
+    return _collision_free(name, namespace, MAXIMUM_LENGTH)
+
+
+def former_http_route_name(name: str, namespace: str) -> str:
+    """The name without the collision rule; an owned object under it is kept."""
+    return _by_namespace(name, namespace, MAXIMUM_LENGTH)
+
+
+def shared_cache_name(template_name: str, namespace: str) -> str:
+    """Name of a template cache that outlives its services."""
+    return derive_name([template_name], [namespace])
+
+
+def dedicated_cache_name(template_name: str, service: AIMService) -> str:
+    """Name of the template cache that belongs to one service."""
+    return derive_name([template_name, service.metadata.name], [service.metadata.uid])
+
+
+def profile_config_map_name(service_name: str) -> str:
+    """Name of the ConfigMap with a custom profile."""
+    return derive_name([service_name, "custom-profile"], [service_name, "service-custom-profile"])
+
+
+def model_name_from_image(image: str) -> str:
+    """Name of a model made from an image; raises InvalidImageReference."""
+    return derive_name(list(split_image(image)), [image])
+
+
+def predictor_name(inference_service: str) -> str:
+    """Name of KServe's Deployment and Service, and of KEDA's ScaledObject."""
+    return f"{inference_service}-predictor"
+
+
+def autoscaler_name(inference_service: str) -> str:
+    """Name of the HorizontalPodAutoscaler that KEDA makes."""
+    return f"keda-hpa-{predictor_name(inference_service)}"
+
+
+def split_image(image: str) -> tuple[str, str]:
+    """Image name and tag as name parts (§5.5); raises InvalidImageReference.
+
+    A digest stands in for the tag with the first six characters after its colon.
+    """
+    last = image.strip().rpartition("/")[2]
+    if "@" in last:
+        name, _, digest = last.partition("@")
+        algorithm, colon, value = digest.partition(":")
+        if not (algorithm and colon and value):
+            raise InvalidImageReference(f"image {image!r} has a malformed digest: write name@sha256:<hex>")
+        tag = value[:6]
+    else:
+        name, colon, tag = last.partition(":")
+        if colon and not tag:
+            raise InvalidImageReference(f"image {image!r} has an empty tag: write name:tag")
+        tag = tag or "latest"
+    cleaned, cleaned_tag = image_part(name), image_part(tag)
+    if not cleaned or not cleaned_tag:
+        raise InvalidImageReference(f"image {image!r} has no usable name and tag: write registry/name:tag")
+    return cleaned, cleaned_tag
+
+
+def _inference_service_limit(namespace: str) -> int:
+    return MAXIMUM_LENGTH - _PREDICTOR_AND_DASHES - len(namespace)
+
+
+def _collision_free(name: str, namespace: str, limit: int) -> str:
+    if fits_whole([name], limit=limit):
+        return derive_name([name], [namespace], limit=limit)
+    return derive_name([name], [namespace, name], limit=limit)
+
+
+def _by_namespace(name: str, namespace: str, limit: int) -> str:
+    try:
+        return derive_name([name], [namespace], limit=limit)
+    except NameTooLong:  # limits here leave room for one character and the hash
+        return ""

@@ -1,0 +1,108 @@
+"""What one decision about an AIMService is based on, and who is who in it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from aimd.api.core import Condition, ObjectMeta
+from aimd.api.model import AIMClusterModel, AIMModel
+from aimd.api.service import AIMService
+from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.api.template_cache import AIMTemplateCache
+from aimd.planning.kinds import (
+    CLUSTER_MODEL,
+    CLUSTER_SERVICE_TEMPLATE,
+    MODEL,
+    SERVICE,
+    SERVICE_TEMPLATE,
+    owned_by,
+    resource_reference,
+)
+from aimd.planning.labels import child_labels
+from aimd.planning.runtime_config import ResolvedConfig
+from aimd.runtime.model import Key, Kind, Manifest, controller_of, labels_of
+
+Model: TypeAlias = AIMModel | AIMClusterModel
+Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
+
+CONTROLLER = "service"
+READY = "Ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A service and everything its plan depends on; None means the object does not exist.
+
+    `manifest` is the service as JSON, which path templates look into. `models`, `templates` and `caches` hold every
+    candidate, of both scopes. `gpu_models` are the GPU models of the cluster's nodes, None when nodes may not be
+    read. `logs` has the last lines of failed containers, by pod name. `absent_kinds` names kinds whose CRD is not
+    installed.
+    """
+
+    service: AIMService
+    manifest: Manifest
+    config: ResolvedConfig
+    models: Sequence[Model] = ()
+    templates: Sequence[Template] = ()
+    caches: Sequence[AIMTemplateCache] = ()
+    inference_service: Manifest | None = None
+    inference_service_events: Sequence[Manifest] = ()
+    pods: Sequence[Manifest] = ()
+    pod_events: Sequence[Manifest] = ()
+    logs: Mapping[str, str] = field(default_factory=dict)
+    http_route: Manifest | None = None
+    autoscaler: Manifest | None = None
+    profile_config_map: Manifest | None = None
+    gpu_models: frozenset[str] | None = None
+    absent_kinds: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def key(self) -> Key:
+        return Key(self.service.metadata.namespace, self.service.metadata.name)
+
+
+def kind_of_model(model: Model) -> Kind:
+    """AIMModel or AIMClusterModel, told by the scope."""
+    return MODEL if model.metadata.namespace else CLUSTER_MODEL
+
+
+def kind_of_template(template: Template) -> Kind:
+    """AIMServiceTemplate or AIMClusterServiceTemplate, told by the scope."""
+    return SERVICE_TEMPLATE if template.metadata.namespace else CLUSTER_SERVICE_TEMPLATE
+
+
+def reference(kind: Kind, metadata: ObjectMeta) -> Manifest:
+    """A resolved reference for the status (§1.2)."""
+    return resource_reference(kind, Key(metadata.namespace, metadata.name), metadata.uid)
+
+
+def is_ready(status: str) -> bool:
+    """Whether a `status.status` word says Ready."""
+    return status == READY
+
+
+def ready_message(conditions: Sequence[Condition]) -> str:
+    """What an object's own `Ready` condition says, empty when it says nothing."""
+    return next((condition.message for condition in conditions if condition.type == READY), "")
+
+
+def owner_references(service: AIMService) -> list[Manifest]:
+    """The service as the only, controlling owner."""
+    return owned_by(SERVICE, Key(service.metadata.namespace, service.metadata.name), service.metadata.uid)
+
+
+def is_owned(service: AIMService, manifest: Mapping[str, Any] | None) -> bool:
+    """Whether the service controls the object."""
+    owner = controller_of(manifest) if manifest else None
+    return owner is not None and owner.get("uid") == service.metadata.uid
+
+
+def labels(observed: Observed, own: Mapping[str, str]) -> dict[str, str]:
+    """Labels of a child: its own, the propagated ones, the controller's (§18)."""
+    metadata = observed.service.metadata
+    return child_labels(CONTROLLER, metadata.labels, metadata.name, own, observed.config.label_patterns)
+
+
+def label_of(manifest: Mapping[str, Any], key: str) -> str:
+    """One label of an object, empty when it has none."""
+    return labels_of(manifest).get(key, "")

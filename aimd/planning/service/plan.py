@@ -1,0 +1,210 @@
+"""The plan of a service: what must exist, in which order, behind which gates (spec/service.md §10)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aimd.api.template_cache import AIMTemplateCache
+from aimd.planning.health import Component, Direction, State
+from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE
+from aimd.planning.plan import Plan
+from aimd.planning.service.caching import (
+    cache_component,
+    cache_is_blocked,
+    find_cache,
+    needs_cache,
+    render_cache,
+)
+from aimd.planning.service.custom_profile import (
+    InvalidProfile,
+    ProfileFile,
+    config_map_deletion,
+    profile_file,
+    render_config_map,
+)
+from aimd.planning.service.inference_service import Ingredients, render_inference_service
+from aimd.planning.service.model_reference import ModelChoice, resolve_model
+from aimd.planning.service.names import InvalidServiceName, inference_service_name
+from aimd.planning.service.observed import (
+    Observed,
+    is_owned,
+    is_ready,
+    kind_of_model,
+    kind_of_template,
+    reference,
+)
+from aimd.planning.service.routing import (
+    Route,
+    render_route,
+    route_component,
+    route_deletion,
+    route_of,
+    routing_status,
+)
+from aimd.planning.service.scaling import (
+    autoscaler_component,
+    count_ready,
+    metrics_grace_left,
+    runtime_status,
+)
+from aimd.planning.service.service_health import (
+    Judged,
+    forgiven_while_running,
+    inference_service_component,
+    is_serving,
+    pods_component,
+    runtime_config_component,
+    unusable_name_component,
+)
+from aimd.planning.service.template_reference import COMPONENT as TEMPLATE
+from aimd.planning.service.template_reference import TemplateChoice, resolve_template
+from aimd.runtime.model import Deletion, Desired, key_of
+
+ABSENT_KIND_SECONDS = 15.0
+"""How often to look whether KServe or the Gateway API has been installed: nothing tells when."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """Everything that was decided about one service; `name` is the InferenceService's, empty when it has none."""
+
+    name: str
+    name_problem: str
+    model: ModelChoice
+    template: TemplateChoice
+    profile: ProfileFile | None
+    cache: AIMTemplateCache | None
+    route: Route
+
+
+def plan_service(observed: Observed, now: datetime) -> Plan:
+    """Decides everything about one service. Pure and total."""
+    decision = _decide(observed)
+    components, waits = _judge(observed, decision, now)
+    return Plan(
+        components=components,
+        desired=tuple(_desired(observed, decision)),
+        deletions=tuple(_deletions(observed, decision)),
+        status=_status(observed, decision),
+        requeue_after=min(waits, default=None),
+    )
+
+
+def _decide(observed: Observed) -> _Decision:
+    name, problem = _inference_service_name(observed)
+    model = resolve_model(observed.service, observed.models)
+    template = resolve_template(observed, model.model)
+    profile, template = _with_profile(template)
+    cache = find_cache(observed.service, template.template, observed.caches)
+    return _Decision(name, problem, model, template, profile, cache, route_of(observed))
+
+
+def _desired(observed: Observed, decision: _Decision) -> list[Desired]:
+    desired: list[Desired] = []
+    route = render_route(observed, decision.route, decision.name) if decision.name else None
+    if route is not None and HTTP_ROUTE.name not in observed.absent_kinds:
+        desired.append(route)
+    template = decision.template.template
+    if template is None or not decision.template.ready or not decision.name:
+        return desired
+    if decision.cache is None and needs_cache(decision.template) and not cache_is_blocked(observed, template):
+        desired.append(render_cache(observed, template))
+    if decision.profile is not None:
+        desired.append(render_config_map(observed, decision.profile))
+    if _may_run(observed, decision):
+        parts = Ingredients(decision.name, decision.model.model, template, decision.cache, decision.profile)
+        inference_service = render_inference_service(observed, parts)
+        if inference_service is not None:
+            desired.append(inference_service)
+    return desired
+
+
+def _may_run(observed: Observed, decision: _Decision) -> bool:
+    """The InferenceService is made once model and cache are Ready, and from then on always kept up to date."""
+    if INFERENCE_SERVICE.name in observed.absent_kinds:
+        return False
+    if observed.inference_service is not None:
+        return True
+    weights = decision.cache is not None and is_ready(decision.cache.status.status)
+    return decision.model.ready and (weights or not needs_cache(decision.template))
+
+
+def _deletions(observed: Observed, decision: _Decision) -> list[Deletion]:
+    route = route_deletion(observed, decision.route)
+    unused = decision.template.ready and decision.profile is None
+    config_map = config_map_deletion(observed) if unused else None
+    return [deletion for deletion in (route, config_map) if deletion is not None]
+
+
+def _judge(observed: Observed, decision: _Decision, now: datetime) -> tuple[tuple[Component, ...], list[float]]:
+    """Components in the order of §16.1, and after how many seconds to look again."""
+    model = forgiven_while_running(decision.model.component, observed, now)
+    template = forgiven_while_running(decision.template.component, observed, now)
+    pods = pods_component(observed)
+    runtime = inference_service_component(observed, pods, now)
+    if decision.name_problem:
+        runtime = Judged(unusable_name_component(decision.name_problem))
+    serving = is_serving(runtime.component)
+    components = (
+        model.component,
+        template.component,
+        runtime_config_component(observed.config),
+        runtime.component,
+        pods,
+        cache_component(observed, decision.template, decision.cache, serving=serving),
+        route_component(observed, decision.route, serving=serving),
+        autoscaler_component(observed.service, observed.autoscaler, serving=serving, now=now),
+    )
+    metrics = metrics_grace_left(observed.service, observed.autoscaler, serving=serving, now=now)
+    installed = ABSENT_KIND_SECONDS if observed.absent_kinds & _wanted_kinds(decision) else None
+    waits = [model.again_after, template.again_after, runtime.again_after, metrics, installed]
+    return tuple(item for item in components if item is not None), [wait for wait in waits if wait is not None]
+
+
+def _wanted_kinds(decision: _Decision) -> set[str]:
+    return {INFERENCE_SERVICE.name, *([HTTP_ROUTE.name] if decision.route.enabled else [])}
+
+
+def _status(observed: Observed, decision: _Decision) -> Mapping[str, Any]:
+    """The service's own status keys (§1.2). References are written once Ready, and then kept."""
+    service = observed.service
+    status: dict[str, Any] = {
+        "resolvedRuntimeConfig": observed.config.reference,
+        "routing": routing_status(observed, decision.route),
+        "runtime": runtime_status(service, observed.autoscaler, count_ready(observed.pods)),
+    }
+    model, template, cache = decision.model, decision.template, decision.cache
+    if model.model is not None and model.ready:
+        status["resolvedModel"] = reference(kind_of_model(model.model), model.model.metadata)
+    if template.template is not None and template.ready:
+        status["resolvedTemplate"] = reference(kind_of_template(template.template), template.template.metadata)
+    if cache is not None and is_ready(cache.status.status):
+        metadata = cache.metadata
+        own = {"name": metadata.name, "namespace": metadata.namespace, "uid": metadata.uid}
+        status["cache"] = {"templateCacheRef": own}
+    elif not needs_cache(template):
+        status["cache"] = None
+    return status
+
+
+def _inference_service_name(observed: Observed) -> tuple[str, str]:
+    """The name of the InferenceService that is ours, else the derived one; or empty, and why there is none."""
+    live = observed.inference_service
+    if live is not None and is_owned(observed.service, live):
+        return key_of(live).name, ""
+    try:
+        return inference_service_name(observed.key.name, observed.key.namespace), ""
+    except InvalidServiceName as error:
+        return "", str(error)
+
+
+def _with_profile(choice: TemplateChoice) -> tuple[ProfileFile | None, TemplateChoice]:
+    """The template's profile file; a profile that cannot be written makes the template unusable (§12.3)."""
+    if choice.template is None:
+        return None, choice
+    try:
+        return profile_file(choice.template), choice
+    except InvalidProfile as error:
+        component = Component(TEMPLATE, State.FAILED, "TemplateNotReady", str(error), direction=Direction.UPSTREAM)
+        return None, TemplateChoice(choice.template, component)

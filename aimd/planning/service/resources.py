@@ -1,0 +1,98 @@
+"""Compute resources of the container: defaults per GPU, then every user's level (spec/service.md §11.5)."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from aimd.api.core import ResourceRequirements
+from aimd.api.shared import Hardware
+from aimd.planning.quantities import InvalidQuantity, parse_quantity
+from aimd.runtime.model import Manifest
+
+DEFAULT_GPU_RESOURCE = "amd.com/gpu"
+_CPUS_PER_GPU = 4
+_MEMORY_PER_GPU_GIB = 32
+_MEMORY_LIMIT_PER_GPU_GIB = 48
+
+_Quantities = dict[str, str]
+
+
+def container_resources(hardware: Hardware | None, levels: Sequence[ResourceRequirements | None]) -> Manifest:
+    """`resources` of the container, empty when nothing is asked for.
+
+    `levels` are the users' own, weakest first: model, template, service. What a user set is never altered; defaults
+    give way to it.
+    """
+    defaults = _defaults(hardware)
+    users = _merged(levels)
+    merged = {side: {**defaults[side], **users[side]} for side in ("requests", "limits")}
+    _mirror_devices(merged, users)
+    _fit_defaults(merged, users)
+    return {side: dict(sorted(merged[side].items())) for side in ("limits", "requests") if merged[side]}
+
+
+def cpu_level(hardware: Hardware | None) -> ResourceRequirements | None:
+    """The CPU part of hardware as a level, for templates without resources of their own (W37)."""
+    cpu = hardware.cpu if hardware is not None else None
+    if cpu is None:
+        return None
+    return ResourceRequirements(
+        requests={"cpu": cpu.requests} if cpu.requests else {},
+        limits={"cpu": cpu.limits} if cpu.limits else {},
+    )
+
+
+def _defaults(hardware: Hardware | None) -> dict[str, _Quantities]:
+    gpu = hardware.gpu if hardware is not None else None
+    count = gpu.requests if gpu is not None else 0
+    if gpu is None or count <= 0:
+        return {"requests": {}, "limits": {}}
+    device = gpu.resource_name or DEFAULT_GPU_RESOURCE
+    return {
+        "requests": {
+            "cpu": str(_CPUS_PER_GPU * count),
+            "memory": f"{_MEMORY_PER_GPU_GIB * count}Gi",
+            device: str(count),
+        },
+        "limits": {"memory": f"{_MEMORY_LIMIT_PER_GPU_GIB * count}Gi", device: str(count)},
+    }
+
+
+def _merged(levels: Sequence[ResourceRequirements | None]) -> dict[str, _Quantities]:
+    users: dict[str, _Quantities] = {"requests": {}, "limits": {}}
+    for level in levels:
+        if level is not None:
+            users["requests"].update(level.requests)
+            users["limits"].update(level.limits)
+    return users
+
+
+def _mirror_devices(merged: dict[str, _Quantities], users: Mapping[str, Mapping[str, str]]) -> None:
+    """Extended resources cannot be overcommitted: what a user sets on one side holds on both."""
+    for side, other in (("requests", "limits"), ("limits", "requests")):
+        for name, quantity in users[side].items():
+            if _is_extended(name) and name not in users[other]:
+                merged[other][name] = quantity
+
+
+def _fit_defaults(merged: dict[str, _Quantities], users: Mapping[str, Mapping[str, str]]) -> None:
+    """A default request above a user's limit is lowered to it, a default limit below a user's request raised."""
+    for name in merged["requests"].keys() & merged["limits"].keys():
+        request, limit = _value(merged["requests"][name]), _value(merged["limits"][name])
+        if request is None or limit is None or request <= limit:
+            continue
+        if name not in users["requests"]:
+            merged["requests"][name] = merged["limits"][name]
+        elif name not in users["limits"]:
+            merged["limits"][name] = merged["requests"][name]
+
+
+def _is_extended(name: str) -> bool:
+    domain, slash, _ = name.partition("/")
+    return bool(slash) and domain != "kubernetes.io" and not domain.endswith(".kubernetes.io")
+
+
+def _value(text: str) -> Decimal | None:
+    try:
+        return parse_quantity(text)
+    except InvalidQuantity:
+        return None

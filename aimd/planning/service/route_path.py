@@ -1,0 +1,121 @@
+"""The path of a route, rendered from a template over the service (spec/service.md §14.3, decisions 1, 2, 35).
+
+Nothing is silently cut or replaced: what cannot become a path of the Gateway API is an InvalidPathTemplate.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
+
+from jsonpath_ng.jsonpath import Child, Fields, Index, JSONPath, Root
+from jsonpath_ng.parser import parse
+
+MAXIMUM_LENGTH = 200
+_EXPRESSION = re.compile(r"\{([^{}]*)\}")
+_MAPS = ("labels", "annotations")
+
+_Step = str | int
+
+
+class InvalidPathTemplate(ValueError):
+    """A path template that gives no path; the message says what to change."""
+
+
+def default_path(namespace: str, name: str) -> str:
+    """The path of a service without a template: `/<namespace>/<name>`."""
+    return normalise_path(f"/{namespace}/{name}")
+
+
+def render_path(template: str, service: Mapping[str, Any]) -> str:
+    """The path that `template` gives for the service (its JSON); raises InvalidPathTemplate."""
+    outside = _EXPRESSION.sub("", template)
+    if "{" in outside or "}" in outside:
+        raise InvalidPathTemplate(f"path template {template!r} has an unmatched brace")
+    rendered = _EXPRESSION.sub(lambda match: _value(match.group(1).strip(), service), template)
+    path = normalise_path(rendered)
+    if path == "/" and _EXPRESSION.search(template):
+        raise InvalidPathTemplate(f"path template {template!r} gives an empty path: its expressions have no text")
+    return path
+
+
+def normalise_path(text: str) -> str:
+    """Lower-cases, drops empty segments and percent-encodes the rest; raises InvalidPathTemplate."""
+    segments = [segment for segment in text.strip().lower().split("/") if segment]
+    for segment in segments:
+        if segment in (".", ".."):
+            raise InvalidPathTemplate(f"path {text!r} has the segment {segment!r}, which no route may have")
+    try:
+        path = "/" + "/".join(quote(segment, safe="") for segment in segments)
+    except UnicodeEncodeError as error:
+        raise InvalidPathTemplate(f"path {text!r} has a character that cannot be encoded") from error
+    if len(path) > MAXIMUM_LENGTH:
+        raise InvalidPathTemplate(
+            f"the rendered path has {len(path)} characters, more than {MAXIMUM_LENGTH}: "
+            "shorten the template or its values"
+        )
+    return path
+
+
+def _value(expression: str, service: Mapping[str, Any]) -> str:
+    found: Any = service
+    walked = ""
+    for step in _steps(expression):
+        parent = walked.rpartition(".")[2]
+        walked += f"[{step}]" if isinstance(step, int) else f".{step}"
+        found = _descend(found, step)
+        if found is None:
+            what = f"{parent.removesuffix('s')} {step!r}" if parent in _MAPS else f"field {walked}"
+            raise InvalidPathTemplate(f"the service has no {what}, which the path template names as {{{expression}}}")
+    if isinstance(found, str):
+        return found
+    if isinstance(found, bool | int | float):
+        return json.dumps(found)
+    raise InvalidPathTemplate(f"{{{expression}}} is not a single value: name a text, number or boolean field")
+
+
+def _descend(value: Any, step: _Step) -> Any:
+    if isinstance(step, int):
+        in_range = isinstance(value, list) and -len(value) <= step < len(value)
+        return value[step] if in_range else None
+    return value.get(step) if isinstance(value, dict) else None
+
+
+@lru_cache(maxsize=1024)
+def _steps(expression: str) -> tuple[_Step, ...]:
+    """The names and indexes an expression goes through; raises InvalidPathTemplate for anything cleverer."""
+    if not expression.startswith((".", "[", "$")):
+        raise InvalidPathTemplate(f"expression {{{expression}}} does not begin with a dot, as in {{.metadata.name}}")
+    try:
+        path = parse(expression if expression.startswith("$") else f"${expression}")
+    except Exception as error:  # the library has several unrelated kinds of syntax error
+        raise InvalidPathTemplate(f"expression {{{expression}}} is not valid JSONPath: {error}") from error
+    steps = _flatten(path)
+    if not steps:
+        raise InvalidPathTemplate(
+            f"expression {{{expression}}} may only consist of names, quoted keys and indexes, as in "
+            "{.metadata.labels['team']}"
+        )
+    return steps
+
+
+def _flatten(path: JSONPath) -> tuple[_Step, ...]:
+    """Steps of a plain path; empty when a wildcard, slice, filter or function is in it."""
+    steps: list[_Step] = []
+    while isinstance(path, Child):
+        step = _single(path.right)
+        if step is None:
+            return ()
+        steps.append(step)
+        path = path.left
+    return tuple(reversed(steps)) if isinstance(path, Root) else ()
+
+
+def _single(step: JSONPath) -> _Step | None:
+    if isinstance(step, Fields) and len(step.fields) == 1 and step.fields[0] != "*":
+        return str(step.fields[0])
+    if isinstance(step, Index) and len(step.indices) == 1:
+        return int(step.indices[0])
+    return None

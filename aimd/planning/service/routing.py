@@ -1,0 +1,229 @@
+"""The HTTPRoute: its switches, how it is rendered, and whether the gateway took it (spec/service.md §14)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aimd.api.core import ParentReference
+from aimd.planning.health import Component, Direction, State
+from aimd.planning.kinds import HTTP_ROUTE
+from aimd.planning.labels import COMPONENT as COMPONENT_LABEL
+from aimd.planning.labels import MANAGED_BY, PREFIX, label_value
+from aimd.planning.service.durations import InvalidDuration, gateway_duration
+from aimd.planning.service.names import http_route_name, predictor_name
+from aimd.planning.service.observed import Observed, is_owned, labels, owner_references
+from aimd.planning.service.route_path import InvalidPathTemplate, default_path, render_path
+from aimd.runtime.model import Deletion, Desired, Manifest, key_of, uid_of
+
+COMPONENT = "HTTPRoute"
+BACKEND_PORT = 80
+
+# `rules` is a list that we own as a whole, and the API server completes the backends inside it.
+_FILLED = ("spec.rules[].backendRefs[].weight", "spec.rules[].backendRefs[].group")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A service's routing, decided: where, at which path, or why not.
+
+    `path` is empty and `reason` set (`PathTemplateInvalid`, `InvalidSpec`) when no route can be rendered.
+    """
+
+    enabled: bool
+    gateway: ParentReference | None = None
+    path: str = ""
+    timeout: str = ""
+    annotations: Mapping[str, str] | None = None
+    reason: str = ""
+    message: str = ""
+
+    @property
+    def renderable(self) -> bool:
+        return self.enabled and self.gateway is not None and not self.reason
+
+
+def route_of(observed: Observed) -> Route:
+    """Each setting from the service, else from the runtime config (§14.1)."""
+    own, shared = observed.service.spec.routing, observed.config.routing
+    enabled = own.enabled if own is not None and own.enabled is not None else shared.enabled
+    if not enabled:
+        return Route(enabled=False)
+    gateway = (own.gateway_ref if own is not None else None) or shared.gateway_ref
+    template = (own.path_template if own is not None else "") or shared.path_template
+    timeout = (own.request_timeout if own is not None else "") or shared.request_timeout
+    annotations = {**shared.annotations, **(own.annotations if own is not None else {})}
+    try:
+        path = render_path(template, observed.manifest) if template else _default_path(observed)
+        duration = gateway_duration(timeout) if timeout else ""
+    except InvalidPathTemplate as error:
+        return Route(True, gateway, reason="PathTemplateInvalid", message=str(error))
+    except InvalidDuration as error:
+        return Route(True, gateway, reason="InvalidSpec", message=f"routing.requestTimeout: {error}")
+    return Route(True, gateway, path, duration, annotations)
+
+
+def render_route(observed: Observed, route: Route, inference_service: str) -> Desired | None:
+    """The HTTPRoute, None when it cannot or must not be rendered."""
+    if not route.renderable or route.gateway is None:
+        return None
+    metadata: Manifest = {
+        "name": _name(observed),
+        "namespace": observed.key.namespace,
+        "labels": labels(
+            observed,
+            {
+                COMPONENT_LABEL: "routing",
+                MANAGED_BY: "aim-engine",
+                f"{PREFIX}service": label_value(observed.key.name),
+            },
+        ),
+        "ownerReferences": owner_references(observed.service),
+    }
+    if route.annotations:
+        metadata["annotations"] = dict(sorted(route.annotations.items()))
+    rule: Manifest = {
+        "matches": [{"path": {"type": "PathPrefix", "value": route.path}}],
+        "filters": [
+            {
+                "type": "URLRewrite",
+                "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}},
+            }
+        ],
+        "backendRefs": [
+            {
+                "kind": "Service",
+                "name": predictor_name(inference_service),
+                "namespace": observed.key.namespace,
+                "port": BACKEND_PORT,
+            }
+        ],
+    }
+    if route.timeout:
+        rule["timeouts"] = {"request": route.timeout}
+    manifest = {
+        "apiVersion": HTTP_ROUTE.api_version,
+        "kind": HTTP_ROUTE.name,
+        "metadata": metadata,
+        "spec": {"parentRefs": [_parent_reference(route.gateway)], "rules": [rule]},
+    }
+    return Desired(HTTP_ROUTE, manifest, reason="route", filled=_FILLED)
+
+
+def route_deletion(observed: Observed, route: Route) -> Deletion | None:
+    """The route that has to go because routing was switched off (W9)."""
+    live = observed.http_route
+    if route.enabled or live is None or not is_owned(observed.service, live):
+        return None
+    return Deletion(HTTP_ROUTE, key_of(live), uid_of(live), reason="routing-off")
+
+
+def routing_status(observed: Observed, route: Route) -> Manifest | None:
+    """`status.routing`: the rendered path; the last good one while the template is broken; None without routing."""
+    if not route.enabled:
+        return None
+    stored = observed.service.status.routing
+    path = route.path or (stored.path if stored is not None and observed.http_route is not None else "")
+    return {"path": path} if path else None
+
+
+def route_component(observed: Observed, route: Route, *, serving: bool) -> Component | None:
+    """Health of the route (§14.5); None while routing is off. Trouble concerns the route only (decision 25)."""
+    if not route.enabled:
+        return None
+    if HTTP_ROUTE.name in observed.absent_kinds:
+        message = "The Gateway API is not installed: the cluster has no kind HTTPRoute"
+        return _component(_trouble(serving), "HTTPRouteFetchError", message)
+    if route.gateway is None:
+        message = "Routing is enabled without a gateway: set routing.gatewayRef on the service or its runtime config"
+        return _component(_trouble(serving), "GatewayNotConfigured", message)
+    if route.reason:
+        return _component(State.DEGRADED, route.reason, route.message)
+    if observed.http_route is None:
+        return _component(State.PROGRESSING, "HTTPRouteCreating", "The HTTPRoute is being created")
+    return _judge(_answers(observed.http_route, route.gateway, observed.key.namespace), serving=serving)
+
+
+_Answer = Mapping[str, Mapping[str, Any]]
+
+
+def _judge(answers: Sequence[_Answer], *, serving: bool) -> Component:
+    """One gateway controller that accepts the route and resolves its backend is enough."""
+    refused: Mapping[str, Any] | None = None
+    for answer in answers:
+        accepted, resolved = answer.get("Accepted"), answer.get("ResolvedRefs")
+        trouble = next((item for item in (accepted, resolved) if item and item.get("status") == "False"), None)
+        if trouble is None and accepted is not None and accepted.get("status") == "True":
+            return _component(State.READY, "HTTPRouteAccepted", "HTTPRoute is accepted by gateway")
+        refused = refused or trouble
+    if refused is None:
+        return _component(State.PROGRESSING, "HTTPRoutePending", "No gateway has answered for the HTTPRoute yet")
+    reason, message = str(refused.get("reason") or "HTTPRoutePending"), str(refused.get("message") or "")
+    return _component(_trouble(serving), reason, message or "The gateway does not take the HTTPRoute")
+
+
+def _answers(route: Mapping[str, Any], gateway: ParentReference, namespace: str) -> list[_Answer]:
+    """Current conditions by type, of each parent entry that is about the wanted gateway."""
+    generation = int((route.get("metadata") or {}).get("generation") or 0)
+    wanted = _identity(_parent_reference(gateway), namespace)
+    answers: list[_Answer] = []
+    for parent in (route.get("status") or {}).get("parents") or ():
+        if _identity(parent.get("parentRef") or {}, namespace) == wanted:
+            current = [c for c in parent.get("conditions") or () if _is_current(c, generation)]
+            answers.append({str(condition.get("type")): condition for condition in current})
+    return answers
+
+
+def _is_current(condition: Mapping[str, Any], generation: int) -> bool:
+    observed = condition.get("observedGeneration")
+    return observed is None or int(observed) >= generation
+
+
+def _identity(parent: Mapping[str, Any], namespace: str) -> tuple[Any, ...]:
+    return (
+        parent.get("group", "gateway.networking.k8s.io"),
+        parent.get("kind", "Gateway"),
+        parent.get("namespace") or namespace,
+        parent.get("name"),
+        parent.get("sectionName") or "",
+        parent.get("port") or 0,
+    )
+
+
+def _parent_reference(gateway: ParentReference) -> Manifest:
+    reference: Manifest = {"group": gateway.group, "kind": gateway.kind, "name": gateway.name}
+    if gateway.namespace:
+        reference["namespace"] = gateway.namespace
+    if gateway.section_name:
+        reference["sectionName"] = gateway.section_name
+    if gateway.port is not None:
+        reference["port"] = gateway.port
+    return reference
+
+
+def _default_path(observed: Observed) -> str:
+    """`/<namespace>/<name>`, unless the route already serves the reference operator's `/<namespace>/<uid>`."""
+    former = default_path(observed.key.namespace, observed.service.metadata.uid)
+    if observed.http_route is not None and former in _paths(observed.http_route):
+        return former
+    return default_path(observed.key.namespace, observed.key.name)
+
+
+def _paths(route: Mapping[str, Any]) -> list[str]:
+    rules = (route.get("spec") or {}).get("rules") or ()
+    return [(match.get("path") or {}).get("value", "") for rule in rules for match in rule.get("matches") or ()]
+
+
+def _name(observed: Observed) -> str:
+    """The name of the route that is there and ours, else the derived one."""
+    if observed.http_route is not None and is_owned(observed.service, observed.http_route):
+        return key_of(observed.http_route).name
+    return http_route_name(observed.key.name, observed.key.namespace)
+
+
+def _trouble(serving: bool) -> State:
+    """A service that serves has a warning; one that does not yet is still starting (status.md D-17)."""
+    return State.DEGRADED if serving else State.PROGRESSING
+
+
+def _component(state: State, reason: str, message: str) -> Component:
+    return Component(COMPONENT, state, reason, message, direction=Direction.DOWNSTREAM)

@@ -1,0 +1,182 @@
+"""Health of what runs: runtime config, InferenceService, pods; and what a running service forgives (§15, §16)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from aimd.api.service import AIMService
+from aimd.api.shared import Status
+from aimd.planning.health import Component, Direction, State, parse_timestamp
+from aimd.planning.kinds import INFERENCE_SERVICE
+from aimd.planning.pods import probe_pods
+from aimd.planning.runtime_config import ResolvedConfig
+from aimd.planning.service.observed import Observed
+from aimd.runtime.model import Category, Failure, uid_of
+
+RUNTIME_CONFIG = "RuntimeConfig"
+INFERENCE = "InferenceService"
+PODS = "InferenceServicePods"
+INPUT_GRACE = timedelta(seconds=10)
+EVENT_AGE = timedelta(minutes=5)
+
+_LOCK_COMPLAINTS = ("the object has been modified", "Operation cannot be fulfilled")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A component, and after how many seconds time alone may change it."""
+
+    component: Component
+    again_after: float | None = None
+
+
+def runtime_config_component(config: ResolvedConfig) -> Component | None:
+    """Health of the runtime config; None when there is none and none is asked for."""
+    if config.failure is not None:
+        missing = config.failure.category is Category.MISSING_UPSTREAM
+        reason = "ReferenceNotFound" if missing else config.failure.reason
+        failure = replace(config.failure, reason=reason)
+        return Component(RUNTIME_CONFIG, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True)
+    if not config.found:
+        return None
+    message = f"Runtime config {config.name} is in force"
+    return Component(RUNTIME_CONFIG, State.READY, "RuntimeConfigResolved", message, direction=Direction.UPSTREAM)
+
+
+def unusable_name_component(message: str) -> Component:
+    """No InferenceService can exist for this service's name or namespace (W14)."""
+    failure = Failure(Category.INVALID_SPEC, "InvalidSpec", message)
+    return Component(INFERENCE, failures=(failure,), direction=Direction.DOWNSTREAM, blocks_apply=True)
+
+
+def inference_service_component(observed: Observed, pods: Component | None, now: datetime) -> Judged:
+    """Health of the InferenceService (§16.1)."""
+    live = observed.inference_service
+    if live is None and INFERENCE_SERVICE.name in observed.absent_kinds:
+        message = "KServe is not installed: the cluster has no kind InferenceService"
+        return Judged(_runtime(State.FAILED, "FetchError", message))
+    if live is None:
+        return Judged(_runtime(State.PROGRESSING, "CreatingRuntime", "The InferenceService does not exist yet"))
+    ready = _condition(live, "Ready")
+    if ready.get("status") == "True":
+        return Judged(_runtime(State.READY, "RuntimeReady", "InferenceService is ready"))
+    if _has_served(observed.service) and pods is not None and pods.effective_state is State.READY:
+        message = "InferenceService is scaling; its ready pods keep serving"
+        return Judged(_runtime(State.READY, "RuntimeScaling", message))
+    warning = _current_warning(observed, now)
+    if warning is not None:
+        event, left = warning
+        text = str(event.get("message") or "KServe reports an error")
+        return Judged(_runtime(State.FAILED, str(event.get("reason")), text), left)
+    message = str(ready.get("message") or "The InferenceService is not ready yet")
+    return Judged(_runtime(State.PROGRESSING, "CreatingRuntime", message))
+
+
+def pods_component(observed: Observed) -> Component | None:
+    """Health of the predictor's pods; None without an InferenceService.
+
+    A Ready pod keeps the component Ready; trouble of the others makes the service Degraded (decision 26).
+    """
+    if observed.inference_service is None:
+        return None
+    health = probe_pods(observed.pods, logs=observed.logs, events=observed.pod_events, exit_codes={})
+    component = health.component(PODS)
+    if health.trouble is None:
+        return component
+    message = f"Pods are ready, but one is in trouble: {health.trouble.message}"
+    return replace(component, message=message, counts_as=State.DEGRADED)
+
+
+def is_serving(component: Component) -> bool:
+    """Whether the InferenceService answers requests."""
+    return component.effective_state is State.READY
+
+
+def forgiven_while_running(component: Component, observed: Observed, now: datetime) -> Judged:
+    """Trouble of a model or template under a service that runs (decision 16).
+
+    Pods do not need them to go on: nothing is blocked, for 10 s nothing shows but the condition, then the service is
+    Degraded, never worse.
+    """
+    if observed.inference_service is None or component.effective_state is State.READY:
+        return Judged(component)
+    softened = replace(
+        component,
+        state=State.DEGRADED,
+        reason=component.effective_reason,
+        message=component.effective_message,
+        failures=(),
+        blocks_apply=False,
+    )
+    left = _grace_left(component.condition_type, observed.service, now)
+    if left <= 0:
+        return Judged(softened)
+    return Judged(replace(softened, counts_as=State.READY), left)
+
+
+def _grace_left(condition_type: str, service: AIMService, now: datetime) -> float:
+    """Seconds of grace left; none once the service shows that it has run out, whatever the reason is by now."""
+    stored = next((item for item in service.status.conditions if item.type == condition_type), None)
+    if stored is None or stored.status == "True":
+        return INPUT_GRACE.total_seconds()
+    since = parse_timestamp(stored.last_transition_time)
+    if service.status.status == Status.DEGRADED or since is None:
+        return 0.0
+    return (since + INPUT_GRACE - now).total_seconds()
+
+
+def _has_served(service: AIMService) -> bool:
+    return any(
+        condition.type == f"{INFERENCE}Ready" and condition.status == "True" for condition in service.status.conditions
+    )
+
+
+def _current_warning(observed: Observed, now: datetime) -> tuple[Mapping[str, Any], float | None] | None:
+    """A Warning event that still explains why the InferenceService is not ready, and how long it will count (W11)."""
+    live = observed.inference_service or {}
+    own = [
+        event
+        for event in observed.inference_service_events
+        if event.get("type") == "Warning" and (event.get("involvedObject") or {}).get("uid") == uid_of(live)
+    ]
+    rejected = [event for event in own if event.get("reason") == "ServerlessModeRejected"]
+    if rejected:
+        return max(rejected, key=_moment_text), None
+    since = _last_transition(live)
+    for event in sorted(own, key=_moment_text, reverse=True):
+        moment = parse_timestamp(_moment_text(event))
+        if event.get("reason") != "InternalError" or moment is None or _is_lock_complaint(event):
+            continue
+        left = (moment + EVENT_AGE - now).total_seconds()
+        if left > 0 and (since is None or moment > since):
+            return event, left
+    return None
+
+
+def _is_lock_complaint(event: Mapping[str, Any]) -> bool:
+    return any(phrase in str(event.get("message") or "") for phrase in _LOCK_COMPLAINTS)
+
+
+def _moment_text(event: Mapping[str, Any]) -> str:
+    series = event.get("series") or {}
+    times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
+    return max(str(time or "") for time in times)
+
+
+def _last_transition(inference_service: Mapping[str, Any]) -> datetime | None:
+    moments = (parse_timestamp(str(item.get("lastTransitionTime") or "")) for item in _conditions(inference_service))
+    return max((moment for moment in moments if moment is not None), default=None)
+
+
+def _condition(inference_service: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
+    return next((item for item in _conditions(inference_service) if item.get("type") == type_), {})
+
+
+def _conditions(inference_service: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    conditions: Sequence[Mapping[str, Any]] = (inference_service.get("status") or {}).get("conditions") or ()
+    return conditions
+
+
+def _runtime(state: State, reason: str, message: str) -> Component:
+    return Component(INFERENCE, state, reason, message, direction=Direction.DOWNSTREAM)

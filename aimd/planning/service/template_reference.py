@@ -1,0 +1,214 @@
+"""Which template a service runs with: remembered, named, or chosen (spec/service.md §6)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aimd.api.service import AIMService, ServiceOverrides
+from aimd.api.shared import ResolvedReference, Scope
+from aimd.planning.health import Component, Direction, State
+from aimd.planning.service.model_reference import same_weights
+from aimd.planning.service.observed import (
+    Model,
+    Observed,
+    Template,
+    is_ready,
+    kind_of_template,
+    ready_message,
+)
+from aimd.planning.service.template_selection import (
+    ALIAS_LABEL,
+    Wish,
+    attributes_of,
+    is_optimized,
+    is_user_written,
+    matches_overrides,
+    select_template,
+)
+from aimd.runtime.model import Category, Failure
+
+COMPONENT = "Template"
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateChoice:
+    """The resolved template, whatever its state, and how that looks on the service."""
+
+    template: Template | None
+    component: Component
+
+    @property
+    def ready(self) -> bool:
+        return (
+            self.template is not None
+            and is_ready(self.template.status.status)
+            and self.component.effective_state is State.READY
+        )
+
+
+def resolve_template(observed: Observed, model: Model | None) -> TemplateChoice:
+    """Chooses among the observed templates.
+
+    A service that runs keeps its template while that exists, even when it is not Ready: another one would be another
+    engine configuration under live traffic (§6.1 [D]).
+    """
+    service = observed.service
+    remembered = _referenced(service.status.resolved_template, observed.templates)
+    running = observed.inference_service is not None
+    if remembered is not None and (running or is_ready(remembered.status.status)):
+        return _checked(observed, model, remembered)
+    if _named(service):
+        return _by_name(observed, model)
+    if model is None:
+        return TemplateChoice(None, _waiting("TemplateNotFound", "a template is chosen once the model is known"))
+    selection = select_template(model, observed.templates, wish_of(observed))
+    if selection.template is not None:
+        return _found(selection.template)
+    state = State.PROGRESSING if selection.waiting else State.PENDING
+    component = Component(COMPONENT, state, selection.reason, selection.message, direction=Direction.UPSTREAM)
+    return TemplateChoice(None, component)
+
+
+def wish_of(observed: Observed) -> Wish:
+    """What the service asks of an automatically chosen template."""
+    spec = observed.service.spec
+    allow = bool(spec.template.allow_unoptimized) if spec.template is not None else False
+    return Wish(spec.overrides, allow, observed.gpu_models)
+
+
+def has_overrides(overrides: ServiceOverrides | None) -> bool:
+    """Whether overrides change anything (§6.5)."""
+    if overrides is None:
+        return False
+    gpu = overrides.hardware.gpu if overrides.hardware is not None else None
+    return bool(overrides.metric or overrides.precision or (gpu and (gpu.model.strip() or gpu.requests > 0)))
+
+
+def _named(service: AIMService) -> str:
+    return service.spec.template.name.strip() if service.spec.template is not None else ""
+
+
+def _referenced(stored: ResolvedReference | None, templates: Sequence[Template]) -> Template | None:
+    if stored is None or not stored.name:
+        return None
+    namespaced = stored.scope != Scope.CLUSTER
+    return next(
+        (
+            template
+            for template in templates
+            if template.metadata.name == stored.name and bool(template.metadata.namespace) == namespaced
+        ),
+        None,
+    )
+
+
+def _by_name(observed: Observed, model: Model | None) -> TemplateChoice:
+    name = _named(observed.service)
+    namesakes = [template for template in observed.templates if template.metadata.name == name]
+    if not namesakes and model is not None:
+        namesakes = _by_alias(name, model, observed.templates)
+    if not namesakes:
+        namespace = observed.service.metadata.namespace
+        failure = Failure(
+            Category.MISSING_UPSTREAM,
+            "TemplateNotFound",
+            f"found neither AIMServiceTemplate {namespace}/{name} nor AIMClusterServiceTemplate {name}: "
+            "create one of them",
+        )
+        return TemplateChoice(None, _blocked(failure))
+    return _checked(observed, model, min(namesakes, key=lambda template: not template.metadata.namespace))
+
+
+def _by_alias(alias: str, model: Model, templates: Sequence[Template]) -> list[Template]:
+    """A model's own template by the short name it was given there, if that is unique (models-and-templates.md §6.4)."""
+    matches = [
+        template
+        for template in templates
+        if template.spec.model_name == model.metadata.name and template.metadata.labels.get(ALIAS_LABEL) == alias
+    ]
+    return matches if len(matches) == 1 else []
+
+
+def _checked(observed: Observed, model: Model | None, template: Template) -> TemplateChoice:
+    """What only a template that was not just selected can be: another model's, or in need of overrides."""
+    foreign = _other_model(observed, model, template)
+    if foreign is not None and model is not None:
+        failure = Failure(
+            Category.INVALID_SPEC,
+            "TemplateModelMismatch",
+            f"template {template.metadata.name} belongs to model {foreign.metadata.name}, which has another image or "
+            f"other weights than {model.metadata.name}: name a template of {model.metadata.name}",
+        )
+        return TemplateChoice(template, _blocked(failure))
+    overrides = observed.service.spec.overrides
+    if has_overrides(overrides) and not matches_overrides(attributes_of(template), overrides):
+        message = (
+            f"spec.overrides differ from template {template.metadata.name}, and this version does not derive "
+            "templates: name a template that has the wanted metric, precision and hardware"
+        )
+        return TemplateChoice(template, _waiting("TemplateNotReady", message))
+    if _better_exists(observed, model, template):
+        return _found(template, overtaken=True)
+    return _found(template)
+
+
+def _other_model(observed: Observed, model: Model | None, template: Template) -> Model | None:
+    """The existing model that a template names although it is not the service's nor its twin (decision 34)."""
+    name = template.spec.model_name
+    if model is None or name == model.metadata.name:
+        return None
+    namesakes = [other for other in observed.models if other.metadata.name == name]
+    if not namesakes:
+        return None
+    other = min(namesakes, key=lambda item: not item.metadata.namespace)
+    return None if same_weights(model, other) else other
+
+
+def _better_exists(observed: Observed, model: Model | None, template: Template) -> bool:
+    """Whether a running service sits on a chosen template that an optimised Ready one has overtaken (decision 16)."""
+    if model is None or observed.inference_service is None or _named(observed.service) or is_optimized(template):
+        return False
+    if not is_ready(template.status.status) or is_user_written(template):
+        return False
+    winner = select_template(model, observed.templates, wish_of(observed)).template
+    return winner is not None and is_optimized(winner)
+
+
+def _found(template: Template, *, overtaken: bool = False) -> TemplateChoice:
+    name = f"{kind_of_template(template).name} {template.metadata.name}"
+    word = template.status.status
+    if is_ready(word):
+        profile_type = attributes_of(template).profile_type
+        note = f" (profile type {profile_type})" if profile_type and not is_optimized(template) else ""
+        if overtaken:
+            note += "; an optimized template is Ready now: recreate the service to use it"
+        component = Component(
+            COMPONENT,
+            State.READY,
+            "Resolved",
+            f"{name} is ready{note}",
+            direction=Direction.UPSTREAM,
+            counts_as=State.DEGRADED if overtaken else None,
+        )
+        return TemplateChoice(template, component)
+    states = {State.FAILED: State.FAILED, State.DEGRADED: State.FAILED, State.NOT_AVAILABLE: State.PENDING}
+    state = states.get(State.of(word), State.PROGRESSING) if word else State.PROGRESSING
+    detail = ready_message(template.status.conditions)
+    message = f"{name} is {word or 'not reconciled yet'}" + (f": {detail}" if detail else "")
+    component = Component(COMPONENT, state, "TemplateNotReady", message, direction=Direction.UPSTREAM)
+    return TemplateChoice(template, component)
+
+
+def _waiting(reason: str, message: str) -> Component:
+    return Component(COMPONENT, State.PENDING, reason, message, direction=Direction.UPSTREAM)
+
+
+def _blocked(failure: Failure) -> Component:
+    return Component(
+        COMPONENT,
+        State.FAILED,
+        failure.reason,
+        failure.message,
+        failures=(failure,),
+        direction=Direction.UPSTREAM,
+        blocks_apply=True,
+    )

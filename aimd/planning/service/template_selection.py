@@ -1,0 +1,236 @@
+"""Automatic choice of a template: stages that narrow the candidates, then a ranking (spec/service.md §6.3).
+
+Every candidate gets a verdict, so that a service without a template can say why.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from aimd.api.service import ServiceOverrides
+from aimd.api.shared import ProfileType
+from aimd.planning.gpus import normalise_gpu
+from aimd.planning.health import State
+from aimd.planning.service.observed import Model, Template, is_ready
+
+ORIGIN_LABEL = "aim.eai.amd.com/origin"
+ALIAS_LABEL = "aim.eai.amd.com/template.alias"
+
+_PROFILE_TYPES = ("optimized", "preview", "unoptimized")
+_GPUS = ("MI355X", "MI350X", "MI325X", "MI300X", "MI308X", "MI300A", "MI250X", "MI210", "MI100")
+_METRICS = ("latency", "throughput")
+_PRECISIONS = ("fp4", "int4", "fp8", "int8", "fp16", "bf16", "fp32")
+_UNLISTED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What a candidate is judged by; texts are empty and counts 0 where nothing is known."""
+
+    metric: str
+    precision: str
+    gpu: str
+    gpu_count: int
+    profile_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One candidate and why it was taken (`BestMatch`) or not."""
+
+    template: Template
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The chosen template, or the reason and message of having none; `waiting` when candidates may become Ready."""
+
+    template: Template | None
+    reason: str = ""
+    message: str = ""
+    waiting: bool = False
+    verdicts: Sequence[Verdict] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the service asks of a template; `gpu_models` None means the cluster's GPUs are unknown."""
+
+    overrides: ServiceOverrides | None
+    allow_unoptimized: bool
+    gpu_models: Collection[str] | None
+
+
+def attributes_of(template: Template) -> Attributes:
+    """The profile found by discovery first, the spec second; for GPUs the other way round."""
+    profile = template.status.profile
+    found = profile.metadata if profile is not None else None
+    gpu = template.spec.hardware.gpu if template.spec.hardware is not None else None
+    return Attributes(
+        metric=(found.metric if found else "") or template.spec.metric,
+        precision=(found.precision if found else "") or template.spec.precision,
+        gpu=(gpu.model.strip() if gpu else "") or (found.gpu.strip() if found else ""),
+        gpu_count=max(gpu.requests if gpu else 0, 0) or max(found.gpu_count if found else 0, 0),
+        profile_type=found.type if found else "",
+    )
+
+
+def is_user_written(template: Template) -> bool:
+    """Whether somebody wrote the profile on purpose, so that the optimisation filter lets it pass (decision 8)."""
+    labels = template.metadata.labels
+    return ORIGIN_LABEL not in labels or template.spec.custom_profile is not None or ALIAS_LABEL in labels
+
+
+def is_optimized(template: Template) -> bool:
+    """Whether the profile is tuned for its hardware."""
+    return attributes_of(template).profile_type.lower() == ProfileType.OPTIMIZED
+
+
+def matches_overrides(attributes: Attributes, overrides: ServiceOverrides | None) -> bool:
+    """Stage 3: whether a candidate has what the overrides ask for; an unknown GPU of the candidate passes."""
+    if overrides is None:
+        return True
+    if overrides.metric and overrides.metric.lower() != attributes.metric.lower():
+        return False
+    if overrides.precision and overrides.precision.lower() != attributes.precision.lower():
+        return False
+    gpu = overrides.hardware.gpu if overrides.hardware is not None else None
+    if gpu is None:
+        return True
+    wanted = gpu.model.strip()
+    if wanted and attributes.gpu and normalise_gpu(wanted).lower() != normalise_gpu(attributes.gpu).lower():
+        return False
+    return not (gpu.requests > 0 and attributes.gpu_count > 0 and gpu.requests != attributes.gpu_count)
+
+
+def has_gpu(attributes: Attributes, gpu_models: Collection[str] | None) -> bool:
+    """Stage 4: whether the cluster has the candidate's GPU; unknown on either side passes."""
+    if not attributes.gpu or gpu_models is None:
+        return True
+    wanted = normalise_gpu(attributes.gpu).lower()
+    return any(normalise_gpu(model).lower() == wanted for model in gpu_models)
+
+
+def candidates_of(model: Model, templates: Sequence[Template]) -> list[Template]:
+    """The templates that belong to a model, namespaced ones first, each scope by name."""
+    belonging = [template for template in templates if template.spec.model_name == model.metadata.name]
+    return sorted(belonging, key=lambda template: (not template.metadata.namespace, template.metadata.name))
+
+
+def select_template(model: Model, templates: Sequence[Template], wish: Wish) -> Selection:
+    """The best template of a model; order of `templates` does not matter."""
+    left = candidates_of(model, templates)
+    if not left:
+        return Selection(None, "TemplateNotFound", f"no template names the model {model.metadata.name}")
+    verdicts: list[Verdict] = []
+    for stage in _stages(wish):
+        judged = [(item, stage.rejects(item)) for item in left]
+        verdicts += [Verdict(item, reason) for item, reason in judged if reason]
+        remaining = [item for item, reason in judged if not reason]
+        if not remaining:
+            return Selection(None, stage.reason, stage.explain(model, left), stage.waiting, tuple(verdicts))
+        left = remaining
+        if stage.waiting and (preferred := _preferred_by_model(model, left, wish)) is not None:
+            return Selection(preferred, verdicts=(*verdicts, Verdict(preferred, "BestMatch")))
+    return _best(left, verdicts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    rejects: Callable[[Template], str]
+    explain: Callable[[Model, Sequence[Template]], str]
+    reason: str = "TemplateNotFound"
+    waiting: bool = False
+
+
+def _stages(wish: Wish) -> tuple[_Stage, ...]:
+    return (
+        _Stage(_unavailable, _explain_unavailable, "TemplateNotReady", waiting=True),
+        _Stage(
+            lambda item: "" if _passes_optimization(item, wish) else "UnoptimizedTemplateFiltered",
+            lambda model, items: (
+                f"{len(items)} Ready template(s) of {model.metadata.name} are not optimized: "
+                f"{_names(items)}; set spec.template.allowUnoptimized to use one"
+            ),
+        ),
+        _Stage(
+            lambda item: "" if matches_overrides(attributes_of(item), wish.overrides) else "ServiceOverridesNotMatched",
+            lambda model, items: f"spec.overrides match none of the templates {_names(items)}",
+        ),
+        _Stage(
+            lambda item: "" if has_gpu(attributes_of(item), wish.gpu_models) else "RequiredGPUNotInCluster",
+            lambda model, items: (
+                f"no node has the GPU of any of the templates {_names(items)}; "
+                f"the cluster has {', '.join(sorted(wish.gpu_models or ())) or 'no labelled GPU'}"
+            ),
+        ),
+    )
+
+
+def _unavailable(template: Template) -> str:
+    word = template.status.status
+    if is_ready(word):
+        return ""
+    known = (State.PENDING, State.PROGRESSING, State.NOT_AVAILABLE, State.DEGRADED, State.FAILED)
+    return f"Template{word}" if word in known else "TemplateNotReady"
+
+
+def _explain_unavailable(model: Model, items: Sequence[Template]) -> str:
+    words = ", ".join(f"{item.metadata.name} is {item.status.status or 'new'}" for item in items)
+    return f"templates of {model.metadata.name} exist but none is Ready: {words}"
+
+
+def _passes_optimization(template: Template, wish: Wish) -> bool:
+    return wish.allow_unoptimized or is_optimized(template) or is_user_written(template)
+
+
+def _preferred_by_model(model: Model, ready: Sequence[Template], wish: Wish) -> Template | None:
+    """The template that the model names as its default, if it can be used."""
+    name = model.spec.default_service_template
+    if not name:
+        return None
+    return next(
+        (
+            item
+            for item in ready
+            if item.metadata.name == name
+            and matches_overrides(attributes_of(item), wish.overrides)
+            and has_gpu(attributes_of(item), wish.gpu_models)
+        ),
+        None,
+    )
+
+
+def _best(left: Sequence[Template], verdicts: Sequence[Verdict]) -> Selection:
+    namespaced = [item for item in left if item.metadata.namespace]
+    left = namespaced or left
+    scores = {id(item): _score(attributes_of(item)) for item in left}
+    lowest = min(scores.values())
+    tied = [item for item in left if scores[id(item)] == lowest]
+    losers = tuple(Verdict(item, "LowerPreferenceRank") for item in left if scores[id(item)] != lowest)
+    if len(tied) > 1:
+        return Selection(
+            None,
+            "TemplateSelectionAmbiguous",
+            f"the templates {_names(tied)} fit equally well: name one in spec.template.name",
+            verdicts=(*verdicts, *losers),
+        )
+    return Selection(tied[0], verdicts=(*verdicts, *losers, Verdict(tied[0], "BestMatch")))
+
+
+def _score(attributes: Attributes) -> tuple[int, ...]:
+    return (
+        _rank(attributes.profile_type, _PROFILE_TYPES),
+        _rank(normalise_gpu(attributes.gpu) if attributes.gpu else "", _GPUS),
+        _rank(attributes.metric, _METRICS),
+        _rank(attributes.precision, _PRECISIONS),
+    )
+
+
+def _rank(value: str, order: Sequence[str]) -> int:
+    lowered = [item.lower() for item in order]
+    return lowered.index(value.lower()) if value.lower() in lowered else len(order) + _UNLISTED
+
+
+def _names(items: Sequence[Template]) -> str:
+    return ", ".join(item.metadata.name for item in items)

@@ -1,0 +1,92 @@
+"""Volumes of the predictor: shared memory, profile, caches, and those that a running predictor keeps (§11.6)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aimd.api.template_cache import AIMTemplateCache, CachedArtifact
+from aimd.planning.naming import name_part
+from aimd.planning.service.observed import is_ready
+from aimd.runtime.model import Manifest
+
+CACHE_PATH = "/workspace/cache"
+SHARED_MEMORY = "dshm"
+PROFILE_VOLUME = "custom-profile"
+
+
+@dataclass(frozen=True, slots=True)
+class Volumes:
+    """Volumes of the pod and mounts of its container, in the order they are rendered."""
+
+    volumes: tuple[Manifest, ...]
+    mounts: tuple[Manifest, ...]
+
+    def __add__(self, other: "Volumes") -> "Volumes":
+        return Volumes(self.volumes + other.volumes, self.mounts + other.mounts)
+
+
+NONE = Volumes((), ())
+
+
+def shared_memory() -> Volumes:
+    """The memory-backed volume that inference engines exchange tensors through."""
+    volume = {"name": SHARED_MEMORY, "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}}
+    return Volumes((volume,), ({"name": SHARED_MEMORY, "mountPath": "/dev/shm"},))
+
+
+def cache_volumes(cache: AIMTemplateCache | None) -> Volumes:
+    """One volume per Ready artifact of the cache, sorted by artifact name."""
+    artifacts = sorted(cache.status.artifacts.items()) if cache is not None else []
+    usable = [(key, item) for key, item in artifacts if is_ready(item.status) and item.persistent_volume_claim]
+    volumes: list[Manifest] = []
+    mounts: list[Manifest] = []
+    for key, artifact in usable:
+        name = name_part(artifact.name or key)
+        volumes.append({"name": name, "persistentVolumeClaim": {"claimName": artifact.persistent_volume_claim}})
+        mounts.append({"name": name, "mountPath": _mount_path(artifact, name)})
+    return Volumes(tuple(volumes), tuple(mounts))
+
+
+def preserved_volumes(existing: Mapping[str, Any], rendered: Volumes) -> Volumes:
+    """What the existing InferenceService mounts beyond what is rendered anew.
+
+    A custom profile is never preserved: without one in the template its ConfigMap is gone.
+    """
+    predictor = _predictor_of(existing)
+    containers = predictor.get("containers") or ()
+    taken = {volume["name"] for volume in rendered.volumes} | {PROFILE_VOLUME}
+    mounted = {mount["name"] for mount in rendered.mounts} | {PROFILE_VOLUME}
+    paths = {mount["mountPath"] for mount in rendered.mounts}
+    if not containers:
+        return NONE
+    volumes = [volume for volume in predictor.get("volumes") or () if volume.get("name") not in taken]
+    mounts = [
+        mount
+        for mount in containers[0].get("volumeMounts") or ()
+        if mount.get("name") not in mounted and mount.get("mountPath") not in paths
+    ]
+    return Volumes(tuple(volumes), tuple(mounts))
+
+
+def mounts_cache(inference_service: Mapping[str, Any] | None) -> bool:
+    """Whether an InferenceService has a claim mounted, that is, runs on cached weights."""
+    return inference_service is not None and any(
+        volume.get("persistentVolumeClaim") for volume in _volumes_of(inference_service)
+    )
+
+
+def _volumes_of(inference_service: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    volumes: Iterable[Mapping[str, Any]] = _predictor_of(inference_service).get("volumes") or ()
+    return tuple(volumes)
+
+
+def _predictor_of(inference_service: Mapping[str, Any]) -> Mapping[str, Any]:
+    predictor: Mapping[str, Any] = (inference_service.get("spec") or {}).get("predictor") or {}
+    return predictor
+
+
+def _mount_path(artifact: CachedArtifact, volume: str) -> str:
+    if artifact.mount_point:
+        return artifact.mount_point
+    model = artifact.model.replace("..", "").strip("/")
+    return f"{CACHE_PATH}/{volume if model in ('', '.') else model}"

@@ -1,0 +1,28 @@
+"""What an administrator sets for all controllers (flags of `aimd run`, chart values)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aimd import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerSettings:
+    """Settings that plans depend on.
+
+    `downloader_image` runs the jobs of artifacts that name no image; it and the `own_images` are aimd's, whose
+    commands a Job names explicitly, while any other image is run by its own entry point (decisions.md row 21).
+    `retry_base_seconds` is the shortest wait after a download that failed for good, `retry_limit_seconds` the
+    longest. `job_requests` are the resource requests of download pods. `system_namespace` is the operator's own.
+    """
+
+    downloader_image: str = f"aimd:{__version__}"
+    own_images: frozenset[str] = frozenset()
+    system_namespace: str = "aim-system"
+    retry_base_seconds: int = 600
+    retry_limit_seconds: int = 6 * 3600
+    job_requests: Mapping[str, str] = field(default_factory=lambda: {"cpu": "500m", "memory": "1Gi"})
+
+    def is_own_image(self, image: str) -> bool:
+        """Whether the image carries the `aimd` command."""
+        return image == self.downloader_image or image in self.own_images

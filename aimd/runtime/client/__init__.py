@@ -1,0 +1,21 @@
+"""The only road to the API server, and the only package that imports kr8s and httpx.
+
+`wire` is what travels (pure), `session` sends one request over kr8s and turns every trouble into an `ApiError`,
+`credentials` keeps the token fresh, `access` is the `Client` that everybody else uses.
+"""
+
+from aimd.runtime.client.access import Client, ClientOptions, WriteObserver, connect, separate_session
+from aimd.runtime.client.wire import Page, Patch, Selection, WatchEvent, WatchStream
+
+__all__ = [
+    "Client",
+    "ClientOptions",
+    "Page",
+    "Patch",
+    "Selection",
+    "WatchEvent",
+    "WatchStream",
+    "WriteObserver",
+    "connect",
+    "separate_session",
+]

@@ -1,0 +1,322 @@
+"""The client: verbs on kinds and keys, with retries where a repetition is harmless.
+
+Every write is counted with the reason its caller names, is refused while this process may not write (`fence`), and
+its answer is shown to the observers: the cache thereby knows our own writes before the watch tells it.
+"""
+
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+import structlog
+
+from aimd.runtime.client.credentials import TokenSource
+from aimd.runtime.client.session import SERVICE_ACCOUNT, Session, Timeouts, open_session
+from aimd.runtime.client.wire import (
+    APPLY_PATCH,
+    JSON,
+    JSON_PATCH,
+    MERGE_PATCH,
+    METADATA,
+    METADATA_LIST,
+    Answer,
+    Call,
+    Page,
+    Patch,
+    Selection,
+    WatchStream,
+)
+from aimd.runtime.errors import (
+    ApiError,
+    ConnectionFailed,
+    RequestTimeout,
+    ServerTimeout,
+    TooManyRequests,
+    Unavailable,
+    WritesSuspended,
+)
+from aimd.runtime.kinds import POD
+from aimd.runtime.metrics import ClientMetrics
+from aimd.runtime.model import Key, Kind, Manifest, key_of
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class ClientOptions:
+    """Where the API server is and how patient to be; times in seconds.
+
+    Without `kubeconfig`: `KUBECONFIG`, then the user's default file, then the pod's service account.
+    """
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    user_agent: str = "aimd"
+    connect_timeout: float = 5.0
+    request_timeout: float = 30.0
+    max_concurrent_requests: int = 32
+    max_attempts: int = 4
+    max_retry_delay: float = 10.0
+    metric_prefix: str = "aimd"
+    service_account: Path = SERVICE_ACCOUNT
+
+
+class WriteObserver(Protocol):
+    """Told of every write that succeeded."""
+
+    def written(self, kind: Kind, manifest: Manifest) -> None:
+        """The object as the server stored it."""
+
+    def deleted(self, kind: Kind, key: Key, uid: str) -> None:
+        """The object is gone; `uid` is empty when the server did not say which it was."""
+
+
+class Client:
+    """Access to the API server; every method raises only `ApiError` and its subclasses.
+
+    `fence` says whether writing is allowed now; `observers` are told of successful writes.
+    """
+
+    def __init__(
+        self, unary: Session, watching: Session, tokens: TokenSource, options: ClientOptions, metrics: ClientMetrics
+    ) -> None:
+        self.options = options
+        self.metrics = metrics
+        self.observers: list[WriteObserver] = []
+        self.fence: Callable[[], bool] = lambda: True
+        self._unary = unary
+        self._watching = watching
+        self._tokens = tokens
+        self._limiter = anyio.CapacityLimiter(options.max_concurrent_requests)
+        self._warnings: set[str] = set()
+
+    @property
+    def server(self) -> str:
+        """Base URL of the API server."""
+        return self._unary.server
+
+    # Reading
+
+    async def get(self, kind: Kind, key: Key) -> Manifest:
+        """One object, read from the server. Raises NotFound, Forbidden, …"""
+        return (await self._call(Call("GET", kind, key.namespace, key.name))).manifest()
+
+    async def list(
+        self, kind: Kind, *, namespace: str = "", label_selector: str = "", field_selector: str = ""
+    ) -> list[Manifest]:
+        """All objects that match, over all pages; `namespace` empty means all namespaces."""
+        selection = Selection(kind, namespace, label_selector, field_selector)
+        page = await self.list_page(selection)
+        items = page.items
+        while page.continue_token:
+            page = await self.list_page(selection, continue_token=page.continue_token)
+            items.extend(page.items)
+        return items
+
+    async def list_page(self, selection: Selection, *, continue_token: str = "", limit: int = 500) -> Page:
+        """One page of a list; the first one shows the server's newest state. Raises Gone when the token expired."""
+        kind = selection.kind
+        params = {**selection.parameters(), "limit": str(limit)}
+        if continue_token:
+            params["continue"] = continue_token
+        accept = METADATA_LIST if selection.metadata_only else JSON
+        answer = (await self._call(Call("GET", kind, selection.namespace, params=params, accept=accept))).manifest()
+        items = answer.get("items") or []
+        for item in items:
+            item["apiVersion"], item["kind"] = kind.api_version, kind.name
+        metadata = answer.get("metadata") or {}
+        return Page(items, str(metadata.get("resourceVersion") or ""), str(metadata.get("continue") or ""))
+
+    async def logs(self, pod: Key, *, container: str = "", tail_lines: int = 50) -> str:
+        """The last lines of a container's log, as text."""
+        params = {"tailLines": str(tail_lines)} | ({"container": container} if container else {})
+        answer = await self._call(Call("GET", POD, pod.namespace, pod.name, "log", params, accept="*/*"))
+        answer.check()
+        return answer.body.decode(errors="replace")
+
+    @asynccontextmanager
+    async def watch(
+        self, selection: Selection, resource_version: str, *, idle_timeout: float = 75.0
+    ) -> AsyncIterator[WatchStream]:
+        """Changes after `resource_version`, with bookmarks; the server ends the stream after 5 to 10 minutes.
+
+        Silence for longer than `idle_timeout` raises RequestTimeout; a stream that breaks, ConnectionFailed.
+        """
+        params = selection.parameters() | {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(random.randint(300, 600)),
+        }
+        accept = METADATA if selection.metadata_only else JSON
+        token = self._tokens.header()
+        call = Call("GET", selection.kind, selection.namespace, params=params, accept=accept)
+        async with self._watching.stream(call, token, idle_timeout) as stream:
+            if isinstance(stream, WatchStream):
+                yield stream
+                return
+        if stream.status == 401:
+            await self._tokens.refresh(token)
+        raise stream.error()
+
+    # Writing
+
+    async def create(self, kind: Kind, manifest: Manifest, *, reason: str, field_manager: str = "") -> Manifest:
+        """Creates an object and returns it as stored. Raises AlreadyExists, Invalid, …"""
+        namespace, params = key_of(manifest).namespace, _manager(field_manager)
+        call = Call("POST", kind, namespace, "", "", params, manifest, verb="create", reason=reason)
+        return await self._write(replace(call, repeatable=False))
+
+    async def apply(
+        self, kind: Kind, manifest: Manifest, *, field_manager: str, reason: str, dry_run: bool = False
+    ) -> Manifest:
+        """Server-side apply, forced. With `metadata.resourceVersion` it raises Conflict if the object has changed."""
+        params = {**_manager(field_manager), "force": "true"} | ({"dryRun": "All"} if dry_run else {})
+        key = key_of(manifest)
+        call = Call("PATCH", kind, key.namespace, key.name, "", params, manifest, verb="apply", reason=reason)
+        return await self._write(replace(call, content_type=APPLY_PATCH), observed=not dry_run)
+
+    async def patch(
+        self, kind: Kind, key: Key, body: Patch, *, reason: str, subresource: str = "", field_manager: str = ""
+    ) -> Manifest:
+        """JSON merge patch (a dict) or JSON patch (a list of operations); returns the object as stored."""
+        where = (kind, key.namespace, key.name, subresource)
+        call = Call("PATCH", *where, _manager(field_manager), body, MERGE_PATCH, verb="patch", reason=reason)
+        if isinstance(body, list):
+            call = replace(call, content_type=JSON_PATCH, repeatable=False)
+        return await self._write(call)
+
+    async def replace(self, kind: Kind, manifest: Manifest, *, reason: str, subresource: str = "") -> Manifest:
+        """PUT of a whole object; its resourceVersion guards against overwriting. Raises Conflict."""
+        key = key_of(manifest)
+        call = Call("PUT", kind, key.namespace, key.name, subresource, {}, manifest, verb="update", reason=reason)
+        return await self._write(call)
+
+    async def delete(
+        self,
+        kind: Kind,
+        key: Key,
+        *,
+        reason: str,
+        uid: str = "",
+        propagation: str = "Background",
+        grace_period_seconds: int | None = None,
+    ) -> None:
+        """Deletes an object; with `uid` only that one (Conflict if it is another). Raises NotFound."""
+        options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        if grace_period_seconds is not None:
+            options["gracePeriodSeconds"] = grace_period_seconds
+        call = Call("DELETE", kind, key.namespace, key.name, body=options, verb="delete", reason=reason)
+        answer = (await self._call(call)).manifest()
+        if answer.get("kind") == kind.name:
+            for observer in self.observers:
+                observer.written(kind, answer)
+            return
+        gone = uid or str((answer.get("details") or {}).get("uid") or "")
+        for observer in self.observers:
+            observer.deleted(kind, key, gone)
+
+    # Beneath
+
+    async def _write(self, call: Call, observed: bool = True) -> Manifest:
+        stored = (await self._call(call)).manifest()
+        if observed and stored.get("kind") == call.kind.name:
+            for observer in self.observers:
+                observer.written(call.kind, stored)
+        return stored
+
+    async def _call(self, call: Call) -> Answer:
+        attempt = 1
+        while True:
+            try:
+                return await self._attempt(call)
+            except ApiError as error:
+                delay = self._retry_delay(call, error, attempt)
+                if delay is None:
+                    raise
+                attempt += 1
+                await anyio.sleep(delay)
+
+    async def _attempt(self, call: Call) -> Answer:
+        """Sends the call, a second time if the token turns out to be an old one."""
+        async with self._limiter:
+            token = self._tokens.header()
+            answer = await self._send(call, token)
+            if answer.status == 401 and await self._tokens.refresh(token):
+                answer = await self._send(call, self._tokens.header())
+        for warning in answer.warnings:
+            self._warn(call, warning)
+        answer.check()
+        return answer
+
+    async def _send(self, call: Call, token: dict[str, str]) -> Answer:
+        if call.verb:
+            if not self.fence():
+                raise WritesSuspended(f"{call.verb} of {call.kind} not sent: this process does not hold the lease")
+            self.metrics.writes.labels(call.kind.name, call.verb, call.reason).inc()
+        return await self._unary.send(call, token)
+
+    def _retry_delay(self, call: Call, error: ApiError, attempt: int) -> float | None:
+        """Seconds until the next attempt; None when the error is the caller's to handle."""
+        if attempt >= self.options.max_attempts or error.status == 500:
+            return None
+        never_started = isinstance(error, TooManyRequests) or error.reason == "ConnectionRefused"
+        unclear = isinstance(error, Unavailable | ServerTimeout | ConnectionFailed | RequestTimeout)
+        if not never_started and not (unclear and call.repeatable):
+            return None
+        if error.retry_after is not None:
+            return error.retry_after if error.retry_after <= self.options.max_retry_delay else None
+        return min(0.1 * 2.0**attempt, self.options.max_retry_delay) * random.uniform(0.5, 1.0)
+
+    def _warn(self, call: Call, warning: str) -> None:
+        if warning not in self._warnings and len(self._warnings) < 1000:
+            self._warnings.add(warning)
+            _log.warning("API server warns", kind=call.kind.name, verb=call.verb or "get", warning=warning)
+
+
+@asynccontextmanager
+async def connect(options: ClientOptions | None = None) -> AsyncIterator[Client]:
+    """A client for the configured API server; opens no connection before the first call.
+
+    Raises ConnectionFailed when no usable configuration is found.
+    """
+    options = options or ClientOptions()
+    metrics = ClientMetrics(options.metric_prefix)
+    unary, tokens = await open_session(
+        options.kubeconfig,
+        options.context,
+        options.service_account,
+        options.user_agent,
+        options.max_concurrent_requests,
+        Timeouts(options.connect_timeout, options.request_timeout),
+        lambda code, method, host: metrics.requests.labels(code, method, host).inc(),
+    )
+    watching = unary.sibling(None, Timeouts(options.connect_timeout, options.request_timeout))
+    try:
+        yield Client(unary, watching, tokens, options, metrics)
+    finally:
+        await unary.aclose()
+        await watching.aclose()
+
+
+@asynccontextmanager
+async def separate_session(client: Client, request_timeout: float) -> AsyncIterator[Client]:
+    """The same server over connections of its own, neither fenced nor observed, one attempt a call: for the lease."""
+    options = ClientOptions(
+        **{**vars(client.options), "request_timeout": request_timeout, "max_attempts": 1, "max_concurrent_requests": 2}
+    )
+    session = client._unary.sibling(2, Timeouts(min(options.connect_timeout, request_timeout), request_timeout))
+    try:
+        yield Client(session, client._watching, client._tokens, options, client.metrics)
+    finally:
+        await session.aclose()
+
+
+def _manager(name: str) -> dict[str, str]:
+    return {"fieldManager": name} if name else {}

@@ -1,0 +1,234 @@
+"""A controller: watches declared as data, a queue of keys, workers that never die of what a reconciler does.
+
+A reconciler says which informers it needs (`Source`), which changes wake which keys (`Watch`), and what to do with
+one key. Whatever it raises is logged with the key, counted and followed by a back-off; it is cancelled when it takes
+too long. One key is never worked on twice at once.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import anyio
+import structlog
+
+from aimd.runtime.errors import ApiError, Conflict, TerminalError, WritesSuspended
+from aimd.runtime.metrics import ManagerMetrics, QueueMetrics, ReconcileMetrics
+from aimd.runtime.model import Key, Kind, Manifest, Request, Result, controller_of, key_of, metadata_of
+from aimd.runtime.store import Cache, IndexFunction, Transform
+from aimd.runtime.workqueue import LOW_PRIORITY, QueueClosed, Turn, WorkQueue
+
+Mapper = Callable[[Manifest, Cache], Iterable[Key]]
+Changed = Callable[[Manifest | None, Manifest | None], bool]
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Source:
+    """An informer, declared as data; equal ones of several controllers are started once.
+
+    `optional`: the kind may be missing in the cluster and may appear later. `transform` drops what nobody reads; it
+    must be idempotent and must not change its argument. Different selectors of one kind feed one store.
+    """
+
+    kind: Kind
+    label_selector: str = ""
+    field_selector: str = ""
+    optional: bool = False
+    indexes: Mapping[str, IndexFunction] = field(default_factory=dict)
+    transform: Transform | None = None
+    metadata_only: bool = False
+
+
+def always(before: Manifest | None, after: Manifest | None) -> bool:
+    """Every change counts."""
+    return True
+
+
+def generation_changed(before: Manifest | None, after: Manifest | None) -> bool:
+    """Creation, deletion, and changes of the spec; not of status or metadata."""
+    if before is None or after is None:
+        return True
+    return metadata_of(before).get("generation") != metadata_of(after).get("generation")
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Changes of `kind` objects wake the keys that `keys` gives, of the controller's own kind.
+
+    For an update `keys` is asked about both states, so that an object that moved from one owner to another wakes both.
+    """
+
+    kind: Kind
+    keys: Mapper
+    changed: Changed = always
+
+
+def itself(manifest: Manifest, cache: Cache) -> Iterable[Key]:
+    """The changed object is the one to reconcile."""
+    return (key_of(manifest),)
+
+
+def controlled_by(kind: Kind) -> Mapper:
+    """The object whose controlling owner is of `kind`; its namespace is the child's, or none if cluster-scoped."""
+
+    def owner(manifest: Manifest, cache: Cache) -> Iterable[Key]:
+        reference = controller_of(manifest)
+        if reference is None or reference.get("kind") != kind.name:
+            return ()
+        if str(reference.get("apiVersion", "")).rpartition("/")[0] != kind.group:
+            return ()
+        return (Key(key_of(manifest).namespace if kind.namespaced else "", str(reference.get("name"))),)
+
+    return owner
+
+
+class Reconciler(Protocol):
+    """What a controller runs. `name` is its name in logs and metrics."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def watches(self) -> Sequence[Watch]: ...
+    @property
+    def sources(self) -> Sequence[Source]: ...
+    @property
+    def workers(self) -> int: ...
+
+    async def reconcile(self, request: Request) -> Result:
+        """Brings one object nearer to what it should be; must be idempotent and may be cancelled at any await."""
+
+
+class Controller:
+    """Queue and workers of one reconciler."""
+
+    def __init__(
+        self, reconciler: Reconciler, cache: Cache, metrics: ManagerMetrics, reconcile_timeout: float = 300.0
+    ) -> None:
+        self.name = reconciler.name
+        self.reconciler = reconciler
+        self.queue: WorkQueue[Key] = WorkQueue(metrics=QueueMetrics(metrics, self.name))
+        self._cache = cache
+        self._metrics = ReconcileMetrics(metrics, self.name, reconciler.workers)
+        self._timeout = reconcile_timeout
+
+    def subscribe(self) -> None:
+        """Connects the watches to the stores; to be called before the reflectors start."""
+        for watch in self.reconciler.watches:
+            self._cache[watch.kind].subscribe(self._handler(watch))
+
+    def enqueue_all(self, reason: str) -> None:
+        """Wants a turn for every known object, behind everything that really changed."""
+        for manifest in self._cache[self.reconciler.kind].list():
+            self.queue.add(key_of(manifest), priority=LOW_PRIORITY, reason=reason)
+
+    async def run(self) -> None:
+        """Runs the workers until the queue is closed; turns that are under way end first."""
+        async with anyio.create_task_group() as workers:
+            for _ in range(self.reconciler.workers):
+                workers.start_soon(self._work)
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                turn = await self.queue.get()
+            except QueueClosed:
+                return
+            try:
+                await self._take_turn(turn)
+            finally:
+                self.queue.done(turn.key)
+
+    def _handler(self, watch: Watch) -> Callable[[Manifest | None, Manifest | None, bool], None]:
+        kind = watch.kind.name
+
+        def handle(before: Manifest | None, after: Manifest | None, initial: bool) -> None:
+            if not initial and not watch.changed(before, after):
+                return
+            priority = LOW_PRIORITY if initial else 0
+            for manifest in (before, after):
+                if manifest is None:
+                    continue
+                for key in watch.keys(manifest, self._cache):
+                    self.queue.add(key, priority=priority, reason=f"{kind} {key_of(manifest)}")
+
+        return handle
+
+    async def _take_turn(self, turn: Turn[Key]) -> None:
+        key = turn.key
+        context = {
+            "controller": self.name,
+            "controllerGroup": self.reconciler.kind.group,
+            "controllerKind": self.reconciler.kind.name,
+            "namespace": key.namespace,
+            "name": key.name,
+            "reconcileID": str(uuid.uuid4()),
+            "reasons": sorted(turn.reasons),
+        }
+        started = time.monotonic()
+        self._metrics.active_workers.inc()
+        try:
+            with structlog.contextvars.bound_contextvars(**context):
+                outcome = await self._reconcile(turn)
+                seconds = time.monotonic() - started
+                _log.debug("reconciled", result=outcome, duration=round(seconds, 4))
+        finally:
+            self._metrics.active_workers.dec()
+        self._metrics.count(outcome)
+        self._metrics.duration.observe(seconds)
+
+    async def _reconcile(self, turn: Turn[Key]) -> str:
+        """One turn; returns how it ended, in controller-runtime's words."""
+        deadline = anyio.current_time() + self._timeout
+        try:
+            with anyio.fail_after(self._timeout):
+                result = await self.reconciler.reconcile(Request(turn.key, turn.reasons))
+        except TerminalError as error:
+            self._metrics.terminal_errors.inc()
+            self._metrics.errors.inc()
+            _log.error("reconcile failed for good", error=str(error))
+            self.queue.forget(turn.key)
+            return "error"
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                raise
+            self._back_off(turn, error, timed_out=anyio.current_time() >= deadline)
+            return "error"
+        return self._requeue(turn, result)
+
+    def _requeue(self, turn: Turn[Key], result: Result) -> str:
+        if result.retry:
+            self.queue.add_after_failure(turn.key, priority=turn.priority, at_least=result.requeue_after or 0.0)
+            return "requeue"
+        self.queue.forget(turn.key)
+        if result.requeue_after is not None:
+            self.queue.add(turn.key, after=result.requeue_after, priority=turn.priority, reason="requeue")
+            return "requeue_after"
+        return "success"
+
+    def _back_off(self, turn: Turn[Key], error: BaseException, *, timed_out: bool) -> None:
+        self._metrics.errors.inc()
+        at_least = (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0
+        delay = self.queue.add_after_failure(turn.key, priority=turn.priority, at_least=at_least)
+        if isinstance(error, Conflict | WritesSuspended):
+            _log.debug("reconcile will be repeated", error=str(error), delay=delay)
+        elif isinstance(error, ApiError):
+            _log.error("reconcile failed", error=str(error), delay=delay)
+        elif isinstance(error, TimeoutError) and timed_out:
+            self._metrics.timeouts.inc()
+            _log.error("reconcile took too long", timeout=self._timeout, delay=delay)
+        else:
+            self._metrics.panics.inc()
+            _log.exception("reconcile raised", error=f"{type(error).__name__}: {error}", delay=delay)
+
+
+def _is_being_cancelled() -> bool:
+    """Whether somebody wants this task to end; if not, a CancelledError has strayed out of some library."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

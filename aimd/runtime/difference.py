@@ -1,0 +1,240 @@
+"""Does the live object differ from what we render? Answered from the cache, without asking the server.
+
+Two things are compared along the rendered manifest. *Ownership*: the fields our manager owns (its entry in
+`managedFields`) against the fields we render, so that what we no longer render is noticed and goes. *Values*: what we
+render against what is there, as the server may have rewritten it: quantities in another spelling, empty values left
+out, fields added by defaults. The ownership tree also tells how the server merges, without its schema: a leaf above
+a map or list means that it is taken as a whole (atomic), `k:{…}` identifies an item of a list, `v:…` one of a set.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+from aimd.runtime.model import Manifest
+
+_META = frozenset(
+    {"name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink"}
+)
+_TOP = frozenset({"apiVersion", "kind", "status"})
+_QUANTITY_PARENTS = frozenset({"limits", "requests", "capacity", "allocatable", "hard", "overhead"})
+_QUANTITY_NAMES = frozenset({"sizeLimit", "averageValue", "divisor", "storage", "memory", "cpu"})
+_SUFFIXES = {
+    **{
+        suffix: Decimal(1000) ** power
+        for power, suffix in enumerate(("n", "u", "m", "", "k", "M", "G", "T", "P", "E"), -3)
+    },
+    **{suffix: Decimal(1024) ** power for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
+}
+
+_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(" + "|".join(_SUFFIXES) + ")")
+
+_MISSING: Any = object()
+
+Path = tuple[str, ...]
+"""Names of fields; `[]` stands for an item of a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where and how the live object differs: `value`, `not owned` or `no longer rendered`; `live` is what is there."""
+
+    path: str
+    what: str
+    live: Any = None
+
+
+def differences(
+    rendered: Manifest, live: Manifest, owned: Mapping[str, Any] | None, filled: Sequence[str] = ()
+) -> list[Difference]:
+    """Everything that an apply of `rendered` might change.
+
+    `owned` is the `fieldsV1` tree of our manager's apply, None when it never applied this object. `filled` are the
+    paths below which additions are none of our business (`Desired.filled`).
+    """
+    walk = _Walk(tuple(_split(path) for path in filled))
+    wanted = {name: value for name, value in prune(rendered).items() if name not in _TOP}
+    if "metadata" in wanted:
+        wanted["metadata"] = {name: value for name, value in wanted["metadata"].items() if name not in _META}
+    if owned is None:
+        return [Difference("", "not owned")] if _claims(wanted) else []
+    return list(walk.granular(wanted, live, owned, ()))
+
+
+def prune(value: Any) -> Any:
+    """Without null fields: to the server they are as good as not rendered."""
+    if isinstance(value, Mapping):
+        return {name: prune(item) for name, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [prune(item) for item in value]
+    return value
+
+
+def owned_fields(live: Manifest, manager: str) -> Mapping[str, Any] | None:
+    """The `fieldsV1` of the manager's apply, None when there is none."""
+    for entry in (live.get("metadata") or {}).get("managedFields") or ():
+        if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
+            fields: Mapping[str, Any] = entry.get("fieldsV1") or {}
+            return fields
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    filled: tuple[Path, ...]
+
+    def granular(
+        self, wanted: Mapping[str, Any], live: Any, owned: Mapping[str, Any], path: Path
+    ) -> Iterator[Difference]:
+        """A map whose fields are merged one by one."""
+        there = live if isinstance(live, Mapping) else {}
+        for name, value in wanted.items():
+            yield from self._field(value, there.get(name, _MISSING), owned.get(f"f:{name}"), (*path, name))
+        for field in owned:
+            if field.startswith("f:") and field[2:] not in wanted:
+                yield Difference(_join((*path, field[2:])), "no longer rendered", there.get(field[2:]))
+
+    def _field(self, value: Any, live: Any, owned: Mapping[str, Any] | None, path: Path) -> Iterator[Difference]:
+        if owned is None:
+            # A webhook that adds inside an atomic list takes the whole list over: tolerated where declared.
+            if not _is_empty(value) and not self._reaches_filled(path):
+                yield Difference(_join(path), "not owned", _shown(live))
+                return
+            yield from self._whole(value, live, path)
+        elif not any(field != "." for field in owned):
+            yield from self._whole(value, live, path)
+        elif isinstance(value, Mapping):
+            yield from self.granular(value, live, owned, path)
+        elif isinstance(value, list):
+            yield from self._items(value, live, owned, path)
+        else:
+            yield Difference(_join(path), "no longer rendered", _shown(live))
+
+    def _items(self, wanted: list[Any], live: Any, owned: Mapping[str, Any], path: Path) -> Iterator[Difference]:
+        """A list whose items the server identifies: by key fields, or (a set) by their value."""
+        there = live if isinstance(live, list) else []
+        unmatched = {field: fields for field, fields in owned.items() if field[:2] in ("k:", "v:", "i:")}
+        inner = (*path, "[]")
+        for item in wanted:
+            field = _matching(item, unmatched)
+            if field is None:
+                yield Difference(_join(inner), "not owned", None)
+                continue
+            fields = unmatched.pop(field)
+            if field.startswith("v:"):
+                if item not in there:
+                    yield Difference(_join(inner), "value")
+                continue
+            identity = orjson.loads(field[2:])
+            found = next((other for other in there if _has(other, identity)), _MISSING)
+            if found is _MISSING:
+                yield Difference(f"{_join(inner)}{field[2:]}", "value")
+            else:
+                yield from self._field(item, found, fields, inner)
+        for field in unmatched:
+            yield Difference(f"{_join(inner)}{field[2:]}", "no longer rendered")
+
+    def _whole(self, value: Any, live: Any, path: Path) -> Iterator[Difference]:
+        """A value that the server takes as a whole: nothing may be added, except where declared."""
+        if isinstance(value, Mapping) and not value and isinstance(live, Mapping):
+            return  # An empty map claims nothing of what others put there.
+        if not self._same(value, live, path):
+            yield Difference(_join(path), "value", _shown(live))
+
+    def _same(self, value: Any, live: Any, path: Path) -> bool:
+        if live is _MISSING or live is None:
+            return _is_empty(value) or (value == live)
+        if isinstance(value, Mapping) and isinstance(live, Mapping):
+            return self._same_map(value, live, path)
+        if isinstance(value, list) and isinstance(live, list):
+            inner = (*path, "[]")
+            added = [self._may_appear(other, inner) for other in live[len(value) :]]
+            same = [self._same(item, other, inner) for item, other in zip(value, live, strict=False)]
+            return len(live) >= len(value) and all(same) and all(added)
+        return same_scalar(value, live, path)
+
+    def _same_map(self, value: Mapping[str, Any], live: Mapping[str, Any], path: Path) -> bool:
+        same = (self._same(item, live.get(name, _MISSING), (*path, name)) for name, item in value.items())
+        added = (self._may_appear(other, (*path, name)) for name, other in live.items() if name not in value)
+        return all(same) and all(added)
+
+    def _may_appear(self, live: Any, path: Path) -> bool:
+        """Whether an addition is declared, or holds nothing but declared ones, or says nothing."""
+        if any(path[: len(filled)] == filled for filled in self.filled):
+            return True
+        if isinstance(live, Mapping) and self._reaches_filled(path) and path[-1] != "[]":
+            return all(self._may_appear(item, (*path, name)) for name, item in live.items())
+        return _is_empty(live) and path[-1] != "[]"
+
+    def _reaches_filled(self, path: Path) -> bool:
+        return any(filled[: len(path)] == path for filled in self.filled)
+
+
+def same_scalar(value: Any, live: Any, path: Path = ()) -> bool:
+    """Equal, or the same quantity where quantities stand."""
+    if isinstance(value, bool) or isinstance(live, bool):
+        return value is live
+    if value == live:
+        return True
+    if not _holds_quantity(path):
+        return False
+    left, right = quantity(value), quantity(live)
+    return left is not None and left == right
+
+
+def quantity(value: Any) -> Decimal | None:
+    """A Kubernetes quantity as an exact number, None if it is not one."""
+    parts = _QUANTITY.fullmatch(str(value))
+    return Decimal(parts[1]) * _SUFFIXES[parts[2]] if parts else None
+
+
+def _holds_quantity(path: Path) -> bool:
+    return bool(path) and (path[-1] in _QUANTITY_NAMES or any(name in _QUANTITY_PARENTS for name in path[:-1]))
+
+
+def _claims(value: Any) -> bool:
+    """Whether anything is rendered at all; of empty maps and lists alone the server may keep no record."""
+    return any(_claims(item) for item in value.values()) if isinstance(value, Mapping) else value != []
+
+
+def _is_empty(value: Any) -> bool:
+    """What Go's `omitempty` leaves out."""
+    return value is None or value is False or value in ("", 0) or (isinstance(value, Mapping | list) and not value)
+
+
+def _matching(item: Any, fields: Mapping[str, Any]) -> str | None:
+    """The ownership key of a list item; key fields that the item leaves out have their default in it."""
+    for field in fields:
+        if field.startswith("v:") and orjson.loads(field[2:]) == item:
+            return field
+        if field.startswith("k:") and isinstance(item, Mapping):
+            identity = orjson.loads(field[2:])
+            if any(name in item for name in identity) and all(
+                item.get(name, value) == value for name, value in identity.items()
+            ):
+                return field
+        if field.startswith("i:"):
+            return field
+    return None
+
+
+def _has(item: Any, identity: Any) -> bool:
+    if not isinstance(item, Mapping) or not isinstance(identity, Mapping):
+        return False
+    return all(item.get(name) == value for name, value in identity.items())
+
+
+def _split(path: str) -> Path:
+    return tuple(part for name in path.split(".") for part in ((name[:-2], "[]") if name.endswith("[]") else (name,)))
+
+
+def _join(path: Path) -> str:
+    return ".".join(path).replace(".[]", "[]")
+
+
+def _shown(live: Any) -> Any:
+    return None if live is _MISSING else live

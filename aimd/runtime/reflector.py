@@ -1,0 +1,382 @@
+"""List, then watch, one selection of one kind into a store, for ever.
+
+The decisions are a pure state machine, `step(state, input) -> (state, effects)`; `Reflector` carries the effects
+out and feeds what comes back in again:
+
+    LISTING ──whole list──► WATCHING ──stream ends──► WATCHING (same version, no new list)
+       ▲                       │
+       └───── 410 Gone ◄───────┤            any failure ──► WAITING ──► what was being done before
+
+The old content of the store stays until a new list is whole. Every state is left by every failure after a pause that
+grows from 0.8 s to 30 s; a kind that the server does not know (or does not let us see) is asked for again if it is
+optional, while its store says `available=False`.
+"""
+
+import random
+import time
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import TypeAlias
+
+import anyio
+import anyio.lowlevel
+import structlog
+
+from aimd.runtime.client import Client, Page, Selection, WatchEvent
+from aimd.runtime.errors import ApiError, Forbidden, Gone, NotFound, ServerTimeout, api_error
+from aimd.runtime.metrics import ManagerMetrics
+from aimd.runtime.model import Manifest, metadata_of
+from aimd.runtime.store import Store
+
+FIRST_PAUSE = 0.8
+LONGEST_PAUSE = 30.0
+QUIET_SECONDS = 120.0
+"""A watch that lived this long ends a series of failures."""
+SHORT_SECONDS = 1.0
+"""A watch that brought nothing and ended sooner is a failure, else we would reconnect in a loop."""
+ABSENT_PAUSE = 10.0
+_STEP = 100
+
+_log = structlog.get_logger()
+
+
+class Phase(Enum):
+    """What the reflector is busy with."""
+
+    LISTING = "listing"
+    WATCHING = "watching"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that the machine remembers.
+
+    `version` is where a watch resumes, empty before the first list; `pages` what has been listed so far;
+    `after_wait` the phase that a pause returns to.
+    """
+
+    phase: Phase = Phase.LISTING
+    version: str = ""
+    continue_token: str = ""
+    pages: tuple[list[Manifest], ...] = ()
+    failures: int = 0
+    after_wait: Phase = Phase.LISTING
+    optional: bool = False
+
+
+# Inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """Start, or the pause is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A page arrived."""
+
+    page: Page
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Events arrived on the watch."""
+
+    events: list[WatchEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The watch was closed in order after `seconds`; `events` came in that time. `jitter` in [0, 1)."""
+
+    seconds: float
+    events: int
+    jitter: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A list or a watch failed; `seconds` is how long a watch had lived. `jitter` in [0, 1)."""
+
+    error: ApiError
+    jitter: float
+    seconds: float = 0.0
+
+
+Input: TypeAlias = Begin | Listed | Received | Ended | Failed
+
+# Effects
+
+
+@dataclass(frozen=True, slots=True)
+class FetchPage:
+    """List, from the beginning or from the token."""
+
+    continue_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWatch:
+    """Watch from this version."""
+
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Pause, then `Begin`."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """The store shall hold exactly these; `reset` when the server's versions went back."""
+
+    pages: tuple[list[Manifest], ...]
+    version: str
+    reset: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Apply these events to the store, in order."""
+
+    events: list[WatchEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether the server serves the kind to us."""
+
+    available: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """For log and metrics: why something is begun anew."""
+
+    cause: str
+    error: ApiError | None = None
+
+
+Effect: TypeAlias = FetchPage | OpenWatch | Sleep | Replace | Change | Availability | Restarted
+Step: TypeAlias = tuple[State, tuple[Effect, ...]]
+
+
+def step(state: State, received: Input) -> Step:
+    """The next state and what to do now; at most the last effect waits for something."""
+    match received:
+        case Begin():
+            return _resume(replace(state, phase=state.after_wait))
+        case Listed(page):
+            return _listed(state, page)
+        case Received(events):
+            return _received(state, events)
+        case Ended(seconds, events, jitter):
+            if seconds < SHORT_SECONDS and not events:
+                return _pause(state, Phase.WATCHING, "short watch", jitter)
+            calm = replace(state, failures=0 if seconds >= QUIET_SECONDS else state.failures)
+            return _resume(calm)
+        case Failed(error, jitter, seconds):
+            return _failed(state, error, jitter, seconds)
+
+
+def _resume(state: State) -> Step:
+    if state.phase is Phase.WATCHING and state.version:
+        return state, (OpenWatch(state.version),)
+    listing = replace(state, phase=Phase.LISTING, continue_token="", pages=())
+    return listing, (FetchPage(),)
+
+
+def _listed(state: State, page: Page) -> Step:
+    pages = (*state.pages, page.items)
+    if page.continue_token:
+        listing = replace(state, pages=pages, continue_token=page.continue_token)
+        return listing, (FetchPage(page.continue_token),)
+    went_back = _number(page.resource_version) < _number(state.version)
+    watching = replace(
+        state,
+        phase=Phase.WATCHING,
+        version=page.resource_version,
+        pages=(),
+        continue_token="",
+        after_wait=Phase.WATCHING,
+    )
+    effects = (Availability(True), Replace(pages, page.resource_version, went_back), OpenWatch(page.resource_version))
+    return watching, effects
+
+
+def _received(state: State, events: list[WatchEvent]) -> Step:
+    version = state.version
+    for position, event in enumerate(events):
+        if event.type == "ERROR":
+            status = event.object
+            error = api_error(int(status.get("code") or 0), status)
+            before = replace(state, version=version)
+            following, effects = _failed(before, error, 0.0, 0.0)
+            return following, (Change(events[:position]), *effects)
+        version = str(metadata_of(event.object).get("resourceVersion") or version)
+    return replace(state, version=version), (Change(events),)
+
+
+def _failed(state: State, error: ApiError, jitter: float, seconds: float) -> Step:
+    if seconds >= QUIET_SECONDS:
+        state = replace(state, failures=0)
+    watching = state.phase is Phase.WATCHING
+    if isinstance(error, NotFound | Forbidden):
+        return _not_served(state, error, jitter)
+    too_new = isinstance(error, ServerTimeout) and "Too large resource version" in error.message
+    if isinstance(error, Gone) or (watching and too_new):
+        listing = replace(state, phase=Phase.LISTING, continue_token="", pages=())
+        if state.failures == 0:
+            return replace(listing, failures=1), (Restarted("expired", error), FetchPage())
+        return _pause(listing, Phase.LISTING, "expired", jitter, error)
+    return _pause(state, Phase.WATCHING if watching else Phase.LISTING, "failure", jitter, error)
+
+
+def _not_served(state: State, error: ApiError, jitter: float) -> Step:
+    if state.phase is Phase.WATCHING:
+        # The kind went away, or the right to see it: listing tells which, and whether it is back already.
+        return _pause(state, Phase.LISTING, "not served", jitter, error)
+    waiting, effects = _pause(state, Phase.LISTING, "not served", jitter, error)
+    gone: tuple[Effect, ...] = (Availability(False),)
+    if isinstance(error, NotFound):
+        gone = (Availability(False), Replace((), state.version, reset=True))
+    if state.optional:
+        waiting = replace(waiting, failures=0)
+        return waiting, (*gone, Restarted("not served", error), Sleep(ABSENT_PAUSE * (1 + jitter * 0.2)))
+    return waiting, (Availability(False), *effects)
+
+
+def _pause(state: State, following: Phase, cause: str, jitter: float, error: ApiError | None = None) -> Step:
+    pause = min(FIRST_PAUSE * 2.0 ** min(state.failures, 16), LONGEST_PAUSE) * (1.0 + jitter)
+    if error is not None and error.retry_after is not None:
+        pause = max(pause, error.retry_after)
+    waiting = replace(
+        state, phase=Phase.WAITING, after_wait=following, failures=state.failures + 1, pages=(), continue_token=""
+    )
+    return waiting, (Restarted(cause, error), Sleep(pause))
+
+
+def _number(version: str) -> int:
+    return int(version) if version.isdigit() else 0
+
+
+@dataclass
+class Reflector:
+    """Carries the machine's effects out: lists and watches `selection` into `store`."""
+
+    client: Client
+    store: Store
+    selection: Selection
+    optional: bool = False
+    metrics: ManagerMetrics | None = None
+    settled: anyio.Event = field(default_factory=anyio.Event)
+    """Set when the first list is in the store, or the kind turned out not to be served."""
+
+    def __post_init__(self) -> None:
+        self.feed: Hashable = self.selection
+        self.store.expect(self.feed)
+        self._reported = ""
+
+    async def run(self) -> None:
+        """Runs until cancelled; raises nothing that the API server can cause."""
+        state, effects = step(State(optional=self.optional), Begin())
+        while True:
+            for effect in effects[:-1]:
+                await self._change(effect)
+            match effects[-1]:
+                case FetchPage(token):
+                    received = await self._fetch(token)
+                case OpenWatch(version):
+                    state, effects = await self._watch(state, version)
+                    continue
+                case Sleep(seconds):
+                    await anyio.sleep(seconds)
+                    received = Begin()
+                case effect:
+                    raise AssertionError(f"{effect} leads nowhere")
+            state, effects = step(state, received)
+
+    async def _fetch(self, token: str) -> Input:
+        try:
+            return Listed(await self.client.list_page(self.selection, continue_token=token))
+        except ApiError as error:
+            return Failed(error, random.random())
+
+    async def _watch(self, state: State, version: str) -> Step:
+        """Follows one watch to its end; returns the step that leads away from it."""
+        started, count = time.monotonic(), 0
+        try:
+            async with self.client.watch(self.selection, version) as stream:
+                async for events in stream:
+                    count += len(events)
+                    state, effects = step(state, Received(events))
+                    await self._change(effects[0])
+                    if len(effects) > 1:
+                        return state, effects[1:]
+        except ApiError as error:
+            return step(state, Failed(error, random.random(), time.monotonic() - started))
+        return step(state, Ended(time.monotonic() - started, count, random.random()))
+
+    async def _change(self, effect: Effect) -> None:
+        match effect:
+            case Change(events):
+                for event in events:
+                    self._apply(event)
+            case Replace(pages, version, reset):
+                if not reset:
+                    await self._add_slowly(pages)
+                objects = (manifest for page in pages for manifest in page)
+                self.store.replace(objects, _number(version), feed=self.feed, reset=reset)
+                self.settled.set()
+            case Availability(available):
+                self._set_available(available)
+            case Restarted(cause, error):
+                self._report(cause, error)
+        self._measure()
+
+    async def _add_slowly(self, pages: tuple[list[Manifest], ...]) -> None:
+        """Takes a long list over in small steps, so that leases are renewed and probes answered meanwhile."""
+        initial = not self.settled.is_set()
+        for page in pages:
+            for start in range(0, len(page), _STEP):
+                for manifest in page[start : start + _STEP]:
+                    self.store.upsert(manifest, feed=self.feed, initial=initial)
+                await anyio.lowlevel.checkpoint()
+
+    def _apply(self, event: WatchEvent) -> None:
+        if self.selection.metadata_only:
+            kind = self.selection.kind
+            event.object["apiVersion"], event.object["kind"] = kind.api_version, kind.name
+        if event.type in ("ADDED", "MODIFIED"):
+            self.store.upsert(event.object, feed=self.feed)
+        elif event.type == "DELETED":
+            self.store.remove(event.object, feed=self.feed)
+
+    def _set_available(self, available: bool) -> None:
+        if available != self.store.available:
+            log = _log.info if available or self.optional else _log.warning
+            log("kind is served" if available else "kind is not served", kind=self.selection.kind.name)
+        self.store.available = available
+        if not available and self.optional:
+            self.settled.set()
+
+    def _report(self, cause: str, error: ApiError | None) -> None:
+        if self.metrics is not None:
+            self.metrics.informer_restarts.labels(self.selection.kind.name, cause).inc()
+        text = str(error or "")
+        expected = self.optional or isinstance(error, Gone) or text == self._reported
+        log = _log.debug if expected else _log.warning
+        log("informer begins anew", kind=self.selection.kind.name, cause=cause, error=text)
+        self._reported = text
+
+    def _measure(self) -> None:
+        if self.metrics is not None:
+            name = self.selection.kind.name
+            self.metrics.informer_synced.labels(name).set(self.store.synced)
+            self.metrics.informer_objects.labels(name).set(len(self.store))

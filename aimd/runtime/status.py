@@ -1,0 +1,106 @@
+"""Writes status: only what changed, only when something changed, and never over what somebody else wrote since.
+
+A JSON merge patch of the changed keys leaves keys of other writers alone (a download job reports its progress into the
+same status). Conditions are one list, so a patch that carries them also carries the resourceVersion they were computed
+from; if that is out of date the object is read again once and the patch rebuilt (spec/status.md §9).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aimd.runtime.client import Client
+from aimd.runtime.errors import Conflict, Invalid, NotFound
+from aimd.runtime.model import Kind, Manifest, key_of, metadata_of, uid_of
+from aimd.runtime.store import Cache
+
+
+class StatusWriter:
+    """The status subresource of the objects of one controller."""
+
+    def __init__(self, client: Client, cache: Cache, field_manager: str) -> None:
+        self._client = client
+        self._cache = cache
+        self._field_manager = field_manager
+
+    async def write(self, kind: Kind, live: Manifest, status: Manifest, reason: str = "status") -> bool:
+        """Makes the given keys of the live object's status as they are in `status`; True if that took a write.
+
+        Keys that `status` does not name stay; None removes. An object that is gone, or is another one by now, is
+        left alone (False). Raises Conflict when it changed twice meanwhile, and what else the API server says.
+        """
+        if not (body := _patch(live, status)):
+            return False
+        try:
+            await self._send(kind, live, body, reason)
+        except NotFound:
+            return False
+        except Conflict:
+            return await self._write_again(kind, live, status, reason)
+        except Invalid:
+            if await self._is_another(kind, live):
+                return False
+            raise
+        return True
+
+    async def _is_another(self, kind: Kind, live: Manifest) -> bool:
+        """Whether the name has passed to a new object: the UID in the patch is then an attempt to change it."""
+        try:
+            return uid_of(await self._client.get(kind, key_of(live))) != uid_of(live)
+        except NotFound:
+            return True
+
+    async def _write_again(self, kind: Kind, live: Manifest, status: Manifest, reason: str) -> bool:
+        try:
+            fresh = await self._client.get(kind, key_of(live))
+            self._cache.written(kind, fresh)
+            if uid_of(fresh) != uid_of(live) or not (body := _patch(fresh, status)):
+                return False
+            await self._send(kind, fresh, body, reason)
+        except NotFound:
+            return False
+        return True
+
+    async def _send(self, kind: Kind, live: Manifest, body: Manifest, reason: str) -> None:
+        stored = await self._client.patch(
+            kind, key_of(live), body, reason=reason, subresource="status", field_manager=self._field_manager
+        )
+        self._cache.written(kind, stored)
+
+
+def _patch(live: Manifest, status: Manifest) -> Manifest:
+    """The merge patch that is needed, empty when none is."""
+    changes = merge_patch(live.get("status") or {}, status, remove_unnamed=False)
+    if not changes:
+        return {}
+    # The UID keeps a late write off a namesake; conditions were computed from this very version.
+    metadata = {"uid": uid_of(live)} if uid_of(live) else {}
+    if "conditions" in changes:
+        metadata["resourceVersion"] = str(metadata_of(live).get("resourceVersion") or "")
+    return {"metadata": metadata, "status": changes} if metadata else {"status": changes}
+
+
+def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any], *, remove_unnamed: bool = True) -> Manifest:
+    """The JSON merge patch (RFC 7386) from `before` to `after`.
+
+    None in `after` removes, as does absence if `remove_unnamed`; lists are replaced whole.
+    """
+    patch: Manifest = {}
+    for name, wanted in after.items():
+        known = before.get(name)
+        if wanted is None:
+            if name in before:
+                patch[name] = None
+        elif isinstance(wanted, Mapping) and isinstance(known, Mapping):
+            if inner := merge_patch(known, wanted):
+                patch[name] = inner
+        elif name not in before or known != wanted:
+            patch[name] = _without_nulls(wanted)
+    if remove_unnamed:
+        patch.update({name: None for name in before if name not in after})
+    return patch
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
+    return value

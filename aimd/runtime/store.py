@@ -1,0 +1,354 @@
+"""What we know of the cluster: objects by key with indexes, shared and read-only, and typed views of them.
+
+Both the reflector and the answers to our own writes feed a store; the newer resourceVersion wins, so that a
+reconcile reads what the one before it wrote even while the watch lags behind. Readers get references, never copies:
+whoever wants to change an object builds a new one.
+
+Promises: handlers see the changes of one object in order and none twice; they may miss states in between. An
+object that was deleted and created again shows as a change whose UID differs. Nothing is promised across objects.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import orjson
+import structlog
+from pydantic import BaseModel
+
+from aimd.runtime.model import Key, Kind, Manifest, key_of, metadata_of, uid_of
+
+IndexFunction = Callable[[Manifest], Iterable[str]]
+Transform = Callable[[Manifest], Manifest]
+Handler = Callable[[Manifest | None, Manifest | None, bool], None]
+"""(before, after, initial): `before` is None for a new object, `after` for a deleted one."""
+M = TypeVar("M", bound=BaseModel)
+
+_REMEMBERED_DELETIONS = 4096
+_FOREVER = 1 << 63
+
+_log = structlog.get_logger()
+
+
+class KindNotWatched(LookupError):
+    """No source was declared for this kind; reading it from the cache would silently find nothing."""
+
+
+def owners_of(manifest: Manifest) -> Iterable[str]:
+    """UIDs of all owners: the index `owner`."""
+    return [str(reference.get("uid")) for reference in metadata_of(manifest).get("ownerReferences") or ()]
+
+
+def resource_version(manifest: Mapping[str, Any]) -> int:
+    """The resourceVersion as a number (ordered by contract since Kubernetes 1.35, in fact always); 0 if unknown."""
+    text = str(metadata_of(manifest).get("resourceVersion") or "")
+    return int(text) if text.isdigit() else 0
+
+
+class Store:
+    """The objects of one kind.
+
+    `synced` turns True when all feeds have delivered their first list, and stays so; `available` is False while
+    the server does not know the kind. A feed is one reflector (a namespace, a selector); an object stays as long as
+    one feed has it.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        indexes: Mapping[str, IndexFunction] | None = None,
+        transform: Transform | None = None,
+        metadata_only: bool = False,
+    ) -> None:
+        self.kind = kind
+        self.synced = False
+        self.available = True
+        self.metadata_only = metadata_only
+        self._indexes: dict[str, IndexFunction] = {"owner": owners_of, **(indexes or {})}
+        self._transforms: list[Transform] = [transform] if transform else []
+        self._objects: dict[Key, Manifest] = {}
+        self._by_index: dict[str, dict[str, set[Key]]] = {name: {} for name in self._indexes}
+        self._sorted: tuple[Manifest, ...] | None = None
+        self._feeds: dict[Hashable, set[Key]] = {}
+        self._awaited: set[Hashable] = set()
+        self._seen: dict[Hashable, int] = {}
+        self._deleted: OrderedDict[str, int] = OrderedDict()
+        self._handlers: list[Handler] = []
+
+    # Reading
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def get(self, key: Key) -> Manifest | None:
+        """The object, or None."""
+        return self._objects.get(key)
+
+    def list(self, namespace: str = "") -> Sequence[Manifest]:
+        """All objects, or those of a namespace, sorted by key."""
+        if self._sorted is None:
+            self._sorted = tuple(self._objects[key] for key in sorted(self._objects))
+        if not namespace:
+            return self._sorted
+        return tuple(obj for obj in self._sorted if obj["metadata"].get("namespace") == namespace)
+
+    def by_index(self, index: str, value: str) -> Sequence[Manifest]:
+        """Objects for which the index function gave `value`, sorted by key. Raises KeyError for an unknown index."""
+        keys = self._by_index[index].get(value, ())
+        return tuple(self._objects[key] for key in sorted(keys))
+
+    # Declaring
+
+    def add_index(self, name: str, function: IndexFunction) -> None:
+        """Another index; works before and after objects arrived."""
+        self._indexes[name] = function
+        index = self._by_index[name] = {}
+        for key, manifest in self._objects.items():
+            for value in function(manifest):
+                index.setdefault(value, set()).add(key)
+
+    def add_transform(self, transform: Transform) -> None:
+        """Applied to each object on its way in; must be idempotent, must not change its argument, and leaves
+        identity, resourceVersion and managedFields as they are (the cache trims those itself)."""
+        self._transforms.append(transform)
+
+    def expect(self, feed: Hashable) -> None:
+        """Declares a feed: the store is not synced before it has delivered a whole list."""
+        self._awaited.add(feed)
+        self._feeds.setdefault(feed, set())
+        self.synced = False
+
+    def subscribe(self, handler: Handler) -> None:
+        """Calls `handler` for every change from now on; it must not block."""
+        self._handlers.append(handler)
+
+    # Writing: the reflector, and the answers to our own writes
+
+    def upsert(self, manifest: Manifest, *, feed: Hashable = None, initial: bool = False) -> bool:
+        """Takes the object over if it is newer than what is known; True if it was."""
+        key = key_of(manifest)
+        known = self._objects.get(key)
+        version = resource_version(manifest)
+        if feed is not None:
+            self._feeds.setdefault(feed, set()).add(key)
+            self._progress(feed, version)
+        if version < self._deleted.get(uid_of(manifest), -1):
+            return False
+        if known is not None and _is_older(manifest, version, known):
+            return False
+        manifest = self._transformed(manifest)
+        if known is not None:
+            self._unindex(key, known)
+        self._objects[key] = manifest
+        self._index(key, manifest)
+        self._sorted = None
+        self._notify(known, manifest, initial)
+        return True
+
+    def remove(self, manifest: Manifest, *, feed: Hashable = None) -> bool:
+        """The object, in its last state, is gone (or has left the feed's selection); True if it was known."""
+        key = key_of(manifest)
+        if feed is not None:
+            self._progress(feed, resource_version(manifest))
+            if self._leave(feed, key):
+                return False
+        return self._drop(key, uid_of(manifest), resource_version(manifest))
+
+    def forget(self, key: Key, uid: str) -> bool:
+        """Our own delete of the object succeeded; whatever a lagging watch still says of this UID is ignored."""
+        known = self._objects.get(key)
+        return self._drop(key, uid or (uid_of(known) if known else ""), _FOREVER)
+
+    def replace(self, manifests: Iterable[Manifest], version: int, *, feed: Hashable, reset: bool = False) -> None:
+        """A whole list, as of `version`: takes over what is in it and drops what the feed had and it has not.
+
+        Objects written by ourselves after the list was made stay. `reset`: the server's history began anew (its
+        versions went back), so that the list is right even where it is older.
+        """
+        held = set(self._feeds.setdefault(feed, set()))
+        initial = feed in self._awaited or not self.synced
+        if reset:
+            self._deleted.clear()
+            self._seen.clear()
+        listed = set[Key]()
+        for manifest in manifests:
+            key = key_of(manifest)
+            listed.add(key)
+            known = self._objects.get(key)
+            if reset and known is not None and resource_version(known) > version:
+                self._drop(key, uid_of(known), -1)
+            self.upsert(manifest, feed=feed, initial=initial)
+        self._progress(feed, version)
+        for key in sorted((held - listed) | self._orphans()):
+            known = self._objects.get(key)
+            if known is not None and (reset or resource_version(known) <= version) and not self._leave(feed, key):
+                self._drop(key, uid_of(known), -1 if reset else version)
+        self._feeds[feed] = listed
+        self._awaited.discard(feed)
+        self.synced = not self._awaited
+
+    # Beneath
+
+    def _transformed(self, manifest: Manifest) -> Manifest:
+        for transform in self._transforms:
+            manifest = transform(manifest)
+        return manifest
+
+    def _leave(self, feed: Hashable, key: Key) -> bool:
+        """Takes the key from the feed; True if another feed still has it."""
+        self._feeds.setdefault(feed, set()).discard(key)
+        return any(key in keys for keys in self._feeds.values())
+
+    def _progress(self, feed: Hashable, version: int) -> None:
+        self._seen[feed] = max(version, self._seen.get(feed, 0))
+
+    def _orphans(self) -> set[Key]:
+        """Objects that only our own writes put here although every feed should have shown them by now."""
+        held = set[Key]().union(*self._feeds.values())
+        oldest = min((self._seen.get(feed, 0) for feed in self._feeds), default=0)
+        return {key for key, obj in self._objects.items() if key not in held and resource_version(obj) <= oldest}
+
+    def _drop(self, key: Key, uid: str, version: int) -> bool:
+        if uid:
+            self._deleted[uid] = max(version, self._deleted.get(uid, -1))
+            while len(self._deleted) > _REMEMBERED_DELETIONS:
+                self._deleted.popitem(last=False)
+        known = self._objects.get(key)
+        if known is None or (uid and uid_of(known) != uid) or resource_version(known) > version >= 0:
+            return False
+        del self._objects[key]
+        self._unindex(key, known)
+        self._sorted = None
+        self._notify(known, None, False)
+        return True
+
+    def _index(self, key: Key, manifest: Manifest) -> None:
+        for name, function in self._indexes.items():
+            for value in function(manifest):
+                self._by_index[name].setdefault(value, set()).add(key)
+
+    def _unindex(self, key: Key, manifest: Manifest) -> None:
+        for name, function in self._indexes.items():
+            index = self._by_index[name]
+            for value in function(manifest):
+                keys = index.get(value)
+                if keys is not None:
+                    keys.discard(key)
+                    if not keys:
+                        del index[value]
+
+    def _notify(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
+        for handler in self._handlers:
+            try:
+                handler(before, after, initial)
+            except Exception:
+                _log.exception("a watch handler failed", kind=self.kind.name, key=str(key_of(after or before or {})))
+
+
+class Cache:
+    """All stores, and typed views of their objects. As an observer of the client it learns of our own writes."""
+
+    def __init__(self) -> None:
+        self._stores: dict[Kind, Store] = {}
+        self._parsed: OrderedDict[tuple[str, type[BaseModel]], tuple[str, BaseModel]] = OrderedDict()
+        self._managers: set[str] = set()
+        self._field_trees: dict[bytes, Manifest] = {}
+
+    def __getitem__(self, kind: Kind) -> Store:
+        """The store of a declared kind. Raises KindNotWatched."""
+        try:
+            return self._stores[kind]
+        except KeyError:
+            raise KindNotWatched(f"no source is declared for {kind.api_version} {kind.name}") from None
+
+    def __contains__(self, kind: object) -> bool:
+        return kind in self._stores
+
+    @property
+    def stores(self) -> Sequence[Store]:
+        """Every store, in the order of declaration."""
+        return tuple(self._stores.values())
+
+    def add(self, store: Store) -> Store:
+        """Adds a store; its objects are trimmed of other managers' `managedFields`."""
+        store.add_transform(self._trim)
+        self._stores[store.kind] = store
+        return store
+
+    def keep_fields_of(self, manager: str) -> None:
+        """Keeps what `managedFields` say of this field manager's apply; to be called before objects arrive."""
+        self._managers.add(manager)
+
+    def parse(self, model: type[M], manifest: Manifest) -> M:
+        """The object as a pydantic model, parsed once for each resourceVersion. Raises pydantic.ValidationError."""
+        metadata = metadata_of(manifest)
+        uid, version = str(metadata.get("uid") or ""), str(metadata.get("resourceVersion") or "")
+        if not uid or not version:
+            return model.model_validate(manifest)
+        known = self._parsed.get((uid, model))
+        if known is not None and known[0] == version:
+            assert isinstance(known[1], model)
+            return known[1]
+        parsed = model.model_validate(manifest)
+        self._parsed[(uid, model)] = (version, parsed)
+        self._parsed.move_to_end((uid, model))
+        while len(self._parsed) > 8192:
+            self._parsed.popitem(last=False)
+        return parsed
+
+    # Observer of the client
+
+    def written(self, kind: Kind, manifest: Manifest) -> None:
+        """An object that we wrote, as the server stored it; removing the last finalizer may have ended it."""
+        if kind not in self._stores:
+            return
+        if _is_ended(manifest):
+            self._stores[kind].forget(key_of(manifest), uid_of(manifest))
+        else:
+            self._stores[kind].upsert(manifest)
+
+    def deleted(self, kind: Kind, key: Key, uid: str) -> None:
+        """An object that we deleted."""
+        if kind in self._stores:
+            self._stores[kind].forget(key, uid)
+
+    def _trim(self, manifest: Manifest) -> Manifest:
+        metadata = metadata_of(manifest)
+        if "managedFields" not in metadata:
+            return manifest
+        kept = [self._share(entry) for entry in metadata["managedFields"] if self._is_kept(entry)]
+        return {**manifest, "metadata": {**metadata, "managedFields": kept}}
+
+    def _is_kept(self, entry: Manifest) -> bool:
+        applied = entry.get("operation") == "Apply" and not entry.get("subresource")
+        return applied and entry.get("manager") in self._managers
+
+    def _share(self, entry: Manifest) -> Manifest:
+        """Objects made alike have equal field trees: one copy serves all."""
+        tree = orjson.dumps(entry.get("fieldsV1") or {})
+        if len(self._field_trees) > 4096:
+            self._field_trees.clear()
+        shared = self._field_trees.setdefault(tree, entry.get("fieldsV1") or {})
+        return {
+            "manager": entry.get("manager"),
+            "operation": "Apply",
+            "apiVersion": entry.get("apiVersion"),
+            "fieldsV1": shared,
+        }
+
+
+def _is_ended(manifest: Manifest) -> bool:
+    """Whether nothing holds the object any more: being deleted, no finalizer, no grace period running."""
+    metadata = metadata_of(manifest)
+    being_deleted = bool(metadata.get("deletionTimestamp"))
+    return being_deleted and not metadata.get("finalizers") and not metadata.get("deletionGracePeriodSeconds")
+
+
+def _is_older(manifest: Manifest, version: int, known: Manifest) -> bool:
+    """Whether `manifest` brings nothing new; unknown versions count as new unless they are the same text."""
+    known_version = resource_version(known)
+    if version and known_version:
+        return version <= known_version
+    return bool(metadata_of(manifest).get("resourceVersion")) and metadata_of(manifest).get(
+        "resourceVersion"
+    ) == metadata_of(known).get("resourceVersion")

@@ -1,0 +1,227 @@
+"""Where the sandbox's binaries and the CRD files of their modules come from.
+
+In this order: the folder named by `KUBEBUILDER_ASSETS`; the user's cache; a build of what `tools/*/go.mod` pin, with
+the machine's Go or, where there is none, the one packaged for Python. A module's cache folder is named after its
+version and a hash of its pins, so a changed pin is a new folder.
+
+Builds hold a lock and work under names of their own; each file appears under its final name complete or not at all.
+"""
+
+import os
+import shutil
+import subprocess
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import IO
+
+import orjson
+import yaml
+
+from aimd.runtime.model import Manifest
+from aimd.sandbox.cache import cache_folder, locked, publish
+from aimd.sandbox.go import BinariesUnavailable, GoToolchain, Progress, find_toolchain
+from aimd.sandbox.pins import GATEWAY_API, KEDA, KSERVE, MODULES, Edit, Module
+from aimd.sandbox.processes import Keeper
+
+ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
+CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+EVERYTHING = (*CONTROL_PLANE, "kserve-manager", "helm")
+
+_UNFINISHED = ".unfinished-"
+_OUTPUT_TAIL = 8
+_ADVICE = f"make a Go module proxy reachable, or point {ASSETS_VARIABLE} at a folder with the binaries"
+
+# What the sandbox installs: a name for us, and a folder or file of the module that carries it.
+_MANIFESTS = (
+    ("kserve", KSERVE, "config/crd/full"),
+    ("kserve-webhooks", KSERVE, "config/webhook/manifests.yaml"),
+    ("kserve-config", KSERVE, "config/configmap/inferenceservice.yaml"),
+    ("gateway-api", GATEWAY_API, "config/crd/standard"),
+    ("keda", KEDA, "config/crd/bases"),
+)
+
+
+def silent(line: str) -> None:
+    """Progress nobody looks at."""
+
+
+class Binaries:
+    """Paths of binaries by name."""
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        self._paths = dict(paths)
+
+    def path(self, name: str) -> Path:
+        """Path of a binary that was asked for; KeyError otherwise."""
+        return self._paths[name]
+
+
+class ManifestFiles:
+    """Objects that come with KServe, Gateway API and KEDA, in a folder with one JSON file per name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self, name: str) -> list[Manifest]:
+        """The objects under a name: `kserve`, `kserve-webhooks`, `gateway-api`, …"""
+        objects: list[Manifest] = orjson.loads((self.folder / f"{name}.json").read_bytes())
+        return objects
+
+
+def locate_binaries(names: Sequence[str] = CONTROL_PLANE, progress: Progress = silent) -> Binaries:
+    """Find these binaries, building what is nowhere. Raises BinariesUnavailable."""
+    return Binaries({name: _locate(name, progress) for name in names})
+
+
+def locate_manifests(progress: Progress = silent) -> ManifestFiles:
+    """Find the manifest files, reading them from the Go module cache the first time. Raises BinariesUnavailable.
+
+    They are kept as JSON, because parsing megabytes of YAML takes longer than starting the control plane.
+    """
+    pins = GATEWAY_API.cache_name.rpartition("-")[2]
+    folder = cache_folder() / f"{KSERVE.cache_name}-manifests-{pins}"
+    targets = {name: folder / f"{name}.json" for name, _, _ in _MANIFESTS}
+    if not _complete(targets.values()):
+        with locked(folder, progress):
+            if not _complete(targets.values()):
+                progress("Fetching the CRDs of KServe, Gateway API and KEDA")
+                for name, module, source in _MANIFESTS:
+                    unfinished = folder / f"{_UNFINISHED}{name}"
+                    unfinished.write_bytes(orjson.dumps(_read_objects(_module_folder(module, progress) / source)))
+                    publish(unfinished, targets[name])
+    return ManifestFiles(folder)
+
+
+def _locate(name: str, progress: Progress) -> Path:
+    assets = os.environ.get(ASSETS_VARIABLE)
+    if assets and os.access(Path(assets) / name, os.X_OK):
+        return Path(assets) / name
+    module = next(module for module in MODULES if name in module.binaries)
+    folder = cache_folder() / module.cache_name
+    targets = [folder / binary for binary in module.binaries]
+    if not _complete(targets):
+        with locked(folder, progress):
+            if not _complete(targets):
+                _build(module, folder, progress)
+    return folder / name
+
+
+def _complete(paths: Iterable[Path]) -> bool:
+    return all(path.exists() for path in paths)
+
+
+def _build(module: Module, folder: Path, progress: Progress) -> None:
+    toolchain = find_toolchain(module.go_version, progress)
+    for leftover in folder.glob(f"{_UNFINISHED}*"):  # of a build that was killed; the lock says nobody uses it
+        shutil.rmtree(leftover, ignore_errors=True)
+    with Keeper() as keeper:
+        unfinished = Path(mkdtemp(prefix=_UNFINISHED, dir=folder))
+        keeper.remove(unfinished)
+        source, output = unfinished / "source", unfinished / "output"
+        source.mkdir()
+        output.mkdir()
+        for name in ("go.mod", "go.sum"):
+            shutil.copyfile(module.path / name, source / name)
+        packages = list(module.binaries.values())
+        if module.edit is not None:
+            edited = _edited_main(module.edit, _download(module, toolchain, source, progress))
+            (source / "main.go").write_text(edited, encoding="utf-8")
+            packages = ["."]
+        command = ["build", "-v", "-buildvcs=false", "-ldflags", module.linker_flags, "-o", f"{output}/", *packages]
+        _run_go(toolchain, command, source, keeper, f"Building {module.title} {module.version}, once", progress)
+        _publish_all(module, output, folder)
+
+
+def _publish_all(module: Module, output: Path, folder: Path) -> None:
+    """Go names a binary after the last element of its package, the sandbox after what it is."""
+    built = {path.name: path for path in output.iterdir()}
+    for name in module.binaries:
+        publish(built[name] if name in built else next(iter(built.values())), folder / name)
+
+
+def _edited_main(edit: Edit, module_folder: Path) -> str:
+    text = (module_folder / edit.file).read_text(encoding="utf-8")
+    if text.count(edit.old) != 1:
+        raise BinariesUnavailable(f"The pinned {edit.file} is not as expected: {edit.old!r} must occur once.")
+    return text.replace(edit.old, edit.new)
+
+
+def _run_go(
+    toolchain: GoToolchain, arguments: Sequence[str], cwd: Path, keeper: Keeper, what: str, progress: Progress
+) -> None:
+    """Run go, telling how many packages are done; raises BinariesUnavailable with the end of its output."""
+    progress(what)
+    command = [str(toolchain.command), *arguments]
+    with subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=toolchain.full_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        keeper.hold(process.pid)
+        assert process.stdout is not None
+        tail = _report(process.stdout, what, progress)
+        code = process.wait()
+        keeper.release(process.pid)
+    if code != 0:
+        raise BinariesUnavailable(f"{what}, failed; {_ADVICE}. Go says: {' / '.join(tail)}")
+
+
+def _report(output: IO[str], what: str, progress: Progress) -> Sequence[str]:
+    tail: deque[str] = deque(maxlen=_OUTPUT_TAIL)
+    compiled = downloaded = 0
+    for line in output:
+        tail.append(line.strip())
+        if line.startswith("go: downloading"):
+            downloaded += 1
+        elif " " not in line:  # the name of a package; anything else is talk
+            compiled += 1
+        counts = [f"{downloaded} modules downloaded"] * bool(downloaded) + [f"{compiled} packages compiled"]
+        progress(f"{what}: {', '.join(counts)}")
+    return tail
+
+
+def _module_folder(module: Module, progress: Progress) -> Path:
+    return _download(module, find_toolchain(module.go_version, progress), module.path, progress)
+
+
+def _download(module: Module, toolchain: GoToolchain, cwd: Path, progress: Progress) -> Path:
+    """The module's folder in Go's module cache, fetched and verified against go.sum."""
+    progress(f"Fetching {module.title} {module.version}")
+    answer = subprocess.run(
+        [toolchain.command, "mod", "download", "-json", module.name],
+        cwd=cwd,
+        env=toolchain.full_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if answer.returncode != 0:
+        raise BinariesUnavailable(
+            f"{module.title} {module.version} cannot be fetched; {_ADVICE}. Go says: {_reason(answer)}"
+        )
+    return Path(orjson.loads(answer.stdout)["Dir"])
+
+
+def _reason(answer: subprocess.CompletedProcess[str]) -> str:
+    try:
+        return str(orjson.loads(answer.stdout)["Error"])
+    except (orjson.JSONDecodeError, KeyError):
+        return answer.stderr.strip() or "no reason given"
+
+
+def _read_objects(source: Path) -> list[Manifest]:
+    """All objects of a YAML file, or of a folder's `*.yaml` files that are not for kustomize."""
+    files = sorted(source.glob("*.yaml")) if source.is_dir() else [source]
+    return [
+        document
+        for file in files
+        if file.name != "kustomization.yaml"
+        for document in yaml.load_all(file.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        if document
+    ]

@@ -1,0 +1,183 @@
+"""The whole sandbox: a real control plane, the real KServe, and stand-ins for everything that needs a machine room.
+
+Real: etcd, API server, controller manager, scheduler, KServe's controller manager and webhooks, and the rights of
+aimd's chart. Stand-ins, each described in its module: nodes and kubelet, gateway, storage provisioner, model hub. The
+stand-ins run in this process; everything else, and what pods run, are child processes that end with it.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from aimd.runtime.client import Client, ClientOptions, connect
+from aimd.runtime.model import Manifest
+from aimd.sandbox.addresses import AddressTable
+from aimd.sandbox.binaries import EVERYTHING, Binaries, locate_binaries, locate_manifests, silent
+from aimd.sandbox.chart import OperatorIdentity, install_operator_identity
+from aimd.sandbox.control_plane import ADMIN_GROUP, ControlPlane, start_control_plane
+from aimd.sandbox.crds import install_crds
+from aimd.sandbox.gateway import GatewaySettings, run_gateway
+from aimd.sandbox.go import Progress
+from aimd.sandbox.hub import HubSettings, make_repository, run_hub
+from aimd.sandbox.kserve import kserve_crds, start_kserve
+from aimd.sandbox.kubelet import KubeletSettings, default_programs, run_kubelet
+from aimd.sandbox.manifests import read_manifests
+from aimd.sandbox.nodes import register_nodes
+from aimd.sandbox.operator import start_operator
+from aimd.sandbox.processes import Keeper, Supervisor, supervise
+from aimd.sandbox.volumes import VolumeSettings, run_volumes
+
+STAND_INS = "sandbox-stand-ins"
+"""User name of the stand-ins, in the audit log."""
+
+QUICKSTART_MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
+"""What examples/quickstart serves."""
+
+_AIMD_IMAGES = "*aimd:*"
+_PACKAGED_CRDS = Path(__file__).parents[1] / "api" / "_crds"
+_CHECKOUT_CRDS = Path(__file__).parents[2] / "crds"
+
+
+@dataclass(frozen=True)
+class SandboxSettings:
+    """`nodes` with eight GPUs each; `progress` is told what is being done.
+
+    `models` are repositories the hub has from the start, with the size of their synthetic weights in bytes;
+    `hub_bytes_per_second` slows downloads down, so that they can be watched. With `operator`, `aimd run` is one of
+    the sandbox's processes; otherwise it is the user's to start, under `Sandbox.operator`.
+    """
+
+    nodes: int = 2
+    progress: Progress = silent
+    models: Mapping[str, int] = field(default_factory=lambda: {QUICKSTART_MODEL: 32 * 2**20})
+    hub_bytes_per_second: int | None = None
+    operator: bool = False
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A running sandbox.
+
+    `version` is Kubernetes', `kubeconfig` the administrator's, `operator` the identity to run `aimd run` under.
+    `hub_root` is the folder whose repositories the hub serves. `audit_log` has one JSON event per line. What
+    `keeper` is told of ends with the sandbox, even when this process is killed.
+    """
+
+    version: str
+    kubeconfig: Path
+    gateway_url: str
+    hub_url: str
+    hub_root: Path
+    audit_log: Path
+    logs: Path
+    folder: Path
+    operator: OperatorIdentity
+    control_plane: ControlPlane
+    keeper: Keeper
+
+
+@asynccontextmanager
+async def sandbox_cluster(settings: SandboxSettings = SandboxSettings()) -> AsyncIterator[Sandbox]:
+    """A sandbox for as long as the context is open; a part that dies ends the context with its error.
+
+    Raises BinariesUnavailable, ProcessFailed, ChartError or ApiError.
+    """
+    binaries = await anyio.to_thread.run_sync(locate_binaries, EVERYTHING, settings.progress, abandon_on_cancel=True)
+    async with supervise() as supervisor:
+        with _stand_ins_log_to(supervisor.logs / "stand-ins.log"):
+            settings.progress("Starting the control plane")
+            plane = await start_control_plane(supervisor, binaries)
+            options = ClientOptions(kubeconfig=plane.add_user(STAND_INS, groups=[ADMIN_GROUP]), user_agent=STAND_INS)
+            async with connect(options) as client, anyio.create_task_group() as tasks:
+                yield await _furnish(settings, supervisor, binaries, plane, client, tasks)
+                tasks.cancel_scope.cancel()
+
+
+async def _furnish(
+    settings: SandboxSettings,
+    supervisor: Supervisor,
+    binaries: Binaries,
+    plane: ControlPlane,
+    client: Client,
+    tasks: TaskGroup,
+) -> Sandbox:
+    manifests = await anyio.to_thread.run_sync(locate_manifests, settings.progress, abandon_on_cancel=True)
+    settings.progress("Installing CRDs")
+    async with plane.http() as http:
+        await install_crds(client, http, [*kserve_crds(manifests), *aim_crds()])
+    settings.progress("Starting the stand-ins for nodes, gateway, storage and model hub")
+    folder = supervisor.folder
+    hub_root = folder / "hub"
+    hub_root.mkdir()
+    for model, size in settings.models.items():
+        await anyio.to_thread.run_sync(make_repository, hub_root, model, size)
+    hub = HubSettings(hub_root, rate_limit_bytes_per_second=settings.hub_bytes_per_second)
+    hub_url: str = await tasks.start(partial(run_hub, hub))
+    addresses = AddressTable()
+    await tasks.start(partial(run_volumes, client, VolumeSettings(folder / "volumes")))
+    kubelet = _kubelet_settings(supervisor, plane, addresses, hub_url)
+    kubelet_port: int = await tasks.start(partial(run_kubelet, client, kubelet))
+    gateway_url: str = await tasks.start(partial(run_gateway, client, GatewaySettings(addresses)))
+    version = await plane.version()
+    await register_nodes(client, settings.nodes, version=version, kubelet_port=kubelet_port)
+    settings.progress("Starting KServe")
+    await start_kserve(supervisor, binaries, manifests, plane, client)
+    operator = await install_operator_identity(client, binaries.path("helm"), plane)
+    if settings.operator:
+        settings.progress("Starting aimd")
+        await start_operator(supervisor, operator)
+    return Sandbox(
+        version=version,
+        kubeconfig=plane.kubeconfig,
+        gateway_url=gateway_url,
+        hub_url=hub_url,
+        hub_root=hub_root,
+        audit_log=plane.audit_log,
+        logs=plane.logs,
+        folder=folder,
+        operator=operator,
+        control_plane=plane,
+        keeper=supervisor.keeper,
+    )
+
+
+def aim_crds() -> list[Manifest]:
+    """The definitions of aimd's own kinds: packaged, or of the checkout."""
+    return read_manifests(_PACKAGED_CRDS if _PACKAGED_CRDS.is_dir() else _CHECKOUT_CRDS)
+
+
+def _kubelet_settings(
+    supervisor: Supervisor, plane: ControlPlane, addresses: AddressTable, hub_url: str
+) -> KubeletSettings:
+    serving = plane.authority.server("kubelet").write(supervisor.folder / "kubelet-tls", "kubelet")
+    return KubeletSettings(
+        folder=supervisor.folder / "pods",
+        addresses=addresses,
+        api_server=plane.url,
+        programs=default_programs(_AIMD_IMAGES),
+        certificate=serving.certificate,
+        key=serving.key,
+        keeper=supervisor.keeper,
+        # Jobs that say nothing else ask the local hub, and tell how far they are often enough to be watched.
+        environment={"HF_ENDPOINT": hub_url, "PROGRESS_INTERVAL": "1"},
+    )
+
+
+@contextmanager
+def _stand_ins_log_to(path: Path) -> Iterator[None]:
+    """Keep the stand-ins' log lines off the terminal, unless the program has decided where its log goes."""
+    if structlog.is_configured():
+        yield
+        return
+    with path.open("w", encoding="utf-8") as log:
+        structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=log))
+        try:
+            yield
+        finally:
+            structlog.reset_defaults()

@@ -1,0 +1,146 @@
+"""What the gateway stand-in reports about classes, gateways and routes; pure functions from objects to their status."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from aimd.runtime.model import Key, Manifest, key_of, metadata_of
+from aimd.sandbox.conditions import condition, merged
+from aimd.sandbox.gateway.routing import backend_problem, unsupported
+
+GATEWAY_GROUP = "gateway.networking.k8s.io"
+
+
+def gateway_keys(route: Manifest) -> tuple[Key, ...]:
+    """The Gateways a route wants to be attached to."""
+    return tuple(_parent_key(route, reference) for reference in _parent_references(route))
+
+
+def class_status(gateway_class: Manifest, now: str) -> Manifest:
+    """A GatewayClass of ours is accepted."""
+    new = condition("Accepted", True, "Accepted", "served by the gateway stand-in", _generation(gateway_class))
+    return {"conditions": merged(_conditions(gateway_class), [new], now)}
+
+
+def gateway_status(gateway: Manifest, attached: Sequence[Manifest], now: str) -> Manifest:
+    """A Gateway of ours is programmed at 127.0.0.1; `attached` are the routes that name it as a parent."""
+    generation = _generation(gateway)
+    previous = {item["name"]: item for item in (gateway.get("status") or {}).get("listeners") or ()}
+    listeners = []
+    for listener in gateway["spec"].get("listeners") or ():
+        count = sum(1 for route in attached if _accepting_listener(route, gateway, listener))
+        known = listener.get("protocol") == "HTTP"
+        reason = "" if known else "UnsupportedProtocol"
+        conditions = [
+            condition("Accepted", known, reason or "Accepted", "", generation),
+            condition("Programmed", known, reason or "Programmed", "", generation),
+            condition("ResolvedRefs", True, "ResolvedRefs", "", generation),
+        ]
+        before = (previous.get(listener["name"]) or {}).get("conditions") or ()
+        listeners.append(
+            {
+                "name": listener["name"],
+                "supportedKinds": [{"group": GATEWAY_GROUP, "kind": "HTTPRoute"}],
+                "attachedRoutes": count,
+                "conditions": merged(before, conditions, now),
+            }
+        )
+    new = [
+        condition("Accepted", True, "Accepted", "", generation),
+        condition("Programmed", True, "Programmed", "", generation),
+    ]
+    return {
+        "addresses": [{"type": "IPAddress", "value": "127.0.0.1"}],
+        "conditions": merged(_conditions(gateway), new, now),
+        "listeners": listeners,
+    }
+
+
+def parent_statuses(
+    route: Manifest,
+    gateways: Mapping[Key, Manifest],
+    services: Mapping[Key, Manifest | None],
+    controller_name: str,
+    now: str,
+) -> list[Manifest]:
+    """`status.parents` of a route: entries of other controllers as they are, and one for each parent that is ours.
+
+    `gateways` are only ours; a parent that is not among them gets no entry, as Gateway API demands.
+    """
+    previous = (route.get("status") or {}).get("parents") or []
+    parents = [entry for entry in previous if entry.get("controllerName") != controller_name]
+    for reference in _parent_references(route):
+        gateway = gateways.get(_parent_key(route, reference))
+        if gateway is None:
+            continue
+        same = (entry for entry in previous if _same_parent(entry, reference, controller_name))
+        before = next((entry.get("conditions") or () for entry in same), ())
+        new = [_accepted(route, reference, gateway), _resolved(route, services)]
+        entry = {"parentRef": reference, "controllerName": controller_name, "conditions": merged(before, new, now)}
+        parents.append(entry)
+    return parents
+
+
+def is_accepted(parents: Iterable[Manifest], controller_name: str) -> bool:
+    """Whether any gateway of ours accepted the route."""
+    ours = (entry for entry in parents if entry.get("controllerName") == controller_name)
+    conditions = (item for entry in ours for item in entry["conditions"])
+    return any(item["type"] == "Accepted" and item["status"] == "True" for item in conditions)
+
+
+def _accepted(route: Manifest, reference: Manifest, gateway: Manifest) -> Manifest:
+    generation = _generation(route)
+    listeners = [item for item in gateway["spec"].get("listeners") or () if _listener_named(item, reference)]
+    if not listeners:
+        return condition("Accepted", False, "NoMatchingParent", "the Gateway has no such listener", generation)
+    if not any(_allows(item, gateway, route) for item in listeners):
+        message = "no listener of the Gateway allows routes from this namespace"
+        return condition("Accepted", False, "NotAllowedByListeners", message, generation)
+    if feature := unsupported(route):
+        return condition("Accepted", False, "UnsupportedValue", f"not supported here: {feature}", generation)
+    return condition("Accepted", True, "Accepted", "Route is accepted", generation)
+
+
+def _resolved(route: Manifest, services: Mapping[Key, Manifest | None]) -> Manifest:
+    reason, message = backend_problem(route, services) or ("ResolvedRefs", "All references are resolved")
+    return condition("ResolvedRefs", reason == "ResolvedRefs", reason, message, _generation(route))
+
+
+def _accepting_listener(route: Manifest, gateway: Manifest, listener: Manifest) -> bool:
+    references = [item for item in _parent_references(route) if _parent_key(route, item) == key_of(gateway)]
+    return any(_listener_named(listener, item) for item in references) and _allows(listener, gateway, route)
+
+
+def _listener_named(listener: Manifest, reference: Manifest) -> bool:
+    section, port = reference.get("sectionName"), reference.get("port")
+    return section in (None, listener["name"]) and port in (None, listener.get("port"))
+
+
+def _allows(listener: Manifest, gateway: Manifest, route: Manifest) -> bool:
+    """Namespace rule of a listener; `Selector` is not known here and allows nothing."""
+    allowed = ((listener.get("allowedRoutes") or {}).get("namespaces") or {}).get("from") or "Same"
+    return allowed == "All" or (allowed == "Same" and key_of(route).namespace == key_of(gateway).namespace)
+
+
+def _same_parent(entry: Manifest, reference: Manifest, controller_name: str) -> bool:
+    return bool(entry.get("controllerName") == controller_name and entry.get("parentRef") == reference)
+
+
+def _parent_references(route: Manifest) -> list[Manifest]:
+    references = (route.get("spec") or {}).get("parentRefs") or ()
+    return [
+        reference
+        for reference in references
+        if (reference.get("kind") or "Gateway") == "Gateway"
+        and (reference.get("group") or GATEWAY_GROUP) == GATEWAY_GROUP
+    ]
+
+
+def _parent_key(route: Manifest, reference: Manifest) -> Key:
+    return Key(reference.get("namespace") or key_of(route).namespace, reference["name"])
+
+
+def _conditions(manifest: Manifest) -> Sequence[Manifest]:
+    return (manifest.get("status") or {}).get("conditions") or ()
+
+
+def _generation(manifest: Manifest) -> int:
+    return int(metadata_of(manifest).get("generation") or 0)

@@ -1,0 +1,352 @@
+"""The life of one container: pull, start, probes, end, restart with back-off, until its pod is done with it."""
+
+import os
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import anyio
+
+from aimd.runtime.errors import ApiError
+from aimd.runtime.model import Manifest, key_of
+from aimd.sandbox.conditions import timestamp
+from aimd.sandbox.kubelet.environment import ConfigurationError, Read, expand, resolve_environment
+from aimd.sandbox.kubelet.execution import Execution, Simulation, StartError, local_process
+from aimd.sandbox.kubelet.files import SERVICE_ACCOUNT, TEMPORARY, ContainerRoot
+from aimd.sandbox.kubelet.probes import Probe, ask, follow, parse_probe
+from aimd.sandbox.kubelet.programs import ContainerCommand, Program
+from aimd.sandbox.kubelet.settings import KubeletSettings
+from aimd.sandbox.kubelet.status import (
+    ContainerStatus,
+    Running,
+    Terminated,
+    Waiting,
+    restart_delay,
+    will_restart,
+)
+
+_INHERITED = ("PATH", "LANG", "LC_ALL", "TZ")
+_STEADY_AFTER = 600.0
+_MESSAGE_BYTES = 4096
+_LOG_MESSAGE_BYTES = 2048
+_LOG_MESSAGE_LINES = 80
+_CONFIGURATION_RETRY = 1.0
+_PULL_RETRY = 1.0
+_DEFAULT_PORT = 8000
+
+
+@dataclass(frozen=True)
+class PodContext:
+    """What the containers of a pod share. `volumes` is filled before the first one starts."""
+
+    pod: Manifest
+    settings: KubeletSettings
+    address: str
+    folder: Path
+    volumes: dict[str, Path]
+    read: Read
+    changed: Callable[[], None]
+    event: Callable[[str, str, str], None]
+    """Records an event of the pod: type, reason, message."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Launch:
+    """A container ready to be started: the program's command line, environment and working directory."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    folder: Path
+    port: int
+
+
+class Container:
+    """One container of a pod. `status` is always current; every change of it is told to the pod."""
+
+    def __init__(self, context: PodContext, spec: Manifest, *, init: bool = False) -> None:
+        self.spec = spec
+        self.status = ContainerStatus(spec["name"], spec.get("image") or "", Waiting("ContainerCreating"))
+        self._context = context
+        self._init = init
+        policy = context.pod["spec"].get("restartPolicy") or "Always"
+        self._policy = "OnFailure" if init and policy == "Always" else policy
+        self._folder = context.folder / str(spec["name"])
+        self._root = ContainerRoot(self._folder / "root", spec)
+        self._program = next((item for item in context.settings.programs if item.fits(spec)), None)
+        self._execution: Execution | None = None
+        self._stopping = anyio.Event()
+
+    async def run(self) -> None:
+        """Runs the container until it will not start again; its processes end when this is cancelled."""
+        if not await self._pull():
+            return
+        failures = 0
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            await self._start()
+            if self._stopping.is_set() or not will_restart(self._policy, self.status.state):
+                return
+            failures = 1 if time.monotonic() - began > _STEADY_AFTER else failures + 1
+            await self._back_off(failures)
+
+    async def stop(self, grace: float) -> None:
+        """Ends the container and keeps it from starting again: SIGTERM, and SIGKILL after `grace` seconds."""
+        self._stopping.set()
+        if self._execution is not None:
+            name = self.status.name
+            self._context.event("Normal", "Killing", f"Stopping container {name}")
+            await self._execution.stop(grace)
+
+    def log_file(self, *, previous: bool = False) -> Path | None:
+        """Where the output of the current, or the previous, start goes; None if there was no such start."""
+        number = self.status.restarts - (1 if previous else 0)
+        path = self._log_path(number)
+        return path if number >= 0 and path.exists() else None
+
+    # Before a start
+
+    async def _pull(self) -> bool:
+        """Images of hosts below `.invalid` cannot be pulled, all others can. False if the pod ended meanwhile."""
+        image, attempt = self.status.image, 0
+        self._context.event("Normal", "Pulling", f'Pulling image "{image}"')
+        while host := _unreachable_host(image):
+            problem = f'failed to pull image "{image}": dial tcp: lookup {host}: no such host'
+            self._context.event("Warning", "Failed", f"Failed to pull image: {problem}")
+            self._set(state=Waiting("ErrImagePull", problem))
+            attempt += 1
+            if not await self._pause(_PULL_RETRY):
+                return False
+            self._set(state=Waiting("ImagePullBackOff", f'Back-off pulling image "{image}": ErrImagePull: {problem}'))
+            if not await self._pause(restart_delay(attempt + 1) * self._context.settings.back_off_scale):
+                return False
+        self._context.event("Normal", "Pulled", f'Container image "{image}" is at hand')
+        return not self._stopping.is_set()
+
+    async def _prepare(self, program: Program) -> _Launch | None:
+        """Waits until everything is there that the container's configuration refers to; None if the pod ended."""
+        while not self._stopping.is_set():
+            try:
+                return await self._launch(program)
+            except (ConfigurationError, ApiError, OSError) as error:
+                self._set(state=Waiting("CreateContainerConfigError", str(error)))
+            await self._pause(_CONFIGURATION_RETRY)
+        return None
+
+    async def _launch(self, program: Program) -> _Launch:
+        context, spec = self._context, self.spec
+        try:
+            self._root.prepare(context.volumes)
+        except KeyError as error:
+            raise ConfigurationError(f"there is no volume {error}") from error
+        declared = await resolve_environment(context.pod, spec, context.read, context.address)
+        root = self._root
+        command = tuple(root.translate_argument(expand(word, declared)) for word in spec.get("command") or ())
+        arguments = tuple(root.translate_argument(expand(word, declared)) for word in spec.get("args") or ())
+        port = _free_port()
+        environment = self._defaults() | {name: root.translate(value) for name, value in declared.items()}
+        words = program.command_line(ContainerCommand(command, arguments, port))
+        folder = root.on_disk(spec.get("workingDir") or "/")
+        folder.mkdir(parents=True, exist_ok=True)
+        return _Launch(tuple(words), environment, folder, port)
+
+    def _defaults(self) -> dict[str, str]:
+        """What a process gets besides its container's own environment: nothing of the host but its search path."""
+        settings, root = self._context.settings, self._root
+        server = urlsplit(settings.api_server)
+        variables = {name: os.environ[name] for name in _INHERITED if name in os.environ} | {
+            "HOME": str(root.folder),
+            "TMPDIR": str(root.on_disk(TEMPORARY)),
+            "HOSTNAME": key_of(self._context.pod).name,
+            "PYTHONUNBUFFERED": "1",
+            "KUBERNETES_SERVICE_HOST": server.hostname or "127.0.0.1",
+            "KUBERNETES_SERVICE_PORT": str(server.port or 443),
+            "AIM_SANDBOX_ROOT": str(root.folder),
+            "AIMD_TERMINATION_LOG": str(root.on_disk(root.termination_log)),
+            # Without a token mounted the folder is empty, never the one of the host.
+            "AIMD_SERVICE_ACCOUNT_DIR": str(root.on_disk(SERVICE_ACCOUNT)),
+        }
+        return {**variables, **settings.environment}
+
+    # A start and its end
+
+    async def _start(self) -> None:
+        """One start: until the container has ended, or could not be started."""
+        started_at = timestamp()
+        restarts = self.status.restarts + (1 if self.status.last else 0)
+        try:
+            async with self._executed(self._log_path(restarts)) as execution:
+                if execution is None:
+                    return
+                self._execution = execution
+                self._set(
+                    state=Running(started_at),
+                    started=self._probe("startupProbe") is None,
+                    restarts=restarts,
+                    container_id=f"process://{uuid.uuid4().hex}",
+                )
+                self._context.event("Normal", "Started", f"Started container {self.status.name}")
+                if self._stopping.is_set():
+                    await execution.stop(0)
+                code = await self._probed(execution)
+        except StartError as error:
+            ended = Terminated(128, "StartError", str(error), started_at, timestamp())
+        else:
+            reason = "Completed" if code == 0 else "Error"
+            ended = Terminated(code, reason, self._message(code), started_at, timestamp())
+        finally:
+            self._execution = None
+        self._set(state=ended, restarts=restarts, ready=self._init and ended.exit_code == 0, started=False)
+
+    @asynccontextmanager
+    async def _executed(self, log: Path) -> AsyncIterator[Execution | None]:
+        """The started program, or a simulation of an unknown one; None if the pod ended before."""
+        settings, program = self._context.settings, self._program
+        if program is None:
+            ends = self._init or self._policy != "Always"
+            yield Simulation(settings.simulated_job_seconds if ends else None)
+            return
+        launch = await self._prepare(program)
+        if launch is None:
+            yield None
+            return
+        port = _first_port(self.spec)
+        addresses, address = settings.addresses, self._context.address
+        async with local_process(launch.command, launch.environment, launch.folder, log, settings.keeper) as process:
+            addresses.publish(address, port, launch.port)
+            try:
+                yield process
+            finally:
+                addresses.withdraw(address, port)
+
+    async def _probed(self, execution: Execution) -> int:
+        """Asks the probes while the container runs; its exit code."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._watch_health, execution)
+            code = await execution.wait()
+            tasks.cancel_scope.cancel()
+        return code
+
+    async def _watch_health(self, execution: Execution) -> None:
+        if self._program is None:
+            await anyio.sleep(self._context.settings.simulated_ready_after)
+            self._set(ready=not self._init, started=True)
+            return
+        started = anyio.Event()
+        if self.status.started:
+            started.set()
+        async with anyio.create_task_group() as tasks:
+            if (startup := self._probe("startupProbe")) is not None:
+                tasks.start_soon(self._follow, startup, partial(self._startup_told, execution, started))
+            await started.wait()
+            self._set(started=True)
+            tasks.cancel_scope.cancel()
+        async with anyio.create_task_group() as tasks:
+            if (liveness := self._probe("livenessProbe")) is not None:
+                tasks.start_soon(self._follow, liveness, partial(self._liveness_told, execution))
+            if (readiness := self._probe("readinessProbe")) is not None:
+                tasks.start_soon(self._follow, readiness, self._readiness_told)
+            else:
+                self._set(ready=not self._init)
+
+    def _probe(self, name: str) -> Probe | None:
+        return None if self._program is None else parse_probe(self.spec, name)
+
+    async def _follow(self, probe: Probe, told: Callable[[bool, str], Awaitable[None]]) -> None:
+        addresses, address = self._context.settings.addresses, self._context.address
+
+        async def asked() -> str:
+            return await ask(probe, addresses.resolve(address, probe.port))
+
+        await follow(probe, asked, told)
+
+    async def _readiness_told(self, healthy: bool, problem: str) -> None:
+        if problem:
+            self._context.event("Warning", "Unhealthy", f"Readiness probe failed: {problem}")
+        self._set(ready=healthy)
+
+    async def _liveness_told(self, execution: Execution, healthy: bool, problem: str) -> None:
+        if not healthy:
+            self._context.event("Warning", "Unhealthy", f"Liveness probe failed: {problem}")
+            await execution.stop(self._grace())
+
+    async def _startup_told(self, execution: Execution, started: anyio.Event, healthy: bool, problem: str) -> None:
+        if healthy:
+            started.set()
+        else:
+            self._context.event("Warning", "Unhealthy", f"Startup probe failed: {problem}")
+            await execution.stop(self._grace())
+
+    async def _back_off(self, failures: int) -> None:
+        delay = restart_delay(failures) * self._context.settings.back_off_scale
+        last = self.status.state
+        assert isinstance(last, Terminated)
+        text = f"back-off {delay:.0f}s restarting failed container={self.status.name}"
+        self._set(state=Waiting("CrashLoopBackOff", text), last=last)
+        if delay:
+            self._context.event("Warning", "BackOff", f"Back-off restarting failed container {self.status.name}")
+            await self._pause(delay)
+
+    # Beneath
+
+    def _message(self, code: int) -> str:
+        """What the container left in its termination log, else the end of its output if it failed and wants that."""
+        if self._program is None:
+            return ""
+        message = _tail(self._root.on_disk(self._root.termination_log), _MESSAGE_BYTES)
+        if message or code == 0 or self.spec.get("terminationMessagePolicy") != "FallbackToLogsOnError":
+            return message
+        lines = _tail(self._log_path(self.status.restarts), _LOG_MESSAGE_BYTES).splitlines(keepends=True)
+        return "".join(lines[-_LOG_MESSAGE_LINES:])
+
+    def _grace(self) -> float:
+        return float(self._context.pod["spec"].get("terminationGracePeriodSeconds") or 30)
+
+    def _log_path(self, number: int) -> Path:
+        return self._folder / f"{number}.log"
+
+    async def _pause(self, seconds: float) -> bool:
+        """Waits; False as soon as the pod ends."""
+        with anyio.move_on_after(seconds):
+            await self._stopping.wait()
+        return not self._stopping.is_set()
+
+    def _set(self, **changes: Any) -> None:
+        changed = replace(self.status, **changes)
+        if changed != self.status:
+            self.status = changed
+            self._context.changed()
+
+
+def _tail(path: Path, size: int) -> str:
+    """The last bytes of a file as text; empty if there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(path.stat().st_size - size, 0))
+            return file.read(size).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _first_port(container: Manifest) -> int:
+    ports = container.get("ports") or ()
+    return int(ports[0]["containerPort"]) if ports else _DEFAULT_PORT
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _unreachable_host(image: str) -> str:
+    """The image's registry if it cannot exist (RFC 2606), else empty."""
+    host = image.split("/")[0].split(":")[0]
+    return host if "/" in image and host.endswith(".invalid") else ""

@@ -1,0 +1,123 @@
+"""Stand-in for kubelet, container runtime and device plugin of all nodes: pods as local processes.
+
+Every pod that is bound to one of our nodes is run: containers of images that the table of programs knows as local
+processes, all others as a pretence that becomes ready, or ends well, after a moment. Real are: volumes (folders), the
+environment with everything it may refer to, the ServiceAccount token, arguments, logs, exit codes, termination
+messages, readiness, liveness and startup probes by HTTP and TCP, restarts with back-off, graceful termination. Images
+of hosts below `.invalid` cannot be pulled.
+
+Left out: every isolation (no namespaces, no cgroups, no users, no read-only mounts; paths are rewritten instead, see
+aimd/sandbox/kubelet/files.py), resource limits and OOM kills, evictions, devices (the nodes only say that they have
+them), image contents, lifecycle hooks, sidecars among the init containers, probes by command or gRPC, exec, attach and
+port-forward, log timestamps, refreshed volumes and tokens, node leases and heartbeats (nobody looks at them here). Pods
+get fictional addresses (aimd/sandbox/addresses.py); of a container's ports the first one is served.
+"""
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup, TaskStatus
+
+from aimd.runtime.client import Client
+from aimd.runtime.controller import Source, Watch, itself
+from aimd.runtime.errors import NotFound
+from aimd.runtime.events import EventRecorder
+from aimd.runtime.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD
+from aimd.runtime.manager import Manager, ManagerOptions
+from aimd.runtime.model import Key, Manifest, Request, Result, uid_of
+from aimd.runtime.store import Cache
+from aimd.sandbox.kubelet.containers import Container
+from aimd.sandbox.kubelet.server import log_server
+from aimd.sandbox.kubelet.settings import KubeletSettings
+from aimd.sandbox.kubelet.worker import PodWorker, deletion_grace
+from aimd.sandbox.local_server import serve_locally
+
+_ENDED = ("Succeeded", "Failed")
+
+_log = structlog.get_logger()
+
+
+async def run_kubelet(
+    client: Client, settings: KubeletSettings, *, task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    """Runs until cancelled; reports the port of its HTTPS server once it knows all pods. Then no process is left."""
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    manager = Manager(client, ManagerOptions(metric_prefix="aimd_sandbox_kubelet"))
+    async with anyio.create_task_group() as pods:
+        kubelet = Kubelet(client, manager.cache, settings, pods)
+        manager.add(kubelet)
+        server = serve_locally(
+            log_server(kubelet.container), port=settings.port, certificate=settings.certificate, key=settings.key
+        )
+        async with server as port, anyio.create_task_group() as tasks:
+            await tasks.start(manager.run)
+            task_status.started(port)
+
+
+class Kubelet:
+    """Keeps one worker per pod."""
+
+    name = "kubelet"
+    kind = POD
+    workers = 8
+    sources = (
+        Source(POD, field_selector="spec.nodeName!="),
+        Source(PERSISTENT_VOLUME_CLAIM),
+        Source(PERSISTENT_VOLUME),
+    )
+    watches = (Watch(POD, itself),)
+
+    def __init__(self, client: Client, cache: Cache, settings: KubeletSettings, pods: TaskGroup) -> None:
+        self._client = client
+        self._cache = cache
+        self._settings = settings
+        self._pods = pods
+        self._events = EventRecorder(client, "kubelet")
+        self._workers: dict[Key, PodWorker] = {}
+
+    async def reconcile(self, request: Request) -> Result:
+        """Starts a worker for a new pod, and tells the worker of a pod that is deleted or gone."""
+        pod = self._cache[POD].get(request.key)
+        worker = self._workers.get(request.key)
+        if worker is not None and (pod is None or uid_of(pod) != worker.uid):
+            worker.vanish()
+            worker = None
+        if pod is None or not self._is_ours(pod):
+            return Result()
+        grace = deletion_grace(pod)
+        if worker is not None:
+            if grace is not None:
+                worker.delete(grace)
+        elif grace is not None:
+            await self._let_go(pod, request.key, grace)
+        elif (pod.get("status") or {}).get("phase") not in _ENDED:
+            worker = self._workers[request.key] = PodWorker(
+                self._client, self._cache, self._settings, self._events, pod
+            )
+            self._pods.start_soon(self._run, worker)
+        return Result()
+
+    def container(self, pod: Key, name: str) -> Container | None:
+        """A container of a pod that is here."""
+        worker = self._workers.get(pod)
+        return worker.container(name) if worker else None
+
+    async def _run(self, worker: PodWorker) -> None:
+        """A worker that fails takes no other pod with it."""
+        try:
+            await worker.run()
+        except Exception:
+            _log.exception("pod worker failed", pod=str(worker.key))
+        finally:
+            if self._workers.get(worker.key) is worker:
+                del self._workers[worker.key]
+
+    async def _let_go(self, pod: Manifest, key: Key, grace: float) -> None:
+        """A deleted pod that nobody runs: nothing stands in the way of its deletion."""
+        if grace > 0:
+            try:
+                await self._client.delete(POD, key, reason="pod ended", uid=uid_of(pod), grace_period_seconds=0)
+            except NotFound:
+                return
+
+    def _is_ours(self, pod: Manifest) -> bool:
+        return not self._settings.nodes or pod["spec"].get("nodeName") in self._settings.nodes

@@ -1,0 +1,66 @@
+"""Which images the process kubelet knows, and how their containers run as local processes.
+
+A table, asked from top to bottom; the first entry whose patterns fit the container's image and name decides. Containers
+that no entry fits are simulated.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+
+from aimd.runtime.model import Manifest
+
+# -P: a file in the working directory, which may be a volume, must not pass for a module.
+_PYTHON = (sys.executable, "-P", "-m")
+_AIMD = (*_PYTHON, "aimd")
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerCommand:
+    """What a container is to run: `command` and `args` with paths translated, and its first port's local number."""
+
+    command: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """An entry of the table: shell patterns for image and container name, and the local command line."""
+
+    command_line: Callable[[ContainerCommand], Sequence[str]]
+    image: str = "*"
+    container: str = "*"
+
+    def fits(self, container: Manifest) -> bool:
+        """Whether a container (of a pod's spec) is to be run by this program."""
+        return fnmatchcase(container.get("image") or "", self.image) and fnmatchcase(container["name"], self.container)
+
+
+def aimd_command_line(container: ContainerCommand) -> Sequence[str]:
+    """The aimd image: its `aimd` command, its `/check-size.sh`, and an entry point that downloads when given a URI."""
+    words = (*container.command, *container.arguments)
+    if container.command:
+        name = PurePosixPath(container.command[0]).name
+        known = {"aimd": (), "check-size.sh": ("check-size",)}
+        return (*_AIMD, *known[name], *words[1:]) if name in known else words
+    if words and "://" in words[0]:
+        return (*_AIMD, "download", *words)
+    return (*_AIMD, *words)
+
+
+def model_command_line(container: ContainerCommand) -> Sequence[str]:
+    """A model image: the echo server; model and cache folder come from the container's environment."""
+    return (*_PYTHON, "aimd.sandbox.model_server", "--port", str(container.port))
+
+
+def default_programs(aimd_image: str) -> tuple[Program, ...]:
+    """The aimd image, images that stand in for it in download jobs, and every KServe model container."""
+    return (
+        Program(aimd_command_line, image=aimd_image),
+        Program(aimd_command_line, container="model-download"),
+        Program(aimd_command_line, container="check-size"),
+        Program(model_command_line, container="kserve-container"),
+    )

@@ -1,0 +1,63 @@
+"""An HTTP(S) server on loopback inside the sandbox's own event loop."""
+
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import anyio
+import uvicorn
+from starlette.applications import Starlette
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = anyio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals belong to the sandbox process, not to one of its servers."""
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serve_locally(
+    application: Starlette, *, port: int = 0, certificate: Path | None = None, key: Path | None = None
+) -> AsyncIterator[int]:
+    """Serves on 127.0.0.1 while the context is open, giving the port (a free one for 0); HTTPS with a certificate.
+
+    Raises OSError if the port is taken. On leaving, open responses get one second to end.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        config = uvicorn.Config(
+            application,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=1,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+        )
+        config.load()
+        server = _Server(config)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_serve, server, listener)
+            try:
+                await server.up.wait()
+                yield listener.getsockname()[1]
+            finally:
+                server.should_exit = True
+
+
+async def _serve(server: _Server, listener: socket.socket) -> None:
+    # A server that is cancelled half-way never closes its connections; it is asked to stop instead.
+    with anyio.CancelScope(shield=True):
+        await server.serve(sockets=[listener])

@@ -1,0 +1,47 @@
+"""Manifest files: reading them, and applying them as a user would."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import yaml
+
+from aimd.runtime.client import Client
+from aimd.runtime.model import Kind, Manifest, metadata_of
+
+FIELD_MANAGER = "aimd-sandbox"
+
+
+def read_manifests(path: Path) -> list[Manifest]:
+    """All objects of a YAML file, or of a folder's `*.yaml` files: namespaces first, then by file name."""
+    files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+    manifests = [manifest for file in files for manifest in parse_manifests(file.read_text())]
+    return sorted(manifests, key=lambda manifest: manifest["kind"] != "Namespace")
+
+
+def parse_manifests(text: str) -> list[Manifest]:
+    """All objects of a YAML stream, `List`s unfolded."""
+    documents = [document for document in yaml.safe_load_all(text) if document]
+    return [item for document in documents for item in (document.get("items") or [document])]
+
+
+async def apply_manifests(client: Client, manifests: Iterable[Manifest]) -> list[Manifest]:
+    """Applies the objects in order, server-side; raises the first ApiError."""
+    return [
+        await client.apply(kind_of(manifest), manifest, field_manager=FIELD_MANAGER, reason="sandbox")
+        for manifest in manifests
+    ]
+
+
+def kind_of(manifest: Manifest) -> Kind:
+    """The resource type of a manifest, by Kubernetes' own guess at plurals; namespaced when it names a namespace."""
+    group, _, version = manifest["apiVersion"].rpartition("/")
+    name = manifest["kind"]
+    return Kind(group, version, name, _plural(name.lower()), namespaced=bool(metadata_of(manifest).get("namespace")))
+
+
+def _plural(singular: str) -> str:
+    if singular.endswith(("s", "x", "ch")):
+        return singular + "es"
+    if singular.endswith("y") and singular[-2] not in "aeiou":
+        return singular[:-1] + "ies"
+    return singular + "s"

@@ -1,0 +1,206 @@
+"""Stand-in for a model image: a small OpenAI-compatible server that echoes what it is told.
+
+Answers `/health`, `/metrics`, `/v1/models` and `/v1/chat/completions` (also as a stream) under the names that vLLM
+gives them. It serves only if the files of the model it was promised (`AIM_MODEL_ID`) are really there below the cache
+(`AIM_CACHE_PATH`); otherwise it says what is missing and exits with status 1, as an engine without weights does.
+
+Left out: inference, tokenisation (a token is a word), completions, embeddings, tools, several choices, authentication.
+
+Run it with `python -m aimd.sandbox.model_server --port N [--model ID] [--cache DIR]`.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+
+class MissingModel(Exception):
+    """The promised weights are not where they should be; the message says which and where."""
+
+
+class BadRequest(Exception):
+    """A request the OpenAI API refuses; `status` is the HTTP status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def require_weights(cache: Path, model: str) -> Path:
+    """The folder with the model's files, `<cache>/<model>`, raising MissingModel if it holds no file with content.
+
+    Hidden files are the downloader's bookkeeping and do not count (spec/caching.md §10.8).
+    """
+    folder = cache / model
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if any(not name.startswith(".") and (Path(parent) / name).stat().st_size for name in files):
+            return folder
+    raise MissingModel(f"the files of model {model} are not below {cache}: is its volume mounted at {folder}?")
+
+
+class EchoModel:
+    """The endpoints of one served model."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+        self._created = int(time.time())
+        self._registry = CollectorRegistry()
+        label = ["model_name"]
+        self._running = Gauge("vllm:num_requests_running", "Requests now served.", label, registry=self._registry)
+        self._waiting = Gauge("vllm:num_requests_waiting", "Requests queued.", label, registry=self._registry)
+        self._succeeded = Counter("vllm:request_success", "Requests answered.", label, registry=self._registry)
+        self._running.labels(model)
+        self._waiting.labels(model)
+        self._succeeded.labels(model)
+
+    def application(self) -> Starlette:
+        """The server's routes."""
+        return Starlette(
+            routes=[
+                Route("/health", self.health),
+                Route("/metrics", self.metrics),
+                Route("/v1/models", self.models),
+                Route("/v1/chat/completions", self.chat, methods=["POST"]),
+            ],
+            exception_handlers={BadRequest: refused},
+        )
+
+    async def health(self, _: Request) -> Response:
+        return PlainTextResponse("")
+
+    async def metrics(self, _: Request) -> Response:
+        return PlainTextResponse(generate_latest(self._registry))
+
+    async def models(self, _: Request) -> Response:
+        card = {"id": self.model, "object": "model", "created": self._created, "owned_by": "aimd-sandbox"}
+        return JSONResponse({"object": "list", "data": [card]})
+
+    async def chat(self, request: Request) -> Response:
+        """Echoes the last user message, as one answer or as server-sent events."""
+        body = await read_body(request)
+        wanted = body.get("model") or self.model
+        if wanted != self.model:
+            raise BadRequest(404, f"The model `{wanted}` does not exist; this server has `{self.model}`.")
+        prompt = last_user_message(body.get("messages"))
+        words = f"You said: {prompt}".split(" ")
+        limit = body.get("max_completion_tokens") or body.get("max_tokens") or len(words)
+        answer = Answer(self.model, words[:limit], "stop" if limit >= len(words) else "length", len(prompt.split()))
+        if body.get("stream"):
+            with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+            return StreamingResponse(self._counted(answer.events(with_usage)), media_type="text/event-stream")
+        self._succeeded.labels(self.model).inc()
+        return JSONResponse(answer.completion())
+
+    async def _counted(self, events: AsyncIterator[str]) -> AsyncIterator[str]:
+        with self._running.labels(self.model).track_inprogress():
+            async for event in events:
+                yield event
+        self._succeeded.labels(self.model).inc()
+
+
+class Answer:
+    """One reply, in the two shapes of the OpenAI API."""
+
+    def __init__(self, model: str, words: Sequence[str], finish_reason: str, prompt_tokens: int) -> None:
+        self._words = words
+        self._finish_reason = finish_reason
+        self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
+        self._usage = {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": len(words),
+            "total_tokens": prompt_tokens + len(words),
+        }
+
+    def completion(self) -> dict[str, Any]:
+        """The whole reply as `chat.completion`."""
+        message = {"role": "assistant", "content": " ".join(self._words)}
+        choice = {"index": 0, "message": message, "finish_reason": self._finish_reason}
+        return {**self._head, "object": "chat.completion", "choices": [choice], "usage": self._usage}
+
+    async def events(self, with_usage: bool) -> AsyncIterator[str]:
+        """The reply as `chat.completion.chunk` events, a word each, ended by `[DONE]`."""
+        yield self._chunk({"role": "assistant", "content": ""})
+        for position, word in enumerate(self._words):
+            yield self._chunk({"content": f" {word}" if position else word})
+        yield self._chunk({}, self._finish_reason)
+        if with_usage:
+            yield self._event({"choices": [], "usage": self._usage})
+        yield "data: [DONE]\n\n"
+
+    def _chunk(self, delta: dict[str, str], finish_reason: str | None = None) -> str:
+        return self._event({"choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason}]})
+
+    def _event(self, content: dict[str, Any]) -> str:
+        return f"data: {json.dumps({**self._head, 'object': 'chat.completion.chunk', **content})}\n\n"
+
+
+async def read_body(request: Request) -> dict[str, Any]:
+    """The request's JSON object; raises BadRequest for anything else."""
+    try:
+        body = await request.json()
+    except ValueError as error:
+        raise BadRequest(400, f"The body is not JSON: {error}.") from error
+    if not isinstance(body, dict):
+        raise BadRequest(400, "The body must be a JSON object.")
+    return body
+
+
+def last_user_message(messages: Any) -> str:
+    """Text of the last message with role `user`; raises BadRequest if the list is missing, empty or has none."""
+    if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
+        raise BadRequest(400, "`messages` must be a list with at least one message.")
+    for message in reversed(messages):
+        if message.get("role") == "user":
+            return message_text(message.get("content"))
+    raise BadRequest(400, "`messages` has no message with role `user`.")
+
+
+def message_text(content: Any) -> str:
+    """Text of a message's content, given as a string or as a list of parts."""
+    if isinstance(content, list):
+        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return str(content or "")
+
+
+async def refused(_: Request, error: Exception) -> Response:
+    """An error in the shape of the OpenAI API."""
+    status = error.status if isinstance(error, BadRequest) else 500
+    kind = "NotFoundError" if status == 404 else "BadRequestError"
+    return JSONResponse({"error": {"message": str(error), "type": kind, "code": status}}, status_code=status)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serves until SIGTERM; status 1 when the promised weights are missing."""
+    parser = argparse.ArgumentParser(prog="aimd.sandbox.model_server", description="OpenAI-compatible echo server.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--model", default=os.environ.get("AIM_MODEL_ID", ""), help="model whose weights must be there")
+    parser.add_argument("--cache", type=Path, default=os.environ.get("AIM_CACHE_PATH") or "/workspace/cache")
+    options = parser.parse_args(arguments)
+    if options.model:
+        try:
+            print(f"weights found in {require_weights(options.cache, options.model)}", flush=True)
+        except MissingModel as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            return 1
+    served = EchoModel(options.model or os.environ.get("AIM_ID") or "echo")
+    uvicorn.run(served.application(), host=options.host, port=options.port, timeout_graceful_shutdown=2)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

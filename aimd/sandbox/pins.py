@@ -1,0 +1,124 @@
+"""What `tools/*/go.mod` pin: the modules whose commands the sandbox runs and whose CRD files it installs."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+
+from aimd.sandbox.go import Version, parse_version
+
+_PACKAGED = Path(__file__).parent / "_tools"
+_CHECKOUT = Path(__file__).parents[2] / "tools"
+_GO_LINE = re.compile(r"^go (\d+(?:\.\d+)+)$", re.MULTILINE)
+_VERSION_PACKAGE = "k8s.io/component-base/version"
+
+
+def tools_folder() -> Path:
+    """The pins of this installation: packaged, or of the checkout."""
+    return _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A main package compiled from its own file with one text replaced by another, for what no flag can set."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Module:
+    """A folder of `tools/`: `name` is the Go module it pins, `binaries` maps file names to Go packages of it.
+
+    `title` is for people.
+    """
+
+    folder: str
+    name: str
+    title: str
+    binaries: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    stamped: bool = False
+    edit: Edit | None = None
+
+    @property
+    def path(self) -> Path:
+        return tools_folder() / self.folder
+
+    @property
+    def go_mod(self) -> str:
+        return (self.path / "go.mod").read_text(encoding="utf-8")
+
+    @property
+    def version(self) -> str:
+        """The pinned version, `v1.34.4`."""
+        match = re.search(rf"^(?:require|)\s*{re.escape(self.name)} (v\S+)", self.go_mod, re.MULTILINE)
+        if match is None:
+            raise ValueError(f"{self.path / 'go.mod'} does not require {self.name}")
+        return match[1]
+
+    @property
+    def go_version(self) -> Version:
+        """The Go version the folder needs."""
+        match = _GO_LINE.search(self.go_mod)
+        return parse_version(match[1]) if match else ()
+
+    @property
+    def cache_name(self) -> str:
+        """Name of the cache folder: changes with every pin and with what is edited."""
+        digest = hashlib.sha256(repr((self.edit, sorted(self.binaries.items()))).encode())
+        for name in ("go.mod", "go.sum"):
+            digest.update((self.path / name).read_bytes())
+        return f"{self.folder}-{self.version}-{digest.hexdigest()[:12]}"
+
+    @property
+    def linker_flags(self) -> str:
+        """Strip symbols; tell Kubernetes its version, which its release scripts do otherwise."""
+        flags = ["-s", "-w"]
+        if self.stamped:
+            major, minor, _ = self.version.removeprefix("v").split(".", 2)
+            stamp = {
+                "gitVersion": self.version,
+                "gitMajor": major,
+                "gitMinor": minor,
+                "gitCommit": "unknown",
+                "gitTreeState": "clean",
+                "buildDate": datetime.fromtimestamp(0, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            }
+            flags += [f"-X {_VERSION_PACKAGE}.{key}={value}" for key, value in stamp.items()]
+        return " ".join(flags)
+
+
+KUBERNETES = Module(
+    folder="kubernetes",
+    name="k8s.io/kubernetes",
+    title="Kubernetes",
+    binaries={
+        name: f"k8s.io/kubernetes/cmd/{name}"
+        for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+    },
+    stamped=True,
+)
+ETCD = Module(
+    folder="etcd", name="go.etcd.io/etcd/server/v3", title="etcd", binaries={"etcd": "go.etcd.io/etcd/server/v3"}
+)
+KSERVE = Module(
+    folder="kserve",
+    name="github.com/kserve/kserve",
+    title="KServe",
+    binaries={"kserve-manager": "github.com/kserve/kserve/cmd/manager"},
+    # Its webhook server listens on every interface of the machine, and no flag says otherwise.
+    edit=Edit(
+        file="cmd/manager/main.go",
+        old="Port: options.webhookPort,",
+        new='Host: "127.0.0.1", Port: options.webhookPort,',
+    ),
+)
+HELM = Module(folder="helm", name="helm.sh/helm/v3", title="helm", binaries={"helm": "helm.sh/helm/v3/cmd/helm"})
+GATEWAY_API = Module(folder="gateway-api", name="sigs.k8s.io/gateway-api", title="Gateway API")
+KEDA = Module(folder="kserve", name="github.com/kedacore/keda/v2", title="KEDA")
+
+MODULES = (KUBERNETES, ETCD, KSERVE, HELM)

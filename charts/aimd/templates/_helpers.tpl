@@ -1,0 +1,34 @@
+{{/* Name of the Deployment, the ServiceAccount and, with a suffix, the metrics Service. */}}
+{{- define "aimd.manager.name" -}}
+{{ .Values.namePrefix }}-controller-manager
+{{- end }}
+
+{{/* What selects the manager's pods; a Deployment's selector can never change. */}}
+{{- define "aimd.manager.selector" -}}
+app.kubernetes.io/name: {{ .Values.namePrefix }}
+control-plane: controller-manager
+{{- end }}
+
+{{/* Labels of every object of the chart. */}}
+{{- define "aimd.labels" -}}
+app.kubernetes.io/name: {{ .Values.namePrefix }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "aimd.manager.image" -}}
+{{ .Values.manager.image.repository }}:{{ .Values.manager.image.tag | default .Chart.AppVersion }}
+{{- end }}
+
+{{/* The downloader's image; a tag without a repository picks another version of the manager's. */}}
+{{- define "aimd.downloader.image" -}}
+{{- $own := .Values.manager.image -}}
+{{- $image := .Values.downloader.image -}}
+{{- if $image.repository -}}
+{{ $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}
+{{- else -}}
+{{ $own.repository }}:{{ $image.tag | default $own.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end }}

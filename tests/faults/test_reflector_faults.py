@@ -1,0 +1,110 @@
+"""The reflector on the wire: what it asks for when the server misbehaves, and how often."""
+
+import json
+from typing import Any
+
+import anyio
+
+from aimd.runtime import reflector as module
+from aimd.runtime.client import Client, Selection
+from aimd.runtime.kinds import CONFIG_MAP
+from aimd.runtime.model import Manifest, key_of
+from aimd.runtime.reflector import Reflector
+from aimd.runtime.store import Cache, Store
+
+
+def thing(name: str, version: int) -> Manifest:
+    metadata = {"name": name, "namespace": "ns", "uid": name, "resourceVersion": str(version)}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+
+
+def lines(*events: tuple[str, Manifest]) -> bytes:
+    return b"".join(json.dumps({"type": kind, "object": body}).encode() + b"\n" for kind, body in events)
+
+
+def listing(version: int, *items: Manifest) -> Manifest:
+    return {"kind": "ConfigMapList", "metadata": {"resourceVersion": str(version)}, "items": list(items)}
+
+
+def reflector(client: Client, optional: bool = False) -> tuple[Reflector, Store]:
+    store = Cache().add(Store(CONFIG_MAP))
+    return Reflector(client, store, Selection(CONFIG_MAP), optional), store
+
+
+async def run_until(subject: Reflector, condition: Any, seconds: float = 10.0) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(subject.run)
+        with anyio.fail_after(seconds):
+            while not condition():  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+
+
+async def test_it_resumes_where_it_was_without_a_new_list(bench: Any) -> None:
+    watches = [
+        bench.reply(chunks=[lines(("ADDED", thing("b", 11)), ("BOOKMARK", {"metadata": {"resourceVersion": "40"}}))]),
+        bench.reply(chunks=[lines(("DELETED", thing("a", 41)))], then="stay"),
+    ]
+
+    def script(asked: Any) -> Any:
+        return watches.pop(0) if "watch" in asked.query else bench.ok(listing(10, thing("a", 5)))
+
+    async with bench.talking(script) as (client, server):
+        subject, store = reflector(client)
+        await run_until(subject, lambda: [key_of(item).name for item in store.list()] == ["b"])
+        asked = [asked.query.get("resourceVersion") for asked in server.asked]
+    assert asked == [None, "10", "40"]
+
+
+async def test_a_410_in_the_stream_lists_anew_and_the_store_never_empties(bench: Any) -> None:
+    gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
+    lists = [listing(10, thing("a", 5), thing("b", 6)), listing(60, thing("b", 6), thing("c", 50))]
+    watches = [bench.reply(chunks=[lines(("ERROR", gone))]), bench.reply(chunks=[], then="stay")]
+    sizes: list[int] = []
+
+    def script(asked: Any) -> Any:
+        return watches.pop(0) if "watch" in asked.query else bench.ok(lists.pop(0))
+
+    async with bench.talking(script) as (client, server):
+        subject, store = reflector(client)
+        store.subscribe(lambda before, after, initial: sizes.append(len(store)))
+        await run_until(subject, lambda: [key_of(item).name for item in store.list()] == ["b", "c"])
+        assert len(server.asked) <= 4
+    assert min(sizes) >= 1
+
+
+async def test_a_server_in_trouble_is_not_pestered(bench: Any) -> None:
+    def script(asked: Any) -> Any:
+        return bench.status(500, "InternalError") if "watch" in asked.query else bench.ok(listing(10))
+
+    async with bench.talking(script) as (client, server):
+        subject, _ = reflector(client)
+        with anyio.move_on_after(5.0):
+            await subject.run()
+        assert len(server.asked) <= 4, "one list, and watches after 0, 0.8 to 1.6 and 1.6 to 3.2 seconds"
+
+
+async def test_a_kind_that_appears(bench: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "ABSENT_PAUSE", 0.05)
+    served = False
+
+    def script(asked: Any) -> Any:
+        if not served:
+            return bench.reply(404, b"404 page not found\n")
+        if "watch" in asked.query:
+            return bench.reply(chunks=[], then="stay")
+        return bench.ok(listing(10, thing("a", 5)))
+
+    async with bench.talking(script) as (client, _):
+        subject, store = reflector(client, optional=True)
+
+        async def install() -> None:
+            nonlocal served
+            await subject.settled.wait()
+            assert not store.available
+            served = True
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(install)
+            await run_until(subject, lambda: store.available and len(store) == 1)
+    assert store.synced

@@ -1,0 +1,430 @@
+"""A real API server on our CRDs: it takes them, fills in defaults, and refuses what breaks a rule.
+
+Server-side apply refuses fields that the schema does not know, so everything here is validated strictly.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+import pytest
+
+from aimd.api.crd import render
+from aimd.api.kinds import (
+    ARTIFACT,
+    CLUSTER_MODEL,
+    CLUSTER_SERVICE_TEMPLATE,
+    MODEL,
+    MODEL_SOURCE,
+    RESOURCES,
+    RUNTIME_CONFIG,
+    SERVICE,
+    SERVICE_TEMPLATE,
+    TEMPLATE_CACHE,
+    ApiResource,
+)
+from aimd.runtime.client import Client, ClientOptions, connect
+from aimd.runtime.errors import ApiError, Invalid, NotFound
+from aimd.runtime.kinds import CUSTOM_RESOURCE_DEFINITION, NAMESPACE
+from aimd.runtime.model import Key, Kind, Manifest, key_of
+
+WHO = "crd-tests"
+
+GPU = {"gpu": {"model": "MI300X", "requests": 1}}
+MODEL_AND_VRAM = {"gpu": {"model": "MI300X", "minVram": "64Gi"}}
+SOURCES = [{"modelId": "org/name", "sourceUri": "hf://org/name", "size": "16Gi"}]
+PROFILE = {"engineArgs": {"dtype": "float16", "nested": {"share": 0.95, "on": True}}, "envVars": {"A": "1"}}
+TEMPLATE = {
+    "modelName": "llama",
+    "aimId": "meta-llama/Llama-3-8B",
+    "modelId": "meta-llama/Llama-3-8B",
+    "metric": "latency",
+    "precision": "fp16",
+    "hardware": GPU,
+    "customProfile": PROFILE,
+}
+CUSTOM_TEMPLATE = {
+    "name": "tuned",
+    "aimId": "meta-llama/Llama-3-8B",
+    "modelId": "meta-llama/Llama-3-8B",
+    "hardware": GPU,
+    "profile": {"metric": "latency", "precision": "fp16"},
+    "customProfile": PROFILE,
+}
+
+
+class ApiServer(Protocol):
+    """What this test needs of the fixture."""
+
+    kubeconfig: Path
+
+
+def kind_of(resource: ApiResource) -> Kind:
+    return Kind(resource.group, resource.version, resource.kind, resource.plural, resource.namespaced)
+
+
+@asynccontextmanager
+async def connected(api_server: ApiServer) -> AsyncIterator[Client]:
+    async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as client:
+        yield client
+
+
+async def install(client: Client) -> None:
+    """Applies the CRDs and waits until their objects are served."""
+    for resource in RESOURCES:
+        await client.apply(CUSTOM_RESOURCE_DEFINITION, render(resource), field_manager=WHO, reason="test")
+    async with asyncio.timeout(30):
+        for resource in RESOURCES:
+            while True:
+                try:
+                    await client.list(kind_of(resource))
+                    break
+                except NotFound:
+                    await asyncio.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def server(api_server: ApiServer) -> ApiServer:
+    """The API server with the CRDs installed."""
+
+    async def run() -> None:
+        async with connected(api_server) as client:
+            await install(client)
+
+    asyncio.run(run())
+    return api_server
+
+
+class World:
+    """Writes objects under names of their own."""
+
+    def __init__(self, client: Client, namespace: str) -> None:
+        self.client = client
+        self.namespace = namespace
+        self._made: set[tuple[Kind, Key]] = set()
+
+    async def apply(self, resource: ApiResource, body: Manifest, name: str = "") -> Manifest:
+        """Applies `body` (spec and the like) and returns what the server stored, read by the model once."""
+        metadata = {"name": name or f"x{uuid4().hex[:10]}"}
+        if resource.namespaced:
+            metadata["namespace"] = self.namespace
+        manifest = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, **body}
+        stored = await self.client.apply(kind_of(resource), manifest, field_manager=WHO, reason="test")
+        resource.model.model_validate(stored)
+        self._made.add((kind_of(resource), key_of(stored)))
+        return stored
+
+    async def clear(self) -> None:
+        """Deletes what was made; others use the same server."""
+        for kind, key in self._made:
+            await self.client.delete(kind, key, reason="test")
+
+    async def set_status(self, resource: ApiResource, stored: Manifest, status: Manifest) -> Manifest:
+        return await self.client.patch(
+            kind_of(resource),
+            key_of(stored),
+            {"status": status},
+            reason="test",
+            subresource="status",
+            field_manager=WHO,
+        )
+
+
+@pytest.fixture
+async def world(server: ApiServer) -> AsyncIterator[World]:
+    async with connected(server) as client:
+        namespace = f"crds-{uuid4().hex[:10]}"
+        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        await client.apply(NAMESPACE, manifest, field_manager=WHO, reason="test")
+        world = World(client, namespace)
+        yield world
+        await world.clear()
+
+
+def changed(spec: Manifest, path: str, value: Any) -> Manifest:
+    """A copy of `spec` with one value replaced, or removed when it is None."""
+    copy = deepcopy(spec)
+    *parents, last = path.split(".")
+    node = copy
+    for parent in parents:
+        node = node[parent]
+    if value is None:
+        del node[last]
+    else:
+        node[last] = value
+    return copy
+
+
+async def test_all_kinds_are_established(server: ApiServer) -> None:
+    async with connected(server) as client:
+        for resource in RESOURCES:
+            key = Key("", f"{resource.plural}.{resource.group}")
+            crd = await client.get(CUSTOM_RESOURCE_DEFINITION, key)
+            conditions = {condition["type"]: condition["status"] for condition in crd["status"]["conditions"]}
+            assert conditions == {"NamesAccepted": "True", "Established": "True"}, resource.kind
+
+
+async def test_a_crd_field_that_kubernetes_does_not_know_would_be_refused(server: ApiServer) -> None:
+    crd = render(SERVICE)
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-made-up"] = True
+    async with connected(server) as client:
+        with pytest.raises(ApiError, match="field not declared in schema"):
+            await client.apply(CUSTOM_RESOURCE_DEFINITION, crd, field_manager=WHO, reason="test", dry_run=True)
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.kind)
+async def test_an_object_without_spec_is_accepted(world: World, resource: ApiResource) -> None:
+    stored = await world.apply(resource, {})
+    assert "spec" not in stored
+    assert "status" not in stored
+
+
+ACCEPTED = [
+    pytest.param(SERVICE, {"model": {"name": "qwen"}}, id="model by name"),
+    pytest.param(SERVICE, {"model": {"name": ""}}, id="presence counts, not content"),
+    pytest.param(SERVICE, {"model": {"image": "amdenterpriseai/aim-qwen-qwen3-32b:0.8.5"}}, id="model by image"),
+    pytest.param(
+        SERVICE,
+        {"model": {"custom": {"baseImage": "base:1", "modelSources": SOURCES, "hardware": {"cpu": {"requests": 4}}}}},
+        id="model in place",
+    ),
+    pytest.param(
+        SERVICE,
+        {
+            "model": {"name": "qwen-qwen3-32b"},
+            "template": {"name": "qwen3-32b-latency"},
+            "runtimeConfigName": "team-config",
+            "resources": {"limits": {"cpu": "6", "memory": "48Gi"}},
+            "routing": {
+                "enabled": True,
+                "gatewayRef": {"name": "inference-gateway", "namespace": "gateways"},
+                "pathTemplate": "/team/{.metadata.labels['team']}/chat",
+            },
+            "env": [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "huggingface-creds", "key": "token"}}}],
+            "minReplicas": 1,
+            "maxReplicas": 3,
+            "autoScaling": {
+                "metrics": [
+                    {
+                        "type": "PodMetric",
+                        "podmetric": {
+                            "metric": {
+                                "backend": "opentelemetry",
+                                "metricNames": ["vllm:num_requests_running"],
+                                "query": "vllm:num_requests_running",
+                                "operationOverTime": "avg",
+                            },
+                            "target": {"type": "Value", "value": "1"},
+                        },
+                    }
+                ]
+            },
+        },
+        id="everything on the user's page",
+    ),
+    pytest.param(MODEL, {"image": "i", "modelSources": SOURCES}, id="sources without template or hardware"),
+    pytest.param(
+        MODEL,
+        {"image": "i", "modelSources": SOURCES, "custom": {"hardware": GPU}, "customTemplates": [{"name": "a"}]},
+        id="hardware inherited",
+    ),
+    pytest.param(
+        MODEL,
+        {"image": "i", "modelSources": SOURCES, "customTemplates": [{"name": "a", "hardware": GPU}]},
+        id="hardware per template",
+    ),
+    pytest.param(MODEL, {"image": "i", "customTemplates": [{"name": "a"}]}, id="no sources, no hardware"),
+    pytest.param(MODEL, {"image": "i", "customTemplates": [CUSTOM_TEMPLATE]}, id="custom profile in a model"),
+    pytest.param(CLUSTER_MODEL, {"image": "i", "customTemplates": [CUSTOM_TEMPLATE]}, id="and in a cluster model"),
+    pytest.param(SERVICE_TEMPLATE, TEMPLATE, id="custom profile"),
+    pytest.param(CLUSTER_SERVICE_TEMPLATE, TEMPLATE, id="custom profile for the cluster"),
+    pytest.param(SERVICE_TEMPLATE, {"modelName": "m", "hardware": {"gpu": {"minVram": "64Gi"}}}, id="minVram alone"),
+    pytest.param(
+        SERVICE_TEMPLATE,
+        {"modelName": "m", "hardware": {"gpu": {"model": "", "minVram": "64Gi"}}},
+        id="minVram with an empty model",
+    ),
+    pytest.param(MODEL_SOURCE, {"filters": [{"image": "amdenterpriseai/aim-*"}]}, id="model source"),
+    pytest.param(RUNTIME_CONFIG, {"storage": {"pvcHeadroomPercent": 0}, "pvcHeadroomPercent": -1}, id="headroom"),
+    pytest.param(TEMPLATE_CACHE, {"templateName": "t", "templateScope": "Unknown"}, id="template cache"),
+    pytest.param(ARTIFACT, {"sourceUri": "s3://bucket/prefix", "size": 5}, id="artifact"),
+]
+
+
+@pytest.mark.parametrize(("resource", "spec"), ACCEPTED)
+async def test_accepted(world: World, resource: ApiResource, spec: Manifest) -> None:
+    await world.apply(resource, {"spec": spec})
+
+
+BY_NAME = {"model": {"name": "qwen"}}
+CUSTOM = {"model": {"custom": {"baseImage": "b", "modelSources": SOURCES, "hardware": GPU}}}
+MODEL_WITH_SOURCES = {"image": "i", "modelSources": SOURCES, "customTemplates": [{"name": "a"}]}
+ONE_OF_THREE = "give exactly one of name, image and custom"
+GPU_OR_CPU = "name gpu, cpu, or both"
+NOT_BOTH = "give either a GPU model or minVram, not both"
+INCOMPLETE_TEMPLATE = "customProfile needs aimId, modelId, hardware, metric and precision"
+INCOMPLETE_CUSTOM_TEMPLATE = "customProfile needs aimId, modelId, hardware, profile.metric and profile.precision"
+
+REFUSED = [
+    (SERVICE, {}, "spec.model: Required value"),
+    (SERVICE, {"model": {}}, ONE_OF_THREE),
+    (SERVICE, {"model": {"name": "a", "image": "b"}}, ONE_OF_THREE),
+    (SERVICE, {"model": {"name": "a", **CUSTOM["model"]}}, ONE_OF_THREE),
+    (SERVICE, changed(CUSTOM, "model.custom.modelSources", []), "should have at least 1 items"),
+    (SERVICE, changed(CUSTOM, "model.custom.modelSources", SOURCES * 2), "modelSources: Too many"),
+    (SERVICE, changed(CUSTOM, "model.custom.hardware", {}), GPU_OR_CPU),
+    (SERVICE, changed(CUSTOM, "model.custom.hardware", MODEL_AND_VRAM), NOT_BOTH),
+    (SERVICE, changed(CUSTOM, "model.custom.hardware", {"cpu": {}}), "cpu.requests: Required value"),
+    (SERVICE, BY_NAME | {"overrides": {"hardware": {}}}, GPU_OR_CPU),
+    (SERVICE, BY_NAME | {"overrides": {"hardware": MODEL_AND_VRAM}}, NOT_BOTH),
+    (SERVICE, BY_NAME | {"caching": {"mode": "Sometimes"}}, "spec.caching.mode: Unsupported value"),
+    (SERVICE, BY_NAME | {"minReplicas": 0}, "spec.minReplicas"),
+    (MODEL, {"image": ""}, "spec.image"),
+    (MODEL, MODEL_WITH_SOURCES, "with modelSources, give hardware"),
+    (CLUSTER_MODEL, MODEL_WITH_SOURCES, "with modelSources, give hardware"),
+    (MODEL, {"image": "i", "custom": {"hardware": {}}}, GPU_OR_CPU),
+    (MODEL, {"image": "i", "custom": {"hardware": MODEL_AND_VRAM}}, NOT_BOTH),
+    (MODEL, {"image": "i", "customTemplates": [{"hardware": {}}]}, GPU_OR_CPU),
+    (MODEL, {"image": "i", "customTemplates": [{"hardware": MODEL_AND_VRAM}]}, NOT_BOTH),
+    *[
+        (kind, {"image": "i", "customTemplates": [changed(CUSTOM_TEMPLATE, field, None)]}, INCOMPLETE_CUSTOM_TEMPLATE)
+        for kind in (MODEL, CLUSTER_MODEL)
+        for field in ("aimId", "modelId", "hardware", "profile", "profile.metric", "profile.precision")
+    ],
+    *[
+        (kind, changed(TEMPLATE, field, None), INCOMPLETE_TEMPLATE)
+        for kind in (SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE)
+        for field in ("aimId", "modelId", "hardware", "metric", "precision")
+    ],
+    (SERVICE_TEMPLATE, {"modelName": "m", "hardware": {}}, GPU_OR_CPU),
+    (SERVICE_TEMPLATE, {"modelName": "m", "hardware": MODEL_AND_VRAM}, NOT_BOTH),
+    (SERVICE_TEMPLATE, {"modelName": "m", "precision": "fp2"}, "spec.precision: Unsupported value"),
+    (CLUSTER_SERVICE_TEMPLATE, {"modelName": "m", "hardware": MODEL_AND_VRAM}, NOT_BOTH),
+    (MODEL_SOURCE, {"filters": []}, "should have at least 1 items"),
+    (RUNTIME_CONFIG, {"storage": {"pvcHeadroomPercent": -1}}, "spec.storage.pvcHeadroomPercent"),
+    (RUNTIME_CONFIG, {"routing": {"gatewayRef": {}}}, "gatewayRef.name: Required value"),
+    (TEMPLATE_CACHE, {"templateName": "t"}, "spec.templateScope: Required value"),
+    (ARTIFACT, {"sourceUri": "http://example.com"}, "spec.sourceUri"),
+    (ARTIFACT, {"sourceUri": "hf://a/b", "modelId": "a.b/c"}, "spec.modelId"),
+    (ARTIFACT, {"sourceUri": "hf://a/b", "size": "big"}, "spec.size"),
+]
+
+
+def label(value: object) -> str:
+    """A readable part of a test's name."""
+    return value.kind if isinstance(value, ApiResource) else value if isinstance(value, str) else ""
+
+
+@pytest.mark.parametrize(("resource", "spec", "message"), REFUSED, ids=label)
+async def test_refused(world: World, resource: ApiResource, spec: Manifest, message: str) -> None:
+    with pytest.raises(Invalid) as refusal:
+        await world.apply(resource, {"spec": spec})
+    assert message in refusal.value.message
+
+
+FROZEN = [
+    (SERVICE, BY_NAME, "model", {"name": "other"}, "model is immutable"),
+    (SERVICE, BY_NAME | {"template": {"name": "t"}}, "template", {"name": "u"}, "template is immutable"),
+    (SERVICE, BY_NAME | {"caching": {"mode": "Always"}}, "caching.mode", "Shared", "caching is immutable"),
+    (SERVICE, BY_NAME | {"overrides": {"metric": "latency"}}, "overrides.metric", "throughput", "metric is immutable"),
+    (SERVICE, BY_NAME | {"overrides": {"precision": "fp8"}}, "overrides.precision", "fp4", "precision is immutable"),
+    (
+        SERVICE,
+        BY_NAME | {"overrides": {"hardware": GPU}},
+        "overrides.hardware.gpu.requests",
+        2,
+        "hardware is immutable",
+    ),
+    *[
+        (kind, TEMPLATE, field, value, message)
+        for kind in (SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE)
+        for field, value, message in (
+            ("modelName", "other", "model name is immutable"),
+            ("metric", "throughput", "metric is immutable"),
+            ("precision", "fp8", "precision is immutable"),
+            ("hardware.gpu.requests", 8, "hardware is immutable"),
+        )
+    ],
+    (ARTIFACT, {"sourceUri": "hf://a/b"}, "sourceUri", "hf://a/c", "sourceUri is immutable"),
+]
+
+
+@pytest.mark.parametrize(("resource", "spec", "path", "value", "message"), FROZEN, ids=label)
+async def test_frozen(world: World, resource: ApiResource, spec: Manifest, path: str, value: Any, message: str) -> None:
+    name = (await world.apply(resource, {"spec": spec}))["metadata"]["name"]
+    with pytest.raises(Invalid) as refusal:
+        await world.apply(resource, {"spec": changed(spec, path, value)}, name)
+    assert message in refusal.value.message
+
+
+CHANGEABLE = [
+    pytest.param(SERVICE, BY_NAME, BY_NAME | {"template": {"name": "t"}}, id="first setting of a frozen field"),
+    pytest.param(SERVICE, BY_NAME | {"template": {"name": "t"}}, BY_NAME, id="removal of a frozen field"),
+    pytest.param(
+        SERVICE, BY_NAME | {"caching": {}}, BY_NAME | {"caching": {"mode": "Shared"}}, id="the default spelled out"
+    ),
+    pytest.param(SERVICE, BY_NAME, BY_NAME | {"replicas": 3, "env": [{"name": "A", "value": "1"}]}, id="the rest"),
+    pytest.param(
+        SERVICE_TEMPLATE, TEMPLATE, changed(TEMPLATE, "customProfile.engineArgs", {"dtype": "auto"}), id="a profile"
+    ),
+    pytest.param(MODEL, {"image": "a"}, {"image": "b"}, id="a model's image"),
+]
+
+
+@pytest.mark.parametrize(("resource", "before", "after"), CHANGEABLE)
+async def test_changeable(world: World, resource: ApiResource, before: Manifest, after: Manifest) -> None:
+    name = (await world.apply(resource, {"spec": before}))["metadata"]["name"]
+    await world.apply(resource, {"spec": after}, name)
+
+
+async def test_defaults(world: World) -> None:
+    spec = BY_NAME | {"caching": {}, "routing": {"gatewayRef": {"name": "g"}}, "overrides": {"hardware": {"gpu": {}}}}
+    stored = (await world.apply(SERVICE, {"spec": spec}))["spec"]
+    assert stored["replicas"] == 1
+    assert stored["caching"] == {"mode": "Shared"}
+    assert stored["routing"]["gatewayRef"] == {
+        "group": "gateway.networking.k8s.io",
+        "kind": "Gateway",
+        "name": "g",
+    }
+    assert stored["overrides"]["hardware"]["gpu"] == {"resourceName": "amd.com/gpu"}
+
+
+async def test_unset_stays_unset_where_a_default_would_hide_it(world: World) -> None:
+    artifact = await world.apply(ARTIFACT, {"spec": {"sourceUri": "hf://a/b"}})
+    config = await world.apply(RUNTIME_CONFIG, {"spec": {"storage": {"defaultStorageClassName": "fast"}}})
+    model = await world.apply(MODEL, {"spec": {"image": "i", "customTemplates": [{"name": "a"}]}})
+    assert artifact["spec"] == {"sourceUri": "hf://a/b"}
+    assert config["spec"] == {"storage": {"defaultStorageClassName": "fast"}}
+    assert model["spec"] == {"image": "i", "customTemplates": [{"name": "a"}]}
+
+
+async def test_engine_arguments_keep_their_content_and_types(world: World) -> None:
+    template = await world.apply(SERVICE_TEMPLATE, {"spec": TEMPLATE})
+    assert template["spec"]["customProfile"] == PROFILE
+
+
+async def test_an_unknown_field_is_refused(world: World) -> None:
+    with pytest.raises(ApiError, match="field not declared in schema"):
+        await world.apply(SERVICE, {"spec": BY_NAME | {"modelRef": "x"}})
+
+
+@pytest.mark.parametrize(("hardware", "message"), [({}, GPU_OR_CPU), (MODEL_AND_VRAM, NOT_BOTH)], ids=label)
+async def test_rules_hold_in_the_status_of_templates(world: World, hardware: Manifest, message: str) -> None:
+    for resource in (SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE):
+        template = await world.apply(resource, {"spec": {"modelName": "m"}})
+        with pytest.raises(Invalid) as refusal:
+            await world.set_status(resource, template, {"resolvedHardware": hardware})
+        assert message in refusal.value.message
+
+
+async def test_a_written_status_gets_its_default_and_only_known_words(world: World) -> None:
+    service = await world.apply(SERVICE, {"spec": BY_NAME})
+    written = await world.set_status(SERVICE, service, {"observedGeneration": 1})
+    assert written["status"] == {"observedGeneration": 1, "status": "Pending"}
+    with pytest.raises(Invalid, match="Unsupported value"):
+        await world.set_status(SERVICE, service, {"status": "NotAvailable"})

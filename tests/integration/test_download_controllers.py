@@ -1,0 +1,288 @@
+"""Model, template, cache and artifact controllers on a real API server; the test plays kubelet and volume binder.
+
+Jobs are run by the real Job controller, so failure policies and back-off are Kubernetes' own.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from aimd.api.crd import write_crds
+from aimd.controllers.artifact import ArtifactReconciler
+from aimd.controllers.model import ClusterModelReconciler, ModelReconciler
+from aimd.controllers.runtime_config import ClusterRuntimeConfigReconciler, RuntimeConfigReconciler
+from aimd.controllers.service_template import ClusterServiceTemplateReconciler, ServiceTemplateReconciler
+from aimd.controllers.template_cache import FINALIZER, TemplateCacheReconciler
+from aimd.planning.artifact_observed import COMPLETE
+from aimd.planning.kinds import ARTIFACT, MODEL, RUNTIME_CONFIG, SERVICE_TEMPLATE, TEMPLATE_CACHE
+from aimd.planning.settings import ControllerSettings
+from aimd.runtime.client import Client, ClientOptions, connect
+from aimd.runtime.errors import ApiError, NotFound
+from aimd.runtime.kinds import (
+    JOB,
+    NAMESPACE,
+    PERSISTENT_VOLUME,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+    ROLE,
+    ROLE_BINDING,
+    SERVICE_ACCOUNT,
+)
+from aimd.runtime.manager import Manager
+from aimd.runtime.model import Key, Kind, Manifest, metadata_of
+from aimd.sandbox.manifests import apply_manifests, read_manifests
+
+USER = "download-controllers-test"
+SOURCE = {"modelId": "acme/tiny", "sourceUri": "hf://acme/tiny", "size": "1Gi"}
+
+
+@dataclass
+class World:
+    """A namespace, seen by its user; the controllers run beside it under a user of their own."""
+
+    client: Client
+    namespace: str
+    audit_log: Path
+
+    async def create(self, kind: Kind, name: str, **fields: Any) -> None:
+        metadata = {"name": name, "namespace": self.namespace}
+        manifest = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, **fields}
+        await self.client.create(kind, manifest, reason="test")
+
+    async def report(self, kind: Kind, name: str, status: Manifest) -> None:
+        key = Key(self.namespace, name)
+        await self.client.patch(kind, key, {"status": status}, reason="test", subresource="status")
+
+    async def only(self, kind: Kind) -> Manifest:
+        listed = await self.client.list(kind, namespace=self.namespace)
+        found = [item for item in listed if item["metadata"]["name"] != "default"]
+        if len(found) != 1:
+            raise NotFound(f"{len(found)} of {kind}")
+        return found[0]
+
+    async def until(self, look: Callable[[], Awaitable[Manifest]], holds: Callable[[Manifest], Any] = bool) -> Manifest:
+        seen: Any = None
+        for _ in range(300):
+            with suppress(NotFound):
+                seen = await look()
+                if holds(seen):
+                    return seen
+            await asyncio.sleep(0.1)
+        pytest.fail(f"did not come true; last seen: {json.dumps(seen, indent=1)}")
+
+    async def until_word(self, kind: Kind, word: str) -> Manifest:
+        return await self.until(lambda: self.only(kind), lambda live: (live.get("status") or {}).get("status") == word)
+
+    async def bind(self) -> Manifest:
+        """Provides a volume for the claim, which the real volume controller then binds."""
+        claim = await self.until(lambda: self.only(PERSISTENT_VOLUME_CLAIM))
+        spec = {
+            "accessModes": claim["spec"]["accessModes"],
+            "capacity": claim["spec"]["resources"]["requests"],
+            "claimRef": {"namespace": self.namespace, "name": claim["metadata"]["name"]},
+            "hostPath": {"path": f"/nowhere/{self.namespace}"},
+            "persistentVolumeReclaimPolicy": "Retain",
+        }
+        volume = {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": f"volume-{self.namespace}"},
+            "spec": spec,
+        }
+        await self.client.create(PERSISTENT_VOLUME, volume, reason="test")
+        return claim
+
+    async def end_pod(self, exit_code: int, report: Manifest) -> None:
+        pod = await self.until(self._living_pod)
+        state = {
+            "exitCode": exit_code,
+            "reason": "Completed" if exit_code == 0 else "Error",
+            "message": json.dumps(report),
+        }
+        container = pod["spec"]["containers"][0]
+        status = {
+            "name": container["name"],
+            "image": container["image"],
+            "imageID": "",
+            "ready": False,
+            "restartCount": 0,
+        }
+        phase = "Succeeded" if exit_code == 0 else "Failed"
+        await self.report(
+            POD,
+            pod["metadata"]["name"],
+            {"phase": phase, "containerStatuses": [{**status, "state": {"terminated": state}}]},
+        )
+
+    async def _living_pod(self) -> Manifest:
+        for pod in await self.client.list(POD, namespace=self.namespace):
+            if pod["status"].get("phase") == "Pending" and not metadata_of(pod).get("deletionTimestamp"):
+                return pod
+        raise NotFound("no pod")
+
+    def writes(self) -> list[tuple[str, str]]:
+        """Verb and resource of every write of the controllers in this namespace, events excepted."""
+        events = [json.loads(line) for line in self.audit_log.read_text().splitlines()]
+        return [
+            (event["verb"], event["objectRef"]["resource"])
+            for event in events
+            if event["user"]["username"] == USER
+            and event["verb"] not in ("get", "list", "watch")
+            and event["objectRef"].get("namespace") == self.namespace
+            and event["objectRef"]["resource"] != "events"
+        ]
+
+
+@pytest.fixture
+async def world(api_server: Any, tmp_path: Path) -> AsyncIterator[World]:
+    async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
+        write_crds(tmp_path / "crds")
+        await apply_manifests(admin, read_manifests(tmp_path / "crds"))
+        for kind in (ARTIFACT, TEMPLATE_CACHE, MODEL, SERVICE_TEMPLATE, RUNTIME_CONFIG):
+            await _served(admin, kind)
+        namespace = f"download-{uuid4().hex[:8]}"
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+        }
+        await admin.create(NAMESPACE, manifest, reason="test")
+        kubeconfig = api_server.add_user(USER, groups=["system:masters"])
+        async with connect(ClientOptions(kubeconfig=kubeconfig)) as client:
+            manager = Manager(client)
+            cache, settings = manager.cache, ControllerSettings(downloader_image="aimd:test", retry_base_seconds=3)
+            manager.add(ArtifactReconciler(client, cache, settings))
+            for reconciler in (
+                RuntimeConfigReconciler,
+                ClusterRuntimeConfigReconciler,
+                ModelReconciler,
+                ClusterModelReconciler,
+                ServiceTemplateReconciler,
+                ClusterServiceTemplateReconciler,
+                TemplateCacheReconciler,
+            ):
+                manager.add(reconciler(client, cache))
+            running = asyncio.create_task(manager.run())
+            try:
+                yield World(admin, namespace, api_server.audit_log)
+            finally:
+                manager.stop()
+                await running
+
+
+async def _served(client: Client, kind: Kind) -> None:
+    for _ in range(200):
+        with suppress(ApiError):
+            await client.list(kind)
+            return
+        await asyncio.sleep(0.1)
+
+
+async def make(world: World) -> None:
+    """A model, its template with inline sources, and a cache for it."""
+    spec = {"storage": {"pvcHeadroomPercent": 20}, "env": [{"name": "TEAM", "value": "ml"}]}
+    await world.create(RUNTIME_CONFIG, "default", spec=spec)
+    await world.create(
+        MODEL, "tiny", spec={"image": "aim:1", "discovery": {"extractMetadata": False, "createServiceTemplates": False}}
+    )
+    await world.create(SERVICE_TEMPLATE, "tiny-latency", spec={"modelName": "tiny", "modelSources": [SOURCE]})
+    await world.create(
+        TEMPLATE_CACHE, "tiny-cache", spec={"templateName": "tiny-latency", "templateScope": "Namespace"}
+    )
+
+
+def condition(live: Manifest, type_: str) -> tuple[str, str]:
+    return next(((c["status"], c["reason"]) for c in live["status"]["conditions"] if c["type"] == type_), ("", ""))
+
+
+async def test_weights_arrive_and_then_nothing_is_written_any_more(world: World) -> None:
+    await make(world)
+    claim = await world.bind()
+    assert claim["spec"]["resources"]["requests"]["storage"] == "2Gi"
+    job = await world.until(lambda: world.only(JOB))
+    assert job["spec"]["template"]["spec"]["containers"][0]["command"] == ["aimd", "download"]
+    for kind in (SERVICE_ACCOUNT, ROLE, ROLE_BINDING):
+        assert (await world.only(kind))["metadata"]["name"] == job["metadata"]["name"]
+
+    artifact = await world.until_word(ARTIFACT, "Pending")
+    assert condition(artifact, "DownloadJobPodsReady") == ("False", "FailedScheduling")
+    name = artifact["metadata"]["name"]
+    figures = {"percentage": 42, "displayPercentage": "42 %", "downloadedBytes": 5, "totalBytes": 12}
+    await world.report(ARTIFACT, name, {"progress": figures, "download": {"protocol": "XET", "message": "x"}})
+    await world.end_pod(0, {"reason": "Completed", "revision": "abc", "files": 3})
+
+    artifact = await world.until_word(ARTIFACT, "Ready")
+    assert condition(artifact, "DownloadComplete") == ("True", "Verified")
+    assert artifact["status"]["progress"]["displayPercentage"] == "100 %"
+    assert artifact["status"]["download"] == {"protocol": "XET", "message": "Complete"}
+    assert artifact["status"]["observedGeneration"] == 1
+    record = json.loads((await world.only(PERSISTENT_VOLUME_CLAIM))["metadata"]["annotations"][COMPLETE])
+    assert (record["revision"], record["files"]) == ("abc", 3)
+
+    cache = await world.until_word(TEMPLATE_CACHE, "Ready")
+    assert cache["status"]["artifacts"][name]["persistentVolumeClaim"] == claim["metadata"]["name"]
+    assert (await world.until_word(MODEL, "Ready"))["status"]["sourceType"] == "Image"
+    template = await world.until_word(SERVICE_TEMPLATE, "Ready")
+    assert condition(template, "Discovered") == ("True", "InlineModelSources")
+
+    await asyncio.sleep(2)
+    before = world.writes()
+    await asyncio.sleep(8)
+    assert world.writes() == before
+    assert len(before) < 30, sorted(before)
+
+
+async def test_a_source_that_is_missing_fails_at_once_and_heals(world: World) -> None:
+    await make(world)
+    await world.bind()
+    await world.end_pod(21, {"reason": "SourceNotFound", "detail": "acme/tiny does not exist"})
+    artifact = await world.until_word(ARTIFACT, "Failed")
+    artifact = await world.until(
+        lambda: world.only(ARTIFACT), lambda live: condition(live, "DownloadJobReady") == ("False", "JobFailed")
+    )
+    assert condition(artifact, "Ready") == ("False", "InvalidSpec")
+    assert condition(artifact, "DownloadJobPodsReady") == ("False", "SourceNotFound")
+    assert artifact["status"]["progress"]["displayPercentage"] == "N/A"
+    await world.until_word(TEMPLATE_CACHE, "Failed")
+    await world.end_pod(0, {"reason": "Completed"})
+    await world.until_word(ARTIFACT, "Ready")
+    cache = await world.until_word(TEMPLATE_CACHE, "Ready")
+    assert condition(cache, "ArtifactsReady") == ("True", "AllCachesReady")
+
+
+async def test_a_cache_takes_its_unfinished_artifacts_along(world: World) -> None:
+    await make(world)
+    await world.until(lambda: world.only(ARTIFACT))
+    cache = await world.only(TEMPLATE_CACHE)
+    assert cache["metadata"]["finalizers"] == [FINALIZER]
+    await world.client.delete(TEMPLATE_CACHE, Key(world.namespace, "tiny-cache"), reason="test")
+    for _ in range(200):
+        left = [len(await world.client.list(kind, namespace=world.namespace)) for kind in (TEMPLATE_CACHE, ARTIFACT)]
+        if left == [0, 0]:
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail(f"left: {left}")
+
+
+async def test_missing_references_are_named_and_heal(world: World) -> None:
+    spec = {"templateName": "tiny-latency", "templateScope": "Namespace", "runtimeConfigName": "team"}
+    await world.create(TEMPLATE_CACHE, "tiny-cache", spec=spec)
+    cache = await world.until_word(TEMPLATE_CACHE, "Failed")
+    assert condition(cache, "RuntimeConfigReady") == ("False", "ReferenceNotFound")
+    assert condition(cache, "ServiceTemplateReady") == ("False", "ReferenceNotFound")
+    await world.create(RUNTIME_CONFIG, "team", spec={})
+    await world.create(SERVICE_TEMPLATE, "tiny-latency", spec={"modelName": "tiny", "modelSources": [SOURCE]})
+    template = await world.until_word(SERVICE_TEMPLATE, "Failed")
+    assert condition(template, "ModelReady") == ("False", "ReferenceNotFound")
+    await world.create(MODEL, "tiny", spec={"image": "aim:1", "modelSources": [SOURCE]})
+    await world.until_word(SERVICE_TEMPLATE, "Ready")
+    cache = await world.until_word(TEMPLATE_CACHE, "Progressing")
+    assert cache["status"]["resolvedRuntimeConfig"]["name"] == "team"
+    assert cache["status"]["resolvedTemplateKind"] == "AIMServiceTemplate"

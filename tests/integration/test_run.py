@@ -1,0 +1,216 @@
+"""`aimd run` as a process, under exactly the rights the chart renders."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from aimd.api.crd import write_crds
+from aimd.controllers.registry import build_reconcilers
+from aimd.planning.kinds import ARTIFACT, MODEL, RUNTIME_CONFIG, SERVICE, SERVICE_TEMPLATE, TEMPLATE_CACHE
+from aimd.planning.settings import ControllerSettings
+from aimd.runtime.client import Client, ClientOptions, connect
+from aimd.runtime.errors import NotFound
+from aimd.runtime.kinds import JOB, LEASE, NODE, PERSISTENT_VOLUME_CLAIM
+from aimd.runtime.model import Key, Kind, Manifest, key_of
+from aimd.runtime.store import Cache
+from aimd.sandbox.binaries import locate_binaries
+from aimd.sandbox.chart import NAMESPACE, install_operator_identity
+from aimd.sandbox.manifests import apply_manifests, read_manifests
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+LEASE_KEY = Key(NAMESPACE, "3be10d2f.eai.amd.com")
+ACCESS_REVIEW = Kind("authorization.k8s.io", "v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", False)
+
+
+@pytest.fixture
+async def client(api_server: Any) -> AsyncIterator[Client]:
+    async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
+        yield admin
+
+
+@pytest.fixture
+async def operator(client: Client, api_server: Any, tmp_path: Path) -> Path:
+    """Kubeconfig of the chart's ServiceAccount, in a cluster that has the CRDs."""
+    write_crds(tmp_path / "crds")
+    await apply_manifests(client, read_manifests(tmp_path / "crds"))
+    helm = locate_binaries(["helm"]).path("helm")
+    identity = await install_operator_identity(client, helm, api_server.kubeconfig, tmp_path)
+    return identity.kubeconfig
+
+
+@contextmanager
+def running(kubeconfig: Path, log: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """`aimd run` and the base URL of its probes; killed at the end if it is still there."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    command = [
+        sys.executable,
+        "-m",
+        "aimd",
+        "run",
+        f"--kubeconfig={kubeconfig}",
+        f"--health-probe-bind-address={address}",
+    ]
+    environment = os.environ | {"AIM_SYSTEM_NAMESPACE": NAMESPACE, "POD_NAME": "manager-0"}
+    with log.open("wb") as stderr, subprocess.Popen([*command, *flags], stderr=stderr, env=environment) as process:
+        try:
+            yield process, f"http://{address}"
+        finally:
+            process.kill()
+
+
+async def ready(url: str) -> bool:
+    try:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            return (await http.get(f"{url}/readyz")).is_success
+    except httpx.TransportError:
+        return False
+
+
+async def leads(client: Client) -> bool:
+    return (await holder(client)).startswith("manager-0_")
+
+
+async def holder(client: Client) -> str:
+    """Who holds the lease; empty when nobody does."""
+    try:
+        return str((await client.get(LEASE, LEASE_KEY))["spec"].get("holderIdentity") or "")
+    except NotFound:
+        return ""
+
+
+def lines_of(log: Path) -> list[dict[str, Any]]:
+    """The log, line by line."""
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+async def eventually(check: Callable[[], Awaitable[bool]], log: Path, attempts: int = 300) -> None:
+    """Asks five times a second; fails with the operator's log."""
+    for _ in range(attempts):
+        if await check():
+            return
+        await anyio.sleep(0.2)
+    raise AssertionError(await anyio.Path(log).read_text())
+
+
+async def test_starts_leads_and_stops_cleanly(client: Client, operator: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with running(operator, log, "--leader-elect") as (process, url):
+        await eventually(lambda: ready(url), log)
+        await eventually(lambda: leads(client), log)
+        process.send_signal(signal.SIGTERM)
+        with anyio.fail_after(10):
+            assert await anyio.to_thread.run_sync(process.wait) == 0
+    assert await holder(client) == ""
+    assert [line for line in lines_of(log) if line["level"] == "error"] == []
+
+
+async def test_builds_and_removes_the_quickstart_with_the_rights_of_the_chart(
+    client: Client, operator: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    await apply_manifests(client, [gpu_node("quickstart-gpu"), *read_manifests(EXAMPLES / "quickstart")])
+    with running(operator, log) as (process, _):
+        await eventually(lambda: has_download(client), log)
+        service = await client.get(SERVICE, Key("ml-team", "qwen-chat"))
+        assert service["status"]["observedGeneration"] == service["metadata"]["generation"]
+        assert "forbidden" not in log.read_text().lower()
+        for kind in (SERVICE, SERVICE_TEMPLATE, MODEL, RUNTIME_CONFIG):
+            await delete_all(client, kind)
+        await eventually(lambda: nothing_left(client), log)
+        await client.delete(NODE, Key("", "quickstart-gpu"), reason="test")
+        process.send_signal(signal.SIGTERM)
+        assert await anyio.to_thread.run_sync(process.wait) == 0
+    assert [line for line in lines_of(log) if line["level"] == "error"] == []
+
+
+def gpu_node(name: str) -> Manifest:
+    """A node as AMD's labeller marks it; no pod gets there, for nobody would run it."""
+    labels = {"amd.com/gpu.device-id": "74a1", "amd.com/gpu.vram": "192G"}
+    metadata = {"name": name, "labels": labels}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {"unschedulable": True}}
+
+
+async def delete_all(client: Client, kind: Kind) -> None:
+    for item in await client.list(kind, namespace="ml-team"):
+        await client.delete(kind, key_of(item), reason="test")
+
+
+async def nothing_left(client: Client) -> bool:
+    """Whether the service took with it what only it wanted: nothing was ready to be shared."""
+    return not [
+        item for kind in (SERVICE, TEMPLATE_CACHE, ARTIFACT) for item in await client.list(kind, namespace="ml-team")
+    ]
+
+
+async def has_download(client: Client) -> bool:
+    """Whether the service's weights have got a volume and what finds out their size or downloads them."""
+    claims = await client.list(PERSISTENT_VOLUME_CLAIM, namespace="ml-team")
+    jobs = await client.list(JOB, namespace="ml-team")
+    return bool(claims or jobs)
+
+
+async def test_every_watch_is_allowed(operator: Path) -> None:
+    async with connect(ClientOptions(kubeconfig=operator)) as client:
+        reconcilers = build_reconcilers(client, Cache(), ControllerSettings())
+        kinds = {source.kind for reconciler in reconcilers for source in reconciler.sources}
+        kinds |= {reconciler.kind for reconciler in reconcilers}
+        refused = [
+            f"{verb} {kind.plural}.{kind.group}"
+            for kind in sorted(kinds, key=str)
+            for verb in ("list", "watch")
+            if not await allowed(client, kind, verb)
+        ]
+    assert refused == []
+
+
+async def allowed(client: Client, kind: Kind, verb: str) -> bool:
+    attributes = {"verb": verb, "group": kind.group, "resource": kind.plural}
+    review = {
+        "apiVersion": ACCESS_REVIEW.api_version,
+        "kind": ACCESS_REVIEW.name,
+        "metadata": {},
+        "spec": {"resourceAttributes": attributes},
+    }
+    answer = await client.create(ACCESS_REVIEW, review, reason="test")
+    return bool(answer["status"]["allowed"])
+
+
+def test_no_usable_kubeconfig_ends_with_one_line(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with running(tmp_path / "missing", log) as (process, _):
+        assert process.wait(30) == 1
+    assert "Traceback" not in log.read_text()
+    assert [line["msg"] for line in lines_of(log) if line["level"] == "error"] == ["cannot go on"]
+
+
+def test_an_unknown_controller_ends_with_status_2(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    server = {"server": "https://127.0.0.1:1"}
+    kubeconfig.write_text(
+        json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "a",
+                "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+                "clusters": [{"name": "a", "cluster": server}],
+                "users": [{"name": "a", "user": {"token": "t"}}],
+            }
+        )
+    )
+    with running(kubeconfig, tmp_path / "log", "--max-concurrent-reconciles=dance=2") as (process, _):
+        assert process.wait(30) == 2
+    assert "no controller dance" in (tmp_path / "log").read_text()

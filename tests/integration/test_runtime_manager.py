@@ -1,0 +1,320 @@
+"""A manager with a small controller on a real API server: sync, reconcile, settle, stop, lead."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+import anyio
+import httpx
+import pytest
+
+from aimd.runtime.apply import Applier
+from aimd.runtime.client import Client, ClientOptions, connect
+from aimd.runtime.controller import Source, Watch, controlled_by, itself
+from aimd.runtime.errors import NotFound, WritesSuspended
+from aimd.runtime.kinds import CONFIG_MAP, CUSTOM_RESOURCE_DEFINITION, LEASE, NAMESPACE, SECRET
+from aimd.runtime.leader import LeaderElection, LeaderElector, LeaseLost
+from aimd.runtime.manager import Manager, ManagerOptions
+from aimd.runtime.model import Desired, Key, Kind, Manifest, Request, Result, owner_reference
+from aimd.runtime.store import KindNotWatched
+
+LATE = Kind("late.runtime-tests.example.com", "v1", "Late", "lates")
+
+
+class ApiServer(Protocol):
+    kubeconfig: Path
+
+
+async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+    with anyio.fail_after(seconds):
+        while not condition():  # noqa: ASYNC110
+            await anyio.sleep(0.01)
+
+
+class Copier:
+    """For each Secret a ConfigMap with the same name and one entry more than before."""
+
+    name = "copier"
+    kind = SECRET
+    workers = 4
+    sources: Sequence[Source] = (Source(SECRET), Source(CONFIG_MAP), Source(LATE, optional=True))
+    watches: Sequence[Watch] = (Watch(SECRET, itself), Watch(CONFIG_MAP, controlled_by(SECRET)))
+
+    def __init__(self, manager: Manager) -> None:
+        self.cache = manager.cache
+        self.applier = Applier(manager.client, manager.cache, "copier")
+        self.written = 0
+        self.turns = 0
+        self.delay = 0.0
+
+    async def reconcile(self, request: Request) -> Result:
+        self.turns += 1
+        await anyio.sleep(self.delay)
+        live = self.cache[SECRET].get(request.key)
+        if live is None:
+            return Result()
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": request.key.name,
+                "namespace": request.key.namespace,
+                "ownerReferences": [owner_reference(SECRET, live)],
+            },
+            "data": {"copied": str((live.get("metadata") or {}).get("labels", {}).get("value", ""))},
+        }
+        applied = await self.applier.apply([Desired(CONFIG_MAP, manifest, "copy")])
+        assert applied.failures == ()
+        self.written += applied.written
+        return Result()
+
+
+class Bench:
+    def __init__(self, client: Client, namespace: str) -> None:
+        self.client = client
+        self.namespace = namespace
+
+    def options(self, **more: Any) -> ManagerOptions:
+        address = "127.0.0.1:0"
+        return ManagerOptions(namespaces=(self.namespace,), health_address=address, metrics_address=address, **more)
+
+    @asynccontextmanager
+    async def running(self, **options: Any) -> AsyncIterator[tuple[Manager, Copier]]:
+        manager = Manager(self.client, self.options(**options))
+        copier = Copier(manager)
+        manager.add(copier)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(manager.run)
+            yield manager, copier
+            tasks.cancel_scope.cancel()
+
+    async def secret(self, name: str, value: str = "") -> Manifest:
+        metadata = {"name": name, "namespace": self.namespace, "labels": {"value": value}}
+        body = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
+        return await self.client.apply(SECRET, body, field_manager="user", reason="test")
+
+    async def copy(self, name: str) -> Manifest:
+        return await self.client.get(CONFIG_MAP, Key(self.namespace, name))
+
+
+@pytest.fixture
+async def bench(api_server: ApiServer) -> AsyncIterator[Bench]:
+    async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as client:
+        namespace = f"manager-{uuid4().hex[:8]}"
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        await client.create(NAMESPACE, body, reason="test")
+        yield Bench(client, namespace)
+
+
+async def test_children_follow_their_owner_and_everything_settles(bench: Bench) -> None:
+    await bench.secret("before", "1")
+    async with bench.running() as (manager, copier):
+        await bench.secret("after", "2")
+        await until(lambda: copier.written == 2)
+        assert (await bench.copy("before"))["data"] == {"copied": "1"}
+        await bench.secret("before", "3")
+        await until(lambda: copier.written == 3)
+        await bench.client.delete(CONFIG_MAP, Key(bench.namespace, "after"), reason="test")
+        await until(lambda: copier.written == 4)
+        await anyio.sleep(0.5)
+        assert copier.written == 4
+        assert copier.turns < 25
+        assert manager.cache[CONFIG_MAP].by_index("owner", (await bench.secret("before", "3"))["metadata"]["uid"])
+    async with bench.running() as (_, copier):
+        await until(lambda: copier.turns >= 2)
+        await anyio.sleep(0.2)
+        assert copier.written == 0, "a restart writes nothing"
+
+
+async def test_endpoints(bench: Bench) -> None:
+    async with bench.running() as (manager, copier), httpx.AsyncClient(trust_env=False) as http:
+        await bench.secret("a")
+        await until(lambda: copier.written == 1)
+        url = f"http://127.0.0.1:{manager.endpoints.ports['127.0.0.1:0']}"
+        assert (await http.get(f"{url}/healthz")).text == "ok"
+        assert (await http.get(f"{url}/readyz")).status_code == 200
+        assert "[+]informers ok" in (await http.get(f"{url}/readyz?verbose")).text
+        assert (await http.get(f"{url}/healthz/event-loop")).status_code == 200
+        assert (await http.get(f"{url}/healthz/no-such")).status_code == 404
+        assert (await http.get(f"{url}/other")).status_code == 404
+        assert (await http.post(f"{url}/healthz")).status_code == 405
+        metrics = (await http.get(f"{url}/metrics")).text
+    for expected in (
+        'controller_runtime_reconcile_total{controller="copier",result="success"}',
+        'controller_runtime_max_concurrent_reconciles{controller="copier"} 4.0',
+        'workqueue_adds_total{controller="copier",name="copier"}',
+        'aimd_api_writes_total{kind="ConfigMap",reason="copy",verb="apply"} 1.0',
+        'rest_client_requests_total{code="200",host="127.0.0.1:',
+        'aimd_informer_synced{kind="ConfigMap"} 1.0',
+        "process_resident_memory_bytes",
+    ):
+        assert expected in metrics, expected
+    assert "_created" not in metrics
+
+
+async def test_a_worker_that_is_stuck_fails_liveness(bench: Bench) -> None:
+    await bench.secret("a")
+    async with bench.running(stuck_after=0.1) as (manager, copier), httpx.AsyncClient(trust_env=False) as http:
+        copier.delay = 0.6
+        await bench.secret("b")
+        await until(lambda: manager.controllers[0].queue.longest_running() > 0.1)
+        url = f"http://127.0.0.1:{manager.endpoints.ports['127.0.0.1:0']}/healthz"
+        answer = await http.get(url)
+        assert answer.status_code == 500
+        assert "copier" in answer.text
+        await until(lambda: manager.controllers[0].queue.working == 0)
+        assert (await http.get(url)).status_code == 200
+
+
+async def test_turns_under_way_end_when_the_manager_stops(bench: Bench) -> None:
+    manager = Manager(bench.client, bench.options())
+    copier = Copier(manager)
+    copier.delay = 0.3
+    manager.add(copier)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(manager.run)
+        await bench.secret("a")
+        await until(lambda: copier.turns == 1)
+        manager.stop()
+        await bench.secret("too-late")
+    assert copier.written == 1
+    with pytest.raises(NotFound):
+        await bench.copy("too-late")
+
+
+async def test_a_turn_that_does_not_end_is_cancelled_after_the_grace_period(bench: Bench) -> None:
+    async with bench.running(shutdown_timeout=0.2) as (_, copier):
+        copier.delay = 60
+        await bench.secret("a")
+        await until(lambda: copier.turns == 1)
+        started = anyio.current_time()
+    assert anyio.current_time() - started < 3
+
+
+async def test_a_kind_that_is_installed_later_is_picked_up(bench: Bench) -> None:
+    definition = {
+        "apiVersion": CUSTOM_RESOURCE_DEFINITION.api_version,
+        "kind": CUSTOM_RESOURCE_DEFINITION.name,
+        "metadata": {"name": f"{LATE.plural}.{LATE.group}"},
+        "spec": {
+            "group": LATE.group,
+            "scope": "Namespaced",
+            "names": {"kind": "Late", "plural": "lates", "singular": "late", "listKind": "LateList"},
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+                }
+            ],
+        },
+    }
+    async with bench.running() as (manager, copier):
+        store = manager.cache[LATE]
+        assert not store.available
+        await bench.client.create(CUSTOM_RESOURCE_DEFINITION, definition, reason="test")
+        await until(lambda: store.available, 20)
+        body = {
+            "apiVersion": LATE.api_version,
+            "kind": "Late",
+            "metadata": {"name": "l", "namespace": bench.namespace},
+        }
+        await bench.client.create(LATE, body, reason="test")
+        await until(lambda: len(store) == 1)
+        name = Key("", f"{LATE.plural}.{LATE.group}")
+        await bench.client.delete(CUSTOM_RESOURCE_DEFINITION, name, reason="test")
+        await until(lambda: len(store) == 0)
+        await until(lambda: not store.available, 30)
+        await bench.secret("a")
+        await until(lambda: copier.written == 1)
+
+
+async def test_a_watch_without_a_source_is_refused(bench: Bench) -> None:
+    class Blind(Copier):
+        sources: Sequence[Source] = (Source(SECRET),)
+
+    manager = Manager(bench.client)
+    manager.add(Blind(manager))
+    with pytest.raises(KindNotWatched, match="ConfigMap"):
+        await manager.run()
+
+
+def election(bench: Bench, who: str) -> LeaderElection:
+    return LeaderElection(
+        "lease", bench.namespace, identity=who, lease_duration=3.0, renew_deadline=2.0, retry_period=0.3
+    )
+
+
+async def test_one_leads_the_other_takes_over_at_once_on_release(bench: Bench, api_server: ApiServer) -> None:
+    options = ClientOptions(kubeconfig=api_server.kubeconfig)
+    async with connect(options) as first_client, connect(options) as second_client:
+        second_bench = Bench(second_client, bench.namespace)
+        async with anyio.create_task_group() as tasks:
+            first = Manager(first_client, bench.options(leader_election=election(bench, "first")))
+            first.add(copier := Copier(first))
+            await tasks.start(first.run)
+            await bench.secret("a")
+            await until(lambda: copier.written == 1)
+            lease = await bench.client.get(LEASE, Key(bench.namespace, "lease"))
+            assert lease["spec"]["holderIdentity"] == "first"
+            assert {"acquireTime", "renewTime", "leaseTransitions", "leaseDurationSeconds"} <= set(lease["spec"])
+            async with second_bench.running(leader_election=election(bench, "second")) as (_, standby):
+                assert not second_client.fence()
+                with pytest.raises(WritesSuspended):
+                    await second_bench.secret("refused")
+                await anyio.sleep(0.5)
+                assert standby.turns == 0
+                first.stop()
+                released = anyio.current_time()
+                await until(lambda: standby.turns > 0)
+                assert anyio.current_time() - released < 1.0
+                await bench.secret("b")
+                await until(lambda: standby.written == 1)
+    lease = await bench.client.get(LEASE, Key(bench.namespace, "lease"))
+    assert lease["spec"]["holderIdentity"] == "", "released when stopped"
+
+
+async def test_who_cannot_renew_stops_writing_before_another_may_take_over(bench: Bench) -> None:
+    clock = {"now": 1000.0}
+    options = replace(election(bench, "first"), lease_duration=15.0, renew_deadline=10.0)
+    first = LeaderElector(bench.client, options, clock=lambda: clock["now"])
+    second = LeaderElector(bench.client, replace(options, identity="second"), clock=lambda: clock["now"])
+    assert await first._attempt()
+    assert not await second._attempt()
+    clock["now"] += 9.9
+    assert first.may_write()
+    clock["now"] += 0.2
+    assert not first.may_write()
+    assert not await second._attempt(), "the gap in which nobody may write"
+    clock["now"] += 5.0
+    assert await second._attempt()
+    assert second.may_write()
+    assert not await first._attempt()
+    lease = await bench.client.get(LEASE, Key(bench.namespace, "lease"))
+    assert (lease["spec"]["holderIdentity"], lease["spec"]["leaseTransitions"]) == ("second", 1)
+
+
+async def test_a_lease_that_was_taken_away_ends_the_manager(bench: Bench, api_server: ApiServer) -> None:
+    lease = Key(bench.namespace, "lease")
+    async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as client:
+        manager = Manager(client, bench.options(leader_election=election(bench, "first")))
+        manager.add(copier := Copier(manager))
+
+        async def lead_and_lose() -> None:
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(manager.run)
+                await bench.secret("a")
+                await until(lambda: copier.written == 1)
+                await bench.client.patch(LEASE, lease, {"spec": {"holderIdentity": "thief"}}, reason="test")
+                await until(lambda: not client.fence())
+                await anyio.sleep(5)
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await lead_and_lose()
+        assert caught.group_contains(LeaseLost)
+        taken = await bench.client.get(LEASE, lease)
+        assert taken["spec"]["holderIdentity"] == "thief"

@@ -1,0 +1,210 @@
+"""Status, finalizers and Events on a real API server."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+import pytest
+
+from aimd.runtime.client import Client, ClientOptions, connect
+from aimd.runtime.errors import Conflict
+from aimd.runtime.events import CREATIONS, EventRecorder
+from aimd.runtime.finalizers import add_finalizer, remove_finalizer
+from aimd.runtime.kinds import CONFIG_MAP, EVENT, NAMESPACE, PERSISTENT_VOLUME_CLAIM
+from aimd.runtime.model import Key, Kind, Manifest, metadata_of
+from aimd.runtime.status import StatusWriter
+from aimd.runtime.store import Cache, Store
+
+PVC = PERSISTENT_VOLUME_CLAIM
+"""A built-in kind with a status subresource that nobody else writes while the claim is unbound."""
+
+
+class ApiServer(Protocol):
+    kubeconfig: Path
+
+
+class Bench:
+    def __init__(self, client: Client, namespace: str) -> None:
+        self.client = client
+        self.namespace = namespace
+        self.cache = Cache()
+        for kind in (PVC, CONFIG_MAP):
+            self.cache.add(Store(kind))
+        client.observers.append(self.cache)
+        self.status = StatusWriter(client, self.cache, "writes-tests")
+
+    async def create(self, kind: Kind, name: str, **fields: Any) -> Manifest:
+        metadata = {"name": name, "namespace": self.namespace}
+        body = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, **fields}
+        return await self.client.create(kind, body, reason="test")
+
+    async def claim(self) -> Manifest:
+        spec = {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}},
+            "storageClassName": "nobody-provisions-this",
+        }
+        return await self.create(PVC, "p", spec=spec)
+
+    def key(self, name: str) -> Key:
+        return Key(self.namespace, name)
+
+
+@pytest.fixture
+async def bench(api_server: ApiServer) -> AsyncIterator[Bench]:
+    async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as client:
+        namespace = f"writes-{uuid4().hex[:8]}"
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        await client.create(NAMESPACE, body, reason="test")
+        yield Bench(client, namespace)
+
+
+def condition(message: str) -> Manifest:
+    moment = "2026-01-01T00:00:00Z"
+    return {"type": "Tested", "status": "True", "reason": "Test", "message": message, "lastTransitionTime": moment}
+
+
+async def test_status_is_written_when_it_differs_and_leaves_other_keys_alone(bench: Bench) -> None:
+    live = await bench.claim()
+    others = {"status": {"capacity": {"storage": "1Gi"}}}
+    await bench.client.patch(PVC, bench.key("p"), others, reason="test", subresource="status")
+    live = await bench.client.get(PVC, bench.key("p"))
+    wanted = {"conditions": [condition("first")], "phase": "Pending"}
+    assert await bench.status.write(PVC, live, wanted)
+    stored = bench.cache[PVC].get(bench.key("p"))
+    assert stored is not None
+    assert stored["status"]["conditions"] == [{**condition("first"), "lastProbeTime": None}]
+    assert stored["status"]["capacity"] == {"storage": "1Gi"}
+    assert not await bench.status.write(PVC, stored, {"phase": "Pending"})
+    assert await bench.status.write(PVC, stored, {"capacity": None})
+    again = await bench.client.get(PVC, bench.key("p"))
+    assert "capacity" not in again["status"]
+
+
+async def test_conditions_computed_from_an_old_version_are_rebuilt_once(bench: Bench) -> None:
+    stale = await bench.claim()
+    labels = {"metadata": {"labels": {"changed": "meanwhile"}}}
+    await bench.client.patch(PVC, bench.key("p"), labels, reason="test")
+    assert await bench.status.write(PVC, stale, {"conditions": [condition("late")]})
+    live = await bench.client.get(PVC, bench.key("p"))
+    assert live["status"]["conditions"][0]["message"] == "late"
+
+
+async def test_the_status_of_what_is_gone_or_another_object_is_left_alone(bench: Bench) -> None:
+    live = await bench.create(CONFIG_MAP, "a")
+    await bench.client.delete(CONFIG_MAP, bench.key("a"), reason="test")
+    assert not await bench.status.write(CONFIG_MAP, live, {"x": 1})
+    old = {**(await bench.claim())}
+    old = {**old, "metadata": {**old["metadata"], "uid": "another"}}
+    assert not await bench.status.write(PVC, old, {"capacity": {"storage": "1Gi"}})
+
+
+FINALIZER = "example.com/one"
+
+
+async def test_finalizers_come_and_go_beside_others(bench: Bench) -> None:
+    live = await bench.create(CONFIG_MAP, "a")
+    live = await add_finalizer(bench.client, CONFIG_MAP, live, FINALIZER)
+    assert metadata_of(live)["finalizers"] == [FINALIZER]
+    assert await add_finalizer(bench.client, CONFIG_MAP, live, FINALIZER) is live
+    live = await add_finalizer(bench.client, CONFIG_MAP, live, "example.com/two")
+    stale = live
+    live = await remove_finalizer(bench.client, CONFIG_MAP, live, FINALIZER) or {}
+    assert metadata_of(live)["finalizers"] == ["example.com/two"]
+    again = await remove_finalizer(bench.client, CONFIG_MAP, stale, FINALIZER)
+    assert metadata_of(again or {})["finalizers"] == ["example.com/two"], "the outdated copy removes nothing else"
+
+
+async def test_a_stale_copy_adds_its_finalizer_to_what_is_there(bench: Bench) -> None:
+    stale = await bench.create(CONFIG_MAP, "a")
+    await add_finalizer(bench.client, CONFIG_MAP, stale, "example.com/theirs")
+    live = await add_finalizer(bench.client, CONFIG_MAP, stale, FINALIZER)
+    assert metadata_of(live)["finalizers"] == ["example.com/theirs", FINALIZER]
+
+
+async def test_the_last_finalizer_lets_a_deleted_object_go(bench: Bench) -> None:
+    live = await add_finalizer(bench.client, CONFIG_MAP, await bench.create(CONFIG_MAP, "a"), FINALIZER)
+    await bench.client.delete(CONFIG_MAP, bench.key("a"), reason="test")
+    dying = bench.cache[CONFIG_MAP].get(bench.key("a"))
+    assert dying is not None
+    assert metadata_of(dying)["deletionTimestamp"]
+    await remove_finalizer(bench.client, CONFIG_MAP, dying, FINALIZER)
+    assert bench.cache[CONFIG_MAP].get(bench.key("a")) is None
+    assert await remove_finalizer(bench.client, CONFIG_MAP, live, FINALIZER) is None
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def events(bench: Bench) -> list[Manifest]:
+    return await bench.client.list(EVENT, namespace=bench.namespace, field_selector="involvedObject.name=a")
+
+
+async def test_a_lasting_fault_is_one_event_with_a_count(bench: Bench) -> None:
+    live = await bench.create(CONFIG_MAP, "a")
+    clock = Clock()
+    recorder = EventRecorder(bench.client, "aim-test-controller", clock=clock)
+    for second in range(0, 600, 5):
+        clock.now = float(second)
+        await recorder.record(CONFIG_MAP, live, type="Warning", reason="Broken", message=f"attempt {second}")
+    found = await events(bench)
+    assert len(found) == 1
+    event = found[0]
+    assert (event["type"], event["reason"], event["source"]["component"]) == (
+        "Warning",
+        "Broken",
+        "aim-test-controller",
+    )
+    assert event["involvedObject"]["uid"] == live["metadata"]["uid"]
+    assert event["count"] == 85, "written at 60, 180 and 420 s"
+    assert event["message"] == "attempt 420"
+    counted = [sample.value for family in bench.client.metrics.writes.collect() for sample in family.samples]
+    assert sum(counted) == 1 + 1 + 1 + 3, "namespace, object, event, three counts"
+
+
+async def test_an_object_gets_25_events_in_five_minutes(bench: Bench) -> None:
+    live = await bench.create(CONFIG_MAP, "a")
+    clock = Clock()
+    recorder = EventRecorder(bench.client, "c", clock=clock)
+    for number in range(40):
+        await recorder.record(CONFIG_MAP, live, type="Normal", reason=f"Reason{number}", message="m")
+    assert len(await events(bench)) == CREATIONS
+    clock.now = 301.0
+    await recorder.record(CONFIG_MAP, live, type="Normal", reason="Later", message="m")
+    assert len(await events(bench)) == CREATIONS + 1
+
+
+async def test_an_event_that_expired_is_created_again(bench: Bench) -> None:
+    live = await bench.create(CONFIG_MAP, "a")
+    clock = Clock()
+    recorder = EventRecorder(bench.client, "c", clock=clock)
+    await recorder.record(CONFIG_MAP, live, type="Normal", reason="Once", message="m")
+    first = (await events(bench))[0]
+    await bench.client.delete(EVENT, Key(bench.namespace, first["metadata"]["name"]), reason="test")
+    clock.now = 61.0
+    await recorder.record(CONFIG_MAP, live, type="Normal", reason="Once", message="m")
+    assert [event["count"] for event in await events(bench)] == [1]
+
+
+async def test_recording_never_fails(bench: Bench) -> None:
+    nowhere = {"metadata": {"name": "a", "namespace": "no-such-namespace", "uid": "u"}}
+    await EventRecorder(bench.client, "c").record(CONFIG_MAP, nowhere, type="Normal", reason="R", message="m")
+
+
+async def test_a_conflict_that_lasts_is_raised(bench: Bench) -> None:
+    live = await bench.claim()
+    stale = {**live, "metadata": {**live["metadata"], "resourceVersion": "1"}}
+    original = bench.client.get
+
+    async def outdated(kind: Kind, key: Key) -> Manifest:
+        await original(kind, key)
+        return stale
+
+    bench.client.get = outdated  # type: ignore[method-assign]
+    with pytest.raises(Conflict):
+        await bench.status.write(PVC, stale, {"conditions": [condition("never")]})

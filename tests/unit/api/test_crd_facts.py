@@ -1,0 +1,193 @@
+"""The rendered CRDs against the published API, path by path (tests/data/crd_facts.json).
+
+Everything must be equal. What may differ is spelled out below and checked to be exactly that: three defaults that
+hid "unset" are gone, the fields of custom profiles came on top.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aimd.api.crd import render
+from aimd.api.kinds import RESOURCES, ApiResource
+
+DATA = json.loads((Path(__file__).parents[2] / "data" / "crd_facts.json").read_text(encoding="utf-8"))
+
+HEADROOM_DEFAULT = {("spec.storage.pvcHeadroomPercent", "default")}
+TEMPLATE_TYPE_DEFAULT = {("spec.customTemplates[].type", "default")}
+DROPPED: dict[str, set[tuple[str, str]]] = {
+    "AIMArtifact": {("spec.modelDownloadImage", "default")},
+    "AIMService": HEADROOM_DEFAULT,
+    "AIMRuntimeConfig": HEADROOM_DEFAULT,
+    "AIMClusterRuntimeConfig": HEADROOM_DEFAULT,
+    "AIMModel": TEMPLATE_TYPE_DEFAULT,
+    "AIMClusterModel": TEMPLATE_TYPE_DEFAULT,
+}
+
+
+def profile_fields(parent: str) -> set[str]:
+    return {
+        f"{parent}.{field}"
+        for field in (
+            "aimId",
+            "modelId",
+            "customProfile",
+            "customProfile.engineArgs",
+            "customProfile.envVars",
+            "customProfile.envVars{}",
+        )
+    }
+
+
+ADDED: dict[str, set[str]] = {
+    "AIMModel": profile_fields("spec.customTemplates[]"),
+    "AIMClusterModel": profile_fields("spec.customTemplates[]"),
+    "AIMServiceTemplate": profile_fields("spec"),
+    "AIMClusterServiceTemplate": profile_fields("spec"),
+}
+TEMPLATE_PROFILE_RULE = (
+    "!has(self.customProfile) || (has(self.aimId) && has(self.modelId) && has(self.hardware)"
+    " && has(self.metric) && has(self.precision))"
+)
+MODEL_PROFILE_RULE = (
+    "!has(self.customProfile) || (has(self.aimId) && has(self.modelId) && has(self.hardware)"
+    " && has(self.profile) && has(self.profile.metric) && has(self.profile.precision))"
+)
+ADDED_RULES: dict[str, set[tuple[str, str]]] = {
+    "AIMModel": {("spec.customTemplates[]", MODEL_PROFILE_RULE)},
+    "AIMClusterModel": {("spec.customTemplates[]", MODEL_PROFILE_RULE)},
+    "AIMServiceTemplate": {("spec", TEMPLATE_PROFILE_RULE)},
+    "AIMClusterServiceTemplate": {("spec", TEMPLATE_PROFILE_RULE)},
+}
+
+STRUCTURE = ("properties", "items", "additionalProperties", "required", "description", "anyOf")
+RULES = "x-kubernetes-validations"
+
+
+def expected_fields(kind: str) -> dict[str, dict[str, Any]]:
+    """The published fields with references to core types written out."""
+
+    def expand(prefix: str, fields: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+        for path, facts in fields.items():
+            full = ".".join(part for part in (prefix, path) if part)
+            inner = dict(expand(full, DATA["refs"][facts["ref"]])) if "ref" in facts else {}
+            own = {key: value for key, value in facts.items() if key != "ref"}
+            yield full, inner.pop(full, {}) | own
+            yield from inner.items()
+
+    return dict(expand("", DATA["crds"][kind]["fields"]))
+
+
+def rendered_fields(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """The same form, from a rendered schema."""
+    for name, child in sorted(schema.get("properties", {}).items()):
+        full = f"{path}.{name}" if path else name
+        yield full, facts_of(child, required=name in schema.get("required", ()))
+        yield from rendered_fields(child, full)
+    for keyword, suffix in (("items", "[]"), ("additionalProperties", "{}")):
+        if keyword in schema:
+            yield path + suffix, facts_of(schema[keyword], required=False)
+            yield from rendered_fields(schema[keyword], path + suffix)
+
+
+def facts_of(schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
+    facts = {key: value for key, value in schema.items() if key not in STRUCTURE}
+    if "anyOf" in schema:
+        assert schema["anyOf"] == [{"type": "integer"}, {"type": "string"}]
+        facts["type"] = "quantity"
+    return facts | {"required": True} if required else facts
+
+
+def rules(facts: dict[str, Any]) -> set[str]:
+    return {rule["rule"] for rule in facts.get(RULES, ())}
+
+
+def schema_of(resource: ApiResource) -> dict[str, Any]:
+    (version,) = render(resource)["spec"]["versions"]
+    schema: dict[str, Any] = version["schema"]["openAPIV3Schema"]
+    return schema
+
+
+def comparable(facts: dict[str, Any]) -> dict[str, Any]:
+    """Facts but for the CEL rules; the order of an enum says nothing."""
+    return {key: sorted(value) if key == "enum" else value for key, value in facts.items() if key != RULES}
+
+
+@pytest.fixture(params=RESOURCES, ids=lambda resource: resource.kind)
+def resource(request: pytest.FixtureRequest) -> ApiResource:
+    selected: ApiResource = request.param
+    return selected
+
+
+def test_same_kinds() -> None:
+    assert {resource.kind for resource in RESOURCES} == set(DATA["crds"])
+
+
+def test_names_columns_and_subresources(resource: ApiResource) -> None:
+    expected = DATA["crds"][resource.kind]
+    spec = render(resource)["spec"]
+    (version,) = spec["versions"]
+    assert render(resource)["metadata"]["name"] == f"{expected['plural']}.{expected['group']}"
+    assert spec["group"] == expected["group"]
+    assert spec["scope"] == expected["scope"]
+    assert spec["names"] == {"kind": resource.kind} | {
+        key: expected[key] for key in ("listKind", "plural", "singular", "shortNames", "categories")
+    }
+    assert (version["name"], version["served"], version["storage"]) == (expected["version"], True, True)
+    assert list(version["subresources"]) == expected["subresources"]
+    columns = [
+        [column["name"], column["type"], column["jsonPath"], column.get("priority", 0)]
+        for column in version.get("additionalPrinterColumns", ())
+    ]
+    assert columns == expected["printerColumns"]
+
+
+def test_nothing_is_required_at_the_root(resource: ApiResource) -> None:
+    schema = schema_of(resource)
+    assert "required" not in schema
+    assert set(schema["properties"]) == {"apiVersion", "kind", "metadata", "spec", "status"}
+    assert schema["properties"]["metadata"] == {"type": "object"}
+
+
+def test_no_path_is_missing_and_only_custom_profiles_were_added(resource: ApiResource) -> None:
+    expected = expected_fields(resource.kind)
+    rendered = {path for path, _ in rendered_fields(schema_of(resource)) if path.startswith(("spec", "status"))}
+    assert rendered - set(expected) == ADDED.get(resource.kind, set())
+    assert set(expected) - rendered == set()
+
+
+def test_facts_of_every_path(resource: ApiResource) -> None:
+    rendered = dict(rendered_fields(schema_of(resource)))
+    dropped = DROPPED.get(resource.kind, set())
+    for path, facts in expected_fields(resource.kind).items():
+        wanted = {key: value for key, value in facts.items() if (path, key) not in dropped}
+        assert comparable(rendered[path]) == comparable(wanted), path
+    for path, keyword in dropped:
+        assert keyword in expected_fields(resource.kind)[path], f"{path} needs no exception"
+        assert keyword not in rendered[path]
+
+
+def test_rules_of_every_path(resource: ApiResource) -> None:
+    rendered = dict(rendered_fields(schema_of(resource)))
+    added = ADDED_RULES.get(resource.kind, set())
+    for path, facts in expected_fields(resource.kind).items():
+        assert rules(rendered[path]) == rules(facts) | {rule for where, rule in added if where == path}, path
+        messages = {rule["rule"]: rule["message"] for rule in rendered[path].get(RULES, ())}
+        for rule in facts.get(RULES, ()):
+            assert rule.get("message", messages[rule["rule"]]) == messages[rule["rule"]], path
+
+
+def test_added_fields(resource: ApiResource) -> None:
+    rendered = dict(rendered_fields(schema_of(resource)))
+    for path in ADDED.get(resource.kind, ()):
+        facts = rendered[path]
+        assert "required" not in facts
+        if path.endswith(".engineArgs"):
+            assert facts == {"x-kubernetes-preserve-unknown-fields": True}
+        elif path.endswith((".aimId", ".modelId", "envVars{}")):
+            assert facts == {"type": "string"}
+        else:
+            assert facts == {"type": "object"}

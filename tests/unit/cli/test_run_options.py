@@ -1,0 +1,45 @@
+"""What `aimd run` makes of its flags."""
+
+import pytest
+
+from aimd.cli.run import LEASE, controller_settings, manager_options
+from aimd.cli.settings import Environment, parse_flags
+from aimd.planning.settings import ControllerSettings
+
+HERE = Environment(aim_system_namespace="models", pod_name="manager-0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "address"),
+    [
+        ([], ""),
+        (["--metrics-bind-address=:8443", "--metrics-secure=false"], ":8443"),
+        (["--metrics-bind-address=:8443"], ""),
+    ],
+)
+def test_metrics_are_never_served_without_the_protection_asked_for(arguments: list[str], address: str) -> None:
+    assert manager_options(parse_flags(arguments), HERE).metrics_address == address
+
+
+@pytest.mark.parametrize(("value", "address"), [(":8081", ":8081"), ("0", ""), ("", "")])
+def test_probes_can_be_switched_off(value: str, address: str) -> None:
+    assert manager_options(parse_flags([f"--health-probe-bind-address={value}"]), HERE).health_address == address
+
+
+def test_leader_election() -> None:
+    assert manager_options(parse_flags([]), HERE).leader_election is None
+    election = manager_options(parse_flags(["--leader-elect", "--leader-elect-retry-period=3s"]), HERE).leader_election
+    assert election is not None
+    assert (election.name, election.namespace, election.retry_period) == (LEASE, "models", 3.0)
+    assert election.identity.startswith("manager-0_")
+
+
+def test_times_and_namespaces() -> None:
+    flags = parse_flags(["--watch-namespaces=a,b", "--resync-period=1h", "--graceful-shutdown-timeout=5s"])
+    options = manager_options(flags, HERE)
+    assert (options.namespaces, options.resync_period, options.shutdown_timeout) == (("a", "b"), 3600.0, 5.0)
+
+
+def test_what_plans_depend_on() -> None:
+    assert controller_settings(parse_flags([]), HERE) == ControllerSettings(system_namespace="models")
+    assert controller_settings(parse_flags(["--downloader-image=mirror/x:1"]), HERE).downloader_image == "mirror/x:1"

@@ -1,0 +1,181 @@
+"""Flags as existing manifests write them, and the environment of the Deployment."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimd.cli.settings import Environment, Flags, parse_duration, parse_flags
+
+REFERENCE_DEFAULTS = {
+    "metrics_bind_address": "0",
+    "metrics_secure": True,
+    "metrics_cert_path": "",
+    "metrics_cert_name": "tls.crt",
+    "metrics_cert_key": "tls.key",
+    "health_probe_bind_address": ":8081",
+    "leader_elect": False,
+    "enable_http2": False,
+    "webhook_cert_path": "",
+    "webhook_cert_name": "tls.crt",
+    "webhook_cert_key": "tls.key",
+    "zap_devel": False,
+    "kubeconfig": None,
+}
+OWN_DEFAULTS = {
+    "watch_namespaces": (),
+    "registry_timeout": 30.0,
+    "registry_concurrency": 8,
+    "discovery_slots": 10,
+    "object_metrics": True,
+    "object_metrics_limit": 5000,
+    "resync_period": 36_000.0,
+    "kube_api_qps": 50.0,
+    "kube_api_burst": 100,
+    "leader_elect_lease_duration": 15.0,
+    "leader_elect_renew_deadline": 10.0,
+    "leader_elect_retry_period": 2.0,
+    "graceful_shutdown_timeout": 25.0,
+}
+
+
+@pytest.mark.parametrize(("flag", "value"), [*REFERENCE_DEFAULTS.items(), *OWN_DEFAULTS.items()])
+def test_default(flag: str, value: object) -> None:
+    assert getattr(parse_flags([]), flag) == value
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--health-probe-bind-address=:9000"],
+        ["-health-probe-bind-address=:9000"],
+        ["--health-probe-bind-address", ":9000"],
+        ["-health-probe-bind-address", ":9000"],
+        ["--health-probe-bind-address=:1", "--health-probe-bind-address=:9000"],
+    ],
+)
+def test_spellings_of_a_value(arguments: list[str]) -> None:
+    assert parse_flags(arguments).health_probe_bind_address == ":9000"
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("--leader-elect", True),
+        ("-leader-elect", True),
+        ("--leader-elect=true", True),
+        ("--leader-elect=1", True),
+        ("--leader-elect=TRUE", True),
+        ("-leader-elect=false", False),
+        ("--leader-elect=f", False),
+    ],
+)
+def test_spellings_of_a_switch(argument: str, value: bool) -> None:
+    assert parse_flags([argument, "--enable-http2"]).leader_elect is value
+
+
+def test_a_switch_does_not_take_the_next_argument() -> None:
+    flags = parse_flags(["--leader-elect", "--metrics-bind-address", ":8443"])
+    assert (flags.leader_elect, flags.metrics_bind_address) == (True, ":8443")
+
+
+def test_every_flag_can_be_emptied_or_set_by_its_own_name() -> None:
+    texts = [name for name, field in Flags.model_fields.items() if field.annotation is str]
+    flags = parse_flags([f"--{name.replace('_', '-')}=" for name in texts])
+    assert {getattr(flags, name) for name in texts} == {""}
+
+
+@pytest.mark.parametrize(
+    ("argument", "named"),
+    [
+        ("--nope", "--nope"),
+        ("--leader", "--leader"),
+        ("--leader_elect", "--leader_elect"),
+        ("stray", "stray"),
+        ("--resync-period", "--resync-period"),
+        ("--resync-period=soon", "--resync-period=soon"),
+        ("--leader-elect=maybe", "--leader-elect=maybe"),
+        ("--discovery-slots=0", "--discovery-slots=0"),
+        ("--zap-log-level=loud", "--zap-log-level=loud"),
+        ("--zap-encoder=xml", "--zap-encoder=xml"),
+        ("--max-concurrent-reconciles=service=0", "--max-concurrent-reconciles"),
+    ],
+)
+def test_what_is_unknown_or_wrong_ends_with_status_2_and_is_named(
+    argument: str, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parse_flags([argument])
+    assert stopped.value.code == 2
+    assert named in capsys.readouterr().err
+
+
+def test_help_lists_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parse_flags(["--help"])
+    assert stopped.value.code == 0
+    printed = capsys.readouterr().out
+    assert [name for name in Flags.model_fields if f"--{name.replace('_', '-')}" not in printed] == []
+
+
+def test_workers() -> None:
+    flags = parse_flags(["--max-concurrent-reconciles=4", "--max-concurrent-reconciles=service=16"])
+    assert (flags.workers_of("service"), flags.workers_of("artifact")) == (16, 4)
+    assert flags.named_controllers == {"service"}
+    assert parse_flags(["--max-concurrent-reconciles=service=2"]).workers_of("artifact") == 8
+
+
+def test_namespaces() -> None:
+    assert parse_flags(["--watch-namespaces=a, b,"]).watch_namespaces == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "level", "json"),
+    [
+        ([], "info", True),
+        (["--zap-devel"], "debug", False),
+        (["--zap-devel", "--zap-encoder=json", "--zap-log-level=error"], "error", True),
+        (["--zap-log-level=3"], "debug", True),
+        (["--zap-encoder=console"], "info", False),
+    ],
+)
+def test_log(arguments: list[str], level: str, json: bool) -> None:
+    flags = parse_flags(arguments)
+    assert (flags.log_level, flags.log_json) == (level, json)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("0", 0.0), ("30s", 30.0), ("1h30m", 5400.0), ("250ms", 0.25), ("1.5s", 1.5), (".5m", 30.0)]
+)
+def test_duration(text: str, seconds: float) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "30", "s", "1x", "-1s", "1h 30m"])
+def test_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="not a duration"):
+        parse_duration(text)
+
+
+@given(st.integers(0, 10_000), st.integers(0, 59), st.integers(0, 59))
+def test_durations_add_up(hours: int, minutes: int, seconds: int) -> None:
+    assert parse_duration(f"{hours}h{minutes}m{seconds}s") == hours * 3600 + minutes * 60 + seconds
+
+
+def test_flags_come_from_the_command_line_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VERSION", "true")
+    monkeypatch.setenv("LEADER_ELECT", "true")
+    assert parse_flags([]) == Flags()
+    assert not parse_flags([]).leader_elect
+
+
+def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIM_SYSTEM_NAMESPACE", "models")
+    monkeypatch.setenv("POD_NAME", "manager-0")
+    assert (Environment().aim_system_namespace, Environment().pod_name) == ("models", "manager-0")
+
+
+def test_environment_outside_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIM_SYSTEM_NAMESPACE", "")
+    monkeypatch.delenv("POD_NAME", raising=False)
+    assert Environment().aim_system_namespace == "aim-system"
+    assert Environment().pod_name

@@ -1,0 +1,242 @@
+"""What the service controller sees of a cache, and whom a change wakes. The cache is the real one, filled by hand."""
+
+from copy import deepcopy
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+
+from aimd.api.service import AIMService
+from aimd.controllers.service import ServiceReconciler
+from aimd.controllers.service_watches import SOURCES, WATCHES
+from aimd.planning.health import State
+from aimd.planning.kinds import (
+    CLUSTER_MODEL,
+    CLUSTER_RUNTIME_CONFIG,
+    CLUSTER_SERVICE_TEMPLATE,
+    HTTP_ROUTE,
+    INFERENCE_SERVICE,
+    MODEL,
+    RUNTIME_CONFIG,
+    SERVICE,
+    SERVICE_TEMPLATE,
+    TEMPLATE_CACHE,
+)
+from aimd.runtime.client import Client
+from aimd.runtime.difference import differences
+from aimd.runtime.errors import Unavailable
+from aimd.runtime.kinds import EVENT, HORIZONTAL_POD_AUTOSCALER, NODE, POD
+from aimd.runtime.model import Kind, Manifest
+from aimd.runtime.store import Cache, Store
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+GPU_NODE = {"amd.com/gpu.device-id": "74a1"}
+_versions = iter(range(1, 100_000))
+
+
+@pytest.fixture
+def cache() -> Cache:
+    cache = Cache()
+    for source in SOURCES:
+        store = cache.add(Store(source.kind, source.indexes, source.transform))
+        store.synced = True
+    return cache
+
+
+def put(cache: Cache, kind: Kind, name: str, namespace: str = "ns", **fields: Any) -> Manifest:
+    metadata = {"name": name, "uid": f"{kind.name}-{name}", "resourceVersion": str(next(_versions)), "generation": 1}
+    metadata |= fields.pop("metadata", {})
+    if kind.namespaced:
+        metadata["namespace"] = namespace
+    manifest = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, **fields}
+    cache[kind].upsert(manifest)
+    return manifest
+
+
+def woken(cache: Cache, kind: Kind, manifest: Manifest) -> set[str]:
+    return {str(key) for watch in WATCHES if watch.kind == kind for key in watch.keys(manifest, cache)}
+
+
+def owned(name: str) -> dict[str, Any]:
+    owner = {"apiVersion": SERVICE.api_version, "kind": "AIMService", "name": name, "uid": f"AIMService-{name}"}
+    return {"ownerReferences": [{**owner, "controller": True}]}
+
+
+@pytest.fixture
+def services(cache: Cache) -> Cache:
+    put(cache, SERVICE, "by-name", spec={"model": {"name": "m"}})
+    put(cache, SERVICE, "by-image", spec={"model": {"image": "i:1"}, "runtimeConfigName": "team"})
+    put(cache, SERVICE, "by-template", spec={"model": {"name": "other"}, "template": {"name": "t"}})
+    put(
+        cache,
+        SERVICE,
+        "resolved",
+        spec={"model": {"name": "other"}},
+        status={"resolvedTemplate": {"name": "t"}, "resolvedModel": {"name": "m"}},
+    )
+    put(cache, SERVICE, "by-name", "elsewhere", spec={"model": {"name": "m"}})
+    return cache
+
+
+def test_a_model_wakes_by_name_and_image_within_its_scope(services: Cache) -> None:
+    model = put(services, MODEL, "m", spec={"image": "i:1"})
+    assert woken(services, MODEL, model) == {"ns/by-name", "ns/by-image", "ns/resolved"}
+    cluster = put(services, CLUSTER_MODEL, "m", spec={"image": "x"})
+    assert woken(services, CLUSTER_MODEL, cluster) == {"ns/by-name", "ns/resolved", "elsewhere/by-name"}
+
+
+def test_a_template_wakes_those_that_name_use_or_may_choose_it(services: Cache) -> None:
+    put(services, MODEL, "m", spec={"image": "i:1"})
+    template = put(services, SERVICE_TEMPLATE, "t", spec={"modelName": "m"})
+    assert woken(services, SERVICE_TEMPLATE, template) == {
+        "ns/by-name",
+        "ns/by-image",
+        "ns/by-template",
+        "ns/resolved",
+    }
+    cluster = put(services, CLUSTER_SERVICE_TEMPLATE, "t", spec={"modelName": "unknown"})
+    assert woken(services, CLUSTER_SERVICE_TEMPLATE, cluster) == {"ns/by-template", "ns/resolved"}
+
+
+def test_a_runtime_config_wakes_by_effective_name(services: Cache) -> None:
+    team = put(services, RUNTIME_CONFIG, "team")
+    assert woken(services, RUNTIME_CONFIG, team) == {"ns/by-image"}
+    default = put(services, CLUSTER_RUNTIME_CONFIG, "default")
+    assert woken(services, CLUSTER_RUNTIME_CONFIG, default) == {
+        "ns/by-name",
+        "ns/by-template",
+        "ns/resolved",
+        "elsewhere/by-name",
+    }
+
+
+def test_children_wake_their_service(services: Cache) -> None:
+    cache = services
+    inference_service = put(cache, INFERENCE_SERVICE, "isvc", metadata=owned("by-name"))
+    assert woken(cache, INFERENCE_SERVICE, inference_service) == {"ns/by-name"}
+    route = put(cache, HTTP_ROUTE, "route", metadata=owned("by-name"))
+    assert woken(cache, HTTP_ROUTE, route) == {"ns/by-name"}
+    pod = put(cache, POD, "p", metadata={"labels": {"serving.kserve.io/inferenceservice": "isvc"}})
+    assert woken(cache, POD, pod) == {"ns/by-name"}
+    about = {"kind": "InferenceService", "namespace": "ns", "name": "isvc", "uid": "u"}
+    assert woken(cache, EVENT, put(cache, EVENT, "e", involvedObject=about)) == {"ns/by-name"}
+    labels = {"aim.eai.amd.com/service.name": "by-name"}
+    autoscaler = put(cache, HORIZONTAL_POD_AUTOSCALER, "hpa", metadata={"labels": labels})
+    assert woken(cache, HORIZONTAL_POD_AUTOSCALER, autoscaler) == {"ns/by-name"}
+    shared = put(cache, TEMPLATE_CACHE, "c", spec={"templateName": "t"})
+    assert woken(cache, TEMPLATE_CACHE, shared) == {"ns/by-template", "ns/resolved"}
+    dedicated = put(cache, TEMPLATE_CACHE, "d", spec={"templateName": "x"}, metadata=owned("by-name"))
+    assert woken(cache, TEMPLATE_CACHE, dedicated) == {"ns/by-name"}
+
+
+def test_nodes_wake_services_that_are_still_choosing(services: Cache) -> None:
+    node = put(services, NODE, "n", metadata={"labels": GPU_NODE})
+    assert woken(services, NODE, node) == {"ns/by-name", "ns/by-image", "elsewhere/by-name"}
+    changed = next(watch.changed for watch in WATCHES if watch.kind == NODE)
+    assert not changed(node, {**node, "status": {"x": 1}})
+    assert changed(node, {**node, "metadata": {**node["metadata"], "labels": {}}})
+
+
+def test_our_own_status_writes_wake_nobody(services: Cache) -> None:
+    changed = next(watch.changed for watch in WATCHES if watch.kind == SERVICE)
+    live = put(services, SERVICE, "x", spec={})
+    assert not changed(live, {**live, "status": {"conditions": [{"type": "Ready"}]}})
+    assert changed(live, {**live, "status": {"resolvedModel": {"name": "m"}}})
+    assert changed(live, {**live, "metadata": {**live["metadata"], "labels": {"team": "x"}}})
+
+
+@pytest.mark.parametrize("broken", [{}, {"spec": None}, {"spec": {"model": None, "template": 3}}, {"status": []}])
+def test_no_manifest_upsets_an_index_or_a_mapping(cache: Cache, broken: dict[str, Any]) -> None:
+    for source in SOURCES:
+        manifest = put(cache, source.kind, "odd", **broken)
+        woken(cache, source.kind, manifest)
+
+
+def reconciler(cache: Cache) -> ServiceReconciler:
+    return ServiceReconciler(cast(Client, None), cache, lambda: NOW)
+
+
+async def test_a_service_is_observed_with_everything_its_plan_needs(cache: Cache) -> None:
+    put(cache, MODEL, "m", spec={"image": "i:1"}, status={"status": "Ready"})
+    put(cache, CLUSTER_MODEL, "m", spec={"image": "i:1"})
+    put(cache, SERVICE_TEMPLATE, "t", spec={"modelName": "m"}, status={"status": "Ready"})
+    put(cache, CLUSTER_SERVICE_TEMPLATE, "t2", spec={"modelName": "m"}, status={"status": "Pending"})
+    put(cache, SERVICE_TEMPLATE, "t", "elsewhere", spec={"modelName": "m"}, status={"status": "Ready"})
+    put(cache, TEMPLATE_CACHE, "c", spec={"templateName": "t"})
+    put(cache, TEMPLATE_CACHE, "c", "elsewhere", spec={"templateName": "t"})
+    put(cache, RUNTIME_CONFIG, "default", spec={"env": [{"name": "A", "value": "1"}]})
+    put(cache, NODE, "n", metadata={"labels": GPU_NODE})
+    manifest = put(cache, SERVICE, "svc", spec={"model": {"name": "m"}})
+    service = reconciler(cache)
+    seen = await service.observe(cache.parse(AIMService, manifest))
+    assert {(item.metadata.namespace, item.metadata.name) for item in seen.models} == {("ns", "m"), ("", "m")}
+    assert [item.metadata.name for item in seen.templates] == ["t", "t2"]
+    assert [(item.metadata.namespace, item.metadata.name) for item in seen.caches] == [("ns", "c")]
+    assert seen.config.spec.env[0].name == "A"
+    assert seen.gpu_models == {"MI300X"}
+    assert seen.inference_service is None
+    plan = service.plan(seen, NOW)
+    assert [desired.key for desired in plan.desired][-1].name.startswith("svc-")
+    inference_service = put(cache, INFERENCE_SERVICE, plan.desired[-1].key.name, metadata=owned("svc"))
+    labels = {"serving.kserve.io/inferenceservice": plan.desired[-1].key.name}
+    put(cache, POD, "p", metadata={"labels": labels})
+    seen = await service.observe(cache.parse(AIMService, manifest))
+    assert seen.inference_service == inference_service
+    assert [pod["metadata"]["name"] for pod in seen.pods] == ["p"]
+
+
+async def test_kinds_that_are_missing_or_not_listed_yet(cache: Cache) -> None:
+    manifest = put(cache, SERVICE, "svc", spec={"model": {"name": "m"}})
+    service, parsed = reconciler(cache), cache.parse(AIMService, manifest)
+    cache[INFERENCE_SERVICE].available = False
+    cache[NODE].synced = False
+    seen = await service.observe(parsed)
+    assert seen.absent_kinds == {"InferenceService"}
+    assert seen.gpu_models is None
+    cache[HTTP_ROUTE].synced = False
+    with pytest.raises(Unavailable):
+        await service.observe(parsed)
+
+
+async def test_an_owned_object_under_its_former_name_is_kept(cache: Cache) -> None:
+    long = "qwen-qwen3-32b-instruct-production-canary-blue"
+    manifest = put(cache, SERVICE, long, "ml-team", spec={"model": {"name": "m"}})
+    former = "qwen-qwen3-32b-instruct-production-c-a04542d9"
+    put(cache, INFERENCE_SERVICE, former, "ml-team", metadata=owned("somebody-else"))
+    service, parsed = reconciler(cache), cache.parse(AIMService, manifest)
+    assert (await service.observe(parsed)).inference_service is None
+    ours = put(cache, INFERENCE_SERVICE, former, "ml-team", metadata=owned(long))
+    assert (await service.observe(parsed)).inference_service == ours
+
+
+def owned_tree(value: Any) -> dict[str, Any]:
+    """The ownership of an apply where every list is taken as a whole, as in KServe's schema."""
+    return {f"f:{name}": owned_tree(item) for name, item in value.items()} if isinstance(value, dict) else {}
+
+
+async def test_what_kserve_fills_in_is_no_difference(cache: Cache) -> None:
+    put(cache, MODEL, "m", spec={"image": "i:1"}, status={"status": "Ready"})
+    put(cache, SERVICE_TEMPLATE, "t", spec={"modelName": "m"}, status={"status": "Ready"})
+    manifest = put(cache, SERVICE, "svc", spec={"model": {"name": "m"}, "resources": {"requests": {"cpu": "0.5"}}})
+    service = reconciler(cache)
+    desired = service.plan(await service.observe(cache.parse(AIMService, manifest)), NOW).desired[-1]
+    live = deepcopy(desired.manifest)
+    live["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] = "Standard"
+    container = live["spec"]["predictor"]["containers"][0]
+    container["resources"] = {
+        "requests": {"cpu": "500m", "memory": "2Gi"},
+        "limits": {"cpu": "1", "memory": "2Gi"},
+    }
+    owned = owned_tree({"metadata": {k: desired.manifest["metadata"][k] for k in ("labels", "annotations")}})
+    owned["f:metadata"]["f:ownerReferences"] = {}
+    owned["f:spec"] = owned_tree(desired.manifest["spec"])
+    assert differences(desired.manifest, live, owned, desired.filled) == []
+    container["image"] = "somebody/else:1"
+    assert [found.path for found in differences(desired.manifest, live, owned, desired.filled)] == [
+        "spec.predictor.containers"
+    ]
+
+
+def test_the_words_of_a_service(cache: Cache) -> None:
+    words = {reconciler(cache).status_word(state) for state in State}
+    assert words <= {"Pending", "Starting", "Running", "Degraded", "Failed"}

@@ -1,0 +1,113 @@
+"""URI, environment and termination message of a download job."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimd.downloads.failures import DownloadFailure, Reason
+from aimd.downloads.run import write_termination
+from aimd.downloads.settings import settings_from
+from aimd.downloads.source import HubSource, parse_source
+
+
+@pytest.mark.parametrize(
+    ("uri", "source"),
+    [
+        ("hf://org/name", HubSource("org/name")),
+        ("hf://gpt2", HubSource("gpt2")),
+        ("hf://org/name@v1.0", HubSource("org/name", "v1.0")),
+        ("hf://org/name@refs/pr/7", HubSource("org/name", "refs/pr/7")),
+    ],
+)
+def test_sources(uri: str, source: HubSource) -> None:
+    assert parse_source(uri) == source
+
+
+@pytest.mark.parametrize("uri", ["hf://org/name@", "hf://org/na me", "hf://../x", "hf://a/b@../c", "hf://a/b?x", "x"])
+def test_what_is_no_source(uri: str) -> None:
+    with pytest.raises(DownloadFailure) as raised:
+        parse_source(uri)
+    assert raised.value.reason is Reason.BAD_REQUEST
+
+
+@given(st.text())
+def test_no_uri_breaks_the_parser(text: str) -> None:
+    try:
+        source = parse_source(f"hf://{text}")
+    except DownloadFailure:
+        return
+    assert ".." not in source.repository
+    assert source.repository.count("/") <= 1
+
+
+def test_s3_says_that_it_is_not_supported() -> None:
+    with pytest.raises(DownloadFailure, match="s3:// is not supported by this version"):
+        parse_source("s3://bucket/prefix")
+
+
+def test_environment_of_the_job() -> None:
+    environment = {
+        "AIM_DOWNLOADER_PROTOCOL": "XET,HF_TRANSFER",
+        "HF_TOKEN": "hf_secret\n",
+        "HF_ENDPOINT": "http://hub/",
+        "MOUNT_PATH": "/cache",
+        "TARGET_DIR": "/cache/here",
+        "EXPECTED_SIZE_BYTES": "1024",
+        "STALL_TIMEOUT": "15",
+        "PROGRESS_INTERVAL": "0",
+        "KUBERNETES_SERVICE_HOST": "fd00::1",
+        "KUBERNETES_SERVICE_PORT": "6443",
+    }
+    settings = settings_from(environment, "hf://org/name")
+    assert (settings.token, settings.endpoint) == ("hf_secret", "http://hub")
+    assert settings.target == Path("/cache/here")
+    assert settings.protocols == ("XET", "HF_TRANSFER")
+    assert (settings.expected_bytes, settings.stall_timeout) == (1024, 15.0)
+    assert settings.progress_interval > 0
+    assert settings.api_server == "https://[fd00::1]:6443"
+
+
+@pytest.mark.parametrize("value", ["soon", "nan", "inf", "-1"])
+def test_a_number_that_is_none_is_a_bad_request(value: str) -> None:
+    for name in ("STALL_TIMEOUT", "EXPECTED_SIZE_BYTES"):
+        with pytest.raises(DownloadFailure) as raised:
+            settings_from({name: value}, "hf://org/name")
+        assert raised.value.reason.exit_code == 26
+
+
+def test_an_endpoint_without_a_scheme_is_a_bad_request() -> None:
+    with pytest.raises(DownloadFailure, match="HF_ENDPOINT"):
+        settings_from({"HF_ENDPOINT": "hub.example"}, "hf://org/name")
+
+
+def test_exit_codes_are_contract() -> None:
+    codes = {reason.text: reason.exit_code for reason in Reason}
+    assert codes == {
+        "AuthError": 20,
+        "SourceNotFound": 21,
+        "StorageFull": 22,
+        "DownloadStalled": 23,
+        "VerificationFailed": 24,
+        "NetworkError": 25,
+        "InvalidSource": 26,
+        "DownloadFailed": 1,
+        "SimulatedFailure": 1,
+    }
+
+
+def test_termination_message_fits_into_what_kubernetes_keeps(tmp_path: Path) -> None:
+    location = tmp_path / "termination"
+    write_termination(location, DownloadFailure(Reason.NETWORK, "x" * 9000), {"protocol": "HTTP", "attempt": 1})
+    text = location.read_text()
+    assert len(text) <= 4096
+    assert json.loads(text)["reason"] == "NetworkError"
+
+
+def test_outside_a_container_nothing_is_left_in_dev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = tmp_path / "termination-log"
+    monkeypatch.setattr("aimd.downloads.run.TERMINATION_LOG", absent)
+    write_termination(absent, DownloadFailure(Reason.NETWORK, "x"))
+    assert not absent.exists()

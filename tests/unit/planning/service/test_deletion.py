@@ -1,0 +1,39 @@
+"""Which caches go with a service (service.md §19)."""
+
+from aimd.api.service import AIMService
+from aimd.planning.service.deletion import caches_to_delete
+
+MINE = {"aim.eai.amd.com/service": "qwen-chat"}
+
+
+def names(deletions) -> list[str]:
+    return [deletion.key.name for deletion in deletions]
+
+
+def other(name: str, **fields) -> AIMService:
+    return AIMService.model_validate({"metadata": {"name": name, "namespace": "ml-team", "uid": name}, **fields})
+
+
+def test_only_unready_caches_of_this_service(service, cache) -> None:
+    caches = [
+        cache("failed", status="Failed", labels=MINE),
+        cache("new", status="", labels=MINE),
+        cache("ready", labels=MINE),
+        cache("foreign", status="Failed", labels={"aim.eai.amd.com/service": "x"}),
+        cache("unlabelled", status="Failed"),
+    ]
+    deletions = caches_to_delete(service(), caches, [service()])
+    assert names(deletions) == ["failed", "new"]
+    assert deletions[0].uid == "uid-failed"
+
+
+def test_a_shared_cache_that_somebody_waits_for_stays(service, cache) -> None:
+    shared = [cache("shared", status="Progressing", labels=MINE)]
+    by_name = other("b", spec={"template": {"name": "qwen-latency"}})
+    by_status = other("c", status={"resolvedTemplate": {"name": "qwen-latency"}})
+    leaving = other("d", spec={"template": {"name": "qwen-latency"}})
+    leaving = leaving.model_copy(update={"metadata": leaving.metadata.model_copy(update={"deletion_timestamp": "t"})})
+    private = other("e", spec={"template": {"name": "qwen-latency"}, "caching": {"mode": "Dedicated"}})
+    assert not caches_to_delete(service(), shared, [by_name])
+    assert not caches_to_delete(service(), shared, [by_status])
+    assert names(caches_to_delete(service(), shared, [leaving, private, other("f")])) == ["shared"]

@@ -1,0 +1,161 @@
+"""The HTTPRoute: switches, rendering, health (service.md §14)."""
+
+import pytest
+
+from aimd.planning.health import State
+from aimd.planning.service.plan import plan_service
+from aimd.planning.service.routing import route_component, route_of, routing_status
+
+GATEWAY = {"name": "inference-gateway", "namespace": "gateways"}
+ON = {"enabled": True, "gatewayRef": GATEWAY}
+PARENT = {"group": "gateway.networking.k8s.io", "kind": "Gateway", **GATEWAY}
+
+
+def route(plan) -> dict:
+    return next(desired.manifest for desired in plan.desired if desired.kind.name == "HTTPRoute")
+
+
+def test_the_route_in_full(observed, service_manifest, model, now) -> None:
+    routing = {**ON, "requestTimeout": "180s", "annotations": {"b": "service"}}
+    config = {"routing": {"annotations": {"a": "config", "b": "config"}, "requestTimeout": "60s"}}
+    manifest = service_manifest(routing=routing)
+    plan = plan_service(observed(service=manifest, config=config, models=[model()]), now)
+    rendered = route(plan)
+    assert rendered["metadata"]["name"] == "qwen-chat-a04542d9"
+    assert rendered["metadata"]["annotations"] == {"a": "config", "b": "service"}
+    assert rendered["metadata"]["labels"] == {
+        "aim.eai.amd.com/service": "qwen-chat",
+        "aim.eai.amd.com/service.name": "qwen-chat",
+        "app.kubernetes.io/component": "routing",
+        "app.kubernetes.io/managed-by": "aim-engine",
+    }
+    assert rendered["spec"] == {
+        "parentRefs": [PARENT],
+        "rules": [
+            {
+                "matches": [{"path": {"type": "PathPrefix", "value": "/ml-team/qwen-chat"}}],
+                "filters": [
+                    {
+                        "type": "URLRewrite",
+                        "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}},
+                    }
+                ],
+                "backendRefs": [
+                    {"kind": "Service", "name": "qwen-chat-a04542d9-predictor", "namespace": "ml-team", "port": 80}
+                ],
+                "timeouts": {"request": "3m0s"},
+            }
+        ],
+    }
+    assert plan.status["routing"] == {"path": "/ml-team/qwen-chat"}
+
+
+@pytest.mark.parametrize(
+    ("own", "shared", "enabled"),
+    [(None, None, False), (None, True, True), (False, True, False), (True, False, True), (True, None, True)],
+)
+def test_the_service_wins_over_the_config(observed, service_manifest, own, shared, enabled: bool) -> None:
+    routing = {"gatewayRef": GATEWAY, **({"enabled": own} if own is not None else {})}
+    config = {"routing": {"enabled": shared} if shared is not None else {}}
+    assert route_of(observed(service=service_manifest(routing=routing), config=config)).enabled is enabled
+
+
+def test_gateway_and_template_come_from_the_strongest_level(observed, service_manifest) -> None:
+    config = {"routing": {**ON, "pathTemplate": "/{.metadata.name}/shared"}}
+    shared = route_of(observed(service=service_manifest(), config=config))
+    assert (shared.gateway.name, shared.path) == ("inference-gateway", "/qwen-chat/shared")
+    own = service_manifest(routing={"gatewayRef": {"name": "mine"}, "pathTemplate": "/own"})
+    chosen = route_of(observed(service=own, config=config))
+    assert (chosen.gateway.name, chosen.path) == ("mine", "/own")
+
+
+def test_the_reference_operators_default_path_is_kept(observed, service_manifest, service) -> None:
+    manifest = service_manifest(routing=ON)
+    uid_path = f"/ml-team/{manifest['metadata']['uid']}"
+    existing = {"metadata": {"name": "r"}, "spec": {"rules": [{"matches": [{"path": {"value": uid_path}}]}]}}
+    assert route_of(observed(service=manifest, http_route=existing)).path == uid_path
+    assert route_of(observed(service=manifest)).path == "/ml-team/qwen-chat"
+
+
+def test_a_broken_template_degrades_and_keeps_what_is_there(observed, service_manifest, model, now) -> None:
+    status = {"routing": {"path": "/good"}}
+    manifest = service_manifest(routing={**ON, "pathTemplate": "/{.metadata.labels['team']}"}, status=status)
+    existing = {"metadata": {"name": "r", "uid": "r"}}
+    seen = observed(service=manifest, models=[model()], http_route=existing)
+    plan = plan_service(seen, now)
+    assert not [desired for desired in plan.desired if desired.kind.name == "HTTPRoute"]
+    assert not plan.deletions
+    broken = next(component for component in plan.components if component.name == "HTTPRoute")
+    assert (broken.effective_state, broken.effective_reason) == (State.DEGRADED, "PathTemplateInvalid")
+    assert not broken.blocks_apply
+    assert "label 'team'" in broken.message
+    assert plan.status["routing"] == {"path": "/good"}
+    assert routing_status(observed(service=manifest), route_of(seen)) is None
+
+
+def test_switching_off_deletes_only_our_own_route(observed, service_manifest, model, live, now) -> None:
+    first = plan_service(observed(service=service_manifest(routing=ON), models=[model()]), now)
+    ours = live(route(first))
+    plan = plan_service(observed(service=service_manifest(), models=[model()], http_route=ours), now)
+    assert [(deletion.key.name, deletion.uid) for deletion in plan.deletions] == [
+        ("qwen-chat-a04542d9", "uid-HTTPRoute")
+    ]
+    assert plan.status["routing"] is None
+    foreign = {**ours, "metadata": {**ours["metadata"], "ownerReferences": []}}
+    assert not plan_service(observed(models=[model()], http_route=foreign), now).deletions
+
+
+@pytest.fixture
+def judge(observed, service_manifest):
+    """`judge(parents, …)`: health of a route with these parent entries."""
+
+    def make(parents=None, *, serving=True, generation=1, routing=ON, **fields):
+        existing = {"metadata": {"name": "r", "generation": generation}, "status": {"parents": parents or []}}
+        fields = {"http_route": existing, **fields}
+        seen = observed(service=service_manifest(routing=routing), **fields)
+        component = route_component(seen, route_of(seen), serving=serving)
+        return component.effective_reason, component.effective_state
+
+    return make
+
+
+def parent(*conditions: tuple[str, str, str], ref=None, generation: int = 1) -> dict:
+    entries = [
+        {"type": type_, "status": status, "reason": reason, "observedGeneration": generation}
+        for type_, status, reason in conditions
+    ]
+    return {"parentRef": PARENT if ref is None else ref, "conditions": entries}
+
+
+ACCEPTED = ("Accepted", "True", "Accepted")
+RESOLVED = ("ResolvedRefs", "True", "ResolvedRefs")
+
+
+def test_accepted_and_resolved_is_ready(judge) -> None:
+    assert judge([parent(ACCEPTED, RESOLVED)]) == ("HTTPRouteAccepted", State.READY)
+    assert judge([parent(ACCEPTED, ref={"name": "inference-gateway", "namespace": "gateways"})])[1] is State.READY
+
+
+@pytest.mark.parametrize(("serving", "state"), [(True, State.DEGRADED), (False, State.PROGRESSING)])
+def test_trouble_with_the_gateway(judge, serving: bool, state: State) -> None:
+    unresolved = [parent(ACCEPTED, ("ResolvedRefs", "False", "BackendNotFound"))]
+    assert judge(unresolved, serving=serving) == ("BackendNotFound", state)
+    assert judge([parent(("Accepted", "False", "NotAllowedByListeners"))], serving=serving) == (
+        "NotAllowedByListeners",
+        state,
+    )
+    assert judge(routing={"enabled": True}, serving=serving) == ("GatewayNotConfigured", state)
+
+
+def test_answers_that_do_not_count(judge) -> None:
+    pending = ("HTTPRoutePending", State.PROGRESSING)
+    assert judge() == pending
+    assert judge([parent(ACCEPTED, RESOLVED, ref={"name": "another", "namespace": "gateways"})]) == pending
+    assert judge([parent(ACCEPTED, RESOLVED, generation=1)], generation=2) == pending
+    rejected = parent(("Accepted", "False", "NoMatchingParent"))
+    assert judge([rejected, parent(ACCEPTED, RESOLVED)])[0] == "HTTPRouteAccepted"
+    assert judge(http_route=None) == ("HTTPRouteCreating", State.PROGRESSING)
+
+
+def test_a_timeout_that_no_gateway_takes(judge) -> None:
+    assert judge(routing={**ON, "requestTimeout": "-1s"}) == ("InvalidSpec", State.DEGRADED)

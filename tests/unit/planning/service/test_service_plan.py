@@ -1,0 +1,637 @@
+"""The whole decision: what is rendered in which order, and the worked examples of service.md §16.6."""
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimd.planning.health import State, may_apply, summarise
+from aimd.planning.kinds import SERVICE
+from aimd.planning.service.plan import plan_service
+from aimd.runtime.model import Applied, Condition
+
+GATEWAY = {"enabled": True, "gatewayRef": {"name": "inference-gateway", "namespace": "gateways"}}
+READY = {"conditions": [{"type": "Ready", "status": "True"}]}
+
+
+def kinds(plan) -> list[str]:
+    return [desired.kind.name for desired in plan.desired]
+
+
+def reasons(plan) -> dict[str, str]:
+    return {component.name: component.effective_reason for component in plan.components}
+
+
+def component(plan, name):
+    return next(item for item in plan.components if item.name == name)
+
+
+def summary(plan, now, previous=()):
+    return summarise(plan.components, applied=Applied(), previous=previous, generation=1, now=now)
+
+
+def root(plan, now) -> str:
+    words = {State.PROGRESSING: "Starting", State.READY: "Running"}
+    state = summary(plan, now).state
+    return words.get(state, str(state))
+
+
+def rendered(plan, kind: str) -> dict:
+    return next(desired.manifest for desired in plan.desired if desired.kind.name == kind)
+
+
+@pytest.fixture
+def settled(observed, service_manifest, model, template, cache, live, now):
+    """`settled(**fields)`: a service whose InferenceService exists and is Ready, made by its own plan."""
+
+    def make(*, service=None, isvc_status=READY, pods=None, **fields):
+        manifest = service or service_manifest()
+        ingredients = {"models": [model()], "templates": [template()], "caches": [cache()]}
+        first = plan_service(observed(service=manifest, **ingredients), now)
+        inference_service = live(rendered(first, "InferenceService"), isvc_status)
+        ready_pod = {
+            "metadata": {"name": "p", "uid": "p"},
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+        }
+        known = {
+            **ingredients,
+            "inference_service": inference_service,
+            "pods": [ready_pod] if pods is None else pods,
+            **fields,
+        }
+        return observed(service=manifest, **known)
+
+    return make
+
+
+def test_nothing_exists_but_a_named_model_is_missed(observed, now) -> None:
+    plan = plan_service(observed(), now)
+    assert reasons(plan)["Model"] == "ModelNotFound"
+    assert "AIMModel ml-team/qwen" in component(plan, "Model").message
+    assert "AIMClusterModel qwen" in component(plan, "Model").message
+    assert not may_apply(plan.components)
+    assert root(plan, now) == "Failed"
+    conditions = {item.type: item for item in summary(plan, now).conditions}
+    assert (conditions["ConfigValid"].status, conditions["ConfigValid"].reason) == ("False", "ReferenceNotFound")
+
+
+def test_model_and_template_ready_makes_route_and_cache_first(observed, service_manifest, model, template, now) -> None:
+    fields = {"models": [model()], "templates": [template()]}
+    plan = plan_service(observed(service=service_manifest(routing=GATEWAY), **fields), now)
+    assert kinds(plan) == ["HTTPRoute", "AIMTemplateCache"]
+    assert root(plan, now) == "Starting"
+    assert reasons(plan) == {
+        "Model": "ModelResolved",
+        "Template": "Resolved",
+        "InferenceService": "CreatingRuntime",
+        "Cache": "CacheCreating",
+        "HTTPRoute": "HTTPRouteCreating",
+    }
+    assert component(plan, "Model").message == "AIMModel qwen is ready"
+    assert component(plan, "Template").message == "AIMServiceTemplate qwen-latency is ready"
+
+
+def test_the_cache_carries_layered_env_and_labels(observed, service_manifest, model, template, now) -> None:
+    def env(**pairs):
+        return [{"name": name, "value": value} for name, value in pairs.items()]
+
+    chosen = template(caching={"env": env(HF_TOKEN="template", HTTP_PROXY="p")})
+    manifest = service_manifest(
+        env=env(HF_TOKEN="service", HTTPS_PROXY="s"),
+        storage={"defaultStorageClassName": "fast"},
+        labels={"team-a": "x", "other": "y"},
+    )
+    config = {
+        "labelPropagation": {"enabled": True, "match": ["team-*"]},
+        "storage": {"defaultStorageClassName": "slow"},
+    }
+    plan = plan_service(observed(service=manifest, config=config, models=[model()], templates=[chosen]), now)
+    cache = rendered(plan, "AIMTemplateCache")
+    assert cache["metadata"]["name"] == "qwen-latency-a04542d9"
+    assert "ownerReferences" not in cache["metadata"]
+    assert cache["metadata"]["labels"] == {
+        "aim.eai.amd.com/service": "qwen-chat",
+        "aim.eai.amd.com/service.name": "qwen-chat",
+        "app.kubernetes.io/managed-by": "aim-service-controller",
+        "team-a": "x",
+    }
+    assert cache["spec"] == {
+        "templateName": "qwen-latency",
+        "templateScope": "Namespace",
+        "mode": "Shared",
+        "storageClassName": "fast",
+        "env": env(HF_TOKEN="service", HTTP_PROXY="p", HTTPS_PROXY="s"),
+    }
+
+
+@pytest.mark.parametrize("mode", ["Dedicated", "Never"])
+def test_a_dedicated_cache_belongs_to_the_service(observed, service_manifest, model, template, now, mode: str) -> None:
+    fields = {"models": [model()], "templates": [template(name="qwen3-32b-latency", namespace="")]}
+    plan = plan_service(observed(service=service_manifest(caching={"mode": mode}), **fields), now)
+    cache = rendered(plan, "AIMTemplateCache")
+    assert cache["metadata"]["name"] == "qwen3-32b-latency-qwen-chat-16b81fda"
+    assert cache["spec"]["mode"] == "Dedicated"
+    assert cache["spec"]["templateScope"] == "Cluster"
+    assert [(owner["kind"], owner["controller"]) for owner in cache["metadata"]["ownerReferences"]] == [
+        ("AIMService", True)
+    ]
+
+
+def test_an_existing_cache_is_never_applied_again(observed, model, template, cache, now) -> None:
+    waiting = plan_service(
+        observed(models=[model()], templates=[template()], caches=[cache(status="Progressing")]), now
+    )
+    assert kinds(waiting) == []
+    assert reasons(waiting)["Cache"] == "CacheNotReady"
+    assert root(waiting, now) == "Starting"
+
+
+def test_the_inference_service_in_full(observed, service_manifest, model, template, cache, now) -> None:
+    affinity = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}
+    chosen = template(
+        metric="latency",
+        imagePullSecrets=[{"name": "second"}, {"name": "first"}],
+        profile={"metric": "latency", "precision": "fp16", "type": "optimized"},
+        status_fields={"resolvedHardware": {"gpu": {"requests": 1}}, "resolvedNodeAffinity": affinity},
+    )
+    manifest = service_manifest(imagePullSecrets=[{"name": "first"}], replicas=3)
+    fields = {"models": [model(serviceAccountName="runner")], "templates": [chosen], "caches": [cache()]}
+    plan = plan_service(observed(service=manifest, **fields), now)
+    assert kinds(plan) == ["InferenceService"]
+    assert rendered(plan, "InferenceService") == {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {
+            "name": "qwen-chat-a04542d9",
+            "namespace": "ml-team",
+            "labels": {
+                "aim.eai.amd.com/metric": "latency",
+                "aim.eai.amd.com/model": "qwen",
+                "aim.eai.amd.com/precision": "fp16",
+                "aim.eai.amd.com/service": "qwen-chat",
+                "aim.eai.amd.com/service.name": "qwen-chat",
+                "aim.eai.amd.com/template": "qwen-latency",
+                "app.kubernetes.io/component": "inference",
+                "app.kubernetes.io/managed-by": "aim-engine",
+            },
+            "annotations": {"serving.kserve.io/autoscalerClass": "none"},
+            "ownerReferences": [
+                {
+                    "apiVersion": SERVICE.api_version,
+                    "kind": "AIMService",
+                    "name": "qwen-chat",
+                    "uid": "11111111-2222-3333-4444-555555555555",
+                    "controller": True,
+                }
+            ],
+        },
+        "spec": {
+            "predictor": {
+                "minReplicas": 3,
+                "maxReplicas": 3,
+                "containers": [
+                    {
+                        "name": "kserve-container",
+                        "image": "registry/aim:1",
+                        "ports": [{"containerPort": 8000, "name": "http", "protocol": "TCP"}],
+                        "env": [
+                            {"name": "AIM_CACHE_PATH", "value": "/workspace/cache"},
+                            {"name": "AIM_METRIC", "value": "latency"},
+                            {"name": "VLLM_ENABLE_METRICS", "value": "true"},
+                        ],
+                        "volumeMounts": [
+                            {"name": "dshm", "mountPath": "/dev/shm"},
+                            {"name": "hf---qwen-c0", "mountPath": "/workspace/cache/Qwen/Qwen3"},
+                        ],
+                        "resources": {
+                            "limits": {"amd.com/gpu": "1", "memory": "48Gi"},
+                            "requests": {"amd.com/gpu": "1", "cpu": "4", "memory": "32Gi"},
+                        },
+                    }
+                ],
+                "volumes": [
+                    {"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}},
+                    {"name": "hf---qwen-c0", "persistentVolumeClaim": {"claimName": "pvc-a"}},
+                ],
+                "imagePullSecrets": [{"name": "first"}, {"name": "second"}],
+                "serviceAccountName": "runner",
+                "affinity": {"nodeAffinity": affinity},
+            }
+        },
+    }
+
+
+def test_weights_inside_the_image_need_no_cache(observed, model, template, now) -> None:
+    plan = plan_service(observed(models=[model()], templates=[template(sources=False)]), now)
+    assert kinds(plan) == ["InferenceService"]
+    assert reasons(plan)["Cache"] == "CacheNotRequired"
+    assert component(plan, "Cache").effective_state is State.READY
+
+
+def test_everything_ready_is_running(settled, now) -> None:
+    plan = plan_service(settled(), now)
+    assert root(plan, now) == "Running"
+    messages = {item.type: (item.reason, item.message) for item in summary(plan, now).conditions}
+    assert messages["CacheReady"] == ("CacheReady", "Template cache is ready")
+    assert messages["InferenceServiceReady"] == ("RuntimeReady", "InferenceService is ready")
+    assert messages["Ready"] == ("AllComponentsReady", "All components are ready")
+    assert "HTTPRouteReady" not in messages
+    assert "HPAReady" not in messages
+
+
+def test_status_fields(settled, now) -> None:
+    status = plan_service(settled(config={}), now).status
+    kind = "aim.eai.amd.com/v1alpha1"
+    assert status["resolvedModel"] == {
+        "name": "qwen",
+        "namespace": "ml-team",
+        "scope": "Namespace",
+        "kind": f"{kind}/AIMModel",
+        "uid": "uid-qwen",
+    }
+    assert status["resolvedTemplate"]["kind"] == f"{kind}/AIMServiceTemplate"
+    assert status["resolvedRuntimeConfig"]["kind"] == f"{kind}/AIMRuntimeConfig"
+    assert status["cache"]["templateCacheRef"]["name"] == "qwen-latency-a04542d9"
+    assert status["routing"] is None
+    assert status["runtime"] == {
+        "currentReplicas": 1,
+        "desiredReplicas": 1,
+        "minReplicas": 1,
+        "maxReplicas": 1,
+        "replicas": "1",
+    }
+
+
+def test_a_cluster_reference_has_no_namespace(observed, model, template, now) -> None:
+    fields = {"models": [model(namespace="")], "templates": [template(namespace="")]}
+    plan = plan_service(observed(**fields), now)
+    assert "namespace" not in plan.status["resolvedTemplate"]
+    assert plan.status["resolvedModel"]["scope"] == "Cluster"
+    assert component(plan, "Template").message == "AIMClusterServiceTemplate qwen-latency is ready"
+
+
+def test_settled_plans_render_the_same_again(settled, now) -> None:
+    observed = settled()
+    plan = plan_service(observed, now)
+    live = {key: observed.inference_service[key] for key in ("spec",)}
+    assert {"spec": rendered(plan, "InferenceService")["spec"]} == live
+
+
+def test_edits_reach_the_inference_service(settled, service_manifest, now) -> None:
+    edited = service_manifest(replicas=4, env=[{"name": "X", "value": "1"}], resources={"limits": {"memory": "9Gi"}})
+    before = settled()
+    plan = plan_service(settled(service=edited, inference_service=before.inference_service), now)
+    predictor = rendered(plan, "InferenceService")["spec"]["predictor"]
+    assert predictor["minReplicas"] == predictor["maxReplicas"] == 4
+    assert {"name": "X", "value": "1"} in predictor["containers"][0]["env"]
+    assert predictor["containers"][0]["resources"]["limits"] == {"memory": "9Gi"}
+
+
+def test_image_without_a_model_says_that_models_are_not_made(observed, service_manifest, now) -> None:
+    manifest = service_manifest(model={"image": "registry/aim:2"})
+    plan = plan_service(observed(service=manifest), now)
+    assert reasons(plan)["Model"] == "ModelCreationNotSupported"
+    assert root(plan, now) == "Pending"
+    broken = plan_service(observed(service=service_manifest(model={"image": "registry/aim:"})), now)
+    assert reasons(broken)["Model"] == "InvalidImageReference"
+    assert root(broken, now) == "Failed"
+
+
+def test_image_with_several_models_is_decided(observed, service_manifest, model, template, now) -> None:
+    models = [model("b"), model("a"), model("c", namespace=""), model("never", status="Pending")]
+    manifest = service_manifest(model={"image": "registry/aim:1"})
+    plan = plan_service(observed(service=manifest, models=models), now)
+    assert plan.status["resolvedModel"]["name"] == "a"
+
+
+def test_a_custom_model_matches_by_sources_and_hardware(observed, service_manifest, model, now) -> None:
+    source = {"modelId": "a/b", "sourceUri": "hf://a/b"}
+    custom = {"baseImage": "base:1", "modelSources": [source], "hardware": {"gpu": {"requests": 1}}}
+    manifest = service_manifest(model={"custom": custom})
+    same = {"image": "base:1", "modelSources": [source]}
+    fits = model("fits", **same, custom={"hardware": {"gpu": {"requests": 1}}})
+    larger = model("a-larger", **same, custom={"hardware": {"gpu": {"requests": 2}}})
+    elsewhere = {**source, "env": [{"name": "AWS_ENDPOINT_URL", "value": "https://x"}]}
+    other = model("a-other", image="base:1", modelSources=[elsewhere], custom={"hardware": {"gpu": {"requests": 1}}})
+    plan = plan_service(observed(service=manifest, models=[larger, other, fits]), now)
+    assert plan.status["resolvedModel"]["name"] == "fits"
+    assert "resolvedModel" not in plan_service(observed(service=manifest, models=[larger, other]), now).status
+
+
+def test_the_remembered_model_stays_while_ready(observed, service_manifest, model, now) -> None:
+    stored = {"resolvedModel": {"name": "qwen", "scope": "Cluster"}}
+    fields = {"service": service_manifest(status=stored)}
+    plan = plan_service(observed(models=[model(), model(namespace="")], **fields), now)
+    assert plan.status["resolvedModel"]["scope"] == "Cluster"
+    plan = plan_service(observed(models=[model(), model(namespace="", status="Failed")], **fields), now)
+    assert plan.status["resolvedModel"]["scope"] == "Namespace"
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [("Progressing", "Pending"), ("Pending", "Pending"), ("Failed", "Failed")]
+)
+def test_models_that_are_not_ready(observed, model, template, now, status: str, state: str) -> None:
+    plan = plan_service(observed(models=[model(status=status)], templates=[template()]), now)
+    assert reasons(plan)["Model"] == "ModelNotReady"
+    assert root(plan, now) == state
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [("Pending", "Pending"), ("Progressing", "Pending"), ("NotAvailable", "Pending"), ("Failed", "Failed")],
+)
+def test_named_templates_that_are_not_ready(
+    observed, service_manifest, model, template, now, status: str, state: str
+) -> None:
+    manifest = service_manifest(template={"name": "qwen-latency"})
+    plan = plan_service(observed(service=manifest, models=[model()], templates=[template(status=status)]), now)
+    assert reasons(plan)["Template"] == "TemplateNotReady"
+    assert root(plan, now) == state
+
+
+def test_a_named_template_that_is_missing(observed, service_manifest, model, now) -> None:
+    manifest = service_manifest(template={"name": "gone"})
+    plan = plan_service(observed(service=manifest, models=[model()]), now)
+    assert reasons(plan)["Template"] == "TemplateNotFound"
+    assert "AIMServiceTemplate ml-team/gone" in component(plan, "Template").message
+    assert root(plan, now) == "Failed"
+
+
+def test_automatic_selection_without_a_result_is_pending(observed, model, template, now) -> None:
+    none = plan_service(observed(models=[model()]), now)
+    assert (reasons(none)["Template"], root(none, now)) == ("TemplateNotFound", "Pending")
+    failed = plan_service(observed(models=[model()], templates=[template(status="Failed")]), now)
+    assert (reasons(failed)["Template"], root(failed, now)) == ("TemplateNotReady", "Pending")
+    tied = plan_service(observed(models=[model()], templates=[template("a"), template("b")]), now)
+    assert (reasons(tied)["Template"], root(tied, now)) == ("TemplateSelectionAmbiguous", "Pending")
+
+
+def test_a_template_of_another_model_is_refused(observed, service_manifest, model, template, now) -> None:
+    manifest = service_manifest(template={"name": "foreign"})
+    foreign = template("foreign", modelName="other")
+    fields = {"service": manifest, "templates": [foreign]}
+    different = plan_service(observed(models=[model(), model("other", image="x:1")], **fields), now)
+    assert (reasons(different)["Template"], root(different, now)) == ("TemplateModelMismatch", "Failed")
+    twin = plan_service(observed(models=[model(), model("other")], **fields), now)
+    assert reasons(twin)["Template"] == "Resolved"
+    unknown = plan_service(observed(models=[model()], **fields), now)
+    assert reasons(unknown)["Template"] == "Resolved"
+
+
+def test_a_template_by_its_alias(observed, service_manifest, model, template, now) -> None:
+    manifest = service_manifest(template={"name": "short"})
+    aliased = template("generated-name-1234", labels={"aim.eai.amd.com/template.alias": "short"})
+    plan = plan_service(observed(service=manifest, models=[model()], templates=[aliased]), now)
+    assert plan.status["resolvedTemplate"]["name"] == "generated-name-1234"
+
+
+def test_overrides_of_a_named_template_say_what_is_not_done_yet(
+    observed, service_manifest, model, template, now
+) -> None:
+    manifest = service_manifest(template={"name": "qwen-latency"}, overrides={"metric": "throughput"})
+    plan = plan_service(observed(service=manifest, models=[model()], templates=[template(metric="latency")]), now)
+    assert reasons(plan)["Template"] == "TemplateNotReady"
+    assert "does not derive" in component(plan, "Template").message
+    assert kinds(plan) == []
+
+
+def test_names_that_kserve_refuses_are_an_invalid_spec(observed, service_manifest, model, template, now) -> None:
+    plan = plan_service(observed(service=service_manifest("9-lives"), models=[model()], templates=[template()]), now)
+    assert root(plan, now) == "Failed"
+    assert reasons(plan)["InferenceService"] == "InvalidSpec"
+    assert not may_apply(plan.components)
+
+
+def test_a_missing_named_runtime_config(observed, service_manifest, model, template, now) -> None:
+    manifest = service_manifest(runtimeConfigName="team-config")
+    plan = plan_service(observed(service=manifest, models=[model()], templates=[template()]), now)
+    assert reasons(plan)["RuntimeConfig"] == "ReferenceNotFound"
+    assert not may_apply(plan.components)
+    assert root(plan, now) == "Failed"
+
+
+def test_kinds_that_are_not_installed(observed, service_manifest, model, template, now) -> None:
+    fields = {"models": [model()], "templates": [template(sources=False)]}
+    absent = frozenset({"InferenceService", "HTTPRoute"})
+    plan = plan_service(observed(service=service_manifest(routing=GATEWAY), absent_kinds=absent, **fields), now)
+    assert kinds(plan) == []
+    assert "KServe is not installed" in component(plan, "InferenceService").message
+    assert "Gateway API is not installed" in component(plan, "HTTPRoute").message
+    assert plan.requeue_after == 15
+    unwanted = plan_service(observed(absent_kinds=frozenset({"HTTPRoute"}), **fields), now)
+    assert unwanted.requeue_after is None
+
+
+def test_a_lost_cache_degrades_and_is_made_again(settled, service_manifest, now) -> None:
+    plan = plan_service(settled(caches=[]), now)
+    assert (reasons(plan)["Cache"], root(plan, now)) == ("CacheLost", "Degraded")
+    assert kinds(plan) == ["AIMTemplateCache", "InferenceService"]
+    claims = [
+        v for v in rendered(plan, "InferenceService")["spec"]["predictor"]["volumes"] if "persistentVolumeClaim" in v
+    ]
+    assert len(claims) == 1
+    dedicated = service_manifest(caching={"mode": "Dedicated"})
+    lost = plan_service(settled(caches=[]), now)
+    own = plan_service(settled(caches=[], inference_service=settled().inference_service), now)
+    assert kinds(lost) == kinds(own)
+    ours = settled().inference_service
+    plan = plan_service(_with(settled(caches=[]), dedicated, ours), now)
+    assert (reasons(plan)["Cache"], root(plan, now)) == ("CacheCreating", "Degraded")
+
+
+def _with(observed, manifest, inference_service):
+    from dataclasses import replace
+
+    from aimd.api.service import AIMService
+
+    service = AIMService.model_validate(manifest)
+    return replace(observed, service=service, manifest=manifest, inference_service=inference_service)
+
+
+def test_a_failed_cache_degrades_a_service_that_serves(settled, cache, now) -> None:
+    plan = plan_service(settled(caches=[cache(status="Failed")]), now)
+    assert (reasons(plan)["Cache"], root(plan, now)) == ("CacheFailed", "Degraded")
+
+
+@pytest.mark.parametrize("change", ["template-missing", "template-not-ready", "model-missing", "model-failed"])
+def test_a_running_service_outlives_its_inputs(settled, service_manifest, model, template, now, change: str) -> None:
+    """Decision 16: grace, then Degraded, never worse; the InferenceService stays as it is."""
+    changed = {
+        "template-missing": {"templates": []},
+        "template-not-ready": {"templates": [template(status="NotAvailable")]},
+        "model-missing": {"models": []},
+        "model-failed": {"models": [model(status="Failed")]},
+    }[change]
+    part = change.partition("-")[0].capitalize()
+    stored = {"resolvedTemplate": {"name": "qwen-latency", "scope": "Namespace"}, "status": "Running"}
+    named = service_manifest(template={"name": "qwen-latency"}, status=stored)
+    before = settled(service=named)
+    observed = settled(service=named, inference_service=before.inference_service, **changed)
+    plan = plan_service(observed, now)
+    assert may_apply(plan.components)
+    assert root(plan, now) == "Running"
+    assert plan.requeue_after == 10
+    condition = next(item for item in summary(plan, now).conditions if item.type == f"{part}Ready")
+    assert condition.status == "False"
+
+    def seen(seconds: int, word: str) -> dict:
+        since = (now - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        conditions = [{"type": f"{part}Ready", "status": "False", "reason": "x", "lastTransitionTime": since}]
+        return service_manifest(
+            template={"name": "qwen-latency"}, status={**stored, "status": word, "conditions": conditions}
+        )
+
+    within = plan_service(_with(observed, seen(4, "Running"), observed.inference_service), now)
+    assert (root(within, now), within.requeue_after) == ("Running", 6)
+    after = plan_service(_with(observed, seen(11, "Running"), observed.inference_service), now)
+    assert (root(after, now), after.requeue_after) == ("Degraded", None)
+    later = plan_service(_with(observed, seen(1, "Degraded"), observed.inference_service), now)
+    assert root(later, now) == "Degraded"
+    if part == "Model":
+        live = observed.inference_service
+        assert rendered(after, "InferenceService")["spec"] == live["spec"]
+    else:
+        assert kinds(after) == []
+
+
+def test_a_running_service_keeps_its_chosen_template(settled, service_manifest, template, now) -> None:
+    stored = {"resolvedTemplate": {"name": "qwen-latency", "scope": "Namespace"}}
+    manifest = service_manifest(status=stored)
+    origin = {"aim.eai.amd.com/origin": "auto-generated"}
+    mine = template(profile={"type": "unoptimized"}, labels=origin)
+    better = template("better", profile={"type": "optimized"}, labels=origin)
+    plan = plan_service(settled(service=manifest, templates=[mine, better]), now)
+    assert plan.status["resolvedTemplate"]["name"] == "qwen-latency"
+    assert root(plan, now) == "Degraded"
+    assert component(plan, "Template").effective_state is State.READY
+    alone = plan_service(settled(service=manifest, templates=[mine]), now)
+    assert root(alone, now) == "Running"
+    assert "unoptimized" in component(alone, "Template").message
+
+
+def test_pods_decide_while_the_inference_service_is_not_ready(settled, now) -> None:
+    waiting = settled(isvc_status={}, pods=[])
+    assert (reasons(plan_service(waiting, now))["InferenceServicePods"], root(plan_service(waiting, now), now)) == (
+        "NoPods",
+        "Starting",
+    )
+    conditions = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no GPU"}]
+    pod = {"metadata": {"name": "p"}, "status": {"phase": "Pending", "conditions": conditions}}
+    unschedulable = plan_service(settled(isvc_status={}, pods=[pod]), now)
+    assert reasons(unschedulable)["InferenceServicePods"] == "FailedScheduling"
+    assert root(unschedulable, now) == "Pending"
+    running = {"metadata": {"name": "p"}, "status": {"phase": "Running"}}
+    assert root(plan_service(settled(isvc_status={}, pods=[running]), now), now) == "Starting"
+
+
+def test_trouble_of_children_never_blocks(settled, now) -> None:
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "unauthorized"}}
+    pod = {"metadata": {"name": "p"}, "status": {"phase": "Pending", "containerStatuses": [{"state": waiting}]}}
+    plan = plan_service(settled(isvc_status={}, pods=[pod]), now)
+    assert reasons(plan)["InferenceServicePods"] == "ImagePullAuthFailure"
+    assert root(plan, now) == "Failed"
+    assert may_apply(plan.components)
+    assert kinds(plan) == ["InferenceService"]
+
+
+def test_a_bad_pod_beside_a_ready_one_degrades(settled, now) -> None:
+    good = {
+        "metadata": {"name": "good", "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+    }
+    waiting = {"waiting": {"reason": "ErrImagePull", "message": "manifest unknown"}}
+    bad = {
+        "metadata": {"name": "bad", "creationTimestamp": "2026-01-01T01:00:00Z"},
+        "status": {"phase": "Pending", "containerStatuses": [{"state": waiting}]},
+    }
+    plan = plan_service(settled(pods=[good, bad]), now)
+    assert component(plan, "InferenceServicePods").effective_state is State.READY
+    assert root(plan, now) == "Degraded"
+
+
+def test_kserve_events_count_only_while_they_are_news(settled, now) -> None:
+    def event(minutes: float, message: str = "boom") -> dict:
+        moment = (now - timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        about = {"uid": "uid-InferenceService"}
+        return {
+            "type": "Warning",
+            "reason": "InternalError",
+            "message": message,
+            "involvedObject": about,
+            "lastTimestamp": moment,
+        }
+
+    def state(events, status=None) -> str:
+        observed = settled(isvc_status=status or {}, pods=[], inference_service_events=events)
+        return reasons(plan_service(observed, now))["InferenceService"]
+
+    assert state([event(1)]) == "InternalError"
+    assert state([event(6)]) == "CreatingRuntime"
+    assert state([event(1, "the object has been modified")]) == "CreatingRuntime"
+    assert state([event(1)], READY) == "RuntimeReady"
+    newer = {"conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T11:59:59Z"}]}
+    assert state([event(1)], newer) == "CreatingRuntime"
+
+
+def test_scaling_keeps_a_service_that_served_running(settled, service_manifest, now) -> None:
+    stored = {"conditions": [{"type": "InferenceServiceReady", "status": "True", "reason": "RuntimeReady"}]}
+    plan = plan_service(settled(service=service_manifest(status=stored), isvc_status={}), now)
+    assert (reasons(plan)["InferenceService"], root(plan, now)) == ("RuntimeScaling", "Running")
+    first = plan_service(settled(isvc_status={}), now)
+    assert (reasons(first)["InferenceService"], root(first, now)) == ("CreatingRuntime", "Starting")
+
+
+WORDS = st.sampled_from(["Ready", "Progressing", "Pending", "Failed", "Degraded", "NotAvailable", "", "Nonsense"])
+
+
+@given(words=st.tuples(WORDS, WORDS, WORDS), exists=st.tuples(*[st.booleans()] * 4), named=st.booleans())
+def test_no_path_leaves_the_words_of_the_schema(words, exists, named) -> None:
+    from aimd.api.model import AIMModel
+    from aimd.api.service import AIMService
+    from aimd.api.service_template import AIMServiceTemplate
+    from aimd.api.template_cache import AIMTemplateCache
+    from aimd.planning.health import parse_timestamp
+    from aimd.planning.runtime_config import ResolvedConfig
+    from aimd.planning.service.observed import Observed
+
+    def metadata(name: str) -> dict:
+        return {"name": name, "namespace": "ns", "uid": name}
+
+    manifest = {
+        "metadata": metadata("s"),
+        "spec": {"model": {"name": "m"}, **({"template": {"name": "t"}} if named else {}), "routing": GATEWAY},
+    }
+    model = AIMModel.model_validate({"metadata": metadata("m"), "spec": {"image": "i"}, "status": {"status": words[0]}})
+    template = AIMServiceTemplate.model_validate(
+        {"metadata": metadata("t"), "spec": {"modelName": "m"}, "status": {"status": words[1]}}
+    )
+    cache = AIMTemplateCache.model_validate(
+        {
+            "metadata": metadata("c"),
+            "spec": {"templateName": "t", "templateScope": "Namespace", "mode": "Shared"},
+            "status": {"status": words[2]},
+        }
+    )
+    observed = Observed(
+        AIMService.model_validate(manifest),
+        manifest,
+        ResolvedConfig(),
+        models=[model] if exists[0] else [],
+        templates=[template] if exists[1] else [],
+        caches=[cache] if exists[2] else [],
+        inference_service={"metadata": {**metadata("i")}, "spec": {}} if exists[3] else None,
+    )
+    moment = parse_timestamp("2026-01-01T00:00:00Z")
+    plan = plan_service(observed, moment)
+    state = summary(plan, moment).state
+    assert state in (State.PENDING, State.STARTING, State.PROGRESSING, State.READY, State.DEGRADED, State.FAILED)
+    assert plan == plan_service(observed, moment)
+    names = [component.name for component in plan.components]
+    assert len(names) == len(set(names))
+
+
+def test_conditions_of_switched_off_parts_go(settled, now) -> None:
+    stored = [Condition("HTTPRouteReady", "False", "HTTPRoutePending", ""), Condition("HPAReady", "False", "x", "")]
+    plan = plan_service(settled(), now)
+    assert {item.type for item in summary(plan, now, stored).conditions}.isdisjoint({"HTTPRouteReady", "HPAReady"})

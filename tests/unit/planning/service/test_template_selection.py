@@ -1,0 +1,180 @@
+"""Automatic selection against an oracle that sorts instead of narrowing (service.md §6.3)."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimd.api.model import AIMModel
+from aimd.api.service import ServiceOverrides
+from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.planning.service.template_selection import Wish, select_template
+
+MODEL = AIMModel.model_validate({"metadata": {"name": "qwen", "namespace": "ns"}, "spec": {"image": "i"}})
+ALL_GPUS = frozenset({"MI300X", "MI325X", "MI210"})
+ANY = Wish(None, True, ALL_GPUS)
+
+
+def make(
+    name: str,
+    profile_type: str = "optimized",
+    gpu: str = "MI300X",
+    metric: str = "latency",
+    precision: str = "fp16",
+    *,
+    status: str = "Ready",
+    cluster: bool = False,
+    count: int = 1,
+    model: str = "qwen",
+    written: bool = False,
+) -> Any:
+    kind = AIMClusterServiceTemplate if cluster else AIMServiceTemplate
+    metadata = {"name": name, "labels": {} if written else {"aim.eai.amd.com/origin": "auto-generated"}}
+    found = {"type": profile_type, "gpu": gpu, "gpuCount": count, "metric": metric, "precision": precision}
+    return kind.model_validate(
+        {
+            "metadata": metadata if cluster else {**metadata, "namespace": "ns"},
+            "spec": {"modelName": model},
+            "status": {"status": status, "profile": {"metadata": found}},
+        }
+    )
+
+
+def winner(*templates: Any, wish: Wish = ANY) -> str | None:
+    chosen = select_template(MODEL, templates, wish).template
+    return chosen.metadata.name if chosen is not None else None
+
+
+def test_optimized_beats_a_newer_gpu() -> None:
+    assert winner(make("a", "unoptimized", "MI325X"), make("b", "optimized", "MI300X")) == "b"
+
+
+def test_a_newer_gpu_beats_the_metric() -> None:
+    assert winner(make("a", gpu="MI300X", metric="latency"), make("b", gpu="MI325X", metric="throughput")) == "b"
+
+
+def test_latency_beats_throughput_and_fewer_bits_beat_more() -> None:
+    assert winner(make("a", metric="throughput", precision="fp8"), make("b", precision="fp16")) == "b"
+    assert winner(make("a", precision="fp16"), make("b", precision="fp8")) == "b"
+
+
+def test_gpu_names_are_normalised_before_ranking() -> None:
+    assert winner(make("a", gpu="AMD Instinct mi325x"), make("b", gpu="MI300X")) == "a"
+
+
+def test_namespaced_templates_hide_those_of_the_cluster() -> None:
+    assert winner(make("a", "unoptimized"), make("b", "optimized", cluster=True)) == "a"
+
+
+def test_only_ready_templates_of_the_model_count() -> None:
+    selection = select_template(MODEL, [make("a", status="Pending"), make("b", status="Failed")], ANY)
+    assert (selection.reason, selection.waiting) == ("TemplateNotReady", True)
+    assert {verdict.reason for verdict in selection.verdicts} == {"TemplatePending", "TemplateFailed"}
+    assert select_template(MODEL, [make("a", model="other")], ANY).reason == "TemplateNotFound"
+
+
+def test_a_tie_names_the_tied() -> None:
+    selection = select_template(MODEL, [make("b"), make("a"), make("z", "preview")], ANY)
+    assert selection.template is None
+    assert selection.reason == "TemplateSelectionAmbiguous"
+    assert "a, b" in selection.message
+
+
+@pytest.mark.parametrize(("allowed", "kept"), [(False, "opt"), (True, "opt")])
+def test_the_optimisation_filter(allowed: bool, kept: str) -> None:
+    templates = [make("opt"), make("un", "unoptimized", "MI325X"), make("pre", "preview", "MI325X")]
+    assert winner(*templates, wish=Wish(None, allowed, ALL_GPUS)) == kept
+    unoptimized = select_template(MODEL, templates[1:], Wish(None, False, ALL_GPUS))
+    assert unoptimized.reason == "TemplateNotFound"
+    assert "allowUnoptimized" in unoptimized.message
+    assert "2 Ready" in unoptimized.message
+    assert winner(*templates[1:], wish=Wish(None, True, ALL_GPUS)) == "pre"
+
+
+def test_a_profile_that_somebody_wrote_passes_the_optimisation_filter() -> None:
+    assert winner(make("mine", "unoptimized", written=True), wish=Wish(None, False, ALL_GPUS)) == "mine"
+
+
+def test_the_cluster_must_have_the_gpu() -> None:
+    wish = Wish(None, True, frozenset())
+    selection = select_template(MODEL, [make("a")], wish)
+    assert (selection.reason, [verdict.reason for verdict in selection.verdicts]) == (
+        "TemplateNotFound",
+        ["RequiredGPUNotInCluster"],
+    )
+    assert winner(make("cpu", gpu=""), make("a"), wish=wish) == "cpu"
+    assert winner(make("a"), wish=Wish(None, True, None)) == "a"
+
+
+def test_overrides_narrow() -> None:
+    templates = [make("a", precision="fp8", count=4), make("b", precision="fp16", count=1)]
+    wanted = {"precision": "FP16", "hardware": {"gpu": {"model": "mi300x", "requests": 1}}}
+    assert winner(*templates, wish=Wish(ServiceOverrides.model_validate(wanted), True, ALL_GPUS)) == "b"
+    nothing = ServiceOverrides.model_validate({"metric": "throughput"})
+    assert select_template(MODEL, templates, Wish(nothing, True, ALL_GPUS)).reason == "TemplateNotFound"
+
+
+def test_the_models_default_template_comes_first() -> None:
+    model = AIMModel.model_validate(
+        {"metadata": {"name": "qwen", "namespace": "ns"}, "spec": {"defaultServiceTemplate": "plain"}}
+    )
+    templates = [make("plain", "unoptimized"), make("better")]
+    chosen = select_template(model, templates, Wish(None, False, ALL_GPUS)).template
+    assert chosen is not None
+    assert chosen.metadata.name == "plain"
+    absent = select_template(model, templates[1:], Wish(None, False, ALL_GPUS)).template
+    assert absent is not None
+    assert absent.metadata.name == "better"
+
+
+CANDIDATES = st.lists(
+    st.builds(
+        dict,
+        profile_type=st.sampled_from(["optimized", "preview", "unoptimized", ""]),
+        gpu=st.sampled_from(["MI325X", "MI300X", "MI250X", "MI210", "mi300x", "H100", ""]),
+        metric=st.sampled_from(["latency", "throughput", ""]),
+        precision=st.sampled_from(["fp4", "fp8", "fp16", "bf16", "auto", ""]),
+        status=st.sampled_from(["Ready", "Ready", "Ready", "Pending", "Failed"]),
+        cluster=st.booleans(),
+        written=st.booleans(),
+    ),
+    max_size=6,
+)
+
+
+def oracle(specs: list[dict[str, Any]], allow: bool, gpus: frozenset[str]) -> str | None:
+    """Names are positions; a plain reading of the table, without stages."""
+
+    def place(value: str, order: str) -> int:
+        words = order.split()
+        return words.index(value) if value in words else 1000 + len(words)
+
+    def eligible(item: dict[str, Any]) -> bool:
+        tuned = allow or item["written"] or item["profile_type"] == "optimized"
+        return item["status"] == "Ready" and tuned and (not item["gpu"] or item["gpu"].upper() in gpus)
+
+    ranked = []
+    for index, item in enumerate(specs):
+        if eligible(item):
+            key = (
+                item["cluster"],
+                place(item["profile_type"], "optimized preview unoptimized"),
+                place(item["gpu"].upper(), "MI325X MI300X MI250X MI210"),
+                place(item["metric"], "latency throughput"),
+                place(item["precision"], "fp4 int4 fp8 int8 fp16 bf16 fp32"),
+            )
+            ranked.append((key, str(index)))
+    ranked.sort()
+    if not ranked or (len(ranked) > 1 and ranked[0][0] == ranked[1][0]):
+        return None
+    return ranked[0][1]
+
+
+@given(specs=CANDIDATES, allow=st.booleans(), gpus=st.sets(st.sampled_from(["MI325X", "MI300X", "MI210", "H100"])))
+def test_selection_agrees_with_the_oracle(specs: list[dict[str, Any]], allow: bool, gpus: set[str]) -> None:
+    templates = [make(str(index), **spec) for index, spec in enumerate(specs)]
+    wish = Wish(None, allow, frozenset(gpus))
+    assert winner(*templates, wish=wish) == oracle(specs, allow, frozenset(gpus))
+    assert winner(*reversed(templates), wish=wish) == winner(*templates, wish=wish)
+    assert len(select_template(MODEL, templates, wish).verdicts) <= len(templates)

@@ -1,0 +1,163 @@
+"""Models: metadata without a registry, and the health of their templates (spec/models-and-templates.md §3, §10.1)."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimd.api.model import AIMClusterModel, AIMModel
+from aimd.api.runtime_config import AIMRuntimeConfig
+from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.planning.health import Summary, summarise
+from aimd.planning.model import Expectation, ObservedModel, Template, expectation, plan_model
+from aimd.planning.runtime_config import ResolvedConfig, resolve_config
+from aimd.runtime.model import Applied
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+METADATA = {"model": {"canonicalName": "Qwen/Qwen3-32B"}}
+RECOMMENDED = {"model": {"recommendedDeployments": [{"gpuModel": "MI300X", "gpuCount": 1}]}}
+SOURCES = [{"modelId": "a/b", "sourceUri": "hf://a/b"}]
+
+
+def model(status: dict[str, Any] | None = None, **spec: Any) -> AIMModel:
+    return AIMModel.model_validate(
+        {
+            "metadata": {"name": "m", "namespace": "ml-team"},
+            "spec": {"image": "img:1", **spec},
+            "status": status or {},
+        }
+    )
+
+
+def cluster_model(**spec: Any) -> AIMClusterModel:
+    return AIMClusterModel.model_validate({"metadata": {"name": "m"}, "spec": {"image": "img:1", **spec}})
+
+
+def templates(*words: str, cluster: bool = False) -> list[Template]:
+    kind = AIMClusterServiceTemplate if cluster else AIMServiceTemplate
+    return [kind.model_validate({"metadata": {"name": f"t{i}"}, "status": {"status": w}}) for i, w in enumerate(words)]
+
+
+def settle(observed: ObservedModel) -> Summary:
+    plan = plan_model(observed, NOW)
+    return summarise(plan.components, applied=Applied(), previous=(), generation=1, now=NOW)
+
+
+def condition(summary: Summary, type_: str) -> tuple[str, str]:
+    return next((c.status, c.reason) for c in summary.conditions if c.type == type_)
+
+
+@pytest.mark.parametrize(
+    ("obj", "shown"),
+    [
+        (model(discovery={"extractMetadata": False}), ("True", "ImageFound")),
+        (model(imageMetadata=METADATA), ("True", "ImageMetadataFound")),
+        (model(imageMetadata={"oci": {}}), ("True", "ImageFound")),
+        (model(status={"imageMetadata": METADATA}), ("True", "ImageFound")),
+        (model(modelSources=SOURCES), ("True", "ImageFound")),
+        (model(), ("False", "RegistryInspectionUnavailable")),
+    ],
+)
+def test_where_metadata_comes_from(obj: AIMModel, shown: tuple[str, str]) -> None:
+    assert condition(settle(ObservedModel(obj, ResolvedConfig())), "ImageMetadataReady") == shown
+
+
+def test_metadata_needed_but_not_given_says_what_to_set() -> None:
+    summary = settle(ObservedModel(model(), ResolvedConfig()))
+    assert str(summary.state) == "Degraded"
+    message = next(c.message for c in summary.conditions if c.type == "ImageMetadataReady")
+    assert "spec.imageMetadata" in message
+    assert "spec.discovery.extractMetadata" in message
+
+
+def test_metadata_of_the_spec_is_copied_unless_switched_off() -> None:
+    assert (
+        plan_model(ObservedModel(model(imageMetadata=METADATA), ResolvedConfig()), NOW).status["imageMetadata"]
+        == METADATA
+    )
+    off = model(imageMetadata=METADATA, discovery={"extractMetadata": False})
+    assert "imageMetadata" not in plan_model(ObservedModel(off, ResolvedConfig()), NOW).status
+
+
+@pytest.mark.parametrize(
+    ("obj", "expected"),
+    [
+        (model(), Expectation.UNKNOWN),
+        (model(discovery={"createServiceTemplates": False}, imageMetadata=RECOMMENDED), Expectation.NONE),
+        (model(discovery={"createServiceTemplates": True}), Expectation.UNKNOWN),
+        (model(discovery={"extractMetadata": False}), Expectation.NONE),
+        (model(discovery={"extractMetadata": False}, customTemplates=[{"name": "x"}]), Expectation.SOME),
+        (model(modelSources=SOURCES), Expectation.SOME),
+        (model(imageMetadata=METADATA), Expectation.NONE),
+        (model(imageMetadata=RECOMMENDED), Expectation.SOME),
+        (model(imageMetadata=METADATA, status={"imageMetadata": RECOMMENDED}), Expectation.NONE),
+        (model(status={"imageMetadata": RECOMMENDED}), Expectation.SOME),
+    ],
+)
+def test_whether_templates_are_expected(obj: AIMModel, expected: Expectation) -> None:
+    assert expectation(ObservedModel(obj, ResolvedConfig())) is expected
+
+
+def test_the_runtime_config_can_switch_discovery_off() -> None:
+    config = AIMRuntimeConfig.model_validate(
+        {"metadata": {"name": "default", "namespace": "ml-team"}, "spec": {"model": {"autoDiscovery": False}}}
+    )
+    resolved = resolve_config("", config, None, namespace="ml-team")
+    assert expectation(ObservedModel(model(), resolved)) is Expectation.NONE
+    assert expectation(ObservedModel(model(discovery={}), resolved)) is Expectation.UNKNOWN
+
+
+NO_TEMPLATES = model(discovery={"extractMetadata": False, "createServiceTemplates": False})
+
+
+@pytest.mark.parametrize(
+    ("obj", "words", "word", "reason"),
+    [
+        (model(status={"imageMetadata": RECOMMENDED}), (), "Progressing", "CreatingTemplates"),
+        (NO_TEMPLATES, (), "Ready", "NoTemplatesExpected"),
+        (NO_TEMPLATES, ("Ready", "Ready"), "Ready", "AllTemplatesReady"),
+        (NO_TEMPLATES, ("Failed", "Failed"), "Failed", "AllTemplatesFailed"),
+        (NO_TEMPLATES, ("Failed", "Degraded"), "Failed", "AllTemplatesFailed"),
+        (NO_TEMPLATES, ("NotAvailable", "NotAvailable"), "NotAvailable", "NoTemplatesAvailable"),
+        (NO_TEMPLATES, ("Ready", "Degraded", "Progressing"), "Degraded", "SomeTemplatesDegraded"),
+        (NO_TEMPLATES, ("Ready", "Progressing"), "Progressing", "TemplatesProgressing"),
+        (NO_TEMPLATES, ("Ready", "Pending"), "Progressing", "TemplatesProgressing"),
+        (NO_TEMPLATES, ("Ready", "NotAvailable"), "Ready", "SomeTemplatesReady"),
+        (NO_TEMPLATES, ("Odd",), "Progressing", "TemplatesProgressing"),
+    ],
+)
+def test_templates_make_the_state(obj: AIMModel, words: tuple[str, ...], word: str, reason: str) -> None:
+    summary = settle(ObservedModel(obj, ResolvedConfig(), templates(*words)))
+    assert (str(summary.state), condition(summary, "ServiceTemplatesReady")[1]) == (word, reason)
+
+
+def test_a_cluster_model_that_waits_is_pending() -> None:
+    obj = cluster_model(discovery={"extractMetadata": False, "createServiceTemplates": False})
+    summary = settle(ObservedModel(obj, ResolvedConfig(), templates("Progressing", cluster=True)))
+    assert str(summary.state) == "Pending"
+    assert condition(summary, "ClusterServiceTemplatesReady") == ("False", "TemplatesProgressing")
+
+
+@pytest.mark.parametrize(("obj", "reason"), [(NO_TEMPLATES, "ConfigNotFound"), (cluster_model(), "ReferenceNotFound")])
+def test_a_missing_config_fails(obj: Any, reason: str) -> None:
+    config = resolve_config("team", None, None, namespace=obj.metadata.namespace)
+    summary = settle(ObservedModel(obj, config))
+    assert str(summary.state) == "Failed"
+    assert condition(summary, "RuntimeConfigReady") == ("False", reason)
+    assert condition(summary, "ConfigValid") == condition(summary, "Ready") == ("False", "ReferenceNotFound")
+
+
+def test_source_type() -> None:
+    assert plan_model(ObservedModel(model(), ResolvedConfig()), NOW).status["sourceType"] == "Image"
+    assert (
+        plan_model(ObservedModel(model(modelSources=SOURCES), ResolvedConfig()), NOW).status["sourceType"] == "Custom"
+    )
+
+
+@given(st.lists(st.sampled_from(["", "Pending", "Progressing", "Ready", "Degraded", "Failed", "NotAvailable", "?"])))
+def test_judging_templates_is_total_and_blind_to_order(words: list[str]) -> None:
+    one = settle(ObservedModel(NO_TEMPLATES, ResolvedConfig(), templates(*words)))
+    other = settle(ObservedModel(NO_TEMPLATES, ResolvedConfig(), templates(*reversed(words))))
+    assert one.conditions == other.conditions

@@ -1,0 +1,251 @@
+"""The probe of pods and the analysis of failed ones (spec/status.md §12.8, spec/caching.md §12, C-12)."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimd.planning.health import State
+from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, classify_log, needs_log, pod_failure
+from aimd.planning.pods import PodHealth, has_issue, is_waiting_for_events, probe_pods, pull_failure
+from aimd.runtime.model import Category
+
+
+def pod(
+    phase: str,
+    name: str = "p",
+    *,
+    ready: bool = False,
+    made: str = "2026-01-01T00:00:00Z",
+    container: dict[str, Any] | None = None,
+    conditions: list[dict[str, str]] | None = None,
+    **metadata: Any,
+) -> dict[str, Any]:
+    shown = [*(conditions or []), *([{"type": "Ready", "status": "True"}] if ready else [])]
+    statuses = {"containerStatuses": [{"name": "main", **container}]} if container else {}
+    return {
+        "metadata": {"name": name, "uid": f"uid-{name}", "creationTimestamp": made, **metadata},
+        "status": {"phase": phase, "conditions": shown, **statuses},
+    }
+
+
+def waiting(reason: str, message: str = "") -> dict[str, Any]:
+    return {"state": {"waiting": {"reason": reason, "message": message}}}
+
+
+def ended(exit_code: int, reason: str = "Error", message: str = "") -> dict[str, Any]:
+    return {"state": {"terminated": {"exitCode": exit_code, "reason": reason, "message": message}}}
+
+
+@pytest.mark.parametrize(
+    ("pods", "state", "reason"),
+    [
+        ([], State.PROGRESSING, "NoPods"),
+        ([pod("Running", ready=True)], State.READY, "PodsReady"),
+        ([pod("Succeeded")], State.READY, "PodsReady"),
+        ([pod("Running")], State.STARTING, "PodsStarting"),
+        ([pod("Pending")], State.PENDING, "PodsPending"),
+        ([pod("Unknown")], State.PROGRESSING, "PodsProgressing"),
+        ([pod("Pending", container=waiting("ContainerCreating"))], State.PENDING, "PodsPending"),
+        (
+            [pod("Pending", container=waiting("CreateContainerConfigError", 'secret "x"'))],
+            State.FAILED,
+            "CreateContainerConfigError",
+        ),
+        ([pod("Running", container=waiting("CrashLoopBackOff"))], State.FAILED, "CrashLoopBackOff"),
+        (
+            [
+                pod(
+                    "Running",
+                    container={**waiting("CrashLoopBackOff"), "lastState": {"terminated": {"reason": "OOMKilled"}}},
+                )
+            ],
+            State.FAILED,
+            "OOMKilled",
+        ),
+        (
+            [pod("Pending", container=waiting("ErrImagePull", "pull access denied"))],
+            State.FAILED,
+            "ImagePullAuthFailure",
+        ),
+        ([pod("Pending", container=waiting("ImagePullBackOff", "manifest unknown"))], State.DEGRADED, "ImageNotFound"),
+        ([pod("Pending", container=waiting("ImagePullBackOff", "timeout"))], State.DEGRADED, "ImagePullBackOff"),
+        ([pod("Failed", container=ended(1))], State.FAILED, "PodFailed"),
+    ],
+)
+def test_what_a_group_of_pods_is_up_to(pods: list[dict[str, Any]], state: State, reason: str) -> None:
+    health = probe_pods(pods, exit_codes={})
+    assert (health.state, health.reason) == (state, reason)
+
+
+def test_unschedulable_counts_before_its_event_arrives() -> None:
+    lonely = pod(
+        "Pending",
+        conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}],
+    )
+    assert probe_pods([lonely]) == PodHealth(State.PENDING, "FailedScheduling", "0/3 nodes")
+    assert has_issue(lonely)
+    assert not is_waiting_for_events(lonely)
+
+
+def test_events_tell_why_a_placed_pod_does_not_start() -> None:
+    stuck = pod("Pending")
+    about = {"uid": "uid-p"}
+    mount = {
+        "reason": "FailedMount",
+        "message": "no volume",
+        "involvedObject": about,
+        "lastTimestamp": "2026-01-01T00:00:02Z",
+    }
+    pulling = {
+        "reason": "Pulling",
+        "message": "pulling x",
+        "involvedObject": about,
+        "lastTimestamp": "2026-01-01T00:00:03Z",
+    }
+    foreign = {**mount, "involvedObject": {"uid": "other"}}
+    assert is_waiting_for_events(stuck)
+    assert probe_pods([stuck], events=[pulling, mount]).reason == "FailedMount"
+    assert probe_pods([stuck], events=[pulling, foreign]) == PodHealth(State.PROGRESSING, "Pulling", "pulling x")
+
+
+def test_a_dead_pod_does_not_outrank_a_younger_one() -> None:
+    dead = pod("Failed", "old", container=ended(1))
+    young = pod("Running", "new", made="2026-01-01T00:01:00Z")
+    assert probe_pods([dead, young]).reason == "PodsStarting"
+    assert (
+        probe_pods([dead, pod("Failed", "new", made="2026-01-01T00:01:00Z", container=ended(21))]).reason
+        == "SourceNotFound"
+    )
+
+
+def test_a_ready_pod_keeps_the_group_ready_beside_a_bad_one() -> None:
+    bad = pod("Running", "bad", container=waiting("CrashLoopBackOff"), made="2026-01-01T00:01:00Z")
+    health = probe_pods([pod("Running", "good", ready=True), bad])
+    assert health.state is State.READY
+    assert health.trouble is not None
+    assert health.trouble.reason == "CrashLoopBackOff"
+
+
+def test_pods_being_deleted_do_not_count() -> None:
+    gone = pod("Running", ready=True, deletionTimestamp="2026-01-01T00:02:00Z")
+    assert probe_pods([gone]).reason == "NoPods"
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("401 Unauthorized", "ImagePullAuthFailure"),
+        ("pull access denied, repository does not exist", "ImagePullAuthFailure"),
+        ("manifest unknown", "ImageNotFound"),
+        ("i/o timeout", "ImagePullBackOff"),
+    ],
+)
+def test_pull_messages(message: str, reason: str) -> None:
+    assert pull_failure(message).reason == reason
+
+
+@pytest.mark.parametrize(("code", "reason"), sorted(DOWNLOADER_EXIT_CODES.items()))
+def test_exit_codes_of_the_downloader(code: int, reason: str) -> None:
+    failed = pod("Failed", container=ended(code))
+    assert pod_failure(failed).reason == reason
+    assert not needs_log(failed)
+    assert pod_failure(failed, exit_codes={}).reason == "PodFailed"
+    assert needs_log(failed, {})
+
+
+def test_the_termination_message_comes_first() -> None:
+    report = json.dumps({"reason": "SourceNotFound", "detail": "no repository org/none", "protocol": "HTTP"})
+    failed = pod("Failed", container=ended(1, message=report))
+    failure = pod_failure(failed, log="no space left on device", exit_codes={})
+    assert (failure.category, failure.reason) == (Category.INVALID_SPEC, "SourceNotFound")
+    assert "no repository org/none" in failure.message
+    assert not needs_log(failed, {})
+
+
+def test_a_reason_without_a_meaning_here_is_quoted() -> None:
+    report = json.dumps({"reason": "SimulatedFailure", "detail": "a switch is set"})
+    failure = pod_failure(pod("Failed", container=ended(1, message=report)))
+    assert failure.reason == "PodFailed"
+    assert failure.message.endswith(": a switch is set")
+
+
+@pytest.mark.parametrize("message", ["{", "[]", '{"reason": "Strange"}', '{"reason": 5}', "text"])
+def test_other_termination_messages_are_only_quoted(message: str) -> None:
+    assert pod_failure(pod("Failed", container=ended(1, message=message))).reason == "PodFailed"
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        ("Repository Not Found for url: https://x", "SourceNotFound"),
+        ("ERROR: S3 error: 404 (NoSuchBucket)", "SourceNotFound"),
+        ("Cannot access gated repo for url", "AuthError"),
+        ("SignatureDoesNotMatch", "AuthError"),
+        ("OSError: No space left on device", "StorageFull"),
+        ("Traceback\nValueError: x", None),
+        ('forbidden: User "x" cannot patch resource\nNo space left on device', "StorageFull"),
+        ('clusterrole "y" not found', None),
+    ],
+)
+def test_log_text_of_foreign_images(log: str, reason: str | None) -> None:
+    found = classify_log(log)
+    assert (found[0] if found else None) == reason
+
+
+@pytest.mark.parametrize(
+    ("container", "reason", "category"),
+    [
+        (ended(137, "OOMKilled"), "PodOOMKilled", Category.RESOURCE_EXHAUSTION),
+        (ended(1, "DeadlineExceeded"), "PodDeadlineExceeded", Category.INVALID_SPEC),
+        (ended(2), "PodFailed", Category.INVALID_SPEC),
+    ],
+)
+def test_termination_reasons(container: dict[str, Any], reason: str, category: Category) -> None:
+    failure = pod_failure(pod("Failed", container=container))
+    assert (failure.reason, failure.category) == (reason, category)
+
+
+def test_an_eviction_has_no_container() -> None:
+    evicted = pod("Failed")
+    evicted["status"] |= {"reason": "Evicted", "message": "The node was low on memory"}
+    failure = pod_failure(evicted)
+    assert (failure.reason, failure.category) == ("PodEvicted", Category.INFRASTRUCTURE)
+    assert not needs_log(evicted, {})
+
+
+statuses = st.fixed_dictionaries(
+    {},
+    optional={
+        "phase": st.sampled_from(["Pending", "Running", "Succeeded", "Failed", "Unknown", ""]),
+        "reason": st.sampled_from(["Evicted", "", None]),
+        "conditions": st.lists(
+            st.fixed_dictionaries(
+                {
+                    "type": st.sampled_from(["Ready", "PodScheduled"]),
+                    "status": st.sampled_from(["True", "False"]),
+                    "reason": st.sampled_from(["Unschedulable", ""]),
+                }
+            ),
+            max_size=2,
+        ),
+        "containerStatuses": st.lists(
+            st.one_of(
+                st.builds(waiting, st.sampled_from(["ErrImagePull", "CrashLoopBackOff", "x"]), st.text(max_size=5)),
+                st.builds(ended, st.integers(0, 255), st.sampled_from(["Error", "OOMKilled", ""]), st.text(max_size=9)),
+                st.just({}),
+            ),
+            max_size=2,
+        ),
+    },
+)
+
+
+@given(st.lists(statuses, max_size=4), st.text(max_size=60))
+def test_the_probe_is_total(found: list[dict[str, Any]], log: str) -> None:
+    pods = [{"metadata": {"name": f"p{i}", "uid": f"u{i}"}, "status": status} for i, status in enumerate(found)]
+    health = probe_pods(pods, logs={f"p{i}": log for i in range(len(pods))})
+    assert health.reason
+    assert health.component("Pods").effective_state is health.state

@@ -1,0 +1,335 @@
+"""The reflector's machine, without I/O: single steps, and a model of a server that fails in every way."""
+
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from aimd.runtime.client import Page, WatchEvent
+from aimd.runtime.errors import ApiError, Forbidden, Gone, NotFound, RequestTimeout, ServerTimeout, Unavailable
+from aimd.runtime.kinds import CONFIG_MAP
+from aimd.runtime.model import Manifest, key_of
+from aimd.runtime.reflector import (
+    ABSENT_PAUSE,
+    Availability,
+    Begin,
+    Change,
+    Effect,
+    Ended,
+    Failed,
+    FetchPage,
+    Input,
+    Listed,
+    OpenWatch,
+    Phase,
+    Received,
+    Replace,
+    Restarted,
+    Sleep,
+    State,
+    step,
+)
+from aimd.runtime.store import Store, resource_version
+
+WATCHING = State(phase=Phase.WATCHING, version="10", after_wait=Phase.WATCHING)
+
+
+def thing(name: str, version: int, uid: str = "u") -> Manifest:
+    return {"metadata": {"name": name, "namespace": "ns", "uid": uid, "resourceVersion": str(version)}}
+
+
+def pause(effects: tuple[Effect, ...]) -> float:
+    last = effects[-1]
+    assert isinstance(last, Sleep)
+    return last.seconds
+
+
+def test_pages_are_gathered_and_only_the_whole_list_reaches_the_store() -> None:
+    state, effects = step(State(), Begin())
+    assert effects == (FetchPage(),)
+    state, effects = step(state, Listed(Page([thing("a", 1)], "7", "token")))
+    assert effects == (FetchPage("token"),)
+    state, effects = step(state, Listed(Page([thing("b", 2)], "8", "")))
+    assert effects == (
+        Availability(True),
+        Replace(([thing("a", 1)], [thing("b", 2)]), "8"),
+        OpenWatch("8"),
+    )
+    assert state.phase is Phase.WATCHING
+    assert state.version == "8"
+    assert state.pages == ()
+
+
+def test_events_and_bookmarks_move_the_version_on() -> None:
+    events = [WatchEvent("ADDED", thing("a", 11)), WatchEvent("BOOKMARK", {"metadata": {"resourceVersion": "99"}})]
+    state, effects = step(WATCHING, Received(events))
+    assert effects == (Change(events),)
+    assert state.version == "99"
+    assert step(state, Ended(50.0, 2, 0.5))[1] == (OpenWatch("99"),)
+
+
+def test_an_orderly_end_resumes_at_once_but_a_very_short_watch_pauses() -> None:
+    assert step(WATCHING, Ended(300.0, 0, 0.0))[1] == (OpenWatch("10"),)
+    _, effects = step(WATCHING, Ended(0.1, 0, 0.0))
+    assert pause(effects) == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize("error", [Unavailable("x", status=500), RequestTimeout("x"), ApiError("x", status=502)])
+def test_other_failures_pause_and_keep_the_version(error: ApiError) -> None:
+    state = WATCHING
+    pauses = []
+    for _ in range(8):
+        state, effects = step(state, Failed(error, 0.0))
+        pauses.append(pause(effects))
+        state, effects = step(state, Begin())
+        assert effects == (OpenWatch("10"),)
+    assert pauses == pytest.approx([0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 30.0])
+    _, effects = step(state, Failed(error, 0.0, seconds=130.0))
+    assert pause(effects) == pytest.approx(0.8), "a long calm watch ends the series"
+
+
+def test_a_server_that_asks_for_patience_gets_it() -> None:
+    _, effects = step(WATCHING, Failed(Unavailable("x", status=503, retry_after=20.0), 0.0))
+    assert pause(effects) == 20.0
+
+
+@pytest.mark.parametrize("in_stream", [True, False])
+def test_410_lists_anew_once_at_once_then_with_pauses(in_stream: bool) -> None:
+    gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
+    first: Input = Failed(Gone("too old", status=410), 0.0)
+    if in_stream:
+        first = Received([WatchEvent("ADDED", thing("a", 11)), WatchEvent("ERROR", gone)])
+    state, effects = step(WATCHING, first)
+    if in_stream:
+        assert effects[0] == Change([WatchEvent("ADDED", thing("a", 11))]), "what came before the error counts"
+    assert effects[-1] == FetchPage()
+    state, _ = step(state, Listed(Page([], "20", "")))
+    _, effects = step(state, Failed(Gone("too old", status=410), 0.0))
+    assert pause(effects) > 0
+
+
+def test_an_expired_continue_token_starts_the_list_over() -> None:
+    state, _ = step(State(), Listed(Page([thing("a", 1)], "7", "token")))
+    state, effects = step(state, Failed(Gone("expired", status=410), 0.0))
+    assert effects[-1] == FetchPage("")
+    assert state.pages == ()
+
+
+def test_another_error_event_keeps_the_version() -> None:
+    trouble = {"kind": "Status", "code": 500, "reason": "InternalError", "message": "etcd"}
+    state, effects = step(WATCHING, Received([WatchEvent("ERROR", trouble)]))
+    assert pause(effects) > 0
+    assert step(state, Begin())[1] == (OpenWatch("10"),)
+
+
+def test_a_version_from_the_future_lists_anew() -> None:
+    error = ServerTimeout("Timeout: Too large resource version: 99, current: 3", status=504)
+    _, effects = step(WATCHING, Failed(error, 0.0))
+    assert effects[-1] == FetchPage()
+
+
+def test_versions_that_went_back_are_a_reset() -> None:
+    state, _ = step(WATCHING, Failed(Gone("x", status=410), 0.0))
+    _, effects = step(state, Listed(Page([], "3", "")))
+    assert Replace(([],), "3", reset=True) in effects
+
+
+def test_an_optional_kind_is_waited_for() -> None:
+    state = State(optional=True)
+    for _ in range(50):
+        state, effects = step(state, Failed(NotFound("no such kind", status=404), 0.0))
+        assert effects[:2] == (Availability(False), Replace((), "", reset=True))
+        assert pause(effects) == ABSENT_PAUSE
+        state, effects = step(state, Begin())
+        assert effects == (FetchPage(),)
+    state, effects = step(state, Listed(Page([], "5", "")))
+    assert effects[0] == Availability(True)
+
+
+def test_a_kind_that_goes_away_while_watched_is_listed_to_make_sure() -> None:
+    state, effects = step(State(Phase.WATCHING, "10", optional=True), Failed(NotFound("gone", status=404), 0.0))
+    assert isinstance(effects[-1], Sleep)
+    state, effects = step(state, Begin())
+    assert effects == (FetchPage(),)
+
+
+def test_a_forbidden_kind_keeps_what_the_store_has() -> None:
+    _, effects = step(State(optional=True), Failed(Forbidden("no", status=403), 0.0))
+    assert not any(isinstance(effect, Replace) for effect in effects)
+    assert Availability(False) in effects
+
+
+class Server:
+    """Objects with versions, a history that can be compacted, and both kinds of reads on it."""
+
+    def __init__(self) -> None:
+        self.version = 10
+        self.objects: dict[str, Manifest] = {}
+        self.history: list[tuple[int, WatchEvent]] = []
+        self.compacted = 0
+        self.uids = 0
+
+    def write(self, name: str) -> None:
+        self.version += 1
+        known = self.objects.get(name)
+        if known is None:
+            self.uids += 1
+        uid = known["metadata"]["uid"] if known else f"uid-{self.uids}"
+        self.objects[name] = thing(name, self.version, uid)
+        self.history.append((self.version, WatchEvent("MODIFIED" if known else "ADDED", self.objects[name])))
+
+    def delete(self, name: str) -> None:
+        if name in self.objects:
+            self.version += 1
+            last = thing(name, self.version, self.objects.pop(name)["metadata"]["uid"])
+            self.history.append((self.version, WatchEvent("DELETED", last)))
+
+    def since(self, version: int) -> list[WatchEvent] | None:
+        if version < self.compacted:
+            return None
+        return [event for at, event in self.history if at > version]
+
+
+class ReflectorModel(RuleBasedStateMachine):
+    """Whatever fails, once the network is calm the store shows what the server has."""
+
+    names = st.sampled_from("abc")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.server = Server()
+        self.store = Store(CONFIG_MAP)
+        self.store.expect("feed")
+        self.seen: dict[str, str | None] = {}
+        self.store.subscribe(self.record)
+        self.list_version = 0
+        self.snapshot: list[Manifest] = []
+        self.state, effects = step(State(), Begin())
+        self.doing = effects[-1]
+
+    def record(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
+        name = key_of(after or before or {}).name
+        self.seen[name] = after["metadata"]["resourceVersion"] if after else None
+
+    def feed(self, received: Input) -> None:
+        self.state, effects = step(self.state, received)
+        for effect in effects:
+            match effect:
+                case Change(events):
+                    for event in events:
+                        if event.type in ("ADDED", "MODIFIED"):
+                            self.store.upsert(event.object, feed="feed")
+                        elif event.type == "DELETED":
+                            self.store.remove(event.object, feed="feed")
+                case Replace(pages, version, reset):
+                    objects = [manifest for page in pages for manifest in page]
+                    self.store.replace(objects, int(version), feed="feed", reset=reset)
+                case Availability() | Restarted():
+                    pass
+                case _:
+                    self.doing = effect
+
+    def proceed(self) -> bool:
+        """Lets the server answer what the reflector waits for; False when nothing is left to say."""
+        match self.doing:
+            case Sleep():
+                self.feed(Begin())
+            case FetchPage(""):
+                self.list_version = self.server.version
+                self.snapshot = sorted(self.server.objects.values(), key=lambda item: key_of(item).name)
+                half = len(self.snapshot) // 2
+                token = "rest" if half else ""
+                items = self.snapshot[:half] if half else self.snapshot
+                self.feed(Listed(Page(items, str(self.list_version), token)))
+            case FetchPage():
+                half = len(self.snapshot) // 2
+                self.feed(Listed(Page(self.snapshot[half:], str(self.list_version), "")))
+            case OpenWatch():
+                events = self.server.since(int(self.state.version))
+                if events is None:
+                    self.feed(Failed(Gone("too old", status=410), 0.5))
+                elif events:
+                    self.feed(Received(events))
+                else:
+                    return False
+        return True
+
+    @rule(name=names)
+    def write(self, name: str) -> None:
+        self.server.write(name)
+
+    @rule(name=names)
+    def delete(self, name: str) -> None:
+        self.server.delete(name)
+
+    @rule(name=names)
+    def write_ourselves(self, name: str) -> None:
+        self.server.write(name)
+        self.store.upsert(self.server.objects[name])
+
+    @rule(name=names)
+    def delete_ourselves(self, name: str) -> None:
+        if name in self.server.objects:
+            uid = self.server.objects[name]["metadata"]["uid"]
+            key = key_of(self.server.objects[name])
+            self.server.delete(name)
+            self.store.forget(key, uid)
+
+    @rule()
+    def answer(self) -> None:
+        self.proceed()
+
+    @rule(count=st.integers(1, 3))
+    def deliver_some(self, count: int) -> None:
+        if isinstance(self.doing, OpenWatch):
+            events = self.server.since(int(self.state.version))
+            if events:
+                self.feed(Received(events[:count]))
+
+    @rule()
+    def repeat_an_event(self) -> None:
+        if isinstance(self.doing, OpenWatch) and self.server.history:
+            version, event = self.server.history[-1]
+            if version <= int(self.state.version):
+                self.state = State(**{**_fields(self.state), "version": str(version - 1)})
+                self.feed(Received([event]))
+
+    @rule(error=st.sampled_from([Unavailable("x", status=500), RequestTimeout("x"), Gone("x", status=410)]))
+    def fail(self, error: ApiError) -> None:
+        if not isinstance(self.doing, Sleep):
+            self.feed(Failed(error, 0.5))
+
+    @rule(seconds=st.sampled_from([0.1, 5.0, 200.0]))
+    def close(self, seconds: float) -> None:
+        if isinstance(self.doing, OpenWatch):
+            self.feed(Ended(seconds, 0, 0.5))
+
+    @rule()
+    def compact(self) -> None:
+        self.server.compacted = self.server.version
+
+    @rule()
+    def bookmark(self) -> None:
+        if isinstance(self.doing, OpenWatch) and not self.server.since(int(self.state.version)):
+            mark = {"metadata": {"resourceVersion": str(self.server.version)}}
+            if int(self.state.version) >= self.server.compacted:
+                self.feed(Received([WatchEvent("BOOKMARK", mark)]))
+
+    def teardown(self) -> None:
+        for _ in range(200):
+            if not self.proceed():
+                break
+        shown = {key_of(item).name: resource_version(item) for item in self.store.list()}
+        there = {name: resource_version(item) for name, item in self.server.objects.items()}
+        assert shown == there
+        assert {name: int(version) for name, version in self.seen.items() if version} == there, "handlers saw the end"
+
+
+def _fields(state: State) -> dict[str, Any]:
+    return {name: getattr(state, name) for name in State.__slots__}
+
+
+TestReflectorModel = ReflectorModel.TestCase
+TestReflectorModel.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
