@@ -45,7 +45,7 @@ async def operator(client: Client, api_server: Any, tmp_path: Path) -> Path:
     write_crds(tmp_path / "crds")
     await apply_manifests(client, read_manifests(tmp_path / "crds"))
     helm = locate_binaries(["helm"]).path("helm")
-    identity = await install_operator_identity(client, helm, api_server.kubeconfig, tmp_path)
+    identity = await install_operator_identity(client, helm, api_server)
     return identity.kubeconfig
 
 

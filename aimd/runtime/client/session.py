@@ -6,22 +6,21 @@ session of everybody else, knows no deadline, and raises errors of several shape
 comes out as `RequestTimeout` or `ConnectionFailed`.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import anyio
-import httpx
-from kr8s import APITimeoutError
 from kr8s._api import Api
 from kr8s._auth import KubeAuth
 
 from aimd.runtime.client.credentials import TokenSource
+from aimd.runtime.client.transport import HttpSession, Limits, Response
 from aimd.runtime.client.wire import Answer, Call, WatchStream
-from aimd.runtime.errors import ConnectionFailed, RequestTimeout, connection_reason
+from aimd.runtime.errors import ConnectionFailed, RequestTimeout
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -38,7 +37,7 @@ class Timeouts:
 
 
 class _Api(Api):
-    """kr8s's `Api` with an httpx session of our making: pool limits, no proxy for loopback, no token inside.
+    """kr8s's `Api` with a session of our making: over aiohttp, with limits, and with no token inside.
 
     `_create_session` is the one private method of kr8s that we override (a unit test pins it).
     """
@@ -51,18 +50,14 @@ class _Api(Api):
         self.connections = connections
 
     async def _create_session(self) -> None:
-        self._session = httpx.AsyncClient(
-            base_url=self.auth.server,
-            headers={"User-Agent": self.user_agent},
-            verify=self.tls,
-            timeout=httpx.Timeout(30.0),
-            limits=httpx.Limits(
-                max_connections=self.connections, max_keepalive_connections=self.connections, keepalive_expiry=60.0
-            ),
-            follow_redirects=False,
+        session = HttpSession(
+            self.auth.server,
+            self.tls,
+            user_agent=self.user_agent,
+            connections=self.connections,
             proxy=self.auth.proxy,
-            trust_env=not _is_loopback(self.auth.server),
         )
+        self._session = cast(Any, session)
 
     async def aclose(self) -> None:
         """Closes all connections."""
@@ -77,7 +72,7 @@ class Session:
         self._api = api
         self._timeouts = timeouts
         self._count = count
-        self._host = httpx.URL(api.auth.server).netloc.decode()
+        self._host = urlsplit(api.auth.server).netloc
 
     @property
     def server(self) -> str:
@@ -91,45 +86,49 @@ class Session:
 
     async def send(self, call: Call, token: dict[str, str]) -> Answer:
         """One request, once. Raises RequestTimeout or ConnectionFailed; an error status is an answer."""
-        limit = self._timeouts
-        with _transport_errors(self, call.method), _deadline(limit.request):
-            async with self._api.call_api(
-                call.method,
-                version=call.kind.api_version,
-                namespace=call.namespace or None,
-                url=call.path,
-                raise_for_status=False,
-                params=dict(call.params),
-                headers={**call.headers(), **token},
-                content=call.content(),
-                timeout=httpx.Timeout(limit.request, connect=limit.connect),
-            ) as response:
-                answer = _answer(response, response.content)
+        limit = Limits(connect=self._timeouts.connect, total=self._timeouts.request)
+        with self._counted_errors(call.method):
+            async with self._call_api(call, token, limit, call.content(), stream=False) as response:
+                answer = _answer(response)
         self.count(call.method, str(answer.status))
         return answer
 
     @asynccontextmanager
     async def stream(self, call: Call, token: dict[str, str], idle: float) -> AsyncIterator[WatchStream | Answer]:
         """A watch, or the answer that refuses it. Silence for `idle` seconds raises RequestTimeout."""
-        connect = self._timeouts.connect
-        with _transport_errors(self, call.method):
-            async with self._api.call_api(
-                call.method,
-                version=call.kind.api_version,
-                namespace=call.namespace or None,
-                url=call.path,
-                raise_for_status=False,
-                stream=True,
-                params=dict(call.params),
-                headers={"Accept-Encoding": "identity", **call.headers(), **token},
-                timeout=httpx.Timeout(connect, read=idle),
-            ) as response:
+        limit = Limits(connect=self._timeouts.connect, read=idle)
+        with self._counted_errors(call.method):
+            async with self._call_api(call, token, limit, None, stream=True) as response:
                 self.count(call.method, str(response.status_code))
                 if response.is_error:
-                    yield _answer(response, await response.aread())
+                    yield _answer(await response.read())
                 else:
-                    async with aclosing(cast(AsyncGenerator[bytes, None], response.aiter_raw())) as chunks:
-                        yield WatchStream(chunks)
+                    async with aclosing(response.pieces()) as pieces:
+                        yield WatchStream(pieces)
+
+    def _call_api(
+        self, call: Call, token: dict[str, str], limit: Limits, content: bytes | None, *, stream: bool
+    ) -> AbstractAsyncContextManager[Any]:
+        return self._api.call_api(
+            call.method,
+            version=call.kind.api_version,
+            namespace=call.namespace or None,
+            url=call.path,
+            raise_for_status=False,
+            stream=stream,
+            params=call.params,
+            headers={**call.headers(), **token},
+            content=content,
+            timeout=limit,
+        )
+
+    @contextmanager
+    def _counted_errors(self, method: str) -> Iterator[None]:
+        try:
+            yield
+        except (RequestTimeout, ConnectionFailed):
+            self.count(method, "<error>")
+            raise
 
     def count(self, method: str, code: str) -> None:
         """Counts a request."""
@@ -139,29 +138,6 @@ class Session:
         """Closes all connections."""
         with anyio.CancelScope(shield=True):
             await self._api.aclose()
-
-
-@contextmanager
-def _transport_errors(session: Session, method: str) -> Iterator[None]:
-    """Turns what httpx and kr8s raise when there is no answer into our errors, and counts it."""
-    try:
-        yield
-    except (httpx.TimeoutException, APITimeoutError) as error:
-        session.count(method, "<error>")
-        raise RequestTimeout(f"{session.server} did not answer in time") from error
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        session.count(method, "<error>")
-        text, reason = str(error) or type(error).__name__, connection_reason(error)
-        raise ConnectionFailed(f"no answer from {session.server}: {text}", reason=reason) from error
-
-
-@contextmanager
-def _deadline(seconds: float) -> Iterator[None]:
-    """For the whole exchange: httpx's own timeouts start anew with each piece that arrives."""
-    with anyio.move_on_after(seconds) as scope:
-        yield
-    if scope.cancelled_caught:
-        raise httpx.ReadTimeout("deadline")
 
 
 async def open_session(
@@ -216,19 +192,11 @@ def _remove_inline_files(auth: KubeAuth) -> None:
             Path(str(path)).unlink(missing_ok=True)
 
 
-def _answer(response: httpx.Response, body: bytes) -> Answer:
+def _answer(response: Response) -> Answer:
     after = response.headers.get("retry-after", "")
     return Answer(
         response.status_code,
-        body,
+        response.content,
         float(after) if after.isdigit() else None,
-        tuple(response.headers.get_list("warning")),
+        tuple(response.headers.getall("warning", ())),
     )
-
-
-def _is_loopback(server: str) -> bool:
-    host = httpx.URL(server).host
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

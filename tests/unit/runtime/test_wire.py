@@ -2,13 +2,16 @@
 
 import inspect
 import json
+import re
 
+import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from kr8s._api import Api
 from kr8s._auth import KubeAuth
 
+from aimd.runtime.client.transport import environment_proxy
 from aimd.runtime.client.wire import Call, LineSplitter, json_in_yaml
 from aimd.runtime.kinds import ROLE
 
@@ -38,7 +41,11 @@ def test_names_are_quoted_in_paths() -> None:
 def test_kr8s_is_still_as_we_know_it() -> None:
     """Fails when kr8s changes what `client/session.py` overrides or reads."""
     assert "self._session = httpx.AsyncClient(" in inspect.getsource(Api._create_session)
-    assert "await self._create_session()" in inspect.getsource(Api.call_api)
+    call_api = inspect.getsource(Api.call_api)
+    assert "await self._create_session()" in call_api
+    # Of the session it uses what `client/transport.py` has, and no more.
+    used = set(re.findall(r"self\._session\.(\w+)", call_api))
+    assert used == {"is_closed", "stream", "request"}
     assert {"method", "version", "namespace", "url", "raise_for_status", "stream"} <= set(
         inspect.signature(Api.call_api).parameters
     )
@@ -57,3 +64,11 @@ def test_what_we_send_as_yaml_reads_alike_as_json_and_yaml(value: dict[str, obje
     sent = json_in_yaml(value)
     assert json.loads(sent) == value
     assert yaml.safe_load(sent) == value
+
+
+def test_the_environment_names_the_proxy_but_never_for_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    monkeypatch.setenv("NO_PROXY", "inside.example")
+    assert environment_proxy("https://10.0.0.1:6443") == "http://proxy:3128"
+    for direct in ("https://inside.example", "https://127.0.0.1:1", "https://localhost:1", "https://[::1]:1"):
+        assert environment_proxy(direct) is None

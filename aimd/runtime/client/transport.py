@@ -1,0 +1,155 @@
+"""Requests over aiohttp, in the shape of the httpx session that kr8s' `call_api` expects.
+
+kr8s speaks httpx, whose client spends several times the CPU of aiohttp on each request, and far more when many are
+under way (docs/performance.md). `call_api` needs only two methods of it, `request` and `stream`; this class has them
+and goes to aiohttp directly. What goes wrong leaves as our own errors, which kr8s lets through.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from ssl import SSLContext
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from multidict import CIMultiDictProxy
+from yarl import URL
+
+from aimd.runtime.errors import ConnectionFailed, RequestTimeout, connection_reason
+
+_KEEPALIVE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds: until a connection stands, between two pieces of an answer, and for the whole exchange (None: any)."""
+
+    connect: float
+    read: float | None = None
+    total: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer with its whole body, under the names that httpx gives its parts."""
+
+    status_code: int
+    headers: CIMultiDictProxy[str]
+    content: bytes
+
+
+class StreamedResponse:
+    """An answer whose body is still coming; belongs to the `stream` block."""
+
+    def __init__(self, server: str, response: aiohttp.ClientResponse) -> None:
+        self._server = server
+        self._response = response
+        self.status_code = response.status
+        self.headers = response.headers
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the server refuses."""
+        return self.status_code >= 400
+
+    async def read(self) -> Response:
+        """The answer with the rest of its body. Raises ConnectionFailed, RequestTimeout."""
+        with _our_errors(self._server):
+            return Response(self.status_code, self.headers, await self._response.read())
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The body as it arrives. Raises ConnectionFailed, RequestTimeout."""
+        with _our_errors(self._server):
+            async for piece in self._response.content.iter_any():
+                yield piece
+
+
+class HttpSession:
+    """A pool of connections to one server; `connections` is the most at once, None for no limit.
+
+    Opens nothing before the first request; belongs to one event loop.
+    """
+
+    is_closed = False
+
+    def __init__(
+        self, server: str, tls: SSLContext | None, *, user_agent: str, connections: int | None, proxy: str | None = None
+    ) -> None:
+        self._server = server.rstrip("/")
+        self._proxy = proxy or environment_proxy(server)
+        connector = aiohttp.TCPConnector(
+            limit=connections or 0, keepalive_timeout=_KEEPALIVE_SECONDS, ssl=tls if tls is not None else True
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            # Inside a cluster the network is cheaper than compression on both ends.
+            headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        # Repetitions are the client's to decide and to count; aiohttp has no public switch for its own.
+        self._session._retry_connection = False
+
+    async def request(self, **arguments: Any) -> Response:
+        """One request and its whole answer; arguments as for `stream`. Raises ConnectionFailed, RequestTimeout."""
+        async with self.stream(**arguments) as response:
+            return await response.read()
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        *,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        timeout: Limits,
+        params: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        extensions: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[StreamedResponse]:
+        """One request; `url` is a quoted path. Raises ConnectionFailed, RequestTimeout."""
+        with _our_errors(self._server):
+            response = await self._session.request(
+                method,
+                URL(self._server + url, encoded=True),
+                params=params or None,
+                headers=headers,
+                data=content,
+                allow_redirects=False,
+                proxy=self._proxy,
+                timeout=aiohttp.ClientTimeout(
+                    total=timeout.total,
+                    sock_connect=timeout.connect,
+                    sock_read=timeout.read,
+                    ceil_threshold=float("inf"),  # Else aiohttp rounds up to whole seconds.
+                ),
+                server_hostname=(extensions or {}).get("sni_hostname"),
+            )
+        async with response:
+            yield StreamedResponse(self._server, response)
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        self.is_closed = True
+        await self._session.close()
+
+
+def environment_proxy(server: str) -> str | None:
+    """The proxy that the environment names for the server (`HTTPS_PROXY`, `NO_PROXY`); never one for loopback."""
+    parts = urlsplit(server)
+    host = parts.hostname or ""
+    if host == "localhost" or host.startswith("127.") or host == "::1" or proxy_bypass(host):
+        return None
+    return getproxies().get(parts.scheme)
+
+
+@contextmanager
+def _our_errors(server: str) -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise RequestTimeout(f"{server} did not answer in time") from error
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        text = str(error) or type(error).__name__
+        raise ConnectionFailed(f"no answer from {server}: {text}", reason=connection_reason(error)) from error
