@@ -160,20 +160,20 @@ class Applier:
         return changed
 
     async def _request(self, desired: Desired, rendered: Manifest, live: Manifest | None) -> Manifest:
-        async def send(manifest: Manifest) -> Manifest:
-            guard = {"resourceVersion": _version(live)} if live else {}
-            body = {**manifest, "metadata": {**manifest["metadata"], **guard}}
-            return await self._client.apply(desired.kind, body, field_manager=self._manager, reason=desired.reason)
-
+        """Applies; a second time without what we empty, where the server made null of that (`_without_emptied`)."""
+        without = _without_emptied(rendered, live)
         try:
-            return await send(rendered)
+            stored = await self._apply_at(desired, rendered, live)
         except Invalid:
-            # The server's merge turns a map or list that we empty into null, which schemas of custom resources
-            # refuse; leaving it out empties it as well.
-            without = _without_emptied(rendered, live)
             if without == rendered:
                 raise
-            return await send(without)
+            return await self._apply_at(desired, without, live)
+        return await self._apply_at(desired, without, stored) if _is_nulled(rendered, stored) else stored
+
+    async def _apply_at(self, desired: Desired, manifest: Manifest, live: Manifest | None) -> Manifest:
+        guard = {"resourceVersion": _version(live)} if live else {}
+        body = {**manifest, "metadata": {**manifest["metadata"], **guard}}
+        return await self._client.apply(desired.kind, body, field_manager=self._manager, reason=desired.reason)
 
     def _settle(self, desired: Desired, digest: str, stored: Manifest, left: Sequence[Difference]) -> None:
         settled = _fingerprint(left) if left else ""
@@ -195,14 +195,28 @@ class Applier:
 
 
 def _without_emptied(rendered: Any, live: Any) -> Any:
-    """The rendering without the maps and lists that it has empty and the live object has not."""
+    """The rendering without the maps and lists that it has empty and the live object has not.
+
+    The server's merge turns a map or list that we empty into null, which schemas of custom resources refuse and free
+    fields keep; leaving it out empties it as well.
+    """
     if not isinstance(rendered, Mapping) or not isinstance(live, Mapping):
         return rendered
-    return {
-        name: _without_emptied(value, live.get(name))
-        for name, value in rendered.items()
-        if value not in ({}, []) or not live.get(name)
-    }
+    kept = {}
+    for name, value in rendered.items():
+        sent = _without_emptied(value, live.get(name))
+        if sent not in ({}, []) or not live.get(name):
+            kept[name] = sent
+    return kept
+
+
+def _is_nulled(rendered: Any, stored: Any) -> bool:
+    """Whether the server keeps null where an empty map or list is rendered."""
+    if not isinstance(rendered, Mapping):
+        return isinstance(rendered, list) and not rendered and stored is None
+    if not isinstance(stored, Mapping):
+        return stored is None
+    return any(_is_nulled(value, stored[name]) for name, value in rendered.items() if name in stored)
 
 
 def _version(manifest: Manifest) -> str:

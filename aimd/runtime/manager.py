@@ -80,12 +80,14 @@ class Manager:
                 store.add_transform(source.transform)
         else:
             store = self.cache.add(Store(kind, source.indexes, source.transform, source.metadata_only))
-        if not source.optional:
+        # A process that may see some namespaces only may be refused what belongs to none; that is no fault.
+        optional = source.optional or (bool(self.options.namespaces) and not kind.namespaced)
+        if not optional:
             self._mandatory.add(kind)
         for namespace in (self.options.namespaces if kind.namespaced else ()) or ("",):
             selection = Selection(kind, namespace, source.label_selector, source.field_selector, source.metadata_only)
             if selection not in self._reflectors:
-                self._reflectors[selection] = Reflector(self.client, store, selection, source.optional, self.metrics)
+                self._reflectors[selection] = Reflector(self.client, store, selection, optional, self.metrics)
 
     def add(self, reconciler: Reconciler) -> None:
         """A controller with its sources; the reconciler's own kind is watched even if no source names it."""

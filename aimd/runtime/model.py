@@ -7,14 +7,13 @@ else of the runtime stays out of a planner's reach (docs/architecture.md, layers
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 Manifest: TypeAlias = dict[str, Any]
 """A Kubernetes object as JSON. What the store hands out is shared: read it, never change it."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
+class Key(NamedTuple):
     """Identifies an object of a known kind; `namespace` is empty for cluster-scoped kinds."""
 
     namespace: str

@@ -3,13 +3,15 @@
 The decisions are a pure state machine, `step(state, input) -> (state, effects)`; `Reflector` carries the effects
 out and feeds what comes back in again:
 
-    LISTING ──whole list──► WATCHING ──stream ends──► WATCHING (same version, no new list)
-       ▲                       │
-       └───── 410 Gone ◄───────┤            any failure ──► WAITING ──► what was being done before
+    STREAMING ──whole list──► WATCHING ──stream ends──► WATCHING (same version, no new list)
+    or LISTING                   │
+       ▲                         │
+       └────── 410 Gone ◄────────┤          any failure ──► WAITING ──► what was being done before
 
-The old content of the store stays until a new list is whole. Every state is left by every failure after a pause that
-grows from 0.8 s to 30 s; a kind that the server does not know (or does not let us see) is asked for again if it is
-optional, while its store says `available=False`.
+A list is streamed: a watch that begins with everything there is, so that neither side ever holds it as one document. A
+server that does not do that is asked for pages. The old content of the store stays until a new list is whole. Every
+state is left by every failure after a pause that grows from 0.8 s to 30 s; a kind that the server does not know (or
+does not let us see) is asked for again if it is optional, while its store says `available=False`.
 """
 
 import random
@@ -24,7 +26,7 @@ import anyio.lowlevel
 import structlog
 
 from aimd.runtime.client import Client, Page, Selection, WatchEvent
-from aimd.runtime.errors import ApiError, Forbidden, Gone, NotFound, ServerTimeout, api_error
+from aimd.runtime.errors import ApiError, Forbidden, Gone, NotFound, RequestTimeout, ServerTimeout, api_error
 from aimd.runtime.metrics import ManagerMetrics
 from aimd.runtime.model import Manifest, metadata_of
 from aimd.runtime.store import Store
@@ -45,6 +47,7 @@ class Phase(Enum):
     """What the reflector is busy with."""
 
     LISTING = "listing"
+    STREAMING = "streaming"
     WATCHING = "watching"
     WAITING = "waiting"
 
@@ -53,12 +56,13 @@ class Phase(Enum):
 class State:
     """All that the machine remembers.
 
-    `version` is where a watch resumes, empty before the first list; `pages` what has been listed so far;
-    `after_wait` the phase that a pause returns to.
+    `version` is where a watch resumes, empty before the first list; `streams` whether lists are to be streamed;
+    `pages` what has been listed so far otherwise; `after_wait` the phase that a pause returns to.
     """
 
     phase: Phase = Phase.LISTING
     version: str = ""
+    streams: bool = False
     continue_token: str = ""
     pages: tuple[list[Manifest], ...] = ()
     failures: int = 0
@@ -120,7 +124,7 @@ class FetchPage:
 
 @dataclass(frozen=True, slots=True)
 class OpenWatch:
-    """Watch from this version."""
+    """Watch from this version; with an empty one, from the beginning: everything there is comes first."""
 
     version: str
 
@@ -139,6 +143,18 @@ class Replace:
     pages: tuple[list[Manifest], ...]
     version: str
     reset: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BeginList:
+    """A whole list is coming, as changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndList:
+    """The list is whole, as of this version: what it did not bring is gone."""
+
+    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +179,7 @@ class Restarted:
     error: ApiError | None = None
 
 
-Effect: TypeAlias = FetchPage | OpenWatch | Sleep | Replace | Change | Availability | Restarted
+Effect: TypeAlias = FetchPage | OpenWatch | Sleep | Replace | BeginList | EndList | Change | Availability | Restarted
 Step: TypeAlias = tuple[State, tuple[Effect, ...]]
 
 
@@ -177,6 +193,8 @@ def step(state: State, received: Input) -> Step:
         case Received(events):
             return _received(state, events)
         case Ended(seconds, events, jitter):
+            if state.phase is Phase.STREAMING:
+                return _pause(state, Phase.LISTING, "list cut short", jitter)
             if seconds < SHORT_SECONDS and not events:
                 return _pause(state, Phase.WATCHING, "short watch", jitter)
             calm = replace(state, failures=0 if seconds >= QUIET_SECONDS else state.failures)
@@ -188,7 +206,14 @@ def step(state: State, received: Input) -> Step:
 def _resume(state: State) -> Step:
     if state.phase is Phase.WATCHING and state.version:
         return state, (OpenWatch(state.version),)
+    return _list(state)
+
+
+def _list(state: State, *, by_pages: bool = False) -> Step:
+    """Begins a whole list."""
     listing = replace(state, phase=Phase.LISTING, continue_token="", pages=())
+    if state.streams and not by_pages:
+        return replace(listing, phase=Phase.STREAMING), (BeginList(), OpenWatch(""))
     return listing, (FetchPage(),)
 
 
@@ -219,8 +244,29 @@ def _received(state: State, events: list[WatchEvent]) -> Step:
             before = replace(state, version=version)
             following, effects = _failed(before, error, 0.0, 0.0)
             return following, (Change(events[:position]), *effects)
-        version = str(metadata_of(event.object).get("resourceVersion") or version)
+        if state.phase is Phase.WATCHING:
+            version = str(metadata_of(event.object).get("resourceVersion") or version)
+        elif _ends_list(event):
+            following, effects = _streamed(state, str(metadata_of(event.object).get("resourceVersion") or ""))
+            if following.phase is Phase.WATCHING:
+                following, rest = _received(following, events[position + 1 :])
+                effects = (*effects, *rest)
+            return following, (Change(events[:position]), *effects)
     return replace(state, version=version), (Change(events),)
+
+
+def _ends_list(event: WatchEvent) -> bool:
+    annotations = metadata_of(event.object).get("annotations") or {}
+    return event.type == "BOOKMARK" and annotations.get("k8s.io/initial-events-end") == "true"
+
+
+def _streamed(state: State, version: str) -> Step:
+    if _number(version) < _number(state.version):
+        # The server's history began anew; what it streamed looks old to the store, so it is listed as a reset.
+        listing, effects = _list(state, by_pages=True)
+        return listing, (Restarted("history reset"), *effects)
+    watching = replace(state, phase=Phase.WATCHING, version=version, after_wait=Phase.WATCHING)
+    return watching, (Availability(True), EndList(version))
 
 
 def _failed(state: State, error: ApiError, jitter: float, seconds: float) -> Step:
@@ -229,12 +275,15 @@ def _failed(state: State, error: ApiError, jitter: float, seconds: float) -> Ste
     watching = state.phase is Phase.WATCHING
     if isinstance(error, NotFound | Forbidden):
         return _not_served(state, error, jitter)
+    if state.phase is Phase.STREAMING and (error.status in (400, 422) or isinstance(error, RequestTimeout)):
+        listing, begin = _list(replace(state, streams=False))
+        return listing, (Restarted("lists are not streamed", error), *begin)
     too_new = isinstance(error, ServerTimeout) and "Too large resource version" in error.message
     if isinstance(error, Gone) or (watching and too_new):
-        listing = replace(state, phase=Phase.LISTING, continue_token="", pages=())
         if state.failures == 0:
-            return replace(listing, failures=1), (Restarted("expired", error), FetchPage())
-        return _pause(listing, Phase.LISTING, "expired", jitter, error)
+            listing, begin = _list(replace(state, failures=1))
+            return listing, (Restarted("expired", error), *begin)
+        return _pause(state, Phase.LISTING, "expired", jitter, error)
     return _pause(state, Phase.WATCHING if watching else Phase.LISTING, "failure", jitter, error)
 
 
@@ -275,6 +324,7 @@ class Reflector:
     selection: Selection
     optional: bool = False
     metrics: ManagerMetrics | None = None
+    streams: bool = True
     settled: anyio.Event = field(default_factory=anyio.Event)
     """Set when the first list is in the store, or the kind turned out not to be served."""
 
@@ -285,7 +335,7 @@ class Reflector:
 
     async def run(self) -> None:
         """Runs until cancelled; raises nothing that the API server can cause."""
-        state, effects = step(State(optional=self.optional), Begin())
+        state, effects = step(State(optional=self.optional, streams=self.streams), Begin())
         while True:
             for effect in effects[:-1]:
                 await self._change(effect)
@@ -316,9 +366,10 @@ class Reflector:
                 async for events in stream:
                     count += len(events)
                     state, effects = step(state, Received(events))
-                    await self._change(effects[0])
-                    if len(effects) > 1:
-                        return state, effects[1:]
+                    for position, effect in enumerate(effects):
+                        if isinstance(effect, FetchPage | OpenWatch | Sleep | Restarted):
+                            return state, effects[position:]
+                        await self._change(effect)
         except ApiError as error:
             return step(state, Failed(error, random.random(), time.monotonic() - started))
         return step(state, Ended(time.monotonic() - started, count, random.random()))
@@ -328,6 +379,11 @@ class Reflector:
             case Change(events):
                 for event in events:
                     self._apply(event)
+            case BeginList():
+                self.store.begin_list(self.feed)
+            case EndList(version):
+                self.store.end_list(self.feed, _number(version))
+                self.settled.set()
             case Replace(pages, version, reset):
                 if not reset:
                     await self._add_slowly(pages)
@@ -354,7 +410,7 @@ class Reflector:
             kind = self.selection.kind
             event.object["apiVersion"], event.object["kind"] = kind.api_version, kind.name
         if event.type in ("ADDED", "MODIFIED"):
-            self.store.upsert(event.object, feed=self.feed)
+            self.store.upsert(event.object, feed=self.feed, initial=not self.settled.is_set())
         elif event.type == "DELETED":
             self.store.remove(event.object, feed=self.feed)
 

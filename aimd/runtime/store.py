@@ -70,6 +70,7 @@ class Store:
         self._by_index: dict[str, dict[str, set[Key]]] = {name: {} for name in self._indexes}
         self._sorted: tuple[Manifest, ...] | None = None
         self._feeds: dict[Hashable, set[Key]] = {}
+        self._listed: dict[Hashable, set[Key]] = {}
         self._awaited: set[Hashable] = set()
         self._seen: dict[Hashable, int] = {}
         self._deleted: OrderedDict[str, int] = OrderedDict()
@@ -131,6 +132,8 @@ class Store:
         version = resource_version(manifest)
         if feed is not None:
             self._feeds.setdefault(feed, set()).add(key)
+            if feed in self._listed:
+                self._listed[feed].add(key)
             self._progress(feed, version)
         if version < self._deleted.get(uid_of(manifest), -1):
             return False
@@ -142,6 +145,10 @@ class Store:
         self._objects[key] = manifest
         self._index(key, manifest)
         self._sorted = None
+        if known is not None and uid_of(known) != uid_of(manifest):
+            # Deleted and made anew while nobody looked: two changes, or predicates would compare strangers.
+            self._notify(known, None, initial)
+            known = None
         self._notify(known, manifest, initial)
         return True
 
@@ -165,21 +172,29 @@ class Store:
         Objects written by ourselves after the list was made stay. `reset`: the server's history began anew (its
         versions went back), so that the list is right even where it is older.
         """
-        held = set(self._feeds.setdefault(feed, set()))
         initial = feed in self._awaited or not self.synced
+        self.begin_list(feed)
         if reset:
             self._deleted.clear()
             self._seen.clear()
-        listed = set[Key]()
         for manifest in manifests:
             key = key_of(manifest)
-            listed.add(key)
             known = self._objects.get(key)
             if reset and known is not None and resource_version(known) > version:
                 self._drop(key, uid_of(known), -1)
             self.upsert(manifest, feed=feed, initial=initial)
+        self.end_list(feed, version, reset=reset)
+
+    def begin_list(self, feed: Hashable) -> None:
+        """A whole list of the feed is coming, object by object, by `upsert`; what was there stays meanwhile."""
+        self._feeds.setdefault(feed, set())
+        self._listed[feed] = set()
+
+    def end_list(self, feed: Hashable, version: int, *, reset: bool = False) -> None:
+        """The list, as of `version`, is whole: drops what the feed had before and did not list."""
+        listed = self._listed.pop(feed, set())
         self._progress(feed, version)
-        for key in sorted((held - listed) | self._orphans()):
+        for key in sorted((self._feeds[feed] - listed) | self._orphans()):
             known = self._objects.get(key)
             if known is not None and (reset or resource_version(known) <= version) and not self._leave(feed, key):
                 self._drop(key, uid_of(known), -1 if reset else version)

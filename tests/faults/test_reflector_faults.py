@@ -26,9 +26,9 @@ def listing(version: int, *items: Manifest) -> Manifest:
     return {"kind": "ConfigMapList", "metadata": {"resourceVersion": str(version)}, "items": list(items)}
 
 
-def reflector(client: Client, optional: bool = False) -> tuple[Reflector, Store]:
+def reflector(client: Client, optional: bool = False, streams: bool = False) -> tuple[Reflector, Store]:
     store = Cache().add(Store(CONFIG_MAP))
-    return Reflector(client, store, Selection(CONFIG_MAP), optional), store
+    return Reflector(client, store, Selection(CONFIG_MAP), optional, streams=streams), store
 
 
 async def run_until(subject: Reflector, condition: Any, seconds: float = 10.0) -> None:
@@ -108,3 +108,45 @@ async def test_a_kind_that_appears(bench: Any, monkeypatch: Any) -> None:
             tasks.start_soon(install)
             await run_until(subject, lambda: store.available and len(store) == 1)
     assert store.synced
+
+
+def list_end(version: int) -> tuple[str, Manifest]:
+    annotations = {"k8s.io/initial-events-end": "true"}
+    return "BOOKMARK", {"metadata": {"resourceVersion": str(version), "annotations": annotations}}
+
+
+async def test_a_streamed_list_fills_the_store_and_goes_on_as_a_watch(bench: Any) -> None:
+    first = lines(("ADDED", thing("a", 5)), ("ADDED", thing("b", 6)), list_end(10), ("DELETED", thing("a", 11)))
+    watches = [bench.reply(chunks=[first[:90], first[90:]]), bench.reply(then="stay")]
+    async with bench.talking(lambda asked: watches.pop(0)) as (client, server):
+        subject, store = reflector(client, streams=True)
+        await run_until(subject, lambda: len(server.asked) > 1)
+    assert store.synced
+    assert [key_of(item).name for item in store.list()] == ["b"]
+    assert server.asked[0].query["sendInitialEvents"] == "true"
+    assert server.asked[0].query["resourceVersionMatch"] == "NotOlderThan"
+    assert "sendInitialEvents" not in server.asked[1].query
+    assert all("watch" in asked.query for asked in server.asked), "never a list"
+
+
+async def test_a_server_that_does_not_stream_lists_is_asked_for_pages(bench: Any) -> None:
+    def script(asked: Any) -> Any:
+        if "sendInitialEvents" in asked.query:
+            return bench.status(422, "Invalid", "sendInitialEvents is forbidden for watch")
+        return bench.reply(then="stay") if "watch" in asked.query else bench.ok(listing(10, thing("a", 5)))
+
+    async with bench.talking(script) as (client, _):
+        subject, store = reflector(client, streams=True)
+        await run_until(subject, lambda: store.synced and len(store) == 1)
+
+
+async def test_a_streamed_list_that_is_cut_short_is_not_taken_for_whole(bench: Any) -> None:
+    whole = lines(("ADDED", thing("a", 5)), ("ADDED", thing("b", 6)), list_end(10))
+    watches = [bench.reply(chunks=[lines(("ADDED", thing("a", 5)))]), bench.reply(chunks=[whole], then="stay")]
+    async with bench.talking(lambda asked: watches.pop(0)) as (client, _):
+        subject, store = reflector(client, streams=True)
+        seen: list[int] = []
+        store.subscribe(lambda before, after, initial: seen.append(int(store.synced)))
+        await run_until(subject, lambda: store.synced)
+    assert [key_of(item).name for item in store.list()] == ["a", "b"]
+    assert seen == [0, 0]

@@ -1,10 +1,10 @@
 """A manager with a small controller on a real API server: sync, reconcile, settle, stop, lead."""
 
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 import anyio
@@ -15,17 +15,24 @@ from aimd.runtime.apply import Applier
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.controller import Source, Watch, controlled_by, itself
 from aimd.runtime.errors import NotFound, WritesSuspended
-from aimd.runtime.kinds import CONFIG_MAP, CUSTOM_RESOURCE_DEFINITION, LEASE, NAMESPACE, SECRET
+from aimd.runtime.kinds import (
+    CONFIG_MAP,
+    CUSTOM_RESOURCE_DEFINITION,
+    LEASE,
+    NAMESPACE,
+    NODE,
+    ROLE,
+    ROLE_BINDING,
+    SECRET,
+    SERVICE_ACCOUNT,
+)
 from aimd.runtime.leader import LeaderElection, LeaderElector, LeaseLost
 from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.model import Desired, Key, Kind, Manifest, Request, Result, owner_reference
 from aimd.runtime.store import KindNotWatched
+from aimd.sandbox.control_plane import ControlPlane
 
 LATE = Kind("late.runtime-tests.example.com", "v1", "Late", "lates")
-
-
-class ApiServer(Protocol):
-    kubeconfig: Path
 
 
 async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
@@ -101,7 +108,7 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(api_server: ApiServer) -> AsyncIterator[Bench]:
+async def bench(api_server: ControlPlane) -> AsyncIterator[Bench]:
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as client:
         namespace = f"manager-{uuid4().hex[:8]}"
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
@@ -249,7 +256,7 @@ def election(bench: Bench, who: str) -> LeaderElection:
     )
 
 
-async def test_one_leads_the_other_takes_over_at_once_on_release(bench: Bench, api_server: ApiServer) -> None:
+async def test_one_leads_the_other_takes_over_at_once_on_release(bench: Bench, api_server: ControlPlane) -> None:
     options = ClientOptions(kubeconfig=api_server.kubeconfig)
     async with connect(options) as first_client, connect(options) as second_client:
         second_bench = Bench(second_client, bench.namespace)
@@ -298,7 +305,7 @@ async def test_who_cannot_renew_stops_writing_before_another_may_take_over(bench
     assert (lease["spec"]["holderIdentity"], lease["spec"]["leaseTransitions"]) == ("second", 1)
 
 
-async def test_a_lease_that_was_taken_away_ends_the_manager(bench: Bench, api_server: ApiServer) -> None:
+async def test_a_lease_that_was_taken_away_ends_the_manager(bench: Bench, api_server: ControlPlane) -> None:
     lease = Key(bench.namespace, "lease")
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as client:
         manager = Manager(client, bench.options(leader_election=election(bench, "first")))
@@ -318,3 +325,52 @@ async def test_a_lease_that_was_taken_away_ends_the_manager(bench: Bench, api_se
         assert caught.group_contains(LeaseLost)
         taken = await bench.client.get(LEASE, lease)
         assert taken["spec"]["holderIdentity"] == "thief"
+
+
+async def test_lists_are_streamed(bench: Bench, api_server: ControlPlane) -> None:
+    async with bench.running() as (manager, _):
+        assert manager.cache[SECRET].synced
+    asked = [
+        event["requestURI"]
+        for line in api_server.audit_log.read_text().splitlines()
+        if (event := json.loads(line))["requestURI"].startswith(f"/api/v1/namespaces/{bench.namespace}/secrets?")
+    ]
+    assert asked
+    assert all("sendInitialEvents=true" in uri and "watch=true" in uri for uri in asked), asked
+
+
+async def test_a_process_with_rights_in_two_namespaces_runs_without_cluster_kinds(
+    bench: Bench, api_server: ControlPlane
+) -> None:
+    other = f"{bench.namespace}-other"
+    await bench.client.create(
+        NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}}, reason="test"
+    )
+    account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "limited", "namespace": bench.namespace},
+    }
+    await bench.client.create(SERVICE_ACCOUNT, account, reason="test")
+    kubeconfig = await api_server.service_account(bench.namespace, "limited")
+    rules = [{"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["*"]}]
+    subjects = [{"kind": "ServiceAccount", "namespace": bench.namespace, "name": "limited"}]
+    for namespace in (bench.namespace, other):
+        metadata = {"name": "limited", "namespace": namespace}
+        role = {"apiVersion": ROLE.api_version, "kind": "Role", "metadata": metadata, "rules": rules}
+        reference = {"apiGroup": ROLE.group, "kind": "Role", "name": "limited"}
+        binding = {"apiVersion": ROLE.api_version, "kind": "RoleBinding", "metadata": metadata, "roleRef": reference}
+        await bench.client.create(ROLE, role, reason="test")
+        await bench.client.create(ROLE_BINDING, {**binding, "subjects": subjects}, reason="test")
+    async with connect(ClientOptions(kubeconfig=kubeconfig)) as limited:
+        manager = Manager(limited, ManagerOptions(namespaces=(bench.namespace, other)))
+        copier = Copier(manager)
+        manager.add(copier)
+        manager.add_source(Source(NODE))
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(manager.run)
+            assert not manager.cache[NODE].available
+            await bench.secret("here")
+            await Bench(bench.client, other).secret("there")
+            await until(lambda: copier.written == 2)
+            tasks.cancel_scope.cancel()

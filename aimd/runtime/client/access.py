@@ -144,7 +144,9 @@ class Client:
     ) -> AsyncIterator[WatchStream]:
         """Changes after `resource_version`, with bookmarks; the server ends the stream after 5 to 10 minutes.
 
-        Silence for longer than `idle_timeout` raises RequestTimeout; a stream that breaks, ConnectionFailed.
+        Without a version the stream begins with every object as ADDED and a bookmark that ends this list; a server that
+        cannot do that answers 400 or 422. Silence for longer than `idle_timeout` raises RequestTimeout; a stream that
+        breaks, ConnectionFailed.
         """
         params = selection.parameters() | {
             "watch": "true",
@@ -152,6 +154,8 @@ class Client:
             "resourceVersion": resource_version,
             "timeoutSeconds": str(random.randint(300, 600)),
         }
+        if not resource_version:
+            params |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
         accept = METADATA if selection.metadata_only else JSON
         token = self._tokens.header()
         call = Call("GET", selection.kind, selection.namespace, params=params, accept=accept)

@@ -1,5 +1,6 @@
 """The reflector's machine, without I/O: single steps, and a model of a server that fails in every way."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,9 +16,11 @@ from aimd.runtime.reflector import (
     ABSENT_PAUSE,
     Availability,
     Begin,
+    BeginList,
     Change,
     Effect,
     Ended,
+    EndList,
     Failed,
     FetchPage,
     Input,
@@ -333,3 +336,45 @@ def _fields(state: State) -> dict[str, Any]:
 
 TestReflectorModel = ReflectorModel.TestCase
 TestReflectorModel.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+
+
+STREAMING = State(phase=Phase.STREAMING, streams=True)
+
+
+def list_end(version: int) -> WatchEvent:
+    annotations = {"k8s.io/initial-events-end": "true"}
+    return WatchEvent("BOOKMARK", {"metadata": {"resourceVersion": str(version), "annotations": annotations}})
+
+
+def test_a_streamed_list_ends_with_its_bookmark() -> None:
+    state, effects = step(State(streams=True), Begin())
+    assert (state.phase, effects) == (Phase.STREAMING, (BeginList(), OpenWatch("")))
+    added, later = WatchEvent("ADDED", thing("a", 5)), WatchEvent("MODIFIED", thing("a", 12))
+    state, effects = step(state, Received([added]))
+    assert (state.version, effects) == ("", (Change([added]),)), "where to resume is known with the bookmark only"
+    state, effects = step(state, Received([list_end(10), later]))
+    assert effects == (Change([]), Availability(True), EndList("10"), Change([later]))
+    assert (state.phase, state.version) == (Phase.WATCHING, "12")
+
+
+@pytest.mark.parametrize("error", [ApiError("x", status=400), ApiError("x", status=422), RequestTimeout("silence")])
+def test_where_lists_are_not_streamed_they_come_in_pages_from_then_on(error: ApiError) -> None:
+    state, effects = step(STREAMING, Failed(error, 0.0))
+    assert effects[-1] == FetchPage()
+    state, _ = step(state, Listed(Page([], "20", "")))
+    state, effects = step(state, Failed(Gone("x", status=410), 0.0))
+    assert effects[-1] == FetchPage()
+
+
+@pytest.mark.parametrize("trouble", [Ended(0.5, 3, 0.0), Failed(Unavailable("x", status=503), 0.0)])
+def test_a_streamed_list_that_breaks_begins_anew_after_a_pause(trouble: Input) -> None:
+    state, effects = step(STREAMING, trouble)
+    assert pause(effects) > 0
+    assert step(state, Begin())[1] == (BeginList(), OpenWatch(""))
+
+
+def test_a_streamed_list_of_a_server_whose_versions_went_back_is_listed_as_a_reset() -> None:
+    state, effects = step(replace(STREAMING, version="500"), Received([list_end(10)]))
+    assert effects[-1] == FetchPage()
+    _, effects = step(state, Listed(Page([], "10", "")))
+    assert Replace(([],), "10", reset=True) in effects
