@@ -169,7 +169,7 @@ class Controller:
             "namespace": key.namespace,
             "name": key.name,
             "reconcileID": str(uuid.uuid4()),
-            "reasons": sorted(turn.reasons),
+            "reasons": turn.reasons,
         }
         started = time.monotonic()
         self._metrics.active_workers.inc()

@@ -4,7 +4,9 @@ Nothing here is global: a manager has its own registry, and the client's metrics
 counterpart there carries the prefix of the manager's options.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,7 +18,9 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # Go has no `_created` series
 
@@ -27,6 +31,7 @@ _RECONCILE_BUCKETS = (
     *(1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5, 6, 7, 8, 9, 10, 15, 20, 25, 30, 40, 50, 60),
 )
 _QUEUE_BUCKETS = tuple(1e-8 * 10**exponent for exponent in range(12))
+_MOST_PRIORITIES = 25
 _RESULTS = ("success", "error", "requeue", "requeue_after")
 
 
@@ -72,31 +77,91 @@ class ReconcileMetrics:
         self._totals[result].inc()
 
 
+class Tally:
+    """A histogram that costs next to nothing to add to; `buckets` are upper limits, in order, without infinity."""
+
+    __slots__ = ("_buckets", "_counts", "_sum")
+
+    def __init__(self, buckets: Sequence[float]) -> None:
+        self._buckets = tuple(buckets)
+        self._counts = [0] * (len(self._buckets) + 1)
+        self._sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Counts one value."""
+        self._counts[bisect_left(self._buckets, value)] += 1
+        self._sum += value
+
+    def add_to(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
+        """Adds a series to what Prometheus reads."""
+        limits = [*(_in_go(limit) for limit in self._buckets), "+Inf"]
+        counts = (float(count) for count in accumulate(self._counts))
+        family.add_metric(labels, list(zip(limits, counts, strict=True)), self._sum)
+
+
+def _in_go(limit: float) -> str:
+    """As Go writes a number: scrapers and dashboards compare bucket limits as texts."""
+    return str(floatToGoString(limit))  # type: ignore[no-untyped-call]
+
+
 class QueueMetrics:
-    """The `workqueue_*` series of one queue."""
+    """The `workqueue_*` series of one queue: plain numbers, read when somebody asks for them.
+
+    `depths` is the number of ready keys by priority; the queue owns it. `unfinished` and `longest_running` are seconds.
+    """
 
     def __init__(self, families: "ManagerMetrics", name: str) -> None:
-        self._name = name
-        self._families = families
-        self.adds = families.queue_adds.labels(name, name)
-        self.retries = families.queue_retries.labels(name, name)
-        self.queue_duration = families.queue_duration.labels(name, name)
-        self.work_duration = families.work_duration.labels(name, name)
-        self._depths: dict[int, Gauge] = {}
-        self.set_depth(0, 0)
+        self.name = name
+        self.adds = 0
+        self.retries = 0
+        self.queue_duration = Tally(_QUEUE_BUCKETS)
+        self.work_duration = Tally(_QUEUE_BUCKETS)
+        self.depths: Mapping[int, int] = {0: 0}
+        self.unfinished: Callable[[], float] = lambda: 0.0
+        self.longest_running: Callable[[], float] = lambda: 0.0
+        families.queues.append(self)
 
-    def set_depth(self, priority: int, depth: int) -> None:
-        """Number of keys ready to be handed out with this priority."""
-        gauge = self._depths.get(priority)
-        if gauge is None:
-            label = str(priority) if len(self._depths) < 25 else "exceeded_cardinality_limit"
-            gauge = self._depths[priority] = self._families.queue_depth.labels(self._name, self._name, label)
-        gauge.set(depth)
+    def depth_by_priority(self) -> Iterator[tuple[str, int]]:
+        """Label and depth; priorities beyond the 25th share one label."""
+        for number, (priority, depth) in enumerate(self.depths.items()):
+            if number < _MOST_PRIORITIES:
+                yield str(priority), depth
+        if beyond := [*self.depths.values()][_MOST_PRIORITIES:]:
+            yield "exceeded_cardinality_limit", sum(beyond)
 
-    def observe_running(self, unfinished: Callable[[], float], longest: Callable[[], float]) -> None:
-        """Both functions are evaluated whenever the metrics are read."""
-        self._families.unfinished_work.labels(self._name, self._name).set_function(unfinished)
-        self._families.longest_running.labels(self._name, self._name).set_function(longest)
+
+class _QueueCollector(Collector):
+    """Exposes all queues of a manager."""
+
+    def __init__(self, queues: Sequence[QueueMetrics]) -> None:
+        self._queues = queues
+
+    def collect(self) -> Iterator[Metric]:
+        """The families, made anew each time they are read."""
+        by = ("name", "controller")
+        prefix = "workqueue_"
+        depth = GaugeMetricFamily(f"{prefix}depth", "Keys that are ready and wait", labels=(*by, "priority"))
+        adds = CounterMetricFamily(f"{prefix}adds", "Keys added", labels=by)
+        retries = CounterMetricFamily(f"{prefix}retries", "Keys added after a failure", labels=by)
+        waited = HistogramMetricFamily(f"{prefix}queue_duration_seconds", "How long a ready key waits", labels=by)
+        worked = HistogramMetricFamily(f"{prefix}work_duration_seconds", "How long a turn takes", labels=by)
+        unfinished = GaugeMetricFamily(
+            f"{prefix}unfinished_work_seconds", "Seconds spent so far in turns that have not ended", labels=by
+        )
+        longest = GaugeMetricFamily(
+            f"{prefix}longest_running_processor_seconds", "Seconds the longest turn has taken so far", labels=by
+        )
+        for queue in self._queues:
+            labels = (queue.name, queue.name)
+            for priority, count in queue.depth_by_priority():
+                depth.add_metric((*labels, priority), count)
+            adds.add_metric(labels, queue.adds)
+            retries.add_metric(labels, queue.retries)
+            queue.queue_duration.add_to(waited, labels)
+            queue.work_duration.add_to(worked, labels)
+            unfinished.add_metric(labels, queue.unfinished())
+            longest.add_metric(labels, queue.longest_running())
+        yield from (depth, adds, retries, waited, worked, unfinished, longest)
 
 
 class ManagerMetrics:
@@ -109,7 +174,8 @@ class ManagerMetrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         self._add_controller_families()
-        self._add_queue_families()
+        self.queues: list[QueueMetrics] = []
+        self.registry.register(_QueueCollector(self.queues))
         self._add_own_families(prefix)
 
     def exposition(self) -> bytes:
@@ -137,24 +203,6 @@ class ManagerMetrics:
         )
         self.max_concurrent = self._gauge(f"{prefix}max_concurrent_reconciles", "Workers there are", by)
         self.active_workers = self._gauge(f"{prefix}active_workers", "Workers that are busy", by)
-
-    def _add_queue_families(self) -> None:
-        by = ("name", "controller")
-        self.queue_depth = self._gauge("workqueue_depth", "Keys that are ready and wait", *by, "priority")
-        self.queue_adds = self._counter("workqueue_adds", "Keys added", *by)
-        self.queue_retries = self._counter("workqueue_retries", "Keys added after a failure", *by)
-        self.queue_duration = self._histogram(
-            "workqueue_queue_duration_seconds", "How long a ready key waits for its turn", _QUEUE_BUCKETS, *by
-        )
-        self.work_duration = self._histogram(
-            "workqueue_work_duration_seconds", "How long a turn takes", _QUEUE_BUCKETS, *by
-        )
-        self.unfinished_work = self._gauge(
-            "workqueue_unfinished_work_seconds", "Seconds spent so far in turns that have not ended", *by
-        )
-        self.longest_running = self._gauge(
-            "workqueue_longest_running_processor_seconds", "Seconds the longest turn has taken so far", *by
-        )
 
     def _add_own_families(self, prefix: str) -> None:
         informer = f"{prefix}_informer_"

@@ -5,7 +5,7 @@ else of the runtime stays out of a planner's reach (docs/architecture.md, layers
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
@@ -118,7 +118,7 @@ class Request:
     """One turn of a reconciler: the key, and what woke it (for logs)."""
 
     key: Key
-    reasons: frozenset[str] = field(default_factory=frozenset)
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

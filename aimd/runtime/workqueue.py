@@ -8,8 +8,8 @@ higher priority goes first, equals in the order they came. The clock is a parame
 import heapq
 import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import anyio
@@ -28,22 +28,20 @@ class QueueClosed(Exception):
     """The queue hands out no more keys."""
 
 
-@dataclass(slots=True)
-class _Waiting:
-    priority: int
-    ready_at: float
-    order: int
-    reasons: frozenset[str]
-    counted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Turn(Generic[K]):
-    """A key handed out, why it was added, and with which priority."""
+    """A turn that is wanted, then handed out: its key, why it was added (the first few reasons), its priority.
 
-    key: K
-    reasons: frozenset[str]
-    priority: int
+    `ready_at` is when it may be handed out; `line` where it stands among the ready ones, None while it is not ready.
+    """
+
+    __slots__ = ("key", "line", "priority", "ready_at", "reasons")
+
+    def __init__(self, key: K, priority: int, ready_at: float, reasons: tuple[str, ...]) -> None:
+        self.key = key
+        self.priority = priority
+        self.ready_at = ready_at
+        self.reasons = reasons
+        self.line: deque[Turn[K]] | None = None
 
 
 class TokenBucket:
@@ -82,17 +80,20 @@ class WorkQueue(Generic[K]):
         self._bucket = bucket or TokenBucket(clock=clock)
         self._base_delay = base_delay
         self._max_delay = max_delay
-        self._waiting: dict[K, _Waiting] = {}
+        self._waiting: dict[K, Turn[K]] = {}
         self._working: dict[K, float] = {}
         self._failures: dict[K, int] = {}
-        self._ready: list[tuple[int, int, K]] = []
-        self._delayed: list[tuple[float, int, K]] = []
-        self._depths: dict[int, int] = {}
+        # A line for each priority, highest first; who has left his line without being taken is skipped in it.
+        self._lines: dict[int, deque[Turn[K]]] = {}
+        self._depths: dict[int, int] = {0: 0}
+        self._delayed: list[tuple[float, int, Turn[K]]] = []
         self._orders = itertools.count()
-        self._changed = anyio.Event()
+        self._sleepers: deque[anyio.Event] = deque()
         self.closed = False
         if metrics is not None:
-            metrics.observe_running(self._unfinished_seconds, self.longest_running)
+            metrics.depths = self._depths
+            metrics.unfinished = self._unfinished_seconds
+            metrics.longest_running = self.longest_running
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -107,26 +108,22 @@ class WorkQueue(Generic[K]):
         if self.closed:
             return
         now = self._clock()
-        reasons = frozenset((reason,)) if reason else frozenset[str]()
-        entry = _Waiting(priority, now + max(after, 0.0), next(self._orders), reasons)
-        known = self._waiting.get(key)
-        if known is None:
+        ready_at = now + after if after > 0 else now
+        entry = self._waiting.get(key)
+        if entry is None:
             if self._metrics is not None:
-                self._metrics.adds.inc()
+                self._metrics.adds += 1
+            entry = self._waiting[key] = Turn(key, priority, ready_at, (reason,) if reason else ())
         else:
-            unchanged = known.ready_at <= entry.ready_at and known.priority >= priority
-            merged = known.reasons | reasons
-            if len(merged) <= _REASONS_KEPT:
-                known.reasons = merged
-            if unchanged:
+            if reason and reason not in entry.reasons and len(entry.reasons) < _REASONS_KEPT:
+                entry.reasons = (*entry.reasons, reason)
+            if entry.ready_at <= ready_at and entry.priority >= priority:
                 return
-            self._uncount(known)
-            entry.reasons = known.reasons
-            entry.priority = max(known.priority, priority)
-            entry.ready_at = min(known.ready_at, entry.ready_at)
-        self._waiting[key] = entry
+            self._leave_line(entry)
+            entry.priority = max(entry.priority, priority)
+            entry.ready_at = min(entry.ready_at, ready_at)
         if key not in self._working:
-            self._schedule(key, entry)
+            self._schedule(entry, now)
 
     def add_after_failure(self, key: K, *, reason: str = "retry", priority: int = 0, at_least: float = 0.0) -> float:
         """Wants another turn after the key's back-off; returns the delay in seconds."""
@@ -135,7 +132,7 @@ class WorkQueue(Generic[K]):
         own = min(self._base_delay * 2.0 ** min(failures, 64), self._max_delay)
         delay = max(own, self._bucket.reserve(), at_least)
         if self._metrics is not None:
-            self._metrics.retries.inc()
+            self._metrics.retries += 1
         self.add(key, after=delay, priority=priority, reason=reason)
         return delay
 
@@ -146,18 +143,20 @@ class WorkQueue(Generic[K]):
     def take(self) -> Turn[K] | None:
         """The next ready key, or None; the caller must call `done` for it."""
         now = self._clock()
-        self._promote(now)
-        while self._ready:
-            negative, order, key = heapq.heappop(self._ready)
-            entry = self._waiting.get(key)
-            if entry is None or key in self._working or (entry.order, -entry.priority) != (order, negative):
-                continue
-            del self._waiting[key]
-            self._uncount(entry)
-            self._working[key] = now
-            if self._metrics is not None:
-                self._metrics.queue_duration.observe(now - entry.ready_at)
-            return Turn(key, entry.reasons, entry.priority)
+        if self._delayed:
+            self._promote(now)
+        for line in self._lines.values():
+            while line:
+                entry = line.popleft()
+                if entry.line is not line:
+                    continue
+                self._depths[entry.priority] -= 1
+                key = entry.key
+                del self._waiting[key]
+                self._working[key] = now
+                if self._metrics is not None:
+                    self._metrics.queue_duration.observe(now - entry.ready_at)
+                return entry
         return None
 
     async def get(self) -> Turn[K]:
@@ -166,24 +165,24 @@ class WorkQueue(Generic[K]):
             turn = self.take()
             if turn is not None:
                 return turn
-            changed = self._changed
-            with anyio.move_on_after(self._until_next()):
-                await changed.wait()
+            await self._sleep()
         raise QueueClosed
 
     def done(self, key: K) -> None:
         """The turn is over; the key is handed out again if it was added meanwhile."""
         started = self._working.pop(key, None)
+        now = self._clock()
         if started is not None and self._metrics is not None:
-            self._metrics.work_duration.observe(self._clock() - started)
+            self._metrics.work_duration.observe(now - started)
         entry = self._waiting.get(key)
-        if entry is not None:
-            self._schedule(key, entry)
+        if entry is not None and entry.line is None:
+            self._schedule(entry, now)
 
     def close(self) -> None:
         """Hands out nothing more and wakes whoever waits."""
         self.closed = True
-        self._wake()
+        while self._sleepers:
+            self._wake_one()
 
     def longest_running(self) -> float:
         """Seconds the longest unfinished turn has taken so far."""
@@ -193,40 +192,50 @@ class WorkQueue(Generic[K]):
         now = self._clock()
         return sum(now - started for started in self._working.values())
 
-    def _schedule(self, key: K, entry: _Waiting) -> None:
-        if entry.ready_at <= self._clock():
-            self._make_ready(key, entry)
-        else:
-            heapq.heappush(self._delayed, (entry.ready_at, entry.order, key))
-        self._wake()
+    def _schedule(self, entry: Turn[K], now: float) -> None:
+        if entry.ready_at <= now:
+            self._enter_line(entry)
+            if self._sleepers:
+                self._wake_one()
+            return
+        heapq.heappush(self._delayed, (entry.ready_at, next(self._orders), entry))
+        if self._delayed[0][2] is entry:
+            self._wake_one()  # Whoever sleeps now would sleep too long.
 
     def _promote(self, now: float) -> None:
         while self._delayed and self._delayed[0][0] <= now:
-            _, order, key = heapq.heappop(self._delayed)
-            entry = self._waiting.get(key)
-            if entry is not None and entry.order == order and key not in self._working:
-                self._make_ready(key, entry)
+            ready_at, _, entry = heapq.heappop(self._delayed)
+            current = self._waiting.get(entry.key) is entry and entry.line is None and entry.ready_at == ready_at
+            if current and entry.key not in self._working:
+                self._enter_line(entry)
 
-    def _make_ready(self, key: K, entry: _Waiting) -> None:
-        heapq.heappush(self._ready, (-entry.priority, entry.order, key))
-        if not entry.counted:
-            entry.counted = True
-            self._count_depth(entry, +1)
+    def _enter_line(self, entry: Turn[K]) -> None:
+        line = self._lines.get(entry.priority)
+        if line is None:
+            self._lines[entry.priority] = line = deque()
+            self._lines = dict(sorted(self._lines.items(), reverse=True))
+            self._depths.setdefault(entry.priority, 0)
+        entry.line = line
+        line.append(entry)
+        self._depths[entry.priority] += 1
 
-    def _uncount(self, entry: _Waiting) -> None:
-        if entry.counted:
-            entry.counted = False
-            self._count_depth(entry, -1)
+    def _leave_line(self, entry: Turn[K]) -> None:
+        if entry.line is not None:
+            entry.line = None
+            self._depths[entry.priority] -= 1
 
-    def _until_next(self) -> float:
-        """Seconds until a delayed key may be ready."""
-        return max(0.0, self._delayed[0][0] - self._clock()) if self._delayed else float("inf")
+    async def _sleep(self) -> None:
+        """Until a key may be ready: one was added, or the first delayed one is due."""
+        mine = anyio.Event()
+        self._sleepers.append(mine)
+        due = max(0.0, self._delayed[0][0] - self._clock()) if self._delayed else float("inf")
+        try:
+            with anyio.move_on_after(due):
+                await mine.wait()
+        finally:
+            if mine in self._sleepers:
+                self._sleepers.remove(mine)
 
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
-
-    def _count_depth(self, entry: _Waiting, change: int) -> None:
-        depth = self._depths[entry.priority] = self._depths.get(entry.priority, 0) + change
-        if self._metrics is not None:
-            self._metrics.set_depth(entry.priority, depth)
+    def _wake_one(self) -> None:
+        if self._sleepers:
+            self._sleepers.popleft().set()

@@ -79,7 +79,7 @@ async def test_changes_wake_keys_with_the_reason() -> None:
     bench.cache[POD].upsert(pod)
     bench.cache[POD].upsert({**pod, "metadata": {**pod["metadata"], "resourceVersion": "2"}})
     await bench.run_until(lambda: bench.keys == ["a"])
-    assert bench.reconciler.requests == [Request(Key("ns", "a"), frozenset({"Pod ns/p"}))]
+    assert bench.reconciler.requests == [Request(Key("ns", "a"), ("Pod ns/p",))]
     assert bench.value("controller_runtime_reconcile_total", result="success") == 1
     assert bench.value("controller_runtime_reconcile_total", result="error") == 0
 

@@ -3,6 +3,7 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from aimd.runtime.metrics import ClientMetrics, ManagerMetrics, QueueMetrics, ReconcileMetrics
+from aimd.runtime.workqueue import WorkQueue
 
 BY_CONTROLLER = {"controller"}
 BY_QUEUE = {"name", "controller"}
@@ -34,7 +35,9 @@ def test_names_types_labels_and_buckets() -> None:
     client.writes.labels("Pod", "apply", "why").inc()
     metrics = ManagerMetrics("aimd", client.collectors)
     ReconcileMetrics(metrics, "c", 3)
-    QueueMetrics(metrics, "c").observe_running(lambda: 1.0, lambda: 2.0)
+    queue: WorkQueue[str] = WorkQueue(metrics=QueueMetrics(metrics, "c"))
+    queue.add("key")
+    queue.take()
     metrics.leader.labels("lease").set(0)
     found = {family.name: family for family in text_string_to_metric_families(metrics.exposition().decode())}
     for name, (kind, labels) in EXPECTED.items():
