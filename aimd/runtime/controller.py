@@ -10,12 +10,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import anyio
 import structlog
 
 from aimd.runtime.errors import ApiError, Conflict, TerminalError, WritesSuspended
+from aimd.runtime.logging import log_context
 from aimd.runtime.metrics import ManagerMetrics, QueueMetrics, ReconcileMetrics
 from aimd.runtime.model import Key, Kind, Manifest, Request, Result, controller_of, key_of, metadata_of
 from aimd.runtime.store import Cache, IndexFunction, Transform
@@ -161,20 +162,10 @@ class Controller:
         return handle
 
     async def _take_turn(self, turn: Turn[Key]) -> None:
-        key = turn.key
-        context = {
-            "controller": self.name,
-            "controllerGroup": self.reconciler.kind.group,
-            "controllerKind": self.reconciler.kind.name,
-            "namespace": key.namespace,
-            "name": key.name,
-            "reconcileID": str(uuid.uuid4()),
-            "reasons": turn.reasons,
-        }
         started = time.monotonic()
         self._metrics.active_workers.inc()
         try:
-            with structlog.contextvars.bound_contextvars(**context):
+            with log_context(_TurnFields(self.name, self.reconciler.kind, turn)):
                 outcome = await self._reconcile(turn)
                 seconds = time.monotonic() - started
                 _log.debug("reconciled", result=outcome, duration=round(seconds, 4))
@@ -185,9 +176,9 @@ class Controller:
 
     async def _reconcile(self, turn: Turn[Key]) -> str:
         """One turn; returns how it ended, in controller-runtime's words."""
-        deadline = anyio.current_time() + self._timeout
+        limit = anyio.CancelScope()
         try:
-            with anyio.fail_after(self._timeout):
+            with anyio.fail_after(self._timeout) as limit:
                 result = await self.reconciler.reconcile(Request(turn.key, turn.reasons))
         except TerminalError as error:
             self._metrics.terminal_errors.inc()
@@ -198,7 +189,7 @@ class Controller:
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
                 raise
-            self._back_off(turn, error, timed_out=anyio.current_time() >= deadline)
+            self._back_off(turn, error, timed_out=limit.cancel_called)
             return "error"
         return self._requeue(turn, result)
 
@@ -226,6 +217,31 @@ class Controller:
         else:
             self._metrics.panics.inc()
             _log.exception("reconcile raised", error=f"{type(error).__name__}: {error}", delay=delay)
+
+
+class _TurnFields:
+    """What every log line of a turn carries, under controller-runtime's names."""
+
+    __slots__ = ("_controller", "_id", "_kind", "_turn")
+
+    def __init__(self, controller: str, kind: Kind, turn: Turn[Key]) -> None:
+        self._controller = controller
+        self._kind = kind
+        self._turn = turn
+        self._id = ""
+
+    def __call__(self) -> Mapping[str, Any]:
+        self._id = self._id or str(uuid.uuid4())
+        key = self._turn.key
+        return {
+            "controller": self._controller,
+            "controllerGroup": self._kind.group,
+            "controllerKind": self._kind.name,
+            "namespace": key.namespace,
+            "name": key.name,
+            "reconcileID": self._id,
+            "reasons": self._turn.reasons,
+        }
 
 
 def _is_being_cancelled() -> bool:

@@ -2,12 +2,18 @@
 
 import logging
 import sys
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeAlias
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor
 
+Fields: TypeAlias = Callable[[], Mapping[str, Any]]
+
+_context: ContextVar[Fields | None] = ContextVar("log_context", default=None)
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -18,6 +24,7 @@ def configure(level: str = "info", json: bool = True) -> None:
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        _add_context,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         structlog.processors.StackInfoRenderer(),
@@ -37,6 +44,21 @@ def configure(level: str = "info", json: bool = True) -> None:
         cache_logger_on_first_use=False,
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+@contextmanager
+def log_context(fields: Fields) -> Iterator[None]:
+    """Adds `fields()` to every line that is logged inside, and asks for them only then: most turns log nothing."""
+    token = _context.set(fields)
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def _add_context(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    fields = _context.get()
+    return event if fields is None else {**fields(), **event}
 
 
 def _rename_event(_logger: Any, _method: str, event: EventDict) -> EventDict:
