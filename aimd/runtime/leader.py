@@ -55,10 +55,18 @@ class LeaseLost(Exception):
 class LeaderElector:
     """Acquires, renews and releases one lease."""
 
-    def __init__(self, client: Client, options: LeaderElection, *, clock: Callable[[], float] = boot_time) -> None:
+    def __init__(
+        self,
+        client: Client,
+        options: LeaderElection,
+        *,
+        clock: Callable[[], float] = boot_time,
+        on_slow_path: Callable[[], None] = lambda: None,
+    ) -> None:
         self._client = client
         self._options = options
         self._clock = clock
+        self._on_slow_path = on_slow_path
         self._key = Key(options.namespace, options.name)
         self._record: Manifest | None = None
         self._seen_at = 0.0
@@ -111,6 +119,8 @@ class LeaderElector:
                 return False
         except ApiError as error:
             _log.debug("lease not renewed", error=str(error))
+            if self.may_write():
+                self._on_slow_path()
             await self._refresh()
             return False
         self._observe(record)

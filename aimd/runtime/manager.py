@@ -9,6 +9,7 @@ ended lets two processes write.
 
 import gc
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from aimd.runtime.store import Cache, Store
 
 _OPTIONAL_PATIENCE = 10.0
 """Seconds that the start waits for kinds that may be missing."""
+_COLLECT_AFTER = (50_000, 20, 50)
+"""Allocations before a collection: decoding one object takes hundreds, and nearly none of them is in a cycle."""
 
 _log = structlog.get_logger()
 
@@ -126,6 +129,7 @@ class Manager:
             await self.endpoints.open()
             try:
                 async with anyio.create_task_group() as background:
+                    background.start_soon(_measure_collections, self.metrics)
                     background.start_soon(self.endpoints.serve)
                     background.start_soon(self.watchdog.run, self.metrics.loop_lag.set)
                     await self._run_until_stopped(background, task_status)
@@ -147,7 +151,8 @@ class Manager:
             return
         self.metrics.leader.labels(election.name).set(0)
         async with separate_session(self.client, request_timeout=election.renew_deadline / 2) as own:
-            elector = LeaderElector(own, election)
+            slow_path = self.metrics.leader_slowpath.labels(election.name)
+            elector = LeaderElector(own, election, on_slow_path=slow_path.inc)
             self.client.fence = elector.may_write
             if await self._unless_stopped(elector.acquire):
                 await self._lead(elector, election)
@@ -222,6 +227,24 @@ class Manager:
         return f"waiting for the first list of: {', '.join(sorted(waiting))}" if waiting else ""
 
 
+async def _measure_collections(metrics: ManagerMetrics) -> None:
+    """Measures the interpreter's garbage collections until cancelled."""
+    started = 0.0
+
+    def note(phase: str, about: dict[str, int]) -> None:
+        nonlocal started
+        if phase == "start":
+            started = time.perf_counter()
+        else:
+            metrics.gc_pauses.labels(str(about["generation"])).observe(time.perf_counter() - started)
+
+    gc.callbacks.append(note)
+    try:
+        await anyio.sleep_forever()
+    finally:
+        gc.callbacks.remove(note)
+
+
 @contextmanager
 def _garbage_collection_paused(tune: bool) -> Iterator[None]:
     """While caches fill, collections find nothing and take half the time; what is there afterwards stays."""
@@ -235,3 +258,4 @@ def _garbage_collection_paused(tune: bool) -> Iterator[None]:
         gc.enable()
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*_COLLECT_AFTER)

@@ -12,7 +12,6 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
@@ -30,6 +29,8 @@ _RECONCILE_BUCKETS = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9),
     *(1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5, 6, 7, 8, 9, 10, 15, 20, 25, 30, 40, 50, 60),
 )
+_REQUEST_BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 45.0, 60.0)
+_PAUSE_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _QUEUE_BUCKETS = tuple(1e-8 * 10**exponent for exponent in range(12))
 _MOST_PRIORITIES = 25
 _RESULTS = ("success", "error", "requeue", "requeue_after")
@@ -45,17 +46,36 @@ class ClientMetrics:
             ("code", "method", "host"),
             registry=None,
         )
+        self.retries = Counter(
+            "rest_client_request_retries",
+            "Requests sent again, by the status code of the answer before, verb and host.",
+            ("code", "verb", "host"),
+            registry=None,
+        )
         self.writes = Counter(
             f"{prefix}_api_writes",
             "Writes sent to the API server, by kind of object, verb and the reason the caller gave.",
             ("kind", "verb", "reason"),
             registry=None,
         )
+        self._seconds = TallyFamily(
+            "rest_client_request_duration_seconds", "Length of a request", ("verb", "host"), _REQUEST_BUCKETS
+        )
+        self._counters: dict[tuple[str, str, str], Counter] = {}
 
     @property
     def collectors(self) -> tuple[Collector, ...]:
         """To be registered where they shall be exposed."""
-        return (self.requests, self.writes)
+        return (self.requests, self.retries, self.writes, self._seconds)
+
+    def count(self, code: str, method: str, host: str, seconds: float | None) -> None:
+        """One request; the code is `<error>` when no answer came, `seconds` None for a watch."""
+        counter = self._counters.get((code, method, host))
+        if counter is None:
+            counter = self._counters[code, method, host] = self.requests.labels(code, method, host)
+        counter.inc()
+        if seconds is not None:
+            self._seconds.labels(method, host).observe(seconds)
 
 
 class ReconcileMetrics:
@@ -97,6 +117,31 @@ class Tally:
         limits = [*(_in_go(limit) for limit in self._buckets), "+Inf"]
         counts = (float(count) for count in accumulate(self._counts))
         family.add_metric(labels, list(zip(limits, counts, strict=True)), self._sum)
+
+
+class TallyFamily(Collector):
+    """A histogram family whose series are tallies; not registered by itself."""
+
+    def __init__(self, name: str, text: str, labels: Sequence[str], buckets: Sequence[float]) -> None:
+        self._name = name
+        self._text = text
+        self._label_names = tuple(labels)
+        self._buckets = buckets
+        self._series: dict[tuple[str, ...], Tally] = {}
+
+    def labels(self, *values: str) -> Tally:
+        """The series of these label values."""
+        tally = self._series.get(values)
+        if tally is None:
+            tally = self._series[values] = Tally(self._buckets)
+        return tally
+
+    def collect(self) -> Iterator[Metric]:
+        """The family, made anew each time it is read."""
+        family = HistogramMetricFamily(self._name, self._text, labels=self._label_names)
+        for values, tally in self._series.items():
+            tally.add_to(family, values)
+        yield family
 
 
 def _in_go(limit: float) -> str:
@@ -188,8 +233,10 @@ class ManagerMetrics:
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(name, text, labels, registry=self.registry)
 
-    def _histogram(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
-        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+    def _tally(self, name: str, text: str, buckets: Sequence[float], *labels: str) -> TallyFamily:
+        family = TallyFamily(name, text, labels, buckets)
+        self.registry.register(family)
+        return family
 
     def _add_controller_families(self) -> None:
         prefix, by = "controller_runtime_", "controller"
@@ -198,7 +245,7 @@ class ManagerMetrics:
         self.terminal_errors = self._counter(f"{prefix}terminal_reconcile_errors", "Failures for good", by)
         self.panics = self._counter(f"{prefix}reconcile_panics", "Reconciliations ended by an unexpected error", by)
         self.timeouts = self._counter(f"{prefix}reconcile_timeouts", "Reconciliations that took too long", by)
-        self.reconcile_time = self._histogram(
+        self.reconcile_time = self._tally(
             f"{prefix}reconcile_time_seconds", "Length of a reconciliation", _RECONCILE_BUCKETS, by
         )
         self.max_concurrent = self._gauge(f"{prefix}max_concurrent_reconciles", "Workers there are", by)
@@ -207,7 +254,19 @@ class ManagerMetrics:
     def _add_own_families(self, prefix: str) -> None:
         informer = f"{prefix}_informer_"
         self.leader = self._gauge("leader_election_master_status", "1 leads, 0 stands by", "name")
+        self.leader_slowpath = self._counter(
+            "leader_election_slowpath", "Renewals that had to read the lease before they could write it", "name"
+        )
         self.informer_synced = self._gauge(f"{informer}synced", "1 when the cache of the kind is whole", "kind")
         self.informer_objects = self._gauge(f"{informer}objects", "Objects in the cache of the kind", "kind")
         self.informer_restarts = self._counter(f"{informer}restarts", "Lists and watches begun anew", "kind", "cause")
+        self.informer_silence = self._gauge(
+            f"{informer}silence_seconds", "Since the server last sent anything about the kind", "kind"
+        )
+        self.gc_pauses = self._tally(
+            f"{prefix}_gc_pause_seconds",
+            "How long a garbage collection held everything up",
+            _PAUSE_BUCKETS,
+            "generation",
+        )
         self.loop_lag = self._gauge(f"{prefix}_event_loop_lag_seconds", "How late the event loop last ticked")

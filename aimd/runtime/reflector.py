@@ -332,6 +332,10 @@ class Reflector:
         self.feed: Hashable = self.selection
         self.store.expect(self.feed)
         self._reported = ""
+        self._heard_at = time.monotonic()
+        if self.metrics is not None:
+            silence = self.metrics.informer_silence.labels(self.selection.kind.name)
+            silence.set_function(lambda: time.monotonic() - self._heard_at)
 
     async def run(self) -> None:
         """Runs until cancelled; raises nothing that the API server can cause."""
@@ -364,6 +368,7 @@ class Reflector:
         try:
             async with self.client.watch(self.selection, version) as stream:
                 async for events in stream:
+                    self._heard_at = time.monotonic()
                     count += len(events)
                     state, effects = step(state, Received(events))
                     for position, effect in enumerate(effects):

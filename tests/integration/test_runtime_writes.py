@@ -8,11 +8,11 @@ from uuid import uuid4
 import pytest
 
 from aimd.runtime.client import Client, ClientOptions, connect
-from aimd.runtime.errors import Conflict
+from aimd.runtime.errors import Conflict, Invalid
 from aimd.runtime.events import CREATIONS, EventRecorder
 from aimd.runtime.finalizers import add_finalizer, remove_finalizer
 from aimd.runtime.kinds import CONFIG_MAP, EVENT, NAMESPACE, PERSISTENT_VOLUME_CLAIM
-from aimd.runtime.model import Key, Kind, Manifest, metadata_of
+from aimd.runtime.model import Key, Kind, Manifest, metadata_of, uid_of
 from aimd.runtime.status import StatusWriter
 from aimd.runtime.store import Cache, Store
 
@@ -208,3 +208,31 @@ async def test_a_conflict_that_lasts_is_raised(bench: Bench) -> None:
     bench.client.get = outdated  # type: ignore[method-assign]
     with pytest.raises(Conflict):
         await bench.status.write(PVC, stale, {"conditions": [condition("never")]})
+
+
+async def test_a_dry_run_answers_like_a_write_and_stores_nothing(bench: Bench, api_server: ApiServer) -> None:
+    live = await bench.create(CONFIG_MAP, "kept", data={"a": "1"})
+    async with connect(ClientOptions(kubeconfig=api_server.kubeconfig, dry_run=True)) as client:
+        cache = Cache()
+        cache.add(Store(CONFIG_MAP))
+        client.observers.append(cache)
+        body = {**live, "metadata": {"name": "new", "namespace": bench.namespace}}
+        assert uid_of(await client.create(CONFIG_MAP, body, reason="test"))
+        patched = await client.patch(CONFIG_MAP, bench.key("kept"), {"data": {"a": "2"}}, reason="test")
+        applied = await client.apply(
+            CONFIG_MAP,
+            {**body, "metadata": {"name": "kept", "namespace": bench.namespace}, "data": {"a": "3"}},
+            field_manager="dry",
+            reason="test",
+        )
+        replaced = await client.replace(CONFIG_MAP, {**live, "data": {"a": "4"}}, reason="test")
+        assert [item["data"]["a"] for item in (patched, applied, replaced)] == ["2", "3", "4"]
+        await client.delete(CONFIG_MAP, bench.key("kept"), reason="test")
+        with pytest.raises(Invalid):
+            await client.create(CONFIG_MAP, {**body, "metadata": {"name": "NO", "namespace": "default"}}, reason="test")
+        assert len(cache[CONFIG_MAP]) == 0
+    found = await bench.client.list(CONFIG_MAP, namespace=bench.namespace)
+    assert {item["metadata"]["name"]: item.get("data", {}).get("a") for item in found} == {
+        "kept": "1",
+        "kube-root-ca.crt": None,
+    }

@@ -50,7 +50,8 @@ _log = structlog.get_logger()
 class ClientOptions:
     """Where the API server is and how patient to be; times in seconds.
 
-    Without `kubeconfig`: `KUBECONFIG`, then the user's default file, then the pod's service account.
+    Without `kubeconfig`: `KUBECONFIG`, then the user's default file, then the pod's service account. With `dry_run` the
+    server checks and answers every write, but stores none.
     """
 
     kubeconfig: Path | None = None
@@ -63,6 +64,7 @@ class ClientOptions:
     max_retry_delay: float = 10.0
     metric_prefix: str = "aimd"
     service_account: Path = SERVICE_ACCOUNT
+    dry_run: bool = False
 
 
 class WriteObserver(Protocol):
@@ -216,8 +218,12 @@ class Client:
             options["preconditions"] = {"uid": uid}
         if grace_period_seconds is not None:
             options["gracePeriodSeconds"] = grace_period_seconds
+        if self.options.dry_run:
+            options["dryRun"] = ["All"]  # The server takes options from the body or from the query, never from both.
         call = Call("DELETE", kind, key.namespace, key.name, body=options, verb="delete", reason=reason)
         answer = (await self._call(call)).manifest()
+        if self.options.dry_run:
+            return
         if answer.get("kind") == kind.name:
             for observer in self.observers:
                 observer.written(kind, answer)
@@ -229,6 +235,8 @@ class Client:
     # Beneath
 
     async def _write(self, call: Call, observed: bool = True) -> Manifest:
+        if self.options.dry_run:
+            call, observed = replace(call, params={**call.params, "dryRun": "All"}), False
         stored = (await self._call(call)).manifest()
         if observed and stored.get("kind") == call.kind.name:
             for observer in self.observers:
@@ -245,6 +253,8 @@ class Client:
                 if delay is None:
                     raise
                 attempt += 1
+                code = str(error.status) if error.status else "<error>"
+                self.metrics.retries.labels(code, call.method, self._unary.host).inc()
                 await anyio.sleep(delay)
 
     async def _attempt(self, call: Call) -> Answer:
@@ -299,7 +309,7 @@ async def connect(options: ClientOptions | None = None) -> AsyncIterator[Client]
         options.user_agent,
         options.max_concurrent_requests,
         Timeouts(options.connect_timeout, options.request_timeout),
-        lambda code, method, host: metrics.requests.labels(code, method, host).inc(),
+        metrics.count,
     )
     watching = unary.sibling(None, Timeouts(options.connect_timeout, options.request_timeout))
     try:

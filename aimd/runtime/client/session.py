@@ -6,6 +6,7 @@ session of everybody else, knows no deadline, and raises errors of several shape
 comes out as `RequestTimeout` or `ConnectionFailed`.
 """
 
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -24,8 +25,8 @@ from aimd.runtime.errors import ConnectionFailed, RequestTimeout
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
-Counter = Callable[[str, str, str], None]
-"""(code, method, host), once for each request; the code is `<error>` when no answer came."""
+Counter = Callable[[str, str, str, float | None], None]
+"""(code, method, host, seconds) of each request; the code is `<error>` when no answer came, watches have no length."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,11 @@ class Session:
     async def send(self, call: Call, token: dict[str, str]) -> Answer:
         """One request, once. Raises RequestTimeout or ConnectionFailed; an error status is an answer."""
         limit = Limits(connect=self._timeouts.connect, total=self._timeouts.request)
+        started = time.monotonic()
         with self._counted_errors(call.method):
             async with self._call_api(call, token, limit, call.content(), stream=False) as response:
                 answer = _answer(response)
-        self.count(call.method, str(answer.status))
+        self.count(call.method, str(answer.status), time.monotonic() - started)
         return answer
 
     @asynccontextmanager
@@ -130,9 +132,14 @@ class Session:
             self.count(method, "<error>")
             raise
 
-    def count(self, method: str, code: str) -> None:
+    @property
+    def host(self) -> str:
+        """Host and port of the server."""
+        return self._host
+
+    def count(self, method: str, code: str, seconds: float | None = None) -> None:
         """Counts a request."""
-        self._count(code, method, self._host)
+        self._count(code, method, self._host, seconds)
 
     async def aclose(self) -> None:
         """Closes all connections."""

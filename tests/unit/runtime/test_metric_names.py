@@ -24,14 +24,24 @@ EXPECTED = {
     "workqueue_unfinished_work_seconds": ("gauge", BY_QUEUE),
     "workqueue_longest_running_processor_seconds": ("gauge", BY_QUEUE),
     "rest_client_requests": ("counter", {"code", "method", "host"}),
+    "rest_client_request_retries": ("counter", {"code", "verb", "host"}),
+    "rest_client_request_duration_seconds": ("histogram", {"verb", "host"}),
     "aimd_api_writes": ("counter", {"kind", "verb", "reason"}),
     "leader_election_master_status": ("gauge", {"name"}),
+    "leader_election_slowpath": ("counter", {"name"}),
+    "aimd_informer_synced": ("gauge", {"kind"}),
+    "aimd_informer_objects": ("gauge", {"kind"}),
+    "aimd_informer_silence_seconds": ("gauge", {"kind"}),
+    "aimd_informer_restarts": ("counter", {"kind", "cause"}),
+    "aimd_gc_pause_seconds": ("histogram", {"generation"}),
+    "aimd_event_loop_lag_seconds": ("gauge", set()),
 }
 
 
 def test_names_types_labels_and_buckets() -> None:
     client = ClientMetrics("aimd")
-    client.requests.labels("200", "GET", "host").inc()
+    client.count("200", "GET", "host", 0.01)
+    client.retries.labels("503", "GET", "host").inc()
     client.writes.labels("Pod", "apply", "why").inc()
     metrics = ManagerMetrics("aimd", client.collectors)
     ReconcileMetrics(metrics, "c", 3)
@@ -39,6 +49,11 @@ def test_names_types_labels_and_buckets() -> None:
     queue.add("key")
     queue.take()
     metrics.leader.labels("lease").set(0)
+    metrics.leader_slowpath.labels("lease").inc()
+    for gauge in (metrics.informer_synced, metrics.informer_objects, metrics.informer_silence):
+        gauge.labels("Pod").set(1)
+    metrics.informer_restarts.labels("Pod", "expired").inc()
+    metrics.gc_pauses.labels("2").observe(0.01)
     found = {family.name: family for family in text_string_to_metric_families(metrics.exposition().decode())}
     for name, (kind, labels) in EXPECTED.items():
         family = found[name]
