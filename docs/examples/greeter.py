@@ -1,0 +1,66 @@
+"""A whole operator: every Greeting gets a ConfigMap with its text, and says in its status which one.
+
+python docs/examples/greeter.py        # against the cluster of your kubeconfig, until Ctrl-C
+"""
+
+from collections.abc import Sequence
+
+import anyio
+
+from aimd.runtime.apply import Applier
+from aimd.runtime.client import connect
+from aimd.runtime.controller import Source, Watch, controlled_by, generation_changed, itself
+from aimd.runtime.kinds import CONFIG_MAP
+from aimd.runtime.manager import Manager, ManagerOptions
+from aimd.runtime.model import Desired, Kind, Manifest, Request, Result, owner_reference
+from aimd.runtime.status import StatusWriter
+
+GREETING = Kind("example.com", "v1", "Greeting", "greetings")
+
+
+def plan(greeting: Manifest) -> Manifest:
+    """The ConfigMap that a Greeting wants; pure, so that it is tested without a cluster."""
+    name, namespace = greeting["metadata"]["name"], greeting["metadata"]["namespace"]
+    return {
+        "apiVersion": CONFIG_MAP.api_version,
+        "kind": CONFIG_MAP.name,
+        "metadata": {"name": name, "namespace": namespace, "ownerReferences": [owner_reference(GREETING, greeting)]},
+        "data": {"text": f"Hello, {greeting['spec'].get('to', 'world')}!"},
+    }
+
+
+class GreetingReconciler:
+    """Keeps the ConfigMap of a Greeting right."""
+
+    name = "greeting"
+    kind = GREETING
+    workers = 4
+    sources: Sequence[Source] = (Source(GREETING), Source(CONFIG_MAP))
+    watches: Sequence[Watch] = (Watch(GREETING, itself, generation_changed), Watch(CONFIG_MAP, controlled_by(GREETING)))
+
+    def __init__(self, manager: Manager) -> None:
+        self.greetings = manager.cache
+        self.applier = Applier(manager.client, manager.cache, "greeter")
+        self.status = StatusWriter(manager.client, manager.cache, "greeter")
+
+    async def reconcile(self, request: Request) -> Result:
+        """Runs whenever the Greeting or its ConfigMap changed; writes only what differs."""
+        greeting = self.greetings[GREETING].get(request.key)
+        if greeting is None:
+            return Result()  # Its ConfigMap goes by garbage collection.
+        applied = await self.applier.apply([Desired(CONFIG_MAP, plan(greeting), "greeting")])
+        message = applied.failures[0][2].message if applied.failures else ""
+        await self.status.write(GREETING, greeting, {"configMap": request.key.name, "error": message or None})
+        return Result(retry=bool(applied.failures))
+
+
+async def main(options: ManagerOptions) -> None:
+    """Runs until cancelled."""
+    async with connect() as client:
+        manager = Manager(client, options)
+        manager.add(GreetingReconciler(manager))
+        await manager.run()
+
+
+if __name__ == "__main__":
+    anyio.run(main, ManagerOptions(metric_prefix="greeter", health_address="127.0.0.1:8081"))
