@@ -66,8 +66,8 @@ class JobContext:
 
 
 def claim_name(artifact: AIMArtifact) -> str:
-    """Name of the artifact's PersistentVolumeClaim."""
-    return _child_name(artifact, "cache")
+    """Name of the artifact's PersistentVolumeClaim: the one it has, whoever named it."""
+    return artifact.status.persistent_volume_claim or _child_name(artifact, "cache")
 
 
 def download_name(artifact: AIMArtifact) -> str:

@@ -49,8 +49,9 @@ def find_cache(
     name, scope = _template_identity(service, template)
     matching = [cache for cache in usable if cache.spec.template_name == name and cache.spec.template_scope == scope]
     if effective_mode(service) is CacheMode.DEDICATED and name:
+        # Another operator's hash may have given it another name; what the service owns is kept (decision 5).
         own = dedicated_cache_name(name, service)
-        matching = [cache for cache in matching if cache.metadata.name == own]
+        matching = [cache for cache in matching if cache.metadata.name == own] or matching
     return max(matching, key=lambda cache: _rank(cache.status.status), default=None)
 
 
