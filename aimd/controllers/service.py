@@ -43,6 +43,7 @@ from aimd.planning.service.model_reference import resolve_model
 from aimd.planning.service.names import (
     InvalidServiceName,
     autoscaler_name,
+    derived_template_name,
     former_http_route_name,
     former_inference_service_name,
     http_route_name,
@@ -168,7 +169,8 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         """Templates that the service names or remembers, and those of its model."""
         namespace, stored = service.metadata.namespace, service.status.resolved_template
         named = service.spec.template.name.strip() if service.spec.template is not None else ""
-        names = [named, stored.name if stored is not None else ""]
+        derived = derived_template_name(named, service.spec.overrides) if named else ""
+        names = [named, derived, stored.name if stored is not None else ""]
         owner = model.metadata.name if model is not None else ""
         namespaced = [
             *self._named(SERVICE_TEMPLATE, namespace, names),

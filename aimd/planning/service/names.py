@@ -6,7 +6,7 @@ name additionally hashes the service name, because two long names of one namespa
 
 import re
 
-from aimd.api.service import AIMService
+from aimd.api.service import AIMService, ServiceOverrides
 from aimd.planning.naming import MAXIMUM_LENGTH, NameTooLong, derive_name, fits_whole, image_part
 
 _MINIMUM_LIMIT = 10
@@ -76,6 +76,21 @@ def model_name_from_image(image: str) -> str:
     return derive_name(list(split_image(image)), [image])
 
 
+def has_overrides(overrides: ServiceOverrides | None) -> bool:
+    """Whether overrides change anything."""
+    return bool(_changes(overrides))
+
+
+def derived_template_name(base: str, overrides: ServiceOverrides | None) -> str:
+    """Name of the template that has the overrides; the base's own when there are none (§8)."""
+    changes = _changes(overrides)
+    if not changes:
+        return base
+    parts = [f"{value}gpu" if name == "count" else str(value) for name, value in changes.items()]
+    inputs = [item for pair in changes.items() for item in pair]
+    return derive_name([base, "ovr", *parts], inputs, hash_length=4)
+
+
 def predictor_name(inference_service: str) -> str:
     """Name of KServe's Deployment and Service, and of KEDA's ScaledObject."""
     return f"{inference_service}-predictor"
@@ -124,3 +139,17 @@ def _by_namespace(name: str, namespace: str, limit: int) -> str:
         return derive_name([name], [namespace], limit=limit)
     except NameTooLong:  # limits here leave room for one character and the hash
         return ""
+
+
+def _changes(overrides: ServiceOverrides | None) -> dict[str, str | int]:
+    """What is overridden, in the order of the name's parts."""
+    if overrides is None:
+        return {}
+    gpu = overrides.hardware.gpu if overrides.hardware is not None else None
+    changes: dict[str, str | int] = {
+        "gpu": gpu.model.strip() if gpu is not None else "",
+        "count": max(gpu.requests, 0) if gpu is not None else 0,
+        "precision": str(overrides.precision),
+        "metric": str(overrides.metric),
+    }
+    return {name: value for name, value in changes.items() if value}

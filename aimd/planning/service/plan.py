@@ -23,6 +23,7 @@ from aimd.planning.service.custom_profile import (
     profile_file,
     render_config_map,
 )
+from aimd.planning.service.derived_template import render_derived_template
 from aimd.planning.service.inference_service import Ingredients, render_inference_service
 from aimd.planning.service.model_reference import ModelChoice, resolve_model
 from aimd.planning.service.names import InvalidServiceName, inference_service_name
@@ -105,6 +106,9 @@ def _desired(observed: Observed, decision: _Decision) -> list[Desired]:
     route = render_route(observed, decision.route, decision.name) if decision.name else None
     if route is not None and HTTP_ROUTE.name not in observed.absent_kinds:
         desired.append(route)
+    base, model = decision.template.derive_from, decision.model.model
+    if base is not None and model is not None:
+        desired.append(render_derived_template(observed, base, model.metadata.name))
     template = decision.template.template
     if template is None or not decision.template.ready or not decision.name:
         return desired

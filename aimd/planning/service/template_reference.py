@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aimd.api.service import AIMService, ServiceOverrides
+from aimd.api.service import AIMService
 from aimd.api.shared import ResolvedReference, Scope
 from aimd.planning.health import Component, Direction, State
 from aimd.planning.service.model_reference import same_weights
+from aimd.planning.service.names import derived_template_name, has_overrides
 from aimd.planning.service.observed import (
     Model,
     Observed,
@@ -21,7 +22,6 @@ from aimd.planning.service.template_selection import (
     attributes_of,
     is_optimized,
     is_user_written,
-    matches_overrides,
     select_template,
 )
 from aimd.runtime.model import Category, Failure
@@ -35,6 +35,8 @@ class TemplateChoice:
 
     template: Template | None
     component: Component
+    derive_from: Template | None = None
+    """The template that has to be copied with the service's overrides first."""
 
     @property
     def ready(self) -> bool:
@@ -52,7 +54,7 @@ def resolve_template(observed: Observed, model: Model | None) -> TemplateChoice:
     engine configuration under live traffic (§6.1 [D]).
     """
     service = observed.service
-    remembered = _referenced(service.status.resolved_template, observed.templates)
+    remembered = _kept(observed)
     running = observed.inference_service is not None
     if remembered is not None and (running or is_ready(remembered.status.status)):
         return _checked(observed, model, remembered)
@@ -75,14 +77,6 @@ def wish_of(observed: Observed) -> Wish:
     return Wish(spec.overrides, allow, observed.gpu_models)
 
 
-def has_overrides(overrides: ServiceOverrides | None) -> bool:
-    """Whether overrides change anything (§6.5)."""
-    if overrides is None:
-        return False
-    gpu = overrides.hardware.gpu if overrides.hardware is not None else None
-    return bool(overrides.metric or overrides.precision or (gpu and (gpu.model.strip() or gpu.requests > 0)))
-
-
 def _named(service: AIMService) -> str:
     return service.spec.template.name.strip() if service.spec.template is not None else ""
 
@@ -101,6 +95,16 @@ def _referenced(stored: ResolvedReference | None, templates: Sequence[Template])
     )
 
 
+def _kept(observed: Observed) -> Template | None:
+    """The remembered template, unless the service has come to override the one it names."""
+    service = observed.service
+    stored, name = service.status.resolved_template, _named(service)
+    if name and has_overrides(service.spec.overrides) and stored is not None:
+        wanted = derived_template_name(name, service.spec.overrides)
+        return _referenced(stored, observed.templates) if stored.name == wanted else None
+    return _referenced(stored, observed.templates)
+
+
 def _by_name(observed: Observed, model: Model | None) -> TemplateChoice:
     name = _named(observed.service)
     namesakes = [template for template in observed.templates if template.metadata.name == name]
@@ -115,7 +119,26 @@ def _by_name(observed: Observed, model: Model | None) -> TemplateChoice:
             "create one of them",
         )
         return TemplateChoice(None, _blocked(failure))
-    return _checked(observed, model, min(namesakes, key=lambda template: not template.metadata.namespace))
+    base = min(namesakes, key=lambda template: not template.metadata.namespace)
+    return (
+        _derived(observed, model, base)
+        if has_overrides(observed.service.spec.overrides)
+        else _checked(observed, model, base)
+    )
+
+
+def _derived(observed: Observed, model: Model | None, base: Template) -> TemplateChoice:
+    """The base with the service's overrides; to be made first if it is not there."""
+    name = derived_template_name(base.metadata.name, observed.service.spec.overrides)
+    for template in observed.templates:
+        if template.metadata.name == name and template.metadata.namespace == observed.service.metadata.namespace:
+            return _checked(observed, model, template)
+    checked = _checked(observed, model, base)
+    if checked.component.blocks_apply:
+        return checked
+    message = f"AIMServiceTemplate {name} is being made from {base.metadata.name} with the overrides of this service"
+    component = Component(COMPONENT, State.PROGRESSING, "TemplateNotReady", message, direction=Direction.UPSTREAM)
+    return TemplateChoice(None, component, derive_from=base)
 
 
 def _by_alias(alias: str, model: Model, templates: Sequence[Template]) -> list[Template]:
@@ -129,7 +152,7 @@ def _by_alias(alias: str, model: Model, templates: Sequence[Template]) -> list[T
 
 
 def _checked(observed: Observed, model: Model | None, template: Template) -> TemplateChoice:
-    """What only a template that was not just selected can be: another model's, or in need of overrides."""
+    """What only a template that was not just selected can be: another model's, or overtaken."""
     foreign = _other_model(observed, model, template)
     if foreign is not None and model is not None:
         failure = Failure(
@@ -139,13 +162,6 @@ def _checked(observed: Observed, model: Model | None, template: Template) -> Tem
             f"other weights than {model.metadata.name}: name a template of {model.metadata.name}",
         )
         return TemplateChoice(template, _blocked(failure))
-    overrides = observed.service.spec.overrides
-    if has_overrides(overrides) and not matches_overrides(attributes_of(template), overrides):
-        message = (
-            f"spec.overrides differ from template {template.metadata.name}, and this version does not derive "
-            "templates: name a template that has the wanted metric, precision and hardware"
-        )
-        return TemplateChoice(template, _waiting("TemplateNotReady", message))
     if _better_exists(observed, model, template):
         return _found(template, overtaken=True)
     return _found(template)

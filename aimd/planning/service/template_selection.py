@@ -13,6 +13,8 @@ from aimd.planning.health import State
 from aimd.planning.service.observed import Model, Template, is_ready
 
 ORIGIN_LABEL = "aim.eai.amd.com/origin"
+DERIVED = "derived"
+"""Origin of a template that was copied for a service's overrides."""
 ALIAS_LABEL = "aim.eai.amd.com/template.alias"
 
 _PROFILE_TYPES = ("optimized", "preview", "unoptimized")
@@ -112,8 +114,15 @@ def has_gpu(attributes: Attributes, gpu_models: Collection[str] | None) -> bool:
 
 
 def candidates_of(model: Model, templates: Sequence[Template]) -> list[Template]:
-    """The templates that belong to a model, namespaced ones first, each scope by name."""
-    belonging = [template for template in templates if template.spec.model_name == model.metadata.name]
+    """The templates that belong to a model, namespaced ones first, each scope by name.
+
+    Derived ones were made for services that name them; to all others they would only be ties of their bases.
+    """
+    belonging = [
+        template
+        for template in templates
+        if template.spec.model_name == model.metadata.name and template.metadata.labels.get(ORIGIN_LABEL) != DERIVED
+    ]
     return sorted(belonging, key=lambda template: (not template.metadata.namespace, template.metadata.name))
 
 

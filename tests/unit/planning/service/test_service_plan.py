@@ -386,16 +386,6 @@ def test_a_template_by_its_alias(observed, service_manifest, model, template, no
     assert plan.status["resolvedTemplate"]["name"] == "generated-name-1234"
 
 
-def test_overrides_of_a_named_template_say_what_is_not_done_yet(
-    observed, service_manifest, model, template, now
-) -> None:
-    manifest = service_manifest(template={"name": "qwen-latency"}, overrides={"metric": "throughput"})
-    plan = plan_service(observed(service=manifest, models=[model()], templates=[template(metric="latency")]), now)
-    assert reasons(plan)["Template"] == "TemplateNotReady"
-    assert "does not derive" in component(plan, "Template").message
-    assert kinds(plan) == []
-
-
 def test_names_that_kserve_refuses_are_an_invalid_spec(observed, service_manifest, model, template, now) -> None:
     plan = plan_service(observed(service=service_manifest("9-lives"), models=[model()], templates=[template()]), now)
     assert root(plan, now) == "Failed"

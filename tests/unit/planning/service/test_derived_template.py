@@ -1,0 +1,160 @@
+"""Templates derived from a named one because the service overrides parts of it (service.md §6.2, §6.5)."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimd.api.service import ServiceOverrides
+from aimd.planning.health import State
+from aimd.planning.kinds import SERVICE_TEMPLATE
+from aimd.planning.service.names import derived_template_name, has_overrides
+from aimd.planning.service.plan import plan_service
+
+FULL = {"metric": "throughput", "precision": "fp8", "hardware": {"gpu": {"model": "MI300X", "requests": 4}}}
+
+
+def overrides(**fields: Any) -> ServiceOverrides:
+    return ServiceOverrides.model_validate(fields)
+
+
+@pytest.mark.parametrize(
+    ("base", "fields", "expected"),
+    [
+        ("my-template", FULL, "my-template-ovr-mi300x-4gpu-fp8-throughput-b295"),
+        ("base", {"metric": "latency"}, "base-ovr-latency-817c"),
+        ("base", {"hardware": {"gpu": {"model": "MI300X"}}}, "base-ovr-mi300x-a61e"),
+        ("base", {"hardware": {"gpu": {"requests": 4}}}, "base-ovr-4gpu-2da2"),
+        ("base", {}, "base"),
+    ],
+)
+def test_names(base: str, fields: dict[str, Any], expected: str) -> None:
+    assert derived_template_name(base, overrides(**fields)) == expected
+    assert derived_template_name(base, None) == base
+
+
+@given(st.text("abc-.", min_size=1, max_size=80), st.sampled_from(["latency", "throughput"]), st.integers(0, 8))
+def test_names_are_valid_and_stable(base: str, metric: str, count: int) -> None:
+    wanted = overrides(metric=metric, hardware={"gpu": {"requests": count}})
+    name = derived_template_name(base, wanted)
+    assert name == derived_template_name(base, wanted)
+    assert len(name) <= 63
+    assert name == name.lower()
+
+
+def test_only_what_is_set_overrides() -> None:
+    assert not has_overrides(None)
+    assert not has_overrides(overrides(hardware={"gpu": {"minVram": "100Gi"}}))
+    assert has_overrides(overrides(metric="latency"))
+
+
+@pytest.fixture
+def planned(observed, service_manifest, model, template, now):  # type: ignore[no-untyped-def]
+    """Plan of a service that names `base` and overrides `fields` of it."""
+
+    def plan(templates: list[Any], fields: dict[str, Any], **spec: Any) -> Any:
+        service = service_manifest(template={"name": "base"}, overrides=fields, **spec)
+        return plan_service(observed(service=service, models=[model()], templates=templates), now)
+
+    return plan
+
+
+def derived_in(plan: Any) -> list[dict[str, Any]]:
+    return [item.manifest for item in plan.desired if item.kind == SERVICE_TEMPLATE]
+
+
+def condition(plan: Any) -> tuple[State, str]:
+    found = next(item for item in plan.components if item.name == "Template")
+    return found.effective_state, found.effective_reason
+
+
+def test_it_is_made_from_the_base_whichever_scope_that_has(planned, template) -> None:  # type: ignore[no-untyped-def]
+    sources = [{"modelId": "Qwen/Qwen3", "sourceUri": "hf://Qwen/Qwen3"}]
+    for namespace in ("ml-team", ""):
+        base = template(
+            "base",
+            namespace=namespace,
+            metric="latency",
+            precision="fp16",
+            env=[{"name": "A", "value": "1"}],
+            modelSources=sources,
+            imagePullSecrets=[{"name": "base-secret"}],
+        )
+        plan = planned([base], FULL)
+        (made,) = derived_in(plan)
+        assert made["metadata"]["name"] == "base-ovr-mi300x-4gpu-fp8-throughput-" + made["metadata"]["name"][-4:]
+        assert made["metadata"]["namespace"] == "ml-team"
+        assert "ownerReferences" not in made["metadata"]
+        labels = made["metadata"]["labels"]
+        assert labels["aim.eai.amd.com/origin"] == "derived"
+        assert labels["app.kubernetes.io/managed-by"] == "aim-engine"
+        spec = made["spec"]
+        assert (spec["metric"], spec["precision"]) == ("throughput", "fp8")
+        assert spec["hardware"]["gpu"] == {"model": "MI300X", "requests": 4}
+        assert spec["modelName"] == "qwen"
+        assert spec["modelSources"] == sources
+        assert spec["env"] == [{"name": "A", "value": "1"}]
+        assert spec["imagePullSecrets"] == [{"name": "base-secret"}]
+        assert spec["runtimeConfigName"] == "default"
+        assert spec["caching"] == {"enabled": True}
+        assert condition(plan) == (State.PROGRESSING, "TemplateNotReady")
+
+
+def test_the_service_s_own_fields_win_over_the_base_s(planned, template) -> None:  # type: ignore[no-untyped-def]
+    base = template("base", runtimeConfigName="of-base", imagePullSecrets=[{"name": "base-secret"}])
+    plan = planned(
+        [base],
+        {"metric": "latency"},
+        imagePullSecrets=[{"name": "own"}],
+        resources={"limits": {"cpu": "6"}},
+        caching={"mode": "Dedicated"},
+    )
+    (made,) = derived_in(plan)
+    assert made["spec"]["imagePullSecrets"] == [{"name": "own"}]
+    assert made["spec"]["resources"] == {"limits": {"cpu": "6"}}
+    assert made["spec"]["runtimeConfigName"] == "of-base"
+    assert "caching" not in made["spec"]
+    (made,) = derived_in(planned([base], {"metric": "latency"}, runtimeConfigName="team"))
+    assert made["spec"]["runtimeConfigName"] == "team"
+
+
+def test_once_it_is_there_it_is_used_and_never_written_again(planned, template) -> None:  # type: ignore[no-untyped-def]
+    name = derived_template_name("base", overrides(**FULL))
+    derived = template(
+        name,
+        labels={"aim.eai.amd.com/origin": "derived"},
+        profile={"metric": "throughput", "precision": "fp8", "gpu": "MI300X", "gpuCount": 4},
+        **FULL,
+    )
+    plan = planned([template("base"), derived], FULL)
+    assert derived_in(plan) == []
+    assert condition(plan) == (State.READY, "Resolved")
+    assert plan.status["resolvedTemplate"]["name"] == name
+
+
+def test_without_overrides_the_base_itself_is_used(planned, template) -> None:  # type: ignore[no-untyped-def]
+    plan = planned([template("base")], {})
+    assert derived_in(plan) == []
+    assert plan.status["resolvedTemplate"]["name"] == "base"
+
+
+def test_overrides_that_come_later_leave_the_base(  # type: ignore[no-untyped-def]
+    observed, service_manifest, model, template, live, now
+) -> None:
+    stored = {"name": "base", "namespace": "ml-team", "scope": "Namespace"}
+    service = service_manifest(
+        template={"name": "base"}, overrides={"metric": "latency"}, status={"resolvedTemplate": stored}
+    )
+    running = live({"kind": "InferenceService", "metadata": {"name": "x", "namespace": "ml-team"}, "spec": {}})
+    world = observed(service=service, models=[model()], templates=[template("base")], inference_service=running)
+    plan = plan_service(world, now)
+    assert [item["metadata"]["name"] for item in derived_in(plan)] == ["base-ovr-latency-817c"]
+
+
+def test_a_derived_template_is_nobody_else_s_candidate(  # type: ignore[no-untyped-def]
+    observed, service_manifest, model, template, now
+) -> None:
+    derived = template("base-ovr-latency-817c", labels={"aim.eai.amd.com/origin": "derived"}, metric="latency")
+    world = observed(service=service_manifest(), models=[model()], templates=[template("base"), derived])
+    assert plan_service(world, now).status["resolvedTemplate"]["name"] == "base"
