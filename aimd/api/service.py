@@ -242,6 +242,18 @@ class RuntimeState(ApiModel):
     """The figures in short: `2`, or under autoscaling `current/desired (min-max)`, for example `2/3 (1-5)`."""
 
 
+class TemplateVerdict(ApiModel):
+    """What automatic selection made of one candidate."""
+
+    name: str = ""
+    """Name of the template."""
+    scope: str = ""
+    """`Namespace` or `Cluster`."""
+    verdict: str = ""
+    """`BestMatch` for the chosen one; else what spoke against it, for example `TemplateProgressing`,
+    `UnoptimizedTemplateFiltered`, `ServiceOverridesNotMatched`, `RequiredGPUNotInCluster` or `LowerPreferenceRank`."""
+
+
 class AIMServiceStatus(BaseStatus):
     """What became of it."""
 
@@ -259,6 +271,9 @@ class AIMServiceStatus(BaseStatus):
     """Model that is served, from the moment it is ready."""
     resolved_template: ResolvedReference | None = None
     """Template that was chosen, from the moment it is ready."""
+    template_candidates: tuple[TemplateVerdict, ...] = ()
+    """The templates among which one was chosen automatically, and why each was taken or not; the first 20. Absent when
+    the service names its template."""
     resolved_runtime_config: ResolvedReference | None = None
     """Runtime config in force."""
     cache: CacheState | None = None

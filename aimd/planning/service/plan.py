@@ -59,7 +59,7 @@ from aimd.planning.service.service_health import (
     unusable_name_component,
 )
 from aimd.planning.service.template_reference import COMPONENT as TEMPLATE
-from aimd.planning.service.template_reference import TemplateChoice, resolve_template
+from aimd.planning.service.template_reference import TemplateChoice, candidates_status, resolve_template
 from aimd.runtime.model import Deletion, Desired, key_of
 
 ABSENT_KIND_SECONDS = 15.0
@@ -179,6 +179,7 @@ def _status(observed: Observed, decision: _Decision) -> Mapping[str, Any]:
         "runtime": runtime_status(service, observed.autoscaler, count_ready(observed.pods)),
     }
     model, template, cache = decision.model, decision.template, decision.cache
+    status["templateCandidates"] = candidates_status(service, template)
     if model.model is not None and model.ready:
         status["resolvedModel"] = reference(kind_of_model(model.model), model.model.metadata)
     if template.template is not None and template.ready:

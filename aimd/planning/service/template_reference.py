@@ -1,7 +1,7 @@
 """Which template a service runs with: remembered, named, or chosen (spec/service.md §6)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aimd.api.service import AIMService
 from aimd.api.shared import ResolvedReference, Scope
@@ -18,15 +18,19 @@ from aimd.planning.service.observed import (
 )
 from aimd.planning.service.template_selection import (
     ALIAS_LABEL,
+    Selection,
+    Verdict,
     Wish,
     attributes_of,
     is_optimized,
     is_user_written,
+    listed,
     select_template,
 )
-from aimd.runtime.model import Category, Failure
+from aimd.runtime.model import Category, Failure, Manifest
 
 COMPONENT = "Template"
+_CANDIDATES_KEPT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class TemplateChoice:
     component: Component
     derive_from: Template | None = None
     """The template that has to be copied with the service's overrides first."""
+    verdicts: Sequence[Verdict] = ()
+    """Of every candidate, when the choice was made just now."""
 
     @property
     def ready(self) -> bool:
@@ -64,10 +70,36 @@ def resolve_template(observed: Observed, model: Model | None) -> TemplateChoice:
         return TemplateChoice(None, _waiting("TemplateNotFound", "a template is chosen once the model is known"))
     selection = select_template(model, observed.templates, wish_of(observed))
     if selection.template is not None:
-        return _found(selection.template)
+        return replace(_found(selection.template), verdicts=selection.verdicts)
     state = State.PROGRESSING if selection.waiting else State.PENDING
-    component = Component(COMPONENT, state, selection.reason, selection.message, direction=Direction.UPSTREAM)
-    return TemplateChoice(None, component)
+    message = f"{selection.message}{_fallen(selection)}"
+    component = Component(COMPONENT, state, selection.reason, message, direction=Direction.UPSTREAM)
+    return TemplateChoice(None, component, verdicts=selection.verdicts)
+
+
+def _fallen(selection: Selection) -> str:
+    """Where the candidates fell out, if the message of the last stage does not say it of all."""
+    reasons = {verdict.reason for verdict in selection.verdicts}
+    if len(reasons) < 2:
+        return ""
+    return "; before that: " + listed([f"{item.template.metadata.name} {item.reason}" for item in selection.verdicts])
+
+
+def candidates_status(service: AIMService, choice: TemplateChoice) -> list[Manifest] | None:
+    """`status.templateCandidates`: of the last automatic choice; None where the template is named."""
+    if _named(service):
+        return None
+    if not choice.verdicts:
+        return [verdict.manifest() for verdict in service.status.template_candidates] or None
+    ordered = sorted(choice.verdicts, key=lambda item: (item.reason != "BestMatch", item.template.metadata.name))
+    return [
+        {
+            "name": item.template.metadata.name,
+            "scope": str(Scope.NAMESPACE if item.template.metadata.namespace else Scope.CLUSTER),
+            "verdict": item.reason,
+        }
+        for item in ordered[:_CANDIDATES_KEPT]
+    ]
 
 
 def wish_of(observed: Observed) -> Wish:

@@ -22,6 +22,7 @@ _GPUS = ("MI355X", "MI350X", "MI325X", "MI300X", "MI308X", "MI300A", "MI250X", "
 _METRICS = ("latency", "throughput")
 _PRECISIONS = ("fp4", "int4", "fp8", "int8", "fp16", "bf16", "fp32")
 _UNLISTED = 1000
+_LISTED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ def _unavailable(template: Template) -> str:
 
 
 def _explain_unavailable(model: Model, items: Sequence[Template]) -> str:
-    words = ", ".join(f"{item.metadata.name} is {item.status.status or 'new'}" for item in items)
+    words = listed([f"{item.metadata.name} is {item.status.status or 'new'}" for item in items])
     return f"templates of {model.metadata.name} exist but none is Ready: {words}"
 
 
@@ -242,4 +243,10 @@ def _rank(value: str, order: Sequence[str]) -> int:
 
 
 def _names(items: Sequence[Template]) -> str:
-    return ", ".join(item.metadata.name for item in items)
+    return listed([item.metadata.name for item in items])
+
+
+def listed(texts: Sequence[str]) -> str:
+    """Texts in a row; of many, the first ten and how many more."""
+    shown = ", ".join(texts[:_LISTED])
+    return f"{shown} and {len(texts) - _LISTED} more" if len(texts) > _LISTED else shown

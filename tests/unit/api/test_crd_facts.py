@@ -1,7 +1,7 @@
 """The rendered CRDs against the published API, path by path (tests/data/crd_facts.json).
 
 Everything must be equal. What may differ is spelled out below and checked to be exactly that: three defaults that
-hid "unset" are gone, the fields of custom profiles came on top.
+hid "unset" are gone, the fields of custom profiles and a service's template candidates came on top.
 """
 
 import json
@@ -42,7 +42,9 @@ def profile_fields(parent: str) -> set[str]:
     }
 
 
+CANDIDATES = "status.templateCandidates"
 ADDED: dict[str, set[str]] = {
+    "AIMService": {CANDIDATES, *(f"{CANDIDATES}[]{field}" for field in ("", ".name", ".scope", ".verdict"))},
     "AIMModel": profile_fields("spec.customTemplates[]"),
     "AIMClusterModel": profile_fields("spec.customTemplates[]"),
     "AIMServiceTemplate": profile_fields("spec"),
@@ -187,7 +189,9 @@ def test_added_fields(resource: ApiResource) -> None:
         assert "required" not in facts
         if path.endswith(".engineArgs"):
             assert facts == {"x-kubernetes-preserve-unknown-fields": True}
-        elif path.endswith((".aimId", ".modelId", "envVars{}")):
+        elif path == CANDIDATES:
+            assert facts == {"type": "array"}
+        elif path.endswith((".aimId", ".modelId", "envVars{}", "[].name", "[].scope", "[].verdict")):
             assert facts == {"type": "string"}
         else:
             assert facts == {"type": "object"}

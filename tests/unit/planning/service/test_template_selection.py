@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from aimd.api.model import AIMModel
 from aimd.api.service import ServiceOverrides
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.planning.service.plan import plan_service
 from aimd.planning.service.template_selection import Wish, select_template
 
 MODEL = AIMModel.model_validate({"metadata": {"name": "qwen", "namespace": "ns"}, "spec": {"image": "i"}})
@@ -178,3 +179,61 @@ def test_selection_agrees_with_the_oracle(specs: list[dict[str, Any]], allow: bo
     assert winner(*templates, wish=wish) == oracle(specs, allow, frozenset(gpus))
     assert winner(*reversed(templates), wish=wish) == winner(*templates, wish=wish)
     assert len(select_template(MODEL, templates, wish).verdicts) <= len(templates)
+
+
+def planned(observed: Any, service: dict[str, Any], model: Any, templates: list[Any], now: Any) -> Any:
+    return plan_service(observed(service=service, models=[model], templates=templates), now)
+
+
+def test_the_verdict_on_every_candidate_is_kept_in_the_status(  # type: ignore[no-untyped-def]
+    observed, service_manifest, model, template, now
+) -> None:
+    templates = [
+        template("best", profile={"type": "optimized", "metric": "latency"}),
+        template("slow", profile={"type": "optimized", "metric": "throughput"}),
+        template("late", status="Progressing"),
+    ]
+    plan = planned(observed, service_manifest(), model(), templates, now)
+    assert plan.status["templateCandidates"] == [
+        {"name": "best", "scope": "Namespace", "verdict": "BestMatch"},
+        {"name": "late", "scope": "Namespace", "verdict": "TemplateProgressing"},
+        {"name": "slow", "scope": "Namespace", "verdict": "LowerPreferenceRank"},
+    ]
+    kept = service_manifest(
+        status={
+            "templateCandidates": plan.status["templateCandidates"],
+            "resolvedTemplate": {"name": "best", "namespace": "ml-team", "scope": "Namespace"},
+        }
+    )
+    again = planned(observed, kept, model(), templates[:2], now)
+    assert again.status["templateCandidates"] == plan.status["templateCandidates"], (
+        "it tells of the choice that was made"
+    )
+    named = service_manifest(template={"name": "slow"}, status={"templateCandidates": [{"name": "best"}]})
+    assert planned(observed, named, model(), templates, now).status["templateCandidates"] is None
+
+
+def test_a_service_without_a_template_says_where_each_candidate_fell_out(  # type: ignore[no-untyped-def]
+    observed, service_manifest, model, template, now
+) -> None:
+    generated = {"aim.eai.amd.com/origin": "auto-generated"}
+    templates = [
+        template("late", status="Progressing", labels=generated),
+        template("plain", labels=generated, profile={"type": "unoptimized"}),
+    ]
+    plan = planned(observed, service_manifest(), model(), templates, now)
+    message = next(item for item in plan.components if item.name == "Template").message
+    assert "allowUnoptimized" in message
+    assert "late TemplateProgressing" in message
+    assert "plain UnoptimizedTemplateFiltered" in message
+
+
+def test_a_thousand_candidates_give_a_message_of_reasonable_length(  # type: ignore[no-untyped-def]
+    observed, service_manifest, model, template, now
+) -> None:
+    templates = [template(f"template-with-a-rather-long-name-{number}", status="Failed") for number in range(1000)]
+    plan = planned(observed, service_manifest(), model(), templates, now)
+    message = next(item for item in plan.components if item.name == "Template").message
+    assert len(message) < 2000
+    assert "and 990 more" in message
+    assert len(plan.status["templateCandidates"]) == 20
