@@ -27,7 +27,8 @@ from aimd.sandbox.processes import Keeper
 
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
-EVERYTHING = (*CONTROL_PLANE, "kserve-manager", "helm")
+CLUSTER = (*CONTROL_PLANE, "kserve-manager", "helm")
+EVERYTHING = (*CLUSTER, "registry")
 
 _UNFINISHED = ".unfinished-"
 _OUTPUT_TAIL = 8

@@ -18,7 +18,7 @@ from anyio.abc import TaskGroup
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.model import Manifest
 from aimd.sandbox.addresses import AddressTable
-from aimd.sandbox.binaries import EVERYTHING, Binaries, locate_binaries, locate_manifests, silent
+from aimd.sandbox.binaries import CLUSTER, Binaries, locate_binaries, locate_manifests, silent
 from aimd.sandbox.chart import OperatorIdentity, install_operator_identity
 from aimd.sandbox.control_plane import ADMIN_GROUP, ControlPlane, start_control_plane
 from aimd.sandbox.crds import install_crds
@@ -88,7 +88,7 @@ async def sandbox_cluster(settings: SandboxSettings = SandboxSettings()) -> Asyn
 
     Raises BinariesUnavailable, ProcessFailed, ChartError or ApiError.
     """
-    binaries = await anyio.to_thread.run_sync(locate_binaries, EVERYTHING, settings.progress, abandon_on_cancel=True)
+    binaries = await anyio.to_thread.run_sync(locate_binaries, CLUSTER, settings.progress, abandon_on_cancel=True)
     async with supervise() as supervisor:
         with _stand_ins_log_to(supervisor.logs / "stand-ins.log"):
             settings.progress("Starting the control plane")

@@ -118,7 +118,13 @@ KSERVE = Module(
     ),
 )
 HELM = Module(folder="helm", name="helm.sh/helm/v3", title="helm", binaries={"helm": "helm.sh/helm/v3/cmd/helm"})
+REGISTRY = Module(
+    folder="registry",
+    name="github.com/distribution/distribution/v3",
+    title="the image registry",
+    binaries={"registry": "github.com/distribution/distribution/v3/cmd/registry"},
+)
 GATEWAY_API = Module(folder="gateway-api", name="sigs.k8s.io/gateway-api", title="Gateway API")
 KEDA = Module(folder="kserve", name="github.com/kedacore/keda/v2", title="KEDA")
 
-MODULES = (KUBERNETES, ETCD, KSERVE, HELM)
+MODULES = (KUBERNETES, ETCD, KSERVE, HELM, REGISTRY)
