@@ -4,7 +4,6 @@ Helpers that Docker's configuration names (`credHelpers`, `credsStore`) are prog
 run; neither are the cloud providers' ones.
 """
 
-import binascii
 import hashlib
 import json
 import secrets
@@ -134,7 +133,7 @@ def _credential(entry: object) -> Credential | None:
         padded = fields["auth"] + "=" * (-len(fields["auth"]) % 4)
         try:
             decoded = b64decode(padded, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # no base64, or no UTF-8 inside
             return None
         username, colon, password = decoded.partition(":")
         if not colon:
@@ -168,8 +167,13 @@ def _covers(pattern: str, name: str) -> bool:
         port == own_port
         and len(labels) == len(own_labels)
         and own_path.startswith(path)
-        and all(fnmatchcase(own, label.replace("[^", "[!")) for label, own in zip(labels, own_labels, strict=True))
+        and all(_label_covers(label, own) for label, own in zip(labels, own_labels, strict=True))
     )
+
+
+def _label_covers(pattern: str, label: str) -> bool:
+    """Go's patterns negate a class with ^; the address in brackets is no class."""
+    return pattern == label or fnmatchcase(label, pattern.replace("[^", "[!"))
 
 
 def _parts(text: str) -> tuple[Sequence[str], str, str]:

@@ -1,11 +1,13 @@
 """Which hosts may be asked, and how: by their names and addresses alone."""
 
+import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import httpx
 
 from aimd.registry.failures import Problem, error, quoted
 
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _PRIVATE = tuple(ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 
 
@@ -28,7 +30,8 @@ def refuse_strange(url: httpx.URL) -> None:
     """Raises RegistryError for a URL that no registry has: another scheme, or an address such as those where clouds
     keep the machine's credentials."""
     address = _address(url.host)
-    if url.scheme not in ("http", "https") or not url.host or (address is not None and address.is_link_local):
+    strange = address.is_link_local if address is not None else not _NAME.fullmatch(url.raw_host.decode("ascii"))
+    if strange or url.scheme not in ("http", "https"):
         shown = quoted(f"{url.scheme}://{url.host}")
         raise error(Problem.UNAVAILABLE, f"{shown} is not asked, because no registry can be there: correct the address")
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,8 @@ class ScriptedServer:
         return reply.chunks is None
 
     async def _send(self, writer: asyncio.StreamWriter, reply: Reply) -> None:
-        length = [] if reply.chunks is not None else [f"Content-Length: {len(reply.body)}"]
+        counted = reply.chunks is None and "Content-Length" not in reply.headers
+        length = [f"Content-Length: {len(reply.body)}"] if counted else []
         framing = ["Transfer-Encoding: chunked"] if reply.chunks is not None else []
         lines = [
             f"HTTP/1.1 {reply.status} Scripted",
@@ -152,6 +153,9 @@ class Bench:
         }
         path.write_text(yaml.safe_dump(config))
         return path
+
+    def serving(self, script: Script) -> AbstractAsyncContextManager[ScriptedServer]:
+        return ScriptedServer(script).serving()
 
     @asynccontextmanager
     async def talking(
