@@ -5,7 +5,7 @@ elsewhere; tags always by the protocol.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import anyio
@@ -17,7 +17,7 @@ from aimd.registry.failures import Problem, RegistryError, RegistryFailure, fail
 from aimd.registry.options import RegistryOptions
 from aimd.registry.pages import PAGE_LIMIT, Entries, Page, collect, linked, texts
 from aimd.registry.reference import DOCKER_HUB, is_repository, is_tag
-from aimd.registry.reply import json_of
+from aimd.registry.reply import Reply, json_of
 from aimd.registry.transport import Transport
 
 GITHUB: Final = "ghcr.io"
@@ -118,18 +118,26 @@ class Listings:
         known: list[Credential] = []
 
         async def read(path: str) -> Page:
-            wanted = Wanted(path, key, PAGE_LIMIT)
             with self._transport.deadline(target.registry):
                 if known:
-                    reply = await self._access.get(target, wanted, known[0])
+                    reply = await self._access.get(target, Wanted(path, key, PAGE_LIMIT), known[0])
                 else:
-                    reply, credential = await self._access.first(target, wanted, keyring)
+                    reply, credential = await self._first_page(target, Wanted(path, key, PAGE_LIMIT), keyring)
                     known.append(credential)
             document: Any = json_of(reply, f"a list of {key}")
             values = document.get(key) if isinstance(document, Mapping) else None
             return Page(texts(values, accepts), linked(reply, base))
 
         return await collect(f"{target.what}, list of {key},", path, read)
+
+    async def _first_page(self, target: Target, wanted: Wanted, keyring: Keyring) -> tuple[Reply, Credential]:
+        """Asked for in the size we like; some registries refuse a number that is more than theirs."""
+        try:
+            return await self._access.first(target, wanted, keyring)
+        except RegistryError as problem:
+            if problem.failure.problem is not Problem.CONTENT:
+                raise
+            return await self._access.first(target, replace(wanted, path=wanted.path.partition("?")[0]), keyring)
 
 
 def _summed_up(failures: Sequence[RegistryFailure]) -> tuple[RegistryFailure, ...]:

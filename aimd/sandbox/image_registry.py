@@ -1,0 +1,139 @@
+"""A real image registry (CNCF Distribution) on loopback, and images to put into it.
+
+The images are real as far as a registry and its readers see: manifest, configuration with labels, one small layer.
+Nobody can run them.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from aimd.sandbox.certificates import KeyPairFiles
+from aimd.sandbox.processes import Supervisor
+
+OCI = {
+    "index": "application/vnd.oci.image.index.v1+json",
+    "manifest": "application/vnd.oci.image.manifest.v1+json",
+    "config": "application/vnd.oci.image.config.v1+json",
+    "layer": "application/vnd.oci.image.layer.v1.tar",
+}
+DOCKER = {
+    "index": "application/vnd.docker.distribution.manifest.list.v2+json",
+    "manifest": "application/vnd.docker.distribution.manifest.v2+json",
+    "config": "application/vnd.docker.container.image.v1+json",
+    "layer": "application/vnd.docker.image.rootfs.diff.tar",
+}
+_LAYER = bytes(1024)  # an empty tar archive
+
+
+async def start_registry(
+    supervisor: Supervisor, binary: Path, *, serving: KeyPairFiles | None = None, htpasswd: str = "", page_size: int = 0
+) -> int:
+    """Starts a registry with an empty store on a free port, and returns that.
+
+    HTTPS with a serving certificate, basic authentication with lines of an htpasswd file (bcrypt). `page_size` is the
+    most names in one answer, 0 for the registry's own limit.
+    """
+    folder = supervisor.folder / f"registry-{len(list(supervisor.folder.glob('registry-*')))}"
+    folder.mkdir()
+    if htpasswd:
+        (folder / "htpasswd").write_text(htpasswd, encoding="utf-8")
+
+    def command(ports: Sequence[int]) -> Sequence[str | Path]:
+        http: dict[str, object] = {"addr": f"127.0.0.1:{ports[0]}", "secret": "sandbox"}
+        if serving is not None:
+            http["tls"] = {"certificate": str(serving.certificate), "key": str(serving.key)}
+        config: dict[str, object] = {
+            "version": "0.1",
+            "log": {"level": "warn", "accesslog": {"disabled": True}},
+            "storage": {"filesystem": {"rootdirectory": str(folder / "store")}},
+            "http": http,
+        }
+        if htpasswd:
+            config["auth"] = {"htpasswd": {"realm": "sandbox", "path": str(folder / "htpasswd")}}
+        if page_size:
+            config["catalog"] = {"maxentries": page_size}
+            config["tags"] = {"maxtags": page_size}
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
+        return [binary, "serve", folder / "config.json"]
+
+    scheme = "http" if serving is None else "https"
+
+    async def ready(ports: Sequence[int]) -> bool:
+        try:
+            async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+                answer = await client.get(f"{scheme}://127.0.0.1:{ports[0]}/v2/")
+        except httpx.HTTPError:
+            return False
+        return answer.status_code in (200, 401)
+
+    environment = {"OTEL_TRACES_EXPORTER": "none"}
+    ports = await supervisor.start_on_free_ports(folder.name, command, ready=ready, environment=environment)
+    return ports[0]
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image to push: labels, and the platforms it is for; more than one make an index."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    platforms: Sequence[tuple[str, str]] = (("linux", "amd64"),)
+    media_types: Mapping[str, str] = field(default_factory=lambda: OCI)
+
+
+async def push_image(client: httpx.AsyncClient, name: str, tag: str, image: Image) -> str:
+    """Puts an image under a tag, and returns the digest of what the tag then stands for.
+
+    `client` has the registry's base URL and whatever it takes to be let in. Raises httpx.HTTPError.
+    """
+    manifests = [await _push_platform(client, name, image, platform) for platform in image.platforms]
+    if len(manifests) == 1:
+        return await _push_manifest(client, name, tag, manifests[0], image.media_types["manifest"])
+    entries = []
+    for manifest, (system, architecture) in zip(manifests, image.platforms, strict=True):
+        digest = _digest(manifest)
+        await _push_manifest(client, name, digest, manifest, image.media_types["manifest"])
+        entry = {"mediaType": image.media_types["manifest"], "digest": digest, "size": len(manifest)}
+        entries.append({**entry, "platform": {"os": system, "architecture": architecture}})
+    kind = image.media_types["index"]
+    index = json.dumps({"schemaVersion": 2, "mediaType": kind, "manifests": entries}).encode()
+    return await _push_manifest(client, name, tag, index, kind)
+
+
+async def _push_platform(client: httpx.AsyncClient, name: str, image: Image, platform: tuple[str, str]) -> bytes:
+    config = json.dumps(
+        {
+            "os": platform[0],
+            "architecture": platform[1],
+            "config": {"Labels": {**image.labels, "platform": "/".join(platform)}},
+            "rootfs": {"type": "layers", "diff_ids": [_digest(_LAYER)]},
+        }
+    ).encode()
+    parts = {"config": config, "layer": _LAYER}
+    described = {}
+    for part, content in parts.items():
+        await _push_blob(client, name, content)
+        described[part] = {"mediaType": image.media_types[part], "digest": _digest(content), "size": len(content)}
+    kind = image.media_types["manifest"]
+    manifest = {"schemaVersion": 2, "mediaType": kind, "config": described["config"], "layers": [described["layer"]]}
+    return json.dumps(manifest).encode()
+
+
+async def _push_blob(client: httpx.AsyncClient, name: str, content: bytes) -> None:
+    started = (await client.post(f"/v2/{name}/blobs/uploads/")).raise_for_status()
+    target = httpx.URL(started.headers["location"]).copy_merge_params({"digest": _digest(content)})
+    (await client.put(target, content=content)).raise_for_status()
+
+
+async def _push_manifest(client: httpx.AsyncClient, name: str, identifier: str, content: bytes, kind: str) -> str:
+    path = f"/v2/{name}/manifests/{identifier}"
+    (await client.put(path, content=content, headers={"Content-Type": kind})).raise_for_status()
+    return _digest(content)
+
+
+def _digest(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()
