@@ -17,7 +17,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
-binaries: $(READY) ## Build the pinned control plane, KServe and helm, once per user.
+binaries: $(READY) ## Build the pinned control plane, KServe, helm and image registry, once per user.
 	@$(BIN)/aimd sandbox build
 
 demo: $(READY) binaries ## Watch an AIMService come up and answer a chat request; DEMO=--keep leaves it running.

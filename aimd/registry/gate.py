@@ -64,7 +64,7 @@ class Gate:
         self._failures.pop(host, None)
 
     def unanswered(self, host: str, failure: RegistryFailure) -> None:
-        """A request got no answer, or one that says the host is broken."""
+        """A question got no answer, however often it was repeated. (A host that answers 500 costs nobody time.)"""
         count = self._failures[host] = self._failures.get(host, 0) + 1
         self._failures.move_to_end(host)
         if len(self._failures) > _HOSTS:

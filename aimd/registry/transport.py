@@ -113,23 +113,21 @@ class Transport:
                 if problem.failure.problem not in (Problem.NETWORK, Problem.UNAVAILABLE) or wait > _LONGEST_PAUSE:
                     raise
                 await anyio.sleep(max(wait, pause * random.uniform(0.5, 1.0)))
-        return await self._attempt(ask)
+        try:
+            return await self._attempt(ask)
+        except RegistryError as problem:
+            if problem.failure.problem is Problem.NETWORK and problem.failure.retry_after is None:
+                self._gate.unanswered(authority(httpx.URL(ask.url)), problem.failure)
+            raise
 
     async def _attempt(self, ask: Ask) -> Reply:
         host = authority(httpx.URL(ask.url))
         self._gate.check(host, ask.who)
-        try:
-            reply = await self._follow(ask)
-        except RegistryError as problem:
-            if problem.failure.problem is Problem.NETWORK:
-                self._gate.unanswered(host, problem.failure)
-            raise
+        reply = await self._follow(ask)
         wait = retry_after(reply.headers, time.time())
         if reply.status in _BROKEN or reply.status >= 500:
             text = f"{reply.host} answered {reply.status}{reply.own_words}: the registry has to be put right"
-            broken = error(Problem.UNAVAILABLE, text, retry_after=wait)
-            self._gate.unanswered(host, broken.failure)
-            raise broken
+            raise error(Problem.UNAVAILABLE, text, retry_after=wait)
         self._gate.answered(host)
         if reply.status == 429 or (reply.status == 403 and wait is not None):  # GitHub says it with a 403
             text = f"{reply.host} limits how often it may be asked{reply.own_words}: wait, or use a pull secret of an "

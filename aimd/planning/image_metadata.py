@@ -1,0 +1,126 @@
+"""What the labels of an AIM image say (spec/models-and-templates.md §3.5).
+
+Labels are kept as found in the status, so what was left out of them can be told at any time by reading them again.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from aimd.api.model import ImageMetadata, ModelMetadata, OciMetadata, RecommendedDeployment
+
+PREFIXES: Final = ("com.amd.aim.", "org.amd.silogen.")
+DEPLOYMENTS: Final = "model.recommendedDeployments"
+EXTRACTION_FAILED: Final = "MetadataExtractionFailed"
+MOST_BYTES: Final = 256 * 1024
+"""Of all labels together; etcd takes objects of 1.5 MiB, and the status holds the labels and what they say."""
+MOST_DEPLOYMENTS: Final = 256
+
+_OCI_PREFIX = "org.opencontainers.image."
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_MOST_GPUS = 2**31 - 1
+_TEXTS = ("gpuModel", "precision", "metric", "profileId", "description")
+_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsRead:
+    """What the labels say. `rejected` tells of each recommended deployment that was left out, and why."""
+
+    metadata: ImageMetadata
+    rejected: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsUnreadable:
+    """The labels cannot be used; the message says which, and what to change in the image."""
+
+    message: str
+    reason: str = EXTRACTION_FAILED
+
+
+def read_labels(labels: Mapping[str, str]) -> LabelsRead | LabelsUnreadable:
+    """The metadata in an image's labels; an image without any gives an empty one. Never raises."""
+    if sum(len(text.encode(errors="replace")) for pair in labels.items() for text in pair) > MOST_BYTES:
+        return LabelsUnreadable(f"The image's labels are longer than {MOST_BYTES} bytes: shorten them")
+    found = _deployments(_aim_label(labels, DEPLOYMENTS))
+    if isinstance(found, LabelsUnreadable):
+        return found
+    deployments, rejected = found
+    oci = {name: labels.get(_OCI_PREFIX + name, "") for name in OciMetadata.model_fields}
+    metadata = ImageMetadata(
+        model=_model(labels, deployments), oci=OciMetadata(**oci), original_labels=dict(sorted(labels.items()))
+    )
+    return LabelsRead(metadata, rejected)
+
+
+def _model(labels: Mapping[str, str], deployments: tuple[RecommendedDeployment, ...]) -> ModelMetadata:
+    token_required = _aim_label(labels, "hfToken.required")
+    return ModelMetadata(
+        canonical_name=_aim_label(labels, "model.canonicalName"),
+        source=_aim_label(labels, "model.source"),
+        tags=_items(_aim_label(labels, "model.tags")),
+        versions=_items(_aim_label(labels, "model.versions")),
+        variants=_items(_aim_label(labels, "model.variants")),
+        hf_token_required=True if token_required in _TRUE else None,
+        title=_aim_label(labels, "title"),
+        description_full=_aim_label(labels, "description.full"),
+        release_notes=_aim_label(labels, "release.notes"),
+        recommended_deployments=deployments,
+    )
+
+
+def _aim_label(labels: Mapping[str, str], suffix: str) -> str:
+    """Under the new prefix, or under the old one where that is missing or empty."""
+    return next((value for prefix in PREFIXES if (value := labels.get(prefix + suffix))), "")
+
+
+def _items(text: str) -> tuple[str, ...]:
+    return tuple(item for part in text.split(",") if (item := part.strip()))
+
+
+def _deployments(text: str) -> tuple[tuple[RecommendedDeployment, ...], tuple[str, ...]] | LabelsUnreadable:
+    """A JSON array, or objects with commas between them; Python's single quotes count as double ones."""
+    stripped = text.strip()
+    if not stripped:
+        return (), ()
+    listed = stripped if stripped.startswith("[") else f"[{stripped}]"
+    # As it stands first, so that an apostrophe inside a text stays one.
+    for candidate in (listed, listed.replace("'", '"')):
+        try:
+            items = orjson.loads(candidate.encode(errors="replace"))
+            break
+        except orjson.JSONDecodeError:
+            continue
+    else:
+        return LabelsUnreadable(
+            f"The image's label {DEPLOYMENTS} is no JSON list of objects, but starts with {stripped[:_SHOWN]!r}: "
+            "correct the label and build the image again, or describe the image in spec.imageMetadata"
+        )
+    if len(items) > MOST_DEPLOYMENTS:
+        return LabelsUnreadable(f"The image's label {DEPLOYMENTS} has more than {MOST_DEPLOYMENTS} entries: shorten it")
+    read = [_deployment(position, item) for position, item in enumerate(items)]
+    good = tuple(entry for entry in read if isinstance(entry, RecommendedDeployment))
+    return good, tuple(entry for entry in read if isinstance(entry, str))
+
+
+def _deployment(position: int, item: object) -> RecommendedDeployment | str:
+    """An entry, or why it was left out. Names are matched without case, as Go does; null is as good as missing."""
+    where = f"{DEPLOYMENTS}[{position}]"
+    if not isinstance(item, dict):
+        return f"{where} is no object"
+    fields = {name.lower(): value for name, value in item.items() if value is not None}
+    count = fields.get("gpucount", 0)
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= _MOST_GPUS:
+        return f"{where}.gpuCount is no whole number of GPUs"
+    wrong = next(_no_texts(fields), None)
+    if wrong is not None:
+        return f"{where}.{wrong} is no text"
+    texts = {name: fields.get(name.lower(), "") for name in _TEXTS}
+    return RecommendedDeployment.model_validate({**texts, "gpuCount": count})
+
+
+def _no_texts(fields: Mapping[str, Any]) -> Iterator[str]:
+    return (name for name in _TEXTS if not isinstance(fields.get(name.lower(), ""), str))
