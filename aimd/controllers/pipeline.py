@@ -17,7 +17,7 @@ from aimd.planning.health import Component, State, Summary, may_apply, summarise
 from aimd.planning.plan import Plan
 from aimd.runtime.apply import Applier
 from aimd.runtime.client import Client
-from aimd.runtime.controller import Source, Watch
+from aimd.runtime.controller import Companion, Source, Watch
 from aimd.runtime.events import EventRecorder
 from aimd.runtime.finalizers import add_finalizer, remove_finalizer
 from aimd.runtime.model import (
@@ -70,6 +70,11 @@ class KindReconciler(ABC, Generic[ObjectT, ObservedT]):
         self._applier = Applier(client, cache, self.field_manager)
         self._status = StatusWriter(client, cache, self.field_manager)
         self._events = EventRecorder(client, self.field_manager)
+
+    @property
+    def companions(self) -> Sequence[Companion]:
+        """What runs beside the workers: the writing of events."""
+        return (self._events,)
 
     @property
     def field_manager(self) -> str:
@@ -155,7 +160,7 @@ class KindReconciler(ABC, Generic[ObjectT, ObservedT]):
             if event.changed:
                 log = _log.warning if event.type == "Warning" else _log.info
                 log("condition changed", reason=event.reason, message=event.message)
-            await self._events.record(self.kind, live, type=event.type, reason=event.reason, message=event.message)
+            self._events.submit(self.kind, live, type=event.type, reason=event.reason, message=event.message)
 
     async def _finalize(self, live: Manifest) -> Result:
         if self.finalizer not in (metadata_of(live).get("finalizers") or ()):

@@ -106,6 +106,16 @@ class Reconciler(Protocol):
         """Brings one object nearer to what it should be; must be idempotent and may be cancelled at any await."""
 
 
+class Companion(Protocol):
+    """Something that runs beside the workers of a reconciler which lists it in `companions`."""
+
+    async def run(self) -> None:
+        """Runs until `close`; what it raises ends the controller."""
+
+    def close(self) -> None:
+        """Lets `run` finish what is begun."""
+
+
 class Controller:
     """Queue and workers of one reconciler."""
 
@@ -130,10 +140,16 @@ class Controller:
             self.queue.add(key_of(manifest), priority=LOW_PRIORITY, reason=reason)
 
     async def run(self) -> None:
-        """Runs the workers until the queue is closed; turns that are under way end first."""
-        async with anyio.create_task_group() as workers:
-            for _ in range(self.reconciler.workers):
-                workers.start_soon(self._work)
+        """Runs the workers until the queue is closed; turns that are under way end first, then the companions."""
+        companions: Sequence[Companion] = getattr(self.reconciler, "companions", ())
+        async with anyio.create_task_group() as beside:
+            for companion in companions:
+                beside.start_soon(companion.run)
+            async with anyio.create_task_group() as workers:
+                for _ in range(self.reconciler.workers):
+                    workers.start_soon(self._work)
+            for companion in companions:
+                companion.close()
 
     async def _work(self) -> None:
         while True:

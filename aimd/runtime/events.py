@@ -2,16 +2,18 @@
 
 The same (object, type, reason, component) is created once; repeats raise its count, at most every 60 s, doubling to
 15 min while the fault lasts. An object gets at most 25 new Events in 5 min. The table is bounded and starts empty
-after a restart (spec/status.md §13). Recording never fails a reconcile.
+after a restart (spec/status.md §13). Recording never fails a reconcile, nor holds it up: `submit` only takes note, and
+`run`, beside the workers of a controller, writes.
 """
 
 import time
 import uuid
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import anyio
 import structlog
 
 from aimd.runtime.client import Client
@@ -24,9 +26,20 @@ LONGEST_INTERVAL = 900.0
 CREATIONS = 25
 CREATION_WINDOW = 300.0
 TABLE_SIZE = 4096
+BACKLOG = 10_000
+"""Events that wait to be written; beyond that the oldest are dropped."""
 _LONGEST_MESSAGE = 1024
 
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Submitted:
+    kind: Kind
+    regarding: Manifest
+    type: str
+    reason: str
+    message: str
 
 
 @dataclass(slots=True)
@@ -48,6 +61,30 @@ class EventRecorder:
         self._clock = clock
         self._series: OrderedDict[tuple[str, str, str], _Series] = OrderedDict()
         self._creations: OrderedDict[str, list[float]] = OrderedDict()
+        self._backlog: deque[_Submitted] = deque(maxlen=BACKLOG)
+        self._submitted = anyio.Event()
+        self._closed = False
+
+    def submit(self, kind: Kind, regarding: Manifest, *, type: str, reason: str, message: str) -> None:
+        """Like `record`, but at once: `run` does the writing."""
+        self._backlog.append(_Submitted(kind, regarding, type, reason, message))
+        self._submitted.set()
+
+    async def run(self) -> None:
+        """Writes what was submitted, in order, until `close`."""
+        while True:
+            self._submitted = anyio.Event()
+            while self._backlog:
+                item = self._backlog.popleft()
+                await self.record(item.kind, item.regarding, type=item.type, reason=item.reason, message=item.message)
+            if self._closed:
+                return
+            await self._submitted.wait()
+
+    def close(self) -> None:
+        """Lets `run` end once it has written what is there."""
+        self._closed = True
+        self._submitted.set()
 
     async def record(self, kind: Kind, regarding: Manifest, *, type: str, reason: str, message: str) -> None:
         """Reports something about an object; `type` is Normal or Warning, `reason` CamelCase."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
+import anyio
 import pytest
 
 from aimd.runtime.client import Client, ClientOptions, connect
@@ -236,3 +237,15 @@ async def test_a_dry_run_answers_like_a_write_and_stores_nothing(bench: Bench, a
         "kept": "1",
         "kube-root-ca.crt": None,
     }
+
+
+async def test_submitting_waits_for_nothing_and_everything_submitted_is_written(bench: Bench) -> None:
+    live = await bench.create(CONFIG_MAP, "a")
+    recorder = EventRecorder(bench.client, "c")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(recorder.run)
+        for number in range(5):
+            recorder.submit(CONFIG_MAP, live, type="Normal", reason=f"Reason{number}", message="m")
+        assert await events(bench) == []
+        recorder.close()
+    assert sorted(event["reason"] for event in await events(bench)) == [f"Reason{number}" for number in range(5)]

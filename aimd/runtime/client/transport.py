@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+import anyio.lowlevel
 from multidict import CIMultiDictProxy
 from yarl import URL
 
@@ -133,6 +134,8 @@ class HttpSession:
         """Closes all connections."""
         self.is_closed = True
         await self._session.close()
+        for _ in range(3):  # TLS transports end a few rounds of the loop later, and say so if there are none.
+            await anyio.lowlevel.checkpoint()
 
 
 def environment_proxy(server: str) -> str | None:
