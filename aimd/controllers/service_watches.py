@@ -40,6 +40,8 @@ BY_INFERENCE_SERVICE = "service/inference-service"
 BY_INVOLVED = "service/involved-object"
 
 _SELECTING = "automatic"
+_BURST = 0.2
+"""Seconds in which what KServe and a starting pod report is taken together, instead of a status write for each."""
 
 
 def _at(manifest: Mapping[str, Any], *path: str) -> Any:
@@ -220,10 +222,11 @@ WATCHES: tuple[Watch, ...] = (
     *_watch_all((MODEL, CLUSTER_MODEL), _of_model),
     *_watch_all((SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE), _of_template),
     *config_watches(SERVICE, BY_CONFIG),
-    *_watch_all((INFERENCE_SERVICE, HTTP_ROUTE, CONFIG_MAP), controlled_by(SERVICE)),
+    Watch(INFERENCE_SERVICE, controlled_by(SERVICE), delay=_BURST),
+    *_watch_all((HTTP_ROUTE, CONFIG_MAP), controlled_by(SERVICE)),
     Watch(TEMPLATE_CACHE, _of_cache),
     Watch(HORIZONTAL_POD_AUTOSCALER, _of_service_name_label, _scale_changed),
-    Watch(POD, _of_pod, pod_changed),
-    Watch(EVENT, _of_event),
+    Watch(POD, _of_pod, pod_changed, delay=_BURST),
+    Watch(EVENT, _of_event, delay=_BURST),
     Watch(NODE, _of_node, gpu_labels_changed),
 )

@@ -62,11 +62,13 @@ class Watch:
     """Changes of `kind` objects wake the keys that `keys` gives, of the controller's own kind.
 
     For an update `keys` is asked about both states, so that an object that moved from one owner to another wakes both.
+    `delay` (seconds) is for kinds whose changes come in bursts, such as a starting pod's: one turn answers them all.
     """
 
     kind: Kind
     keys: Mapper
     changed: Changed = always
+    delay: float = 0.0
 
 
 def itself(manifest: Manifest, cache: Cache) -> Iterable[Key]:
@@ -168,12 +170,12 @@ class Controller:
         def handle(before: Manifest | None, after: Manifest | None, initial: bool) -> None:
             if not initial and not watch.changed(before, after):
                 return
-            priority = LOW_PRIORITY if initial else 0
+            priority, delay = (LOW_PRIORITY, 0.0) if initial else (0, watch.delay)
             for manifest in (before, after):
                 if manifest is None:
                     continue
                 for key in watch.keys(manifest, self._cache):
-                    self.queue.add(key, priority=priority, reason=f"{kind} {key_of(manifest)}")
+                    self.queue.add(key, after=delay, priority=priority, reason=f"{kind} {key_of(manifest)}")
 
         return handle
 

@@ -238,3 +238,22 @@ async def test_closing_lets_turns_under_way_end() -> None:
     await bench.run_until(lambda: len(bench.keys) == 3)
     assert sorted(ended) == sorted(bench.keys)
     assert len(ended) == 3
+
+
+async def test_a_burst_of_changes_is_one_turn_and_a_user_s_change_does_not_wait_for_it() -> None:
+    bench = Bench(lambda request: None)
+    bench.reconciler.watches = (Watch(CONFIG_MAP, itself), Watch(POD, itself, delay=0.1))
+    burst = Controller(bench.reconciler, bench.cache, ManagerMetrics("burst"))
+    burst.subscribe()
+    for version in range(1, 6):
+        bench.cache[POD].upsert(
+            {"metadata": {"name": "p", "namespace": "ns", "uid": "u", "resourceVersion": str(version)}}
+        )
+    assert burst.queue.take() is None
+    bench.cache[CONFIG_MAP].upsert(thing("p", 9))
+    turn = burst.queue.take()
+    assert turn is not None
+    assert turn.key == Key("ns", "p")
+    burst.queue.done(turn.key)
+    await anyio.sleep(0.15)
+    assert burst.queue.take() is None
