@@ -80,7 +80,9 @@ def manager_options(flags: Flags, environment: Environment) -> ManagerOptions:
 def controller_settings(flags: Flags, environment: Environment) -> ControllerSettings:
     """What of the flags and the environment plans depend on."""
     settings = ControllerSettings(
-        system_namespace=environment.aim_system_namespace, retry_base_seconds=int(flags.artifact_retry_base)
+        system_namespace=environment.aim_system_namespace,
+        retry_base_seconds=int(flags.artifact_retry_base),
+        discovery_places=flags.discovery_slots,
     )
     return replace(settings, downloader_image=flags.downloader_image) if flags.downloader_image else settings
 

@@ -16,6 +16,7 @@ import pytest
 
 from aimd.api.crd import write_crds
 from aimd.controllers.artifact import ArtifactReconciler
+from aimd.controllers.discovery import DiscoveryRuns
 from aimd.controllers.model import ClusterModelReconciler, ModelReconciler
 from aimd.controllers.runtime_config import ClusterRuntimeConfigReconciler, RuntimeConfigReconciler
 from aimd.controllers.service_template import ClusterServiceTemplateReconciler, ServiceTemplateReconciler
@@ -164,11 +165,12 @@ async def world(api_server: Any, tmp_path: Path) -> AsyncIterator[World]:
                 ClusterRuntimeConfigReconciler,
                 ModelReconciler,
                 ClusterModelReconciler,
-                ServiceTemplateReconciler,
-                ClusterServiceTemplateReconciler,
                 TemplateCacheReconciler,
             ):
                 manager.add(reconciler(client, cache))
+            runs = DiscoveryRuns(client, cache, namespace, 10)
+            manager.add(ServiceTemplateReconciler(client, cache, runs))
+            manager.add(ClusterServiceTemplateReconciler(client, cache, runs))
             running = asyncio.create_task(manager.run())
             try:
                 yield World(admin, namespace, api_server.audit_log)
