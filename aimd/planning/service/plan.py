@@ -20,6 +20,7 @@ from aimd.planning.service.caching import (
 from aimd.planning.service.custom_profile import config_map_deletion, render_config_map
 from aimd.planning.service.derived_template import render_derived_template
 from aimd.planning.service.inference_service import Ingredients, render_inference_service
+from aimd.planning.service.model_creation import render_model
 from aimd.planning.service.model_reference import ModelChoice, resolve_model
 from aimd.planning.service.names import InvalidServiceName, inference_service_name
 from aimd.planning.service.observed import (
@@ -97,7 +98,7 @@ def _decide(observed: Observed) -> _Decision:
 
 
 def _desired(observed: Observed, decision: _Decision) -> list[Desired]:
-    desired: list[Desired] = []
+    desired: list[Desired] = [render_model(observed)] if decision.model.missing else []
     route = render_route(observed, decision.route, decision.name) if decision.name else None
     if route is not None and HTTP_ROUTE.name not in observed.absent_kinds:
         desired.append(route)
