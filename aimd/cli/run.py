@@ -12,6 +12,7 @@ import structlog
 
 from aimd import __version__
 from aimd.cli.settings import Environment, Flags
+from aimd.controllers.model_source import FILTER_SECONDS
 from aimd.controllers.registry import build_reconcilers
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.client import connect_registries
@@ -85,7 +86,10 @@ def manager_options(flags: Flags, environment: Environment) -> ManagerOptions:
 def registry_options(flags: Flags) -> RegistryOptions:
     """How registries are asked."""
     return RegistryOptions(
-        timeout=flags.registry_timeout, concurrency=flags.registry_concurrency, user_agent=f"aimd/{__version__}"
+        timeout=flags.registry_timeout,
+        listing_timeout=FILTER_SECONDS,
+        concurrency=flags.registry_concurrency,
+        user_agent=f"aimd/{__version__}",
     )
 
 

@@ -6,6 +6,7 @@ from aimd.controllers.artifact import ArtifactReconciler
 from aimd.controllers.discovery import DiscoveryRuns
 from aimd.controllers.inspection import ImageInspections, PullSecrets
 from aimd.controllers.model import ClusterModelReconciler, ModelReconciler
+from aimd.controllers.model_source import ModelSourceReconciler
 from aimd.controllers.pipeline import KindReconciler
 from aimd.controllers.runtime_config import ClusterRuntimeConfigReconciler, RuntimeConfigReconciler
 from aimd.controllers.service import ServiceReconciler
@@ -30,6 +31,7 @@ def build_reconcilers(
         ClusterRuntimeConfigReconciler(client, cache),
         ModelReconciler(client, cache, inspections),
         ClusterModelReconciler(client, cache, inspections),
+        ModelSourceReconciler(client, cache, registries, secrets),
         ServiceTemplateReconciler(client, cache, runs),
         ClusterServiceTemplateReconciler(client, cache, runs),
         TemplateCacheReconciler(client, cache),
