@@ -213,6 +213,8 @@ class AIMModelStatus(BaseStatus):
     """`Custom` when the model has weights of its own, else `Image`."""
     image_metadata: ImageMetadata | None = None
     """What is known about the image, from the spec or from its labels."""
+    inspected_image: str = ""
+    """Image that `imageMetadata` was read from; when `spec.image` is another one, it is inspected anew."""
     resolved_runtime_config: ResolvedReference | None = None
     """Runtime config in force."""
 

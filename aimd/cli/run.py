@@ -12,8 +12,11 @@ import structlog
 
 from aimd import __version__
 from aimd.cli.settings import Environment, Flags
+from aimd.controllers.model_source import FILTER_SECONDS
 from aimd.controllers.registry import build_reconcilers
 from aimd.planning.settings import ControllerSettings
+from aimd.registry.client import connect_registries
+from aimd.registry.options import RegistryOptions
 from aimd.runtime.client import ClientOptions, connect
 from aimd.runtime.errors import ApiError
 from aimd.runtime.leader import LeaderElection, LeaseLost
@@ -50,9 +53,12 @@ async def operate(flags: Flags, environment: Environment) -> None:
     _log.info("starting", version=__version__, namespace=environment.aim_system_namespace)
     if flags.without_effect:
         _log.info("flags without effect", flags=flags.without_effect)
-    async with connect(ClientOptions(kubeconfig=flags.kubeconfig, user_agent=f"aimd/{__version__}")) as client:
+    async with (
+        connect(ClientOptions(kubeconfig=flags.kubeconfig, user_agent=f"aimd/{__version__}")) as client,
+        connect_registries(registry_options(flags)) as registries,
+    ):
         manager = Manager(client, manager_options(flags, environment))
-        reconcilers = build_reconcilers(client, manager.cache, controller_settings(flags, environment))
+        reconcilers = build_reconcilers(client, manager.cache, controller_settings(flags, environment), registries)
         _refuse_unknown(flags.named_controllers - {reconciler.name for reconciler in reconcilers})
         for reconciler in reconcilers:
             reconciler.workers = flags.workers_of(reconciler.name)
@@ -77,10 +83,22 @@ def manager_options(flags: Flags, environment: Environment) -> ManagerOptions:
     )
 
 
+def registry_options(flags: Flags) -> RegistryOptions:
+    """How registries are asked."""
+    return RegistryOptions(
+        timeout=flags.registry_timeout,
+        listing_timeout=FILTER_SECONDS,
+        concurrency=flags.registry_concurrency,
+        user_agent=f"aimd/{__version__}",
+    )
+
+
 def controller_settings(flags: Flags, environment: Environment) -> ControllerSettings:
     """What of the flags and the environment plans depend on."""
     settings = ControllerSettings(
-        system_namespace=environment.aim_system_namespace, retry_base_seconds=int(flags.artifact_retry_base)
+        system_namespace=environment.aim_system_namespace,
+        retry_base_seconds=int(flags.artifact_retry_base),
+        discovery_places=flags.discovery_slots,
     )
     return replace(settings, downloader_image=flags.downloader_image) if flags.downloader_image else settings
 

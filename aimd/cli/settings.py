@@ -32,7 +32,6 @@ _WITHOUT_EFFECT = frozenset(
         *("zap_stacktrace_level", "zap_time_encoding", "kube_api_qps", "kube_api_burst"),
         # Of parts that are not built yet.
         *("metrics_cert_path", "metrics_cert_name", "metrics_cert_key", "object_metrics", "object_metrics_limit"),
-        *("registry_timeout", "registry_concurrency", "discovery_slots"),
     )
 )
 
@@ -92,9 +91,9 @@ class Flags(BaseSettings):
     zap_stacktrace_level: str = Field("", description="no effect: a traceback is logged where it helps")
     zap_time_encoding: str = Field("", description="no effect: times are RFC 3339")
 
-    registry_timeout: Duration = Field(30.0, description="not used yet: longest request to a registry, e.g. 30s")
-    registry_concurrency: int = Field(8, ge=1, description="not used yet: requests at once to one registry")
-    discovery_slots: int = Field(10, ge=1, description="not used yet: discovery jobs running at once")
+    registry_timeout: Duration = Field(30.0, description="longest question to a registry, in all, e.g. 30s")
+    registry_concurrency: int = Field(8, ge=1, description="requests at once to one registry")
+    discovery_slots: int = Field(10, ge=1, description="discovery jobs running at once in the whole cluster")
     object_metrics: bool = Field(True, description="not used yet: metrics with names of objects")
     object_metrics_limit: int = Field(5000, ge=0, description="not used yet: series per family with names of objects")
 

@@ -1,6 +1,7 @@
 """The controllers of AIMModel and AIMClusterModel (spec/models-and-templates.md §3)."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import ClassVar
 
@@ -8,18 +9,24 @@ from aimd.api.core import ApiObject
 from aimd.api.model import AIMClusterModel, AIMModel
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.controllers.changes import intent_changed
+from aimd.controllers.inspection import ImageInspections
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
-from aimd.planning.kinds import CLUSTER_MODEL, CLUSTER_SERVICE_TEMPLATE, MODEL, SERVICE_TEMPLATE
-from aimd.planning.model import ObservedModel, Template, plan_model
+from aimd.planning.kinds import CLUSTER_MODEL, CLUSTER_SERVICE_TEMPLATE, MODEL, SERVICE, SERVICE_TEMPLATE
+from aimd.planning.model import plan_model
+from aimd.planning.model_observed import Inspection, Model, ObservedModel, Template, wants_inspection
+from aimd.planning.model_templates import template_names
 from aimd.planning.plan import Plan
+from aimd.planning.runtime_config import ResolvedConfig
 from aimd.runtime.client import Client
 from aimd.runtime.controller import Source, Watch, itself
-from aimd.runtime.model import Key, Kind, Manifest, key_of
+from aimd.runtime.difference import owned_fields
+from aimd.runtime.model import Key, Kind, Manifest, Request, Result, key_of
 from aimd.runtime.store import Cache
 
 BY_CONFIG = "model/runtime-config"
 BY_MODEL = "model/model"
+BY_TEMPLATE = "model/used-template"
 
 
 class _ModelReconciler(KindReconciler[ApiObject, ObservedModel]):
@@ -27,11 +34,24 @@ class _ModelReconciler(KindReconciler[ApiObject, ObservedModel]):
 
     templates: ClassVar[Kind]
 
+    def __init__(
+        self,
+        client: Client,
+        cache: Cache,
+        kind: Kind,
+        model: type[ApiObject],
+        inspections: ImageInspections,
+        clock: Clock = utc_now,
+    ) -> None:
+        super().__init__(client, cache, kind, model, clock)
+        self._inspections = inspections
+
     @property
     def sources(self) -> Sequence[Source]:
         return (
             Source(self.kind, indexes={BY_CONFIG: config_of}),
             Source(self.templates, indexes={BY_MODEL: _model_of}),
+            Source(SERVICE, indexes={BY_TEMPLATE: _templates_of_service}),
             *CONFIG_SOURCES,
         )
 
@@ -40,23 +60,64 @@ class _ModelReconciler(KindReconciler[ApiObject, ObservedModel]):
         return (
             Watch(self.kind, itself, intent_changed),
             Watch(self.templates, _model_of_template),
+            Watch(SERVICE, self._models_of_service, _templates_changed),
             *config_watches(self.kind, BY_CONFIG),
         )
 
     def plan(self, observed: ObservedModel, now: datetime) -> Plan:
         return plan_model(observed, now)
 
+    async def reconcile(self, request: Request) -> Result:
+        """What the registry said about a model that is gone need not be remembered."""
+        if self.cache[self.kind].get(request.key) is None:
+            self._inspections.forget(request.key)
+        return await super().reconcile(request)
+
     async def observe(self, obj: ApiObject) -> ObservedModel:
-        """All from the cache."""
+        """From the cache; live only what the registry says about an image that is not known yet."""
         assert isinstance(obj, AIMModel | AIMClusterModel)
-        namespace = obj.metadata.namespace
-        found = self.cache[self.templates].by_index(BY_MODEL, obj.metadata.name)
-        own = [template for template in found if key_of(template).namespace == namespace]
-        return ObservedModel(
+        config = observe_config(self.cache, obj.spec.runtime_config_name, obj.metadata.namespace)
+        observed = ObservedModel(
             model=obj,
-            config=observe_config(self.cache, obj.spec.runtime_config_name, namespace),
-            templates=[self._parse(template) for template in own],
+            config=config,
+            templates=[self._parse(template) for template in self._naming(obj)],
+            inspection=await self._inspect(obj, config),
         )
+        manifests = self._manifests(observed)
+        return replace(
+            observed,
+            manifests=manifests,
+            applied=frozenset(name for name, live in manifests.items() if owned_fields(live, self.field_manager)),
+            used=frozenset(name for name in manifests if self._is_used(obj.metadata.namespace, name)),
+        )
+
+    def _manifests(self, observed: ObservedModel) -> dict[str, Manifest]:
+        store, metadata = self.cache[self.templates], observed.model.metadata
+        wanted = (store.get(Key(metadata.namespace, name)) for name in template_names(observed))
+        found = [*self._naming(observed.model), *store.by_index("owner", metadata.uid), *wanted]
+        return {key_of(template).name: template for template in found if template is not None}
+
+    async def _inspect(self, model: Model, config: ResolvedConfig) -> Inspection | None:
+        if config.failure is not None or not wants_inspection(model, config):
+            return None
+        return await self._inspections.inspect(model)
+
+    def _naming(self, model: Model) -> list[Manifest]:
+        """Templates of the model's scope that name it."""
+        found = self.cache[self.templates].by_index(BY_MODEL, model.metadata.name)
+        return [template for template in found if key_of(template).namespace == model.metadata.namespace]
+
+    def _is_used(self, namespace: str, template: str) -> bool:
+        users = self.cache[SERVICE].by_index(BY_TEMPLATE, template)
+        return any(not namespace or key_of(user).namespace == namespace for user in users)
+
+    def _models_of_service(self, service: Manifest, cache: Cache) -> Iterable[Key]:
+        """The models whose templates the service uses, or used: an outdated one may go now."""
+        namespace = key_of(service).namespace if self.kind.namespaced else ""
+        for name in _templates_of_service(service):
+            template = cache[self.templates].get(Key(namespace, name))
+            if template is not None:
+                yield from _model_of_template(template, cache)
 
     def _parse(self, manifest: Manifest) -> Template:
         if self.templates.namespaced:
@@ -70,8 +131,8 @@ class ModelReconciler(_ModelReconciler):
     name = "model"
     templates = SERVICE_TEMPLATE
 
-    def __init__(self, client: Client, cache: Cache, clock: Clock = utc_now) -> None:
-        super().__init__(client, cache, MODEL, AIMModel, clock)
+    def __init__(self, client: Client, cache: Cache, inspections: ImageInspections, clock: Clock = utc_now) -> None:
+        super().__init__(client, cache, MODEL, AIMModel, inspections, clock)
 
 
 class ClusterModelReconciler(_ModelReconciler):
@@ -80,8 +141,8 @@ class ClusterModelReconciler(_ModelReconciler):
     name = "cluster-model"
     templates = CLUSTER_SERVICE_TEMPLATE
 
-    def __init__(self, client: Client, cache: Cache, clock: Clock = utc_now) -> None:
-        super().__init__(client, cache, CLUSTER_MODEL, AIMClusterModel, clock)
+    def __init__(self, client: Client, cache: Cache, inspections: ImageInspections, clock: Clock = utc_now) -> None:
+        super().__init__(client, cache, CLUSTER_MODEL, AIMClusterModel, inspections, clock)
 
 
 def _model_of(template: Manifest) -> Iterable[str]:
@@ -91,3 +152,15 @@ def _model_of(template: Manifest) -> Iterable[str]:
 def _model_of_template(template: Manifest, cache: Cache) -> Iterable[Key]:
     namespace = key_of(template).namespace
     return (Key(namespace, name) for name in _model_of(template) if name)
+
+
+def _templates_of_service(service: Manifest) -> Iterable[str]:
+    named = ((service.get("spec") or {}).get("template") or {}).get("name")
+    resolved = ((service.get("status") or {}).get("resolvedTemplate") or {}).get("name")
+    return dict.fromkeys(str(name).strip() for name in (named, resolved) if name)
+
+
+def _templates_changed(before: Manifest | None, after: Manifest | None) -> bool:
+    if before is None or after is None:
+        return True
+    return list(_templates_of_service(before)) != list(_templates_of_service(after))

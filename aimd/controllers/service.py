@@ -39,6 +39,7 @@ from aimd.planning.plan import Plan
 from aimd.planning.pod_failures import LOG_LINES, needs_log
 from aimd.planning.pods import newest
 from aimd.planning.service.deletion import FINALIZER, caches_to_delete
+from aimd.planning.service.model_creation import created_model_name
 from aimd.planning.service.model_reference import resolve_model
 from aimd.planning.service.names import (
     InvalidServiceName,
@@ -147,10 +148,10 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
                 raise Unavailable(f"objects of kind {kind.name} are not listed yet", status=503)
 
     def _models(self, service: AIMService) -> list[Model]:
-        """Models that the service names, remembers, or shares an image with."""
+        """Models that the service names, remembers, would make, or shares an image with."""
         wanted, stored = service.spec.model, service.status.resolved_model
         image = wanted.custom.base_image if wanted.custom is not None else wanted.image.strip()
-        names = [wanted.name.strip(), stored.name if stored is not None else ""]
+        names = [wanted.name.strip(), stored.name if stored is not None else "", created_model_name(service, ())]
         return self._models_where(service.metadata.namespace, names, image)
 
     def _models_of(self, service: AIMService, templates: Sequence[Template]) -> list[Model]:

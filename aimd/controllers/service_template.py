@@ -1,6 +1,7 @@
 """The controllers of AIMServiceTemplate and AIMClusterServiceTemplate (spec/models-and-templates.md §5)."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -8,6 +9,7 @@ from aimd.api.core import ApiObject
 from aimd.api.model import AIMClusterModel, AIMModel
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.controllers.changes import gpu_labels_changed, intent_changed
+from aimd.controllers.discovery import DISCOVERY_SOURCES, DiscoveryRuns, discovery_watches
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
 from aimd.planning.gpus import GpuInventory, inventory_of
@@ -23,7 +25,7 @@ from aimd.planning.service_template import Model, ObservedTemplate, plan_service
 from aimd.runtime.client import Client
 from aimd.runtime.controller import Mapper, Source, Watch, controlled_by, itself
 from aimd.runtime.kinds import NODE
-from aimd.runtime.model import Key, Kind, Manifest, controller_of, key_of, labels_of
+from aimd.runtime.model import Key, Kind, Manifest, Request, Result, key_of, labels_of
 from aimd.runtime.store import Cache
 
 BY_CONFIG = "service-template/runtime-config"
@@ -37,11 +39,24 @@ class _TemplateReconciler(KindReconciler[ApiObject, ObservedTemplate]):
 
     models: ClassVar[tuple[Kind, ...]]
 
+    def __init__(
+        self,
+        client: Client,
+        cache: Cache,
+        kind: Kind,
+        model: type[ApiObject],
+        runs: DiscoveryRuns,
+        clock: Clock = utc_now,
+    ) -> None:
+        super().__init__(client, cache, kind, model, clock)
+        self._runs = runs
+
     @property
     def sources(self) -> Sequence[Source]:
         indexes = {BY_CONFIG: config_of, BY_MODEL: _model_of, BY_GPU_NEED: _gpu_need_of}
         others = (Source(kind) for kind in (*self.models, TEMPLATE_CACHE))
-        return (Source(self.kind, indexes=indexes), *others, Source(NODE, optional=True), *CONFIG_SOURCES)
+        nodes = Source(NODE, optional=True)
+        return (Source(self.kind, indexes=indexes), *others, nodes, *DISCOVERY_SOURCES, *CONFIG_SOURCES)
 
     @property
     def watches(self) -> Sequence[Watch]:
@@ -50,23 +65,33 @@ class _TemplateReconciler(KindReconciler[ApiObject, ObservedTemplate]):
             *(Watch(kind, _templates_of_model(self.kind)) for kind in self.models),
             Watch(NODE, _templates_with_gpu(self.kind), gpu_labels_changed),
             Watch(TEMPLATE_CACHE, controlled_by(self.kind), intent_changed),
+            *discovery_watches(self.kind, self._runs),
             *config_watches(self.kind, BY_CONFIG),
         )
 
     def plan(self, observed: ObservedTemplate, now: datetime) -> Plan:
         return plan_service_template(observed, now)
 
+    async def reconcile(self, request: Request) -> Result:
+        """A place for a discovery Job that was promised is taken by now, or free again."""
+        try:
+            return await super().reconcile(request)
+        finally:
+            self._runs.settle(self.kind, request.key)
+
     async def observe(self, obj: ApiObject) -> ObservedTemplate:
-        """All from the cache."""
+        """From the cache; live only what discovery pods printed, and why they don't start."""
         assert isinstance(obj, AIMServiceTemplate | AIMClusterServiceTemplate)
         namespace = obj.metadata.namespace
-        return ObservedTemplate(
+        observed = ObservedTemplate(
             template=obj,
             config=observe_config(self.cache, obj.spec.runtime_config_name, namespace),
+            system_namespace=self._runs.system_namespace,
             model=self._model(namespace, obj.spec.model_name),
             inventory=self._inventory(),
-            cache_owners=self._cache_owners(obj.metadata.uid),
+            cache=next(iter(self.cache[TEMPLATE_CACHE].by_index("owner", obj.metadata.uid)), None),
         )
+        return replace(observed, run=await self._runs.observe(observed, self.clock()))
 
     def _model(self, namespace: str, name: str) -> Model | None:
         """The model of the template's scope; for a namespaced template a cluster model will do as well (W15)."""
@@ -82,10 +107,6 @@ class _TemplateReconciler(KindReconciler[ApiObject, ObservedTemplate]):
             return None
         return inventory_of(labels_of(node) for node in nodes.list())
 
-    def _cache_owners(self, uid: str) -> frozenset[str]:
-        owned = self.cache[TEMPLATE_CACHE].by_index("owner", uid)
-        return frozenset(str(owner.get("uid")) for item in owned if (owner := controller_of(item)) is not None)
-
 
 class ServiceTemplateReconciler(_TemplateReconciler):
     """Reconciles AIMServiceTemplates."""
@@ -93,8 +114,8 @@ class ServiceTemplateReconciler(_TemplateReconciler):
     name = "service-template"
     models = (MODEL, CLUSTER_MODEL)
 
-    def __init__(self, client: Client, cache: Cache, clock: Clock = utc_now) -> None:
-        super().__init__(client, cache, SERVICE_TEMPLATE, AIMServiceTemplate, clock)
+    def __init__(self, client: Client, cache: Cache, runs: DiscoveryRuns, clock: Clock = utc_now) -> None:
+        super().__init__(client, cache, SERVICE_TEMPLATE, AIMServiceTemplate, runs, clock)
 
 
 class ClusterServiceTemplateReconciler(_TemplateReconciler):
@@ -103,8 +124,8 @@ class ClusterServiceTemplateReconciler(_TemplateReconciler):
     name = "cluster-service-template"
     models = (CLUSTER_MODEL,)
 
-    def __init__(self, client: Client, cache: Cache, clock: Clock = utc_now) -> None:
-        super().__init__(client, cache, CLUSTER_SERVICE_TEMPLATE, AIMClusterServiceTemplate, clock)
+    def __init__(self, client: Client, cache: Cache, runs: DiscoveryRuns, clock: Clock = utc_now) -> None:
+        super().__init__(client, cache, CLUSTER_SERVICE_TEMPLATE, AIMClusterServiceTemplate, runs, clock)
 
 
 def _model_of(template: Manifest) -> Iterable[str]:

@@ -1,132 +1,106 @@
-"""AIMModel and AIMClusterModel (spec/models-and-templates.md §3): one planner, two scopes.
-
-Registries are not asked in this version: what an image says about itself comes from `spec.imageMetadata`, or is
-done without (`discovery.extractMetadata: false`).
-"""
+"""AIMModel and AIMClusterModel (spec/models-and-templates.md §3): one planner, two scopes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
-from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any
 
-from aimd.api.model import AIMClusterModel, AIMModel, ImageMetadata, SourceType
-from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
-from aimd.planning.health import Component, Direction, State, ready
+from aimd.api.model import ImageMetadata, SourceType
+from aimd.planning.health import Component, State, ready
+from aimd.planning.model_observed import (
+    Expectation,
+    Inspection,
+    ObservedModel,
+    expectation,
+    extracts_metadata,
+    is_custom,
+    is_inspected,
+)
+from aimd.planning.model_templates import TemplatePlan, plan_templates
 from aimd.planning.plan import Plan
-from aimd.planning.runtime_config import ResolvedConfig, config_component
+from aimd.planning.runtime_config import config_component
+from aimd.registry.failures import Problem, RegistryFailure
+from aimd.runtime.model import Category, Condition, Failure
 
-_TO_BE_MADE_BY_HAND = "There are no templates yet; this version does not make them, so create one that names this model"
-Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
-Model: TypeAlias = AIMModel | AIMClusterModel
-
-
-class Expectation(Enum):
-    """Whether a model is to have templates."""
-
-    UNKNOWN = "unknown"
-    NONE = "none"
-    SOME = "some"
-
-
-@dataclass(frozen=True, slots=True)
-class ObservedModel:
-    """A model and everything its plan depends on; `templates` are all of its scope that name it."""
-
-    model: Model
-    config: ResolvedConfig
-    templates: Sequence[Template] = ()
-
-    @property
-    def direction(self) -> Direction:
-        """Cluster models declare their components upstream, so that waiting shows as Pending (§3.8)."""
-        return Direction.UPSTREAM if isinstance(self.model, AIMClusterModel) else Direction.UNSPECIFIED
+METADATA_COMPONENT = "ImageMetadata"
 
 
 def plan_model(observed: ObservedModel, now: datetime) -> Plan:
     """The decision about a model; pure and total."""
-    cluster = isinstance(observed.model, AIMClusterModel)
-    missing = "ReferenceNotFound" if cluster else "ConfigNotFound"
+    missing = "ReferenceNotFound" if observed.is_cluster_scoped else "ConfigNotFound"
+    templates = plan_templates(observed)
+    inspection = observed.inspection
     return Plan(
         components=(
             config_component(observed.config, direction=observed.direction, missing_reason=missing),
             _metadata_component(observed),
-            _templates_component(observed),
+            _templates_component(observed, templates),
         ),
+        desired=templates.desired,
+        deletions=templates.deletions,
         status=_status(observed),
+        extra_conditions=_credentials_refused(inspection),
+        requeue_after=inspection.again_after if inspection is not None else None,
     )
 
 
-def is_custom(model: Model) -> bool:
-    """Whether the model brings weights of its own."""
-    return bool(model.spec.model_sources)
-
-
-def extracts_metadata(observed: ObservedModel) -> bool:
-    """Whether the image is to be inspected: the model's word, else the runtime config's, else yes."""
-    discovery = observed.model.spec.discovery
-    if discovery is not None:
-        return discovery.extract_metadata
-    return _auto_discovery(observed)
-
-
-def creates_templates(observed: ObservedModel) -> bool:
-    """Whether templates are to be made: the model's word, else the runtime config's, else yes."""
-    discovery = observed.model.spec.discovery
-    if discovery is not None:
-        return discovery.create_service_templates
-    return _auto_discovery(observed)
-
-
-def effective_metadata(model: Model) -> ImageMetadata | None:
-    """What is known about the image: the spec's word, else what was found before."""
-    return model.spec.image_metadata or model.status.image_metadata
-
-
-def expectation(observed: ObservedModel) -> Expectation:
-    """Whether templates are to exist (§3.6, W20: switched-off inspection is an answer, too)."""
-    model = observed.model
-    if not creates_templates(observed):
-        return Expectation.NONE
-    if is_custom(model) or model.spec.custom_templates:
-        return Expectation.SOME
-    metadata = effective_metadata(model)
-    if metadata is None:
-        return Expectation.UNKNOWN if extracts_metadata(observed) else Expectation.NONE
-    recommended = metadata.model is not None and metadata.model.recommended_deployments
-    return Expectation.SOME if recommended else Expectation.NONE
-
-
-def _auto_discovery(observed: ObservedModel) -> bool:
-    defaults = observed.config.spec.model
-    return defaults is None or defaults.auto_discovery is not False
-
-
 def _metadata_component(observed: ObservedModel) -> Component:
-    name, model, direction = "ImageMetadata", observed.model, observed.direction
-    if not extracts_metadata(observed):
+    name, model, direction = METADATA_COMPONENT, observed.model, observed.direction
+    if not extracts_metadata(model, observed.config):
         return ready(name, "ImageFound", "The image is not inspected, as asked for", direction)
     if model.spec.image_metadata is not None:
         known = model.spec.image_metadata.model
         if known is not None and known.canonical_name:
             return ready(name, "ImageMetadataFound", f"The spec describes {known.canonical_name}", direction)
         return ready(name, "ImageFound", "The spec describes the image", direction)
-    if model.status.image_metadata is not None:
-        return ready(name, "ImageFound", "The image was inspected before", direction)
-    if is_custom(model):
-        return ready(name, "ImageFound", "The image is taken as given: its weights are the model's own", direction)
-    text = (
-        "Image registries are not inspected in this version: describe the image in spec.imageMetadata, "
-        "or set spec.discovery.extractMetadata to false"
-    )
-    return Component(name, State.DEGRADED, "RegistryInspectionUnavailable", text, direction=direction)
+    if observed.metadata is not None:
+        return ready(name, "ImageFound", "The image was inspected", direction)
+    component = replace(_inspection_component(observed.inspection), direction=direction)
+    if not observed.is_cluster_scoped:
+        return component
+    failures = [
+        replace(failure, reason="ReferenceNotFound") if failure.category is Category.MISSING_UPSTREAM else failure
+        for failure in component.failures
+    ]
+    return replace(component, failures=tuple(failures))
 
 
-def _templates_component(observed: ObservedModel) -> Component:
-    cluster = isinstance(observed.model, AIMClusterModel)
-    name = "ClusterServiceTemplates" if cluster else "ServiceTemplates"
+def _inspection_component(inspection: Inspection | None) -> Component:
+    """Why nothing is known about the image yet. Templates that need nothing of it are made regardless (W20)."""
+    name = METADATA_COMPONENT
+    if inspection is not None and inspection.failure is not None:
+        return _registry_component(inspection.failure)
+    if inspection is not None and inspection.unreadable is not None:
+        return Component(name, State.DEGRADED, inspection.unreadable.reason, inspection.unreadable.message)
+    if inspection is not None and inspection.secret is not None:
+        return Component(name, failures=(inspection.secret,))
+    return Component(name, State.PROGRESSING, "InspectionPending", "The registry is being asked about the image")
+
+
+def _registry_component(failure: RegistryFailure) -> Component:
+    """What has to be changed by somebody is Degraded, without a retry at every turn; the rest is infrastructure."""
+    if not failure.passing:
+        return Component(METADATA_COMPONENT, State.DEGRADED, failure.reason, failure.message)
+    return Component(METADATA_COMPONENT, failures=(Failure(Category.INFRASTRUCTURE, failure.reason, failure.message),))
+
+
+def _credentials_refused(inspection: Inspection | None) -> tuple[Condition, ...]:
+    """Refused credentials show in `AuthValid`, but a model that cannot be inspected is Degraded, no worse (W20)."""
+    failure = inspection.failure if inspection is not None else None
+    if failure is None or failure.problem is not Problem.AUTH:
+        return ()
+    return (Condition("AuthValid", "False", "AuthError", failure.message),)
+
+
+def _templates_component(observed: ObservedModel, planned: TemplatePlan) -> Component:
+    name = "ClusterServiceTemplates" if observed.is_cluster_scoped else "ServiceTemplates"
     state, reason, text = _judge_templates([t.status.status for t in observed.templates], expectation(observed))
-    return Component(name, state, reason, text, direction=observed.direction)
+    told = [*planned.invalid, *planned.remarks]
+    if planned.invalid and not observed.templates and not planned.desired:
+        state, reason, text = State.FAILED, "AllTemplatesFailed", "No template can be made"
+    elif planned.invalid and state.rank > State.DEGRADED.rank:
+        state, reason = State.DEGRADED, "SomeTemplatesDegraded"
+    return Component(name, state, reason, "; ".join([text, *told]), direction=observed.direction)
 
 
 def _judge_templates(words: Sequence[str], expected: Expectation) -> tuple[State, str, str]:
@@ -134,7 +108,7 @@ def _judge_templates(words: Sequence[str], expected: Expectation) -> tuple[State
     if not words:
         return {
             Expectation.UNKNOWN: (State.PROGRESSING, "AwaitingMetadata", "What the image recommends is not known yet"),
-            Expectation.SOME: (State.PROGRESSING, "CreatingTemplates", _TO_BE_MADE_BY_HAND),
+            Expectation.SOME: (State.PROGRESSING, "CreatingTemplates", "The templates are being created"),
             Expectation.NONE: (State.READY, "NoTemplatesExpected", "No templates are expected"),
         }[expected]
     count = len(words)
@@ -164,12 +138,23 @@ def _judge_templates(words: Sequence[str], expected: Expectation) -> tuple[State
 
 
 def _status(observed: ObservedModel) -> dict[str, Any]:
-    """`imageMetadata` is written from the spec and never removed again."""
-    model = observed.model
+    """`imageMetadata` is written from spec or inspection and never removed again."""
+    model, inspection = observed.model, observed.inspection
     status: dict[str, Any] = {
         "sourceType": str(SourceType.CUSTOM if is_custom(model) else SourceType.IMAGE),
         "resolvedRuntimeConfig": observed.config.reference,
     }
-    if model.spec.image_metadata is not None and extracts_metadata(observed):
-        status["imageMetadata"] = model.spec.image_metadata.manifest()
+    if not extracts_metadata(model, observed.config):
+        return status
+    if model.spec.image_metadata is not None:
+        status |= {"imageMetadata": model.spec.image_metadata.manifest(), "inspectedImage": None}
+    elif inspection is not None and inspection.metadata is not None:
+        status |= {"imageMetadata": _found(inspection.metadata), "inspectedImage": model.spec.image}
+    elif is_inspected(model):
+        status["inspectedImage"] = model.spec.image
     return status
+
+
+def _found(metadata: ImageMetadata) -> dict[str, Any]:
+    """As the reference writes it: without what the labels do not say."""
+    return metadata.model_dump(mode="json", by_alias=True, exclude_defaults=True)

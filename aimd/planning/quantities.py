@@ -68,3 +68,11 @@ def format_quantity(value: Decimal) -> str:
     if value == value.to_integral_value():
         return str(int(value))
     return f"{int((value * 1000).to_integral_value(ROUND_HALF_UP))}m"
+
+
+def canonical_cpu(text: str) -> str:
+    """A number of CPUs as Kubernetes writes it: `2000m` is `2`; what cannot be read stays as it is."""
+    try:
+        return format_quantity(parse_quantity(text)) if text else ""
+    except (InvalidQuantity, ArithmeticError):
+        return text

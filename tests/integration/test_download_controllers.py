@@ -16,6 +16,8 @@ import pytest
 
 from aimd.api.crd import write_crds
 from aimd.controllers.artifact import ArtifactReconciler
+from aimd.controllers.discovery import DiscoveryRuns
+from aimd.controllers.inspection import ImageInspections, PullSecrets
 from aimd.controllers.model import ClusterModelReconciler, ModelReconciler
 from aimd.controllers.runtime_config import ClusterRuntimeConfigReconciler, RuntimeConfigReconciler
 from aimd.controllers.service_template import ClusterServiceTemplateReconciler, ServiceTemplateReconciler
@@ -23,6 +25,9 @@ from aimd.controllers.template_cache import FINALIZER, TemplateCacheReconciler
 from aimd.planning.artifact_observed import COMPLETE
 from aimd.planning.kinds import ARTIFACT, MODEL, RUNTIME_CONFIG, SERVICE_TEMPLATE, TEMPLATE_CACHE
 from aimd.planning.settings import ControllerSettings
+from aimd.registry.credentials import Keyring
+from aimd.registry.failures import Problem, RegistryFailure, failure
+from aimd.registry.reference import ImageReference
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import ApiError, NotFound
 from aimd.runtime.kinds import (
@@ -140,6 +145,13 @@ class World:
         ]
 
 
+class NoRegistry:
+    """The models here say themselves what is in their images."""
+
+    async def inspect(self, reference: ImageReference, keyring: Keyring) -> RegistryFailure:
+        return failure(Problem.UNAVAILABLE, f"nobody knows {reference}")
+
+
 @pytest.fixture
 async def world(api_server: Any, tmp_path: Path) -> AsyncIterator[World]:
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
@@ -162,13 +174,15 @@ async def world(api_server: Any, tmp_path: Path) -> AsyncIterator[World]:
             for reconciler in (
                 RuntimeConfigReconciler,
                 ClusterRuntimeConfigReconciler,
-                ModelReconciler,
-                ClusterModelReconciler,
-                ServiceTemplateReconciler,
-                ClusterServiceTemplateReconciler,
                 TemplateCacheReconciler,
             ):
                 manager.add(reconciler(client, cache))
+            inspections = ImageInspections(NoRegistry(), PullSecrets(client, namespace))
+            manager.add(ModelReconciler(client, cache, inspections))
+            manager.add(ClusterModelReconciler(client, cache, inspections))
+            runs = DiscoveryRuns(client, cache, namespace, 10)
+            manager.add(ServiceTemplateReconciler(client, cache, runs))
+            manager.add(ClusterServiceTemplateReconciler(client, cache, runs))
             running = asyncio.create_task(manager.run())
             try:
                 yield World(admin, namespace, api_server.audit_log)

@@ -19,6 +19,7 @@ from aimd.api.crd import write_crds
 from aimd.controllers.registry import build_reconcilers
 from aimd.planning.kinds import ARTIFACT, MODEL, RUNTIME_CONFIG, SERVICE, SERVICE_TEMPLATE, TEMPLATE_CACHE
 from aimd.planning.settings import ControllerSettings
+from aimd.registry.client import connect_registries
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import JOB, LEASE, NODE, PERSISTENT_VOLUME_CLAIM
@@ -163,8 +164,8 @@ async def has_download(client: Client) -> bool:
 
 
 async def test_every_watch_is_allowed(operator: Path) -> None:
-    async with connect(ClientOptions(kubeconfig=operator)) as client:
-        reconcilers = build_reconcilers(client, Cache(), ControllerSettings())
+    async with connect(ClientOptions(kubeconfig=operator)) as client, connect_registries() as registries:
+        reconcilers = build_reconcilers(client, Cache(), ControllerSettings(), registries)
         kinds = {source.kind for reconciler in reconcilers for source in reconciler.sources}
         kinds |= {reconciler.kind for reconciler in reconcilers}
         refused = [

@@ -17,6 +17,7 @@ from aimd.api.crd import write_crds
 from aimd.controllers.registry import build_reconcilers
 from aimd.planning.kinds import INFERENCE_SERVICE, SERVICE
 from aimd.planning.settings import ControllerSettings
+from aimd.registry.client import connect_registries
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import Conflict
 from aimd.runtime.kinds import NAMESPACE, NODE, PERSISTENT_VOLUME_CLAIM, POD
@@ -155,9 +156,9 @@ async def run_predictor(admin: Client, name: str) -> None:
 
 
 async def run_operator(kubeconfig: Path, seconds: float) -> None:
-    async with connect(ClientOptions(kubeconfig=kubeconfig)) as client:
+    async with connect(ClientOptions(kubeconfig=kubeconfig)) as client, connect_registries() as registries:
         manager = Manager(client)
-        for reconciler in build_reconcilers(client, manager.cache, ControllerSettings()):
+        for reconciler in build_reconcilers(client, manager.cache, ControllerSettings(), registries):
             manager.add(reconciler)
         running = asyncio.create_task(manager.run())
         await asyncio.sleep(seconds)

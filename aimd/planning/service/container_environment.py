@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from aimd.api.core import EnvVar
 from aimd.api.service import AIMService
+from aimd.planning.custom_profile import profile_id_of
 from aimd.planning.environment import merge_container_env
-from aimd.planning.service.custom_profile import profile_id_of
 from aimd.planning.service.observed import Template
 from aimd.planning.service.volumes import CACHE_PATH
 

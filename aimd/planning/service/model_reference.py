@@ -16,10 +16,11 @@ _ENDPOINT = "AWS_ENDPOINT_URL"
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """The resolved model, whatever its state, and how that looks on the service."""
+    """The resolved model, whatever its state, and how that looks on the service; `missing` is whether to make one."""
 
     model: Model | None
     component: Component
+    missing: bool = False
 
     @property
     def ready(self) -> bool:
@@ -94,7 +95,7 @@ def _by_image(image: str, models: Sequence[Model]) -> ModelChoice:
             return ModelChoice(None, _blocked(Failure(Category.INVALID_SPEC, "InvalidImageReference", str(error))))
         generated = ""
     if not matches:
-        return ModelChoice(None, _not_created_yet(f"image {image}"))
+        return _name_taken(generated, image, models) or _to_be_made(f"image {image}")
     return _found(
         min(
             matches,
@@ -122,7 +123,7 @@ def _by_custom_spec(service: AIMService, models: Sequence[Model]) -> ModelChoice
         and model.spec.custom.hardware == wanted.hardware
     ]
     if not matches:
-        return ModelChoice(None, _not_created_yet(f"base image {wanted.base_image} and the sources of the service"))
+        return _to_be_made(f"base image {wanted.base_image} and the sources of the service")
     return _found(min(matches, key=lambda model: model.metadata.name))
 
 
@@ -162,11 +163,15 @@ def _blocked(failure: Failure) -> Component:
     )
 
 
-def _not_created_yet(what: str) -> Component:
-    return Component(
-        COMPONENT,
-        State.PENDING,
-        "ModelCreationNotSupported",
-        f"no model with {what} exists, and this version does not create models: create an AIMModel for it",
-        direction=Direction.UPSTREAM,
-    )
+def _to_be_made(what: str) -> ModelChoice:
+    text = f"No model with {what} exists; one is being created"
+    component = Component(COMPONENT, State.PENDING, "CreatingModel", text, direction=Direction.DOWNSTREAM)
+    return ModelChoice(None, component, missing=True)
+
+
+def _name_taken(name: str, image: str, models: Sequence[Model]) -> ModelChoice | None:
+    """A model that was made for this image and then given another one is not turned back."""
+    if not any(model.metadata.namespace and model.metadata.name == name for model in models):
+        return None
+    text = f"AIMModel {name} has the name of the model for image {image}, but another image: set its spec.image back"
+    return ModelChoice(None, _blocked(Failure(Category.INVALID_SPEC, "ModelNameTaken", text)))

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from aimd.api.template_cache import AIMTemplateCache
+from aimd.planning.custom_profile import InvalidProfile, ProfileFile, profile_file
 from aimd.planning.health import Component, Direction, State
 from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE
 from aimd.planning.plan import Plan
@@ -16,15 +17,10 @@ from aimd.planning.service.caching import (
     needs_cache,
     render_cache,
 )
-from aimd.planning.service.custom_profile import (
-    InvalidProfile,
-    ProfileFile,
-    config_map_deletion,
-    profile_file,
-    render_config_map,
-)
+from aimd.planning.service.custom_profile import config_map_deletion, render_config_map
 from aimd.planning.service.derived_template import render_derived_template
 from aimd.planning.service.inference_service import Ingredients, render_inference_service
+from aimd.planning.service.model_creation import render_model
 from aimd.planning.service.model_reference import ModelChoice, resolve_model
 from aimd.planning.service.names import InvalidServiceName, inference_service_name
 from aimd.planning.service.observed import (
@@ -102,7 +98,7 @@ def _decide(observed: Observed) -> _Decision:
 
 
 def _desired(observed: Observed, decision: _Decision) -> list[Desired]:
-    desired: list[Desired] = []
+    desired: list[Desired] = [render_model(observed)] if decision.model.missing else []
     route = render_route(observed, decision.route, decision.name) if decision.name else None
     if route is not None and HTTP_ROUTE.name not in observed.absent_kinds:
         desired.append(route)

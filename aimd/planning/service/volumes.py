@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from aimd.api.template_cache import AIMTemplateCache, CachedArtifact
+from aimd.planning import custom_profile
 from aimd.planning.naming import name_part
 from aimd.planning.service.observed import is_ready
 from aimd.runtime.model import Manifest
 
 CACHE_PATH = "/workspace/cache"
 SHARED_MEMORY = "dshm"
-PROFILE_VOLUME = "custom-profile"
+PROFILE_VOLUME = custom_profile.VOLUME
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,9 +133,10 @@ class Client:
         metadata = answer.get("metadata") or {}
         return Page(items, str(metadata.get("resourceVersion") or ""), str(metadata.get("continue") or ""))
 
-    async def logs(self, pod: Key, *, container: str = "", tail_lines: int = 50) -> str:
-        """The last lines of a container's log, as text."""
+    async def logs(self, pod: Key, *, container: str = "", tail_lines: int = 50, limit_bytes: int = 0) -> str:
+        """The last lines of a container's log, as text; of these the first `limit_bytes`, when given."""
         params = {"tailLines": str(tail_lines)} | ({"container": container} if container else {})
+        params |= {"limitBytes": str(limit_bytes)} if limit_bytes else {}
         answer = await self._call(Call("GET", POD, pod.namespace, pod.name, "log", params, accept="*/*"))
         answer.check()
         return answer.body.decode(errors="replace")

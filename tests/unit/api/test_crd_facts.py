@@ -43,10 +43,11 @@ def profile_fields(parent: str) -> set[str]:
 
 
 CANDIDATES = "status.templateCandidates"
+INSPECTED = "status.inspectedImage"
 ADDED: dict[str, set[str]] = {
     "AIMService": {CANDIDATES, *(f"{CANDIDATES}[]{field}" for field in ("", ".name", ".scope", ".verdict"))},
-    "AIMModel": profile_fields("spec.customTemplates[]"),
-    "AIMClusterModel": profile_fields("spec.customTemplates[]"),
+    "AIMModel": {INSPECTED, *profile_fields("spec.customTemplates[]")},
+    "AIMClusterModel": {INSPECTED, *profile_fields("spec.customTemplates[]")},
     "AIMServiceTemplate": profile_fields("spec"),
     "AIMClusterServiceTemplate": profile_fields("spec"),
 }
@@ -191,7 +192,9 @@ def test_added_fields(resource: ApiResource) -> None:
             assert facts == {"x-kubernetes-preserve-unknown-fields": True}
         elif path == CANDIDATES:
             assert facts == {"type": "array"}
-        elif path.endswith((".aimId", ".modelId", "envVars{}", "[].name", "[].scope", "[].verdict")):
+        elif path == INSPECTED or path.endswith(
+            (".aimId", ".modelId", "envVars{}", "[].name", "[].scope", "[].verdict")
+        ):
             assert facts == {"type": "string"}
         else:
             assert facts == {"type": "object"}

@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 from aimd.api.model import AIMClusterModel, AIMModel
 from aimd.api.runtime_config import AIMRuntimeConfig
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
-from aimd.planning.health import Summary, summarise
-from aimd.planning.model import Expectation, ObservedModel, Template, expectation, plan_model
+from aimd.planning.health import Summary, may_apply, summarise
+from aimd.planning.image_metadata import LabelsRead, LabelsUnreadable, read_labels
+from aimd.planning.model import plan_model
+from aimd.planning.model_observed import Expectation, Inspection, ObservedModel, Template, expectation
 from aimd.planning.runtime_config import ResolvedConfig, resolve_config
-from aimd.runtime.model import Applied
+from aimd.registry.failures import Problem, failure
+from aimd.runtime.model import Applied, Category, Failure
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 METADATA = {"model": {"canonicalName": "Qwen/Qwen3-32B"}}
@@ -42,7 +45,8 @@ def templates(*words: str, cluster: bool = False) -> list[Template]:
 
 def settle(observed: ObservedModel) -> Summary:
     plan = plan_model(observed, NOW)
-    return summarise(plan.components, applied=Applied(), previous=(), generation=1, now=NOW)
+    extra = plan.extra_conditions
+    return summarise(plan.components, applied=Applied(), previous=(), generation=1, now=NOW, extra_conditions=extra)
 
 
 def condition(summary: Summary, type_: str) -> tuple[str, str]:
@@ -56,20 +60,77 @@ def condition(summary: Summary, type_: str) -> tuple[str, str]:
         (model(imageMetadata=METADATA), ("True", "ImageMetadataFound")),
         (model(imageMetadata={"oci": {}}), ("True", "ImageFound")),
         (model(status={"imageMetadata": METADATA}), ("True", "ImageFound")),
-        (model(modelSources=SOURCES), ("True", "ImageFound")),
-        (model(), ("False", "RegistryInspectionUnavailable")),
+        (model(status={"imageMetadata": METADATA, "inspectedImage": "img:1"}), ("True", "ImageFound")),
+        (model(status={"imageMetadata": METADATA, "inspectedImage": "img:0"}), ("False", "InspectionPending")),
+        (model(modelSources=SOURCES), ("False", "InspectionPending")),
+        (model(), ("False", "InspectionPending")),
     ],
 )
 def test_where_metadata_comes_from(obj: AIMModel, shown: tuple[str, str]) -> None:
     assert condition(settle(ObservedModel(obj, ResolvedConfig())), "ImageMetadataReady") == shown
 
 
-def test_metadata_needed_but_not_given_says_what_to_set() -> None:
-    summary = settle(ObservedModel(model(), ResolvedConfig()))
+def test_what_the_registry_told_is_kept_with_its_image() -> None:
+    found = read_labels({"com.amd.aim.model.canonicalName": "a/b"})
+    assert isinstance(found, LabelsRead)
+    observed = ObservedModel(model(), ResolvedConfig(), inspection=Inspection(found.metadata))
+    plan = plan_model(observed, NOW)
+    assert plan.status["inspectedImage"] == "img:1"
+    labels = {"com.amd.aim.model.canonicalName": "a/b"}
+    assert plan.status["imageMetadata"] == {"model": {"canonicalName": "a/b"}, "oci": {}, "originalLabels": labels}
+    assert condition(settle(observed), "ImageMetadataReady") == ("True", "ImageFound")
+
+
+def test_no_labels_at_all_are_metadata_too() -> None:
+    found = read_labels({})
+    assert isinstance(found, LabelsRead)
+    observed = ObservedModel(model(), ResolvedConfig(), inspection=Inspection(found.metadata))
+    assert plan_model(observed, NOW).status["imageMetadata"] == {"model": {}, "oci": {}}
+    assert str(settle(observed).state) == "Ready"
+
+
+@pytest.mark.parametrize(
+    ("problem", "reason", "unreachable", "refused"),
+    [
+        (Problem.AUTH, "ImagePullAuthFailure", False, True),
+        (Problem.NOT_FOUND, "ImageNotFound", False, False),
+        (Problem.CONTENT, "MetadataExtractionFailed", False, False),
+        (Problem.RATE_LIMIT, "ImagePullBackOff", True, False),
+        (Problem.UNAVAILABLE, "ImagePullBackOff", True, False),
+        (Problem.NETWORK, "NetworkError", True, False),
+    ],
+)
+@pytest.mark.parametrize("obj", [model(), model(modelSources=SOURCES), cluster_model()])
+def test_registry_errors_degrade_and_never_fail(
+    problem: Problem, reason: str, unreachable: bool, refused: bool, obj: Any
+) -> None:
+    inspection = Inspection(failure=failure(problem, "no"), again_after=300)
+    observed = ObservedModel(obj, ResolvedConfig(), inspection=inspection)
+    summary = settle(observed)
     assert str(summary.state) == "Degraded"
-    message = next(c.message for c in summary.conditions if c.type == "ImageMetadataReady")
-    assert "spec.imageMetadata" in message
-    assert "spec.discovery.extractMetadata" in message
+    assert condition(summary, "ImageMetadataReady") == ("False", reason)
+    types = {c.type for c in summary.conditions if c.status == "False"}
+    assert ("DependenciesReachable" in types, "AuthValid" in types) == (unreachable, refused)
+    plan = plan_model(observed, NOW)
+    assert plan.requeue_after == 300
+    assert may_apply(plan.components)
+    assert len(plan.desired) == (1 if obj.spec.model_sources else 0)
+
+
+@pytest.mark.parametrize(("obj", "reason"), [(model(), "SecretNotFound"), (cluster_model(), "ReferenceNotFound")])
+def test_a_missing_pull_secret_fails(obj: Any, reason: str) -> None:
+    secret = Failure(Category.MISSING_UPSTREAM, "SecretNotFound", "no Secret")
+    summary = settle(ObservedModel(obj, ResolvedConfig(), inspection=Inspection(secret=secret, again_after=60)))
+    assert str(summary.state) == "Failed"
+    assert condition(summary, "ImageMetadataReady") == ("False", reason)
+    assert condition(summary, "ConfigValid") == condition(summary, "Ready") == ("False", "ReferenceNotFound")
+
+
+def test_labels_that_make_no_sense_say_so() -> None:
+    inspection = Inspection(unreadable=LabelsUnreadable("bad label"))
+    summary = settle(ObservedModel(model(), ResolvedConfig(), inspection=inspection))
+    assert condition(summary, "ImageMetadataReady") == ("False", "MetadataExtractionFailed")
+    assert str(summary.state) == "Degraded"
 
 
 def test_metadata_of_the_spec_is_copied_unless_switched_off() -> None:

@@ -73,11 +73,10 @@ def test_inline_sources_settle_a_template() -> None:
     assert plan.desired == ()
 
 
-def test_without_sources_the_template_says_that_discovery_is_to_come() -> None:
+def test_without_sources_the_template_waits_for_its_discovery() -> None:
     plan, summary = settle(template(hardware=MI300X))
     assert (str(summary.state), condition(summary, "DiscoveryJobReady")) == ("Pending", ("False", "JobNotCreated"))
     assert condition(summary, "Discovered") == ("False", "AwaitingDiscovery")
-    assert "spec.modelSources" in next(c.message for c in summary.conditions if c.type == "Discovered")
     assert "modelSources" not in plan.status
     assert "profile" not in plan.status
 
@@ -89,6 +88,7 @@ def test_results_of_an_earlier_discovery_count() -> None:
     assert condition(summary, "GPUReady") == ("True", "GPUAvailable")
     assert "modelSources" not in plan.status
     assert plan.status["hardwareSummary"] == "1 x MI300X"
+    assert plan.desired == ()
 
 
 @pytest.mark.parametrize(
@@ -213,8 +213,10 @@ def test_a_template_with_caching_makes_its_cache_once() -> None:
         "runtimeConfigName": "team",
     }
     assert cache.manifest["metadata"]["ownerReferences"][0]["uid"] == "tu"
-    plan, _ = settle(template(modelSources=INLINE, caching=caching), cache_owners={"tu"})
+    cache = {"metadata": {"name": "t", "namespace": "ml-team", "uid": "cu"}}
+    plan, _ = settle(template(modelSources=INLINE, caching=caching), cache=cache)
     assert plan.desired == ()
+    assert plan.status["resolvedCache"]["uid"] == "cu"
 
 
 def test_a_cache_without_env_of_its_own_takes_the_template_s() -> None:

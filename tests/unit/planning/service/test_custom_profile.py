@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from aimd.planning.service.custom_profile import InvalidProfile, profile_file
+from aimd.planning.custom_profile import InvalidProfile, profile_file
 from aimd.planning.service.plan import plan_service
 
 PROFILE = {

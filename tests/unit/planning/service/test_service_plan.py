@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aimd.api.model import AIMModel
 from aimd.planning.health import State, may_apply, summarise
 from aimd.planning.kinds import SERVICE
 from aimd.planning.service.plan import plan_service
@@ -288,11 +289,83 @@ def test_edits_reach_the_inference_service(settled, service_manifest, now) -> No
     assert predictor["containers"][0]["resources"]["limits"] == {"memory": "9Gi"}
 
 
-def test_image_without_a_model_says_that_models_are_not_made(observed, service_manifest, now) -> None:
-    manifest = service_manifest(model={"image": "registry/aim:2"})
-    plan = plan_service(observed(service=manifest), now)
-    assert reasons(plan)["Model"] == "ModelCreationNotSupported"
+def test_a_model_is_made_for_an_image_that_has_none(observed, service_manifest, now) -> None:
+    wanted = service_manifest(
+        model={"image": "amdenterpriseai/aim-qwen-qwen3-32b:0.8.5"},
+        runtimeConfigName="default",
+        imagePullSecrets=[{"name": "regcred"}],
+        serviceAccountName="puller",
+        env=[{"name": "X", "value": "1"}],
+    )
+    plan = plan_service(observed(service=wanted), now)
+    assert reasons(plan)["Model"] == "CreatingModel"
     assert root(plan, now) == "Pending"
+    model = rendered(plan, "AIMModel")
+    assert model["metadata"]["name"] == "aim-qwen-qwen3-32b-0-8-5-cdc1fb22"
+    assert model["metadata"]["labels"]["aim.eai.amd.com/origin"] == "auto-generated"
+    assert "ownerReferences" not in model["metadata"]
+    assert model["spec"] == {
+        "image": "amdenterpriseai/aim-qwen-qwen3-32b:0.8.5",
+        "runtimeConfigName": "default",
+        "imagePullSecrets": [{"name": "regcred"}],
+        "serviceAccountName": "puller",
+    }
+
+
+@pytest.mark.parametrize(
+    ("custom", "name"),
+    [
+        (
+            {
+                "baseImage": "amdenterpriseai/aim-base:0.9",
+                "modelSources": [{"modelId": "Qwen/Qwen2-0.5B", "sourceUri": "hf://Qwen/Qwen2-0.5B"}],
+            },
+            "qwen-qwen2-0-5b-8cd3ca3d",
+        ),
+        (
+            {
+                "baseImage": "ghcr.io/silogen/aim-dummy:0.1.10",
+                "modelSources": [
+                    {
+                        "modelId": "shared/s3-endpoint-model",
+                        "sourceUri": "s3://test-bucket/model",
+                        "env": [{"name": "AWS_ENDPOINT_URL", "value": "https://minio-a.example.com"}],
+                    }
+                ],
+            },
+            "shared-s3-endpoint-model-6b8c5ec3",
+        ),
+    ],
+)
+def test_a_model_described_in_place_is_made(observed, service_manifest, now, custom, name) -> None:
+    hardware = {"gpu": {"requests": 1, "model": "MI300X"}}
+    env = [{"name": "X", "value": "1"}]
+    wanted = service_manifest(model={"custom": {**custom, "hardware": hardware}}, env=env)
+    model = rendered(plan_service(observed(service=wanted), now), "AIMModel")
+    assert model["metadata"]["name"] == name
+    assert model["metadata"]["labels"]["aim.eai.amd.com/custom-model"] == "true"
+    assert model["spec"]["modelSources"] == custom["modelSources"]
+    assert model["spec"]["custom"] == {"hardware": hardware}
+    assert model["spec"]["env"] == env
+
+    taken = AIMModel.model_validate({**model, "metadata": {**model["metadata"], "uid": "other"}})
+    other = service_manifest(model={"custom": {**custom, "hardware": {"gpu": {"requests": 2, "model": "MI300X"}}}})
+    second = rendered(plan_service(observed(service=other, models=[taken]), now), "AIMModel")
+    assert second["metadata"]["name"] != name
+    same = plan_service(observed(service=wanted, models=[taken]), now)
+    assert [item for item in same.desired if item.kind.name == "AIMModel"] == []
+
+
+def test_a_made_model_that_was_given_another_image_is_not_turned_back(observed, service_manifest, now) -> None:
+    image = "amdenterpriseai/aim-qwen-qwen3-32b:0.8.5"
+    metadata = {"name": "aim-qwen-qwen3-32b-0-8-5-cdc1fb22", "namespace": "ml-team"}
+    edited = AIMModel.model_validate({"metadata": metadata, "spec": {"image": "other:1"}})
+    plan = plan_service(observed(service=service_manifest(model={"image": image}), models=[edited]), now)
+    assert reasons(plan)["Model"] == "ModelNameTaken"
+    assert root(plan, now) == "Failed"
+
+
+def test_an_image_that_is_none_makes_no_model(observed, service_manifest, now) -> None:
     broken = plan_service(observed(service=service_manifest(model={"image": "registry/aim:"})), now)
     assert reasons(broken)["Model"] == "InvalidImageReference"
     assert root(broken, now) == "Failed"

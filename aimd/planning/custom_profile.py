@@ -1,0 +1,98 @@
+"""A profile of a template's own as a file, the same for discovery and for inference.
+
+spec/models-and-templates.md §6, spec/service.md §12.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import yaml
+
+from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.api.shared import ProfileType
+
+Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
+
+BASE_PATH = "/workspace/aim-runtime/profiles/custom"
+VOLUME = "custom-profile"
+_FILE_NAME = re.compile(r"[-._a-zA-Z0-9]{1,253}")
+_AIM_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
+
+
+class InvalidProfile(ValueError):
+    """A custom profile that cannot be written to a file; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileFile:
+    """A profile as the container finds it: the file name and its YAML."""
+
+    name: str
+    text: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()[:16]
+
+
+def profile_file(template: Template) -> ProfileFile | None:
+    """The template's profile file, None without a custom profile; raises InvalidProfile."""
+    profile = template.spec.custom_profile
+    if profile is None:
+        return None
+    arguments = {} if profile.engine_args is None else profile.engine_args
+    if not isinstance(arguments, dict):
+        raise InvalidProfile(f"customProfile.engineArgs of template {template.metadata.name} is not an object")
+    name = f"{_stem(template)}.yaml"
+    _check_names(template, name)
+    gpu = template.spec.hardware.gpu if template.spec.hardware is not None else None
+    document = {
+        "aim_id": template.spec.aim_id,
+        "model_id": template.spec.model_id,
+        "engine_args": arguments,
+        "env_vars": dict(profile.env_vars),
+        "metadata": {
+            "engine": "vllm",
+            "gpu": gpu.model if gpu is not None else "",
+            "gpu_count": gpu.requests if gpu is not None else 0,
+            "manual_selection_only": False,
+            "metric": template.spec.metric,
+            "precision": template.spec.precision,
+            "type": template.spec.type or ProfileType.UNOPTIMIZED.value,
+        },
+    }
+    text = yaml.safe_dump(document, sort_keys=True, default_flow_style=False, allow_unicode=True)
+    return ProfileFile(name, text)
+
+
+def profile_id_of(template: Template) -> str:
+    """Value of `AIM_PROFILE_ID` for a custom profile, empty without one."""
+    if template.spec.custom_profile is None:
+        return ""
+    return f"custom/{template.spec.aim_id}/{_stem(template)}"
+
+
+def profile_folder(template: Template) -> str:
+    """Where the container finds the file."""
+    return f"{BASE_PATH}/{template.spec.aim_id}"
+
+
+def _check_names(template: Template, name: str) -> None:
+    """File and folder are named by what users write: both have to stay below the folder of custom profiles."""
+    if not _FILE_NAME.fullmatch(name):
+        raise InvalidProfile(
+            f"hardware.gpu.model of template {template.metadata.name} cannot be part of a file name: with "
+            "customProfile, write it without blanks and slashes, such as MI300X"
+        )
+    if not _AIM_ID.fullmatch(template.spec.aim_id):
+        raise InvalidProfile(
+            f"aimId of template {template.metadata.name} cannot name a folder: write it as organisation/name"
+        )
+
+
+def _stem(template: Template) -> str:
+    gpu = template.spec.hardware.gpu if template.spec.hardware is not None else None
+    model, count = (gpu.model.lower(), gpu.requests) if gpu is not None else ("", 0)
+    return f"vllm-{model}-{template.spec.precision}-tp{count}-{template.spec.metric}"

@@ -1,0 +1,230 @@
+"""What a dry run printed, read strictly (spec/models-and-templates.md §5.8, W3, W23).
+
+An image may print whatever it likes before and after the JSON. What is read is an array of profiles; the first counts.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from aimd.api.shared import Metric, ModelSource, Precision, ProfileType
+from aimd.planning.quantities import GIBIBYTE
+
+LOG_LIMIT = 1024 * 1024
+"""Bytes of a log that are looked at; profiles are a few thousand."""
+_START = re.compile(r"\[\s*\{")
+_MODEL_ID = re.compile(r"[a-zA-Z0-9_-]+/[a-zA-Z0-9._-]+")
+_SOURCE_URI = re.compile(r"(hf|s3)://[^ \t\r\n]+")
+_MOST_STARTS = 500
+_LONGEST_GPU = 64
+_LARGEST_INTEGER = 2**31 - 1
+_LONGEST_QUOTE = 200
+
+
+class UnusableOutput(ValueError):
+    """The output gives no profile; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveredProfile:
+    """A profile as the image reports it.
+
+    `remarks` tells what was left out because a template's status has no place for it. `original` is the array's first
+    element as printed.
+    """
+
+    metadata: Mapping[str, Any]
+    engine_args: Mapping[str, Any]
+    env_vars: Mapping[str, str]
+    sources: tuple[ModelSource, ...]
+    original: Mapping[str, Any]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def gpu(self) -> str:
+        return str(self.metadata.get("gpu") or "")
+
+    @property
+    def gpu_count(self) -> int:
+        return int(self.metadata.get("gpuCount") or 0)
+
+
+def read_output(log: str) -> DiscoveredProfile:
+    """The profile that a log tells; raises UnusableOutput."""
+    if not log.strip():
+        raise UnusableOutput("the image printed nothing; an AIM image prints its profiles as JSON on dry-run")
+    first = _profiles_in(log)[0]
+    profile = _object(first, "profile")
+    remarks: list[str] = []
+    metadata = _metadata(_object(profile, "metadata"), remarks)
+    return DiscoveredProfile(
+        metadata=metadata,
+        engine_args=_object(profile, "engine_args"),
+        env_vars=_texts(_object(profile, "env_vars")),
+        sources=tuple(_source(entry) for entry in _models(first)),
+        original=first,
+        remarks=tuple(remarks),
+    )
+
+
+def _profiles_in(log: str) -> Sequence[Mapping[str, Any]]:
+    """The last array of profiles in a text that may hold other things."""
+    whole = _decoded(log.strip(), 0)
+    if whole is not None and whole[1] == len(log.strip()) and not isinstance(whole[0], list):
+        raise UnusableOutput("the image printed JSON that is no array of profiles")
+    found: Sequence[Mapping[str, Any]] | None = None
+    empty = whole is not None and whole[0] == []
+    end = 0
+    for match in list(_START.finditer(log))[-_MOST_STARTS:]:
+        if match.start() < end:
+            continue
+        decoded = _decoded(log, match.start())
+        if decoded is not None and _are_profiles(decoded[0]):
+            found, end = decoded[0], decoded[1]
+    if found is None:
+        what = "an empty array of profiles" if empty else "no JSON array of profiles"
+        raise UnusableOutput(f"the image printed {what}: {_quoted(log)}")
+    return found
+
+
+def _decoded(text: str, start: int) -> tuple[Any, int] | None:
+    try:
+        value, end = _DECODER.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None
+    return value, end
+
+
+def _are_profiles(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(item, dict) and isinstance(item.get("profile"), dict) for item in value)
+    )
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _integer(text: str) -> int | float:
+    """As Kubernetes keeps numbers: 64 bits, else floating point."""
+    number = int(text) if len(text) < 20 else float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"{text} is out of range")
+    return number
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"{text} is out of range")
+    return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_int=_integer, parse_float=_float)
+
+
+def _object(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = parent.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UnusableOutput(f"{name} of the profile is no object")
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise UnusableOutput(f"{name} of the profile is no valid text") from None
+    return value
+
+
+def _texts(values: Mapping[str, Any]) -> Mapping[str, str]:
+    wrong = [name for name, value in values.items() if not isinstance(value, str)]
+    if wrong:
+        raise UnusableOutput(f"env_vars of the profile are texts, but not {', '.join(sorted(wrong))}")
+    return dict(values)
+
+
+def _metadata(given: Mapping[str, Any], remarks: list[str]) -> Mapping[str, Any]:
+    """Values that a status can hold; of others only a remark is left (W23)."""
+    found: dict[str, Any] = {}
+    for name in ("engine", "gpu"):
+        if text := _text(given, name):
+            found[name] = text
+    if len(found.get("gpu", "")) > _LONGEST_GPU:
+        remarks.append("the name of the GPU is too long")
+        del found["gpu"]
+    for name, words in (("metric", Metric), ("precision", Precision), ("type", ProfileType)):
+        text = _text(given, name)
+        if text in tuple(words):
+            found[name] = text
+        elif text:
+            remarks.append(f"{name} {_quoted(text)} is none of {', '.join(words)}")
+    count = given.get("gpu_count")
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int)):
+        raise UnusableOutput("gpu_count of the profile is no whole number")
+    if count is not None and not 0 <= count <= _LARGEST_INTEGER:
+        raise UnusableOutput(f"gpu_count of the profile is {count}")
+    if count:
+        found["gpuCount"] = count
+    return found
+
+
+def _text(values: Mapping[str, Any], name: str) -> str:
+    value = values.get(name)
+    if value is not None and not isinstance(value, str):
+        raise UnusableOutput(f"{name} of the profile is no text")
+    return (value or "").strip()
+
+
+def _models(first: Mapping[str, Any]) -> Sequence[Any]:
+    models = first.get("models")
+    if models is None:
+        return ()
+    if not isinstance(models, list):
+        raise UnusableOutput("models of the profile is no array")
+    return models
+
+
+def _source(entry: Any) -> ModelSource:
+    if not isinstance(entry, dict):
+        raise UnusableOutput("a model of the profile is no object")
+    name, uri = _text(entry, "name"), _text(entry, "source")
+    if not _MODEL_ID.fullmatch(name):
+        raise UnusableOutput(f"model {_quoted(name)!r} of the profile is not named organisation/name")
+    if not _SOURCE_URI.fullmatch(uri):
+        raise UnusableOutput(f"source {_quoted(uri)!r} of model {name} is neither hf:// nor s3://")
+    fields = {"modelId": name, "sourceUri": uri}
+    size = _size(entry.get("size_gb"), name)
+    try:
+        return ModelSource.model_validate({**fields, "size": size} if size else fields)
+    except ValidationError as error:
+        raise UnusableOutput(f"model {name} of the profile: {error.errors()[0]['msg']}") from None
+
+
+def _size(gigabytes: Any, name: str) -> str:
+    """Bytes as the API server would write them: the largest binary unit that divides them, else the plain number."""
+    if gigabytes is None:
+        return ""
+    if isinstance(gigabytes, bool) or not isinstance(gigabytes, int | float) or not 0 <= gigabytes < 2**30:
+        raise UnusableOutput(f"size_gb of model {name} is {_quoted(str(gigabytes))}")
+    return binary_quantity(int(gigabytes * GIBIBYTE))
+
+
+def binary_quantity(size: int) -> str:
+    """A number of bytes in its canonical binary form: `512Mi`, `16Gi`, or plain bytes; empty for nothing."""
+    if size <= 0:
+        return ""
+    for power, unit in ((4, "Ti"), (3, "Gi"), (2, "Mi"), (1, "Ki")):
+        if size % 1024**power == 0:
+            return f"{size // 1024**power}{unit}"
+    return str(size)
+
+
+def _quoted(text: str) -> str:
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return line if len(line) <= _LONGEST_QUOTE else f"{line[:_LONGEST_QUOTE]}…"

@@ -1,0 +1,93 @@
+"""Models made for services that give an image or describe a model in place (spec/service.md §5.5).
+
+They have no owner: other services use them, too, and they outlive the service.
+"""
+
+from collections.abc import Sequence
+
+from aimd.api.service import AIMService, CustomModelReference
+from aimd.api.shared import Hardware
+from aimd.planning.environment import render_env
+from aimd.planning.kinds import MODEL
+from aimd.planning.labels import PREFIX, label_value
+from aimd.planning.naming import derive_name
+from aimd.planning.service.names import InvalidImageReference, model_name_from_image
+from aimd.planning.service.observed import Model, Observed, labels
+from aimd.planning.service.template_selection import ORIGIN_LABEL
+from aimd.runtime.model import Desired, Manifest
+
+AUTO_GENERATED = "auto-generated"
+CUSTOM_MODEL_LABEL = PREFIX + "custom-model"
+_ENDPOINT = "AWS_ENDPOINT_URL"
+
+
+def created_model_name(service: AIMService, models: Sequence[Model]) -> str:
+    """Name of the model to be made for a service; empty when it names one, or when the image gives no name.
+
+    A custom model whose name is taken by one with other hardware has its own hardware in the hash.
+    """
+    wanted = service.spec.model
+    if wanted.custom is not None:
+        plain = _custom_name(wanted.custom)
+        taken = any(model.metadata.namespace and model.metadata.name == plain for model in models)
+        return _custom_name(wanted.custom, wanted.custom.hardware) if taken else plain
+    try:
+        return model_name_from_image(wanted.image.strip()) if wanted.image.strip() else ""
+    except InvalidImageReference:
+        return ""
+
+
+def render_model(observed: Observed) -> Desired:
+    """The model of a service whose model does not exist yet."""
+    service, wanted = observed.service, observed.service.spec.model
+    own = {ORIGIN_LABEL: AUTO_GENERATED}
+    spec: Manifest = {"image": wanted.image.strip()}
+    if wanted.custom is not None:
+        own |= {CUSTOM_MODEL_LABEL: "true", PREFIX + "service": label_value(service.metadata.name)}
+        spec = {
+            "image": wanted.custom.base_image,
+            "modelSources": [source.manifest() for source in wanted.custom.model_sources],
+            "custom": {"hardware": wanted.custom.hardware.manifest()},
+        }
+        spec |= {"env": render_env(service.spec.env)} if service.spec.env else {}
+    manifest = {
+        "apiVersion": MODEL.api_version,
+        "kind": MODEL.name,
+        "metadata": {
+            "name": created_model_name(service, observed.models),
+            "namespace": observed.key.namespace,
+            "labels": labels(observed, own),
+        },
+        "spec": {**spec, **_copied(service)},
+    }
+    return Desired(MODEL, manifest, reason="create-model", filled=("spec.custom.hardware.gpu.resourceName",))
+
+
+def _copied(service: AIMService) -> Manifest:
+    spec: Manifest = {}
+    if service.spec.runtime_config_name:
+        spec["runtimeConfigName"] = service.spec.runtime_config_name
+    if service.spec.image_pull_secrets:
+        spec["imagePullSecrets"] = [secret.manifest() for secret in service.spec.image_pull_secrets]
+    if service.spec.service_account_name:
+        spec["serviceAccountName"] = service.spec.service_account_name
+    return spec
+
+
+def _custom_name(custom: CustomModelReference, hardware: Hardware | None = None) -> str:
+    sources = custom.model_sources
+    inputs: list[object] = [custom.base_image]
+    for source in sources:
+        inputs += [source.model_id, source.source_uri]
+        endpoint = next((variable.value for variable in source.env if variable.name == _ENDPOINT), None)
+        inputs += [endpoint] if endpoint else []
+    if hardware is not None:
+        inputs += _hardware_inputs(hardware)
+    return derive_name([sources[0].model_id if sources else "custom-model"], inputs)
+
+
+def _hardware_inputs(hardware: Hardware) -> list[object]:
+    gpu, cpu = hardware.gpu, hardware.cpu
+    of_gpu = (gpu.model, gpu.requests, gpu.min_vram, gpu.resource_name) if gpu is not None else ("", 0, "", "")
+    of_cpu = (cpu.requests, cpu.limits) if cpu is not None else ("", "")
+    return [*of_gpu, *of_cpu]

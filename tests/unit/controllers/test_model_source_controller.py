@@ -1,0 +1,141 @@
+"""When a catalogue source asks its registry (models-and-templates.md W8). The cache is the real one, filled by hand."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+
+from aimd.api.model_source import AIMClusterModelSource
+from aimd.controllers.inspection import CredentialsMissing, PullSecrets
+from aimd.controllers.model_source import ModelSourceReconciler
+from aimd.planning.kinds import CLUSTER_MODEL
+from aimd.planning.model_source import ObservedSource
+from aimd.registry.credentials import Keyring
+from aimd.registry.failures import Problem, failure
+from aimd.registry.listing import Listing, Repository
+from aimd.runtime.client import Client
+from aimd.runtime.model import Category, Failure
+from aimd.runtime.store import Cache, Store
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+_versions = iter(range(1, 100_000))
+
+
+class Registry:
+    """A registry with two repositories, which counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.broken: set[str] = set()
+
+    async def list_tags(self, registry: str, repository: str, keyring: Keyring) -> Listing:
+        return self._answer(repository, [repository])
+
+    async def list_images(
+        self, registry: str, pattern: str, accepts: Callable[[str], bool], keyring: Keyring
+    ) -> Listing:
+        return self._answer(pattern, [name for name in ("org/aim-a", "org/aim-b") if accepts(name)])
+
+    def _answer(self, asked: str, repositories: list[str]) -> Listing:
+        self.asked.append(asked)
+        if asked in self.broken:
+            return Listing(failures=(failure(Problem.NETWORK, "silence"),))
+        return Listing(tuple(Repository(name, ("1.0.0", "latest")) for name in repositories))
+
+
+class Secrets:
+    def __init__(self) -> None:
+        self.missing = False
+
+    async def keyring(self, namespace: str, names: tuple[str, ...], account: str = "") -> Keyring:
+        if self.missing:
+            raise CredentialsMissing(Failure(Category.MISSING_UPSTREAM, "SecretNotFound", "no Secret"))
+        return Keyring()
+
+
+class World:
+    def __init__(self) -> None:
+        self.registry, self.secrets, self.now = Registry(), Secrets(), 0.0
+        self.cache = Cache()
+        self.reconciler = ModelSourceReconciler(
+            cast(Client, None),
+            self.cache,
+            self.registry,
+            cast(PullSecrets, self.secrets),
+            lambda: NOW,
+            monotonic=lambda: self.now,
+            jitter=lambda: 0.5,
+        )
+        for source in self.reconciler.sources:
+            self.cache.add(Store(source.kind, source.indexes, source.transform)).synced = True
+
+    async def look(self, *filters: str, **spec: Any) -> ObservedSource:
+        wanted = [{"image": text} for text in filters or ("org/aim-*",)]
+        obj = {"metadata": {"name": "s", "uid": "su"}, "spec": {"filters": wanted, "versions": [">=1.0.0"], **spec}}
+        return await self.reconciler.observe(AIMClusterModelSource.model_validate(obj))
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_a_listing_is_good_for_the_interval(world: World) -> None:
+    first = await world.look(syncInterval="10m")
+    assert [image.uri for image in first.results[0].images] == ["org/aim-a:1.0.0", "org/aim-b:1.0.0"]
+    assert (first.listed_at, first.again_after) == (NOW, 606)
+    world.now = 600
+    second = await world.look(syncInterval="10m")
+    assert (second.listed_at, second.again_after) == (None, 6)
+    assert second.results == first.results
+    world.now = 606
+    assert (await world.look(syncInterval="10m")).listed_at == NOW
+    assert world.registry.asked == ["org/aim-*"] * 2
+
+
+async def test_changed_filters_are_listed_at_once(world: World) -> None:
+    await world.look("org/aim-*")
+    assert (await world.look("org/aim-a")).listed_at == NOW
+    assert world.registry.asked == ["org/aim-*", "org/aim-a"]
+
+
+async def test_an_exact_image_is_taken_unseen(world: World) -> None:
+    found = await world.look("org/aim-x:2.0.0")
+    assert [image.uri for image in found.results[0].images] == ["org/aim-x:2.0.0"]
+    assert world.registry.asked == []
+
+
+async def test_trouble_that_passes_is_asked_about_sooner_and_sooner_less(world: World) -> None:
+    world.registry.broken = {"org/aim-*"}
+    found = await world.look("org/aim-*", "org/aim-a")
+    assert [bool(result.failures) for result in found.results] == [True, False]
+    waits = [found.again_after]
+    for _ in range(8):
+        world.now += waits[-1]
+        waits.append((await world.look("org/aim-*", "org/aim-a")).again_after)
+    assert waits[:3] == [60, 120, 240]
+    assert waits[-1] == 3600
+
+
+async def test_a_filter_that_cannot_be_used_is_in_error_alone(world: World) -> None:
+    found = await world.look("org/aim-*:@", "org/aim-a")
+    assert [bool(result.failures) for result in found.results] == [True, False]
+
+
+async def test_a_missing_secret_is_asked_for_again(world: World) -> None:
+    world.secrets.missing = True
+    found = await world.look()
+    assert found.secret is not None
+    assert (found.again_after, found.listed_at) == (60, None)
+    world.secrets.missing = False
+    world.now = 60
+    assert (await world.look()).secret is None
+
+
+async def test_models_are_told_apart_by_their_source(world: World) -> None:
+    for name, labels in (("mine", {"aim.eai.amd.com/model-source": "s"}), ("other", {})):
+        metadata = {"name": name, "uid": name, "labels": labels, "resourceVersion": str(next(_versions))}
+        world.cache[CLUSTER_MODEL].upsert({"metadata": metadata, "spec": {"image": f"{name}:1"}})
+    found = await world.look()
+    assert (found.own, found.others, found.names) == ({"mine:1"}, {"other:1"}, {"mine", "other"})
