@@ -295,7 +295,8 @@ async def test_missing_references_are_named_and_heal(world: World) -> None:
     await world.create(SERVICE_TEMPLATE, "tiny-latency", spec={"modelName": "tiny", "modelSources": [SOURCE]})
     template = await world.until_word(SERVICE_TEMPLATE, "Failed")
     assert condition(template, "ModelReady") == ("False", "ReferenceNotFound")
-    await world.create(MODEL, "tiny", spec={"image": "aim:1", "modelSources": [SOURCE]})
+    off = {"extractMetadata": False, "createServiceTemplates": False}
+    await world.create(MODEL, "tiny", spec={"image": "aim:1", "modelSources": [SOURCE], "discovery": off})
     await world.until_word(SERVICE_TEMPLATE, "Ready")
     cache = await world.until_word(TEMPLATE_CACHE, "Progressing")
     assert cache["status"]["resolvedRuntimeConfig"]["name"] == "team"

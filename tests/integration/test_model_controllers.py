@@ -1,0 +1,452 @@
+"""Models, templates and catalogue sources on a real API server, their images in a real registry.
+
+Garbage collection is Kubernetes' own. Nobody runs pods here; templates have inline sources, or wait for their Jobs.
+"""
+
+import asyncio
+import json
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from aimd.api.crd import write_crds
+from aimd.controllers import inspection
+from aimd.controllers.registry import build_reconcilers
+from aimd.planning.kinds import (
+    CLUSTER_MODEL,
+    CLUSTER_RUNTIME_CONFIG,
+    CLUSTER_SERVICE_TEMPLATE,
+    MODEL,
+    MODEL_SOURCE,
+    SERVICE,
+    SERVICE_TEMPLATE,
+)
+from aimd.planning.settings import ControllerSettings
+from aimd.registry.client import connect_registries
+from aimd.registry.options import RegistryOptions
+from aimd.runtime.client import Client, ClientOptions, connect
+from aimd.runtime.errors import ApiError, NotFound
+from aimd.runtime.kinds import JOB, NAMESPACE, NODE, SECRET
+from aimd.runtime.manager import Manager
+from aimd.runtime.model import Key, Kind, Manifest
+from aimd.sandbox.binaries import locate_binaries
+from aimd.sandbox.image_registry import Image, push_image, start_registry
+from aimd.sandbox.manifests import apply_manifests, read_manifests
+from aimd.sandbox.processes import supervise
+
+USER = "model-controllers-test"
+LOGIN = ("reader", "secret")
+HTPASSWD = "reader:$2b$04$SG9yzOYB5bdfV5yCl/aGx.dnucuBjHGmpMKB012rBGLCxWhfnZEGi\n"
+SOURCE = {"modelId": "acme/tiny", "sourceUri": "hf://acme/tiny", "size": "1Gi"}
+OFF = {"extractMetadata": False, "createServiceTemplates": False}
+
+
+def labels(*gpus: str) -> dict[str, str]:
+    deployments = [{"gpuModel": gpu, "gpuCount": 1, "metric": "latency", "precision": "fp8"} for gpu in gpus]
+    return {
+        "com.amd.aim.model.canonicalName": "acme/tiny",
+        "org.amd.silogen.model.recommendedDeployments": str(deployments),  # Python's quotes, as images have them
+    }
+
+
+@dataclass(frozen=True)
+class Registries:
+    """Host and port of an open registry, of one behind a login, and of one that never answers."""
+
+    open: str
+    locked: str
+    silent: str
+
+
+@pytest.fixture(scope="module")
+def registries() -> Iterator[Registries]:
+    binary = locate_binaries(("registry",)).path("registry")
+
+    async def fill(port: int, auth: tuple[str, str] | None = None) -> None:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", auth=auth, trust_env=False) as client:
+            await push_image(client, "acme/aim-tiny", "1.0.0", Image(labels("MI300X", "MI325X")))
+            await push_image(client, "acme/aim-tiny", "1.1.0", Image(labels("MI300X")))
+            await push_image(
+                client, "acme/aim-broken", "1.0.0", Image({"com.amd.aim.model.recommendedDeployments": "no"})
+            )
+            await push_image(client, "acme/other", "1.0.0", Image({}))
+
+    async def listen() -> asyncio.Server:
+        return await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+
+    with start_blocking_portal() as portal, ExitStack() as stack:
+        supervisor = stack.enter_context(portal.wrap_async_context_manager(supervise("aimd-model-registries-")))
+        plain = portal.call(lambda: start_registry(supervisor, binary))
+        locked = portal.call(lambda: start_registry(supervisor, binary, htpasswd=HTPASSWD))
+        silent = portal.call(listen)
+        portal.call(fill, plain)
+        portal.call(fill, locked, LOGIN)
+        address = silent.sockets[0].getsockname()
+        yield Registries(f"127.0.0.1:{plain}", f"127.0.0.1:{locked}", f"127.0.0.1:{address[1]}")
+        portal.call(silent.close)
+
+
+@dataclass
+class World:
+    """A namespace, seen by its user; the controllers run beside it under a user of their own."""
+
+    client: Client
+    namespace: str
+    audit_log: Path
+
+    async def create(self, kind: Kind, name: str, **fields: Any) -> None:
+        metadata = {"name": name, **({"namespace": self.namespace} if kind.namespaced else {})}
+        metadata |= fields.pop("metadata", {})
+        manifest = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, **fields}
+        await self.client.create(kind, manifest, reason="test")
+
+    def key(self, kind: Kind, name: str) -> Key:
+        return Key(self.namespace if kind.namespaced else "", name)
+
+    async def edit(self, kind: Kind, name: str, **spec: Any) -> None:
+        await self.client.patch(kind, self.key(kind, name), {"spec": spec}, reason="test")
+
+    async def report(self, kind: Kind, name: str, status: Manifest) -> None:
+        key = self.key(kind, name)
+        await self.client.patch(kind, key, {"status": status}, reason="test", subresource="status")
+
+    async def get(self, kind: Kind, name: str) -> Manifest:
+        return await self.client.get(kind, self.key(kind, name))
+
+    async def templates(self, model: str, kind: Kind = SERVICE_TEMPLATE) -> list[Manifest]:
+        namespace = self.namespace if kind.namespaced else ""
+        found = await self.client.list(kind, namespace=namespace, label_selector=f"aim.eai.amd.com/model={model}")
+        return sorted(found, key=lambda item: str(item["metadata"]["name"]))
+
+    async def until(
+        self, look: Callable[[], Awaitable[Any]], holds: Callable[[Any], Any] = bool, seconds: float = 30
+    ) -> Any:
+        seen: Any = None
+        for _ in range(int(seconds * 10)):
+            with suppress(NotFound):
+                seen = await look()
+                if holds(seen):
+                    return seen
+            await asyncio.sleep(0.1)
+        pytest.fail(f"did not come true; last seen: {json.dumps(seen, indent=1)}")
+
+    async def until_word(self, kind: Kind, name: str, word: str, seconds: float = 30) -> Manifest:
+        def holds(live: Manifest) -> bool:
+            return bool((live.get("status") or {}).get("status") == word)
+
+        live: Manifest = await self.until(lambda: self.get(kind, name), holds, seconds)
+        return live
+
+    def writes(self) -> list[tuple[str, str]]:
+        """Verb and resource of every write of the controllers, events excepted."""
+        events = [json.loads(line) for line in self.audit_log.read_text().splitlines()]
+        return [
+            (event["verb"], event["objectRef"]["resource"])
+            for event in events
+            if event["user"]["username"] == USER
+            and event["verb"] not in ("get", "list", "watch")
+            and event["objectRef"]["resource"] != "events"
+        ]
+
+
+@pytest.fixture
+async def world(
+    api_server: Any, registries: Registries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[World]:
+    monkeypatch.setattr(inspection, "SECRET_WAITS", (0.5, 1.0))
+    async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
+        write_crds(tmp_path / "crds")
+        await apply_manifests(admin, read_manifests(tmp_path / "crds"))
+        for kind in (SERVICE, MODEL, CLUSTER_MODEL, SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE, MODEL_SOURCE):
+            await _served(admin, kind)
+        namespace = f"models-{uuid4().hex[:8]}"
+        await admin.create(NAMESPACE, _named(NAMESPACE, namespace), reason="test")
+        with suppress(ApiError):
+            node = {**_named(NODE, "gpu-node"), "spec": {}}
+            node["metadata"]["labels"] = {"amd.com/gpu.device-id": "74a1"}
+            await admin.create(NODE, node, reason="test")
+        kubeconfig = api_server.add_user(USER, groups=["system:masters"])
+        options = RegistryOptions(timeout=10.0, retry_delays=())
+        async with connect(ClientOptions(kubeconfig=kubeconfig)) as client, connect_registries(options) as images:
+            manager = Manager(client)
+            settings = ControllerSettings(system_namespace=namespace)
+            for reconciler in build_reconcilers(client, manager.cache, settings, images):
+                manager.add(reconciler)
+            running = asyncio.create_task(manager.run())
+            try:
+                yield World(admin, namespace, api_server.audit_log)
+            finally:
+                manager.stop()
+                await running
+
+
+def _named(kind: Kind, name: str) -> Manifest:
+    return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": name}}
+
+
+async def _served(client: Client, kind: Kind) -> None:
+    for _ in range(200):
+        with suppress(ApiError):
+            await client.list(kind)
+            return
+        await asyncio.sleep(0.1)
+    pytest.fail(f"{kind} is not served")
+
+
+def condition(live: Manifest, type_: str) -> tuple[str, str]:
+    return next(
+        ((item["status"], item["reason"]) for item in live["status"]["conditions"] if item["type"] == type_), ("", "")
+    )
+
+
+def names(templates: list[Manifest]) -> list[str]:
+    return [item["metadata"]["name"] for item in templates]
+
+
+def unique(name: str) -> str:
+    return f"{name}-{uuid4().hex[:6]}"
+
+
+async def test_templates_follow_the_image(world: World, registries: Registries) -> None:
+    image = f"{registries.open}/acme/aim-tiny"
+    await world.create(MODEL, "tiny", spec={"image": f"{image}:1.0.0"})
+    first = await world.until(lambda: world.templates("tiny"), lambda found: len(found) == 2)
+    assert [item["spec"]["hardware"]["gpu"]["model"] for item in first] == ["MI300X", "MI325X"]
+    live = await world.get(MODEL, "tiny")
+    assert live["status"]["imageMetadata"]["model"]["canonicalName"] == "acme/tiny"
+    assert condition(live, "ImageMetadataReady") == ("True", "ImageFound")
+
+    used = names(first)[0]
+    await world.create(SERVICE, "chat", spec={"model": {"name": "tiny"}, "template": {"name": used}})
+    await world.edit(MODEL, "tiny", image=f"{image}:1.1.0")
+    after = await world.until(
+        lambda: world.templates("tiny"), lambda found: len(found) == 2 and names(found) != names(first)
+    )
+    assert used in names(after)
+    await world.client.delete(SERVICE, Key(world.namespace, "chat"), reason="test")
+    last = await world.until(lambda: world.templates("tiny"), lambda found: len(found) == 1)
+    assert "1-1-0" in names(last)[0]
+
+    await world.client.delete(MODEL, Key(world.namespace, "tiny"), reason="test")
+    await world.until(lambda: world.templates("tiny"), lambda found: found == [], 60)
+
+
+async def test_copies_of_templates_stay(world: World, registries: Registries) -> None:
+    name = unique("tiny")
+    await world.create(CLUSTER_MODEL, name, spec={"image": f"{registries.open}/acme/aim-tiny:1.1.0"})
+    (original,) = await world.until(
+        lambda: world.templates(name, CLUSTER_SERVICE_TEMPLATE), lambda found: len(found) == 1
+    )
+    copy = {**_named(CLUSTER_SERVICE_TEMPLATE, unique("copy")), "spec": dict(original["spec"])}
+    copy["metadata"] |= {key: original["metadata"][key] for key in ("labels", "ownerReferences")}
+    copy["spec"]["hardware"] = {"gpu": {"model": "MI308X", "requests": 1}}
+    await world.client.create(CLUSTER_SERVICE_TEMPLATE, copy, reason="test")
+    await world.edit(CLUSTER_MODEL, name, resources={"requests": {"cpu": "1"}})
+    await world.until_word(CLUSTER_SERVICE_TEMPLATE, copy["metadata"]["name"], "NotAvailable")
+    assert len(await world.templates(name, CLUSTER_SERVICE_TEMPLATE)) == 2
+    await world.client.delete(CLUSTER_MODEL, Key("", name), reason="test")
+
+
+async def test_definitions_come_and_go_and_change(world: World) -> None:
+    def spec(*entries: Manifest, requests: int = 1) -> Manifest:
+        hardware = {"gpu": {"model": "MI300X", "requests": requests}}
+        return {
+            "image": "img:1",
+            "modelSources": [SOURCE],
+            "custom": {"hardware": hardware},
+            "customTemplates": entries,
+        }
+
+    one, two = {"name": "one"}, {"name": "two", "profile": {"metric": "latency", "precision": "fp16"}}
+    await world.create(MODEL, "mine", spec={**spec(one, two), "discovery": {"extractMetadata": False}})
+    live = await world.until_word(MODEL, "mine", "Ready")
+    assert live["status"]["sourceType"] == "Custom"
+    assert live["status"]["observedGeneration"] == live["metadata"]["generation"]
+    before = await world.templates("mine")
+    assert [item["metadata"]["labels"]["aim.eai.amd.com/template.alias"] for item in before] == ["one", "two"]
+
+    await world.edit(MODEL, "mine", **spec(one, two, requests=2))
+
+    def changed(found: list[Manifest]) -> bool:
+        return len(found) == 2 and all(item["spec"]["hardware"]["gpu"]["requests"] == 2 for item in found)
+
+    after = await world.until(lambda: world.templates("mine"), changed)
+    assert names(after) == names(before)
+    await world.edit(MODEL, "mine", **spec(one, requests=2))
+    await world.until(lambda: world.templates("mine"), lambda found: names(found) == names(before)[:1])
+
+
+@pytest.mark.parametrize("kind", [MODEL, CLUSTER_MODEL])
+async def test_what_a_registry_can_answer(world: World, registries: Registries, kind: Kind) -> None:
+    async def degraded(name: str, image: str) -> Manifest:
+        await world.create(kind, name, spec={"image": image})
+        return await world.until_word(kind, name, "Degraded")
+
+    missing = await degraded(unique("missing"), f"{registries.open}/acme/aim-tiny:9")
+    assert condition(missing, "ImageMetadataReady") == ("False", "ImageNotFound")
+    broken = await degraded(unique("broken"), f"{registries.open}/acme/aim-broken:1.0.0")
+    assert condition(broken, "ImageMetadataReady") == ("False", "MetadataExtractionFailed")
+    locked = await degraded(unique("locked"), f"{registries.locked}/acme/aim-tiny:1.0.0")
+    assert condition(locked, "ImageMetadataReady") == ("False", "ImagePullAuthFailure")
+    assert condition(locked, "AuthValid") == ("False", "AuthError")
+    nowhere = await degraded(unique("nowhere"), "127.0.0.1:1/acme/aim-tiny:1.0.0")
+    assert condition(nowhere, "ImageMetadataReady") == ("False", "ConnectionRefused")
+    assert condition(nowhere, "DependenciesReachable") == ("False", "InfrastructureError")
+    for item in (missing, broken, locked, nowhere):
+        await world.client.delete(kind, world.key(kind, item["metadata"]["name"]), reason="test")
+
+
+@pytest.mark.parametrize("kind", [MODEL, CLUSTER_MODEL])
+async def test_a_pull_secret_that_appears_heals(world: World, registries: Registries, kind: Kind) -> None:
+    name, secret = unique("private"), unique("regcred")
+    spec = {"image": f"{registries.locked}/acme/aim-tiny:1.1.0", "imagePullSecrets": [{"name": secret}]}
+    await world.create(kind, name, spec=spec)
+    failed = await world.until_word(kind, name, "Failed")
+    assert condition(failed, "ConfigValid") == ("False", "ReferenceNotFound")
+    assert condition(failed, "ImageMetadataReady")[1] == ("SecretNotFound" if kind is MODEL else "ReferenceNotFound")
+    auth = {"auths": {registries.locked: {"username": LOGIN[0], "password": LOGIN[1]}}}
+    data = {".dockerconfigjson": b64encode(json.dumps(auth).encode()).decode()}
+    await world.create(SECRET, secret, type="kubernetes.io/dockerconfigjson", data=data)
+
+    def healed(live: Manifest) -> bool:
+        return condition(live, "ImageMetadataReady") == ("True", "ImageFound")
+
+    live = await world.until(lambda: world.get(kind, name), healed)
+    assert condition(live, "ConfigValid")[0] == "True"
+    await world.client.delete(kind, world.key(kind, name), reason="test")
+
+
+async def test_a_silent_registry_delays_nobody_else(world: World, registries: Registries) -> None:
+    await world.create(MODEL, "silent-0", spec={"image": f"{registries.silent}/acme/aim-tiny:1.0.0"})
+    for index in range(1, 4):
+        await world.create(MODEL, f"silent-{index}", spec={"image": f"{registries.silent}/acme/a{index}:1"})
+    for index in range(46):
+        discovery = {"extractMetadata": True, "createServiceTemplates": False}
+        spec = {"image": f"{registries.open}/acme/aim-tiny:1.{index % 2}.0", "discovery": discovery}
+        await world.create(MODEL, f"model-{index}", spec=spec)
+
+    async def words() -> list[str]:
+        found = await world.client.list(MODEL, namespace=world.namespace)
+        return [str((item.get("status") or {}).get("status")) for item in found]
+
+    # Well before the silent one has been given up (10 s), and not one after the other.
+    await world.until(words, lambda seen: seen.count("Ready") == 46, 8)
+    silent = await world.until_word(MODEL, "silent-0", "Degraded")
+    assert condition(silent, "ImageMetadataReady") == ("False", "NetworkTimeout")
+
+
+async def test_a_missing_config_heals(world: World) -> None:
+    config = unique("team")
+    spec = {"image": "img:1", "runtimeConfigName": config, "discovery": OFF}
+    await world.create(MODEL, "m", spec=spec)
+    failed = await world.until_word(MODEL, "m", "Failed")
+    assert condition(failed, "ConfigValid") == condition(failed, "Ready") == ("False", "ReferenceNotFound")
+    await world.create(CLUSTER_RUNTIME_CONFIG, config, spec={})
+    live = await world.until_word(MODEL, "m", "Ready")
+    assert condition(live, "ConfigValid")[0] == "True"
+    assert live["status"]["resolvedRuntimeConfig"]["scope"] == "Cluster"
+
+
+async def test_the_model_and_its_templates_do_not_hold_each_other_down(world: World, registries: Registries) -> None:
+    await world.create(MODEL, "m", spec={"image": f"{registries.open}/acme/none:0", "modelSources": [SOURCE]})
+    await world.create(SERVICE_TEMPLATE, "t", spec={"modelName": "m", "modelSources": [SOURCE]})
+    await world.until_word(MODEL, "m", "Degraded")
+    await world.until_word(SERVICE_TEMPLATE, "t", "Degraded")
+    pause = {"metadata": {"annotations": {"aim.eai.amd.com/reconciliation-paused": "true"}}}
+    await world.client.patch(MODEL, Key(world.namespace, "m"), pause, reason="test")
+    only_templates = {
+        "type": "ServiceTemplatesReady",
+        "status": "False",
+        "reason": "X",
+        "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    await world.report(MODEL, "m", {"status": "Failed", "conditions": [only_templates]})
+    await world.until_word(SERVICE_TEMPLATE, "t", "Ready")
+
+
+async def test_a_source_imports_what_its_filters_find(world: World, registries: Registries) -> None:
+    name = unique("acme")
+    spec = {
+        "registry": registries.open,
+        "filters": [{"image": "acme/aim-*", "exclude": ["acme/aim-broken"]}, {"image": "acme/other:1.0.0"}],
+        "versions": [">=1.0.0"],
+        "maxModels": 2,
+    }
+    await world.create(MODEL_SOURCE, name, spec=spec)
+    live = await world.until_word(MODEL_SOURCE, name, "Ready")
+    status = live["status"]
+    assert (status["availableModels"], status["discoveredModels"], status["modelsLimitReached"]) == (3, 2, True)
+    assert condition(live, "MaxModelsLimitReached") == ("True", "LimitReached")
+    assert status["lastSyncTime"]
+
+    async def models() -> list[Manifest]:
+        return await world.client.list(CLUSTER_MODEL, label_selector=f"aim.eai.amd.com/model-source={name}")
+
+    imported = await world.until(models, lambda found: len(found) == 2)
+    assert sorted(item["spec"]["image"] for item in imported) == [
+        f"{registries.open}/acme/aim-tiny:1.0.0",
+        f"{registries.open}/acme/aim-tiny:1.1.0",
+    ]
+    await world.edit(MODEL_SOURCE, name, maxModels=10)
+    await world.until(models, lambda found: len(found) == 3)
+    raised = await world.until_word(MODEL_SOURCE, name, "Ready")
+    await asyncio.sleep(2)
+    assert (await world.get(MODEL_SOURCE, name))["status"]["lastSyncTime"] == raised["status"]["lastSyncTime"]
+    await world.client.delete(MODEL_SOURCE, Key("", name), reason="test")
+    await world.until(models, lambda found: found == [], 60)
+
+
+async def test_a_source_whose_registry_refuses_fails_and_says_why(world: World, registries: Registries) -> None:
+    name = unique("locked")
+    await world.create(MODEL_SOURCE, name, spec={"registry": registries.locked, "filters": [{"image": "acme/aim-*"}]})
+    live = await world.until_word(MODEL_SOURCE, name, "Failed")
+    assert condition(live, "FiltersReady") == ("False", "AllFiltersFailed")
+    message = next(item["message"] for item in live["status"]["conditions"] if item["type"] == "FiltersReady")
+    assert registries.locked in message
+    await world.client.delete(MODEL_SOURCE, Key("", name), reason="test")
+
+
+async def test_a_settled_catalogue_is_left_alone(world: World) -> None:
+    hardware = {"gpu": {"model": "MI300X", "requests": 1}}
+    entries = [{"name": f"t{index}"} for index in range(4)]
+    for index in range(20):
+        spec = {"image": f"img:{index}", "modelSources": [SOURCE], "custom": {"hardware": hardware}}
+        spec |= {"customTemplates": entries, "discovery": {"extractMetadata": False}}
+        await world.create(MODEL, f"m{index}", spec=spec)
+
+    async def words() -> list[str]:
+        found = await world.client.list(MODEL, namespace=world.namespace)
+        return [str((item.get("status") or {}).get("status")) for item in found]
+
+    await world.until(words, lambda seen: seen == ["Ready"] * 20, 180)
+    await asyncio.sleep(2)
+    before = len(world.writes())
+    await asyncio.sleep(5)
+    assert world.writes()[before:] == []
+
+
+async def test_places_for_discovery_jobs_are_kept(world: World) -> None:
+    await world.create(MODEL, "m", spec={"image": "img:1", "discovery": OFF})
+    for index in range(14):
+        await world.create(SERVICE_TEMPLATE, f"t{index}", spec={"modelName": "m"})
+
+    async def running() -> list[str]:
+        jobs = await world.client.list(JOB, namespace=world.namespace)
+        ended = [job for job in jobs if any(c["type"] == "Failed" for c in job["status"].get("conditions") or ())]
+        assert len(jobs) - len(ended) <= 10
+        return names(jobs)
+
+    first = await world.until(running, lambda found: len(found) == 10)
+    await asyncio.sleep(1)
+    assert await running() == first
+    await world.client.delete(JOB, Key(world.namespace, first[0]), reason="test")
+    await world.until(running, lambda found: len(set(found) - set(first)) >= 1)
