@@ -83,7 +83,5 @@ def new_digest(checksum: Checksum | None, size: int) -> Digest:
     return _md5() if checksum.kind is Kind.MD5 else Md5OfParts(checksum.part_size)
 
 
-
-
 def _md5(data: bytes = b"") -> "hashlib._Hash":
     return hashlib.md5(data, usedforsecurity=False)

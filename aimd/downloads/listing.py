@@ -23,7 +23,7 @@ async def list_source(
 ) -> Snapshot:
     """Revision and files of a source. Raises DownloadFailure, also for one that holds nothing."""
     patience = Patience(progress, settings.patience)
-    ask = _question(source, settings, checksums)
+    ask = _question(source, settings, progress, checksums)
     while True:
         try:
             snapshot = await in_thread(ask)
@@ -52,7 +52,9 @@ async def pinned_snapshot(source: Source, settings: DownloadSettings, tree: Tree
         return await list_source(source, settings, progress)
 
 
-def _question(source: Source, settings: DownloadSettings, checksums: bool) -> Callable[[], Snapshot]:
+def _question(
+    source: Source, settings: DownloadSettings, progress: Progress, checksums: bool
+) -> Callable[[], Snapshot]:
     if isinstance(source, HubSource):
         return lambda: list_repository(source, settings.endpoint, settings.token)
-    return lambda: list_objects(source, settings.object_store, checksums=checksums)
+    return lambda: list_objects(source, settings.object_store, progress.active, checksums=checksums)

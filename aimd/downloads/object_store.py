@@ -7,7 +7,7 @@ both. Credentials are read from the environment by botocore itself; they are in 
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -24,11 +24,13 @@ _MD5 = re.compile(r"[0-9a-f]{32}")
 _PARTS = re.compile(r"[0-9a-f]{32}-(\d+)")
 _CODE = re.compile(rb"<Code>(\w+)</Code>")
 _AUTH_CODES = frozenset(
-    "AccessDenied AllAccessDisabled ExpiredToken Forbidden InvalidAccessKeyId InvalidToken RequestTimeTooSkewed "
-    "SignatureDoesNotMatch TokenRefreshRequired Unauthorized 401 403".split()
+    {
+        *("AccessDenied", "AllAccessDisabled", "ExpiredToken", "Forbidden", "InvalidAccessKeyId", "InvalidToken"),
+        *("RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired", "Unauthorized", "401", "403"),
+    }
 )
-_MISSING_CODES = frozenset("NoSuchBucket NoSuchKey NotFound 404".split())
-_PASSING_CODES = frozenset("InternalError RequestTimeout ServiceUnavailable SlowDown ThrottlingException".split())
+_MISSING_CODES = frozenset({"NoSuchBucket", "NoSuchKey", "NotFound", "404"})
+_PASSING_CODES = frozenset({"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown", "ThrottlingException"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +69,25 @@ class BucketOrigin:
         return _failure(code, f"{self._source.uri}{file.path}", status)
 
 
-def list_objects(source: BucketSource, access: ObjectStoreAccess, *, checksums: bool = True) -> Snapshot:
+def list_objects(
+    source: BucketSource, access: ObjectStoreAccess, active: Callable[[], None], *, checksums: bool = True
+) -> Snapshot:
     """Objects below the prefix, with the checksums that the store knows if they are asked for.
 
-    Blocks; raises DownloadFailure, or Retryable for a passing trouble.
+    `active` is called as answers come. Blocks; raises DownloadFailure, or Retryable for a passing trouble.
     """
     from botocore import exceptions
 
     try:
         client = _client(access)
-        entries, region = _list(client, source)
+        entries, region = _list(client, source, active)
         if region and region != client.meta.region_name and not access.endpoint:
             client = _client(access, region)  # signed addresses must name the bucket's own region
         files = [RemoteFile(key, size, etag=etag) for key, size, etag in entries]
         checked_paths([file.path for file in files])
         if checksums:
             with ThreadPoolExecutor(_HEADS_AT_ONCE) as heads:
-                files = list(heads.map(lambda file: _with_checksum(client, source, file), files))
+                files = list(heads.map(lambda file: _with_checksum(client, source, file, active), files))
     except exceptions.ClientError as error:
         raise _failure_of(error, source) from error
     except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
@@ -126,12 +130,13 @@ def _client(access: ObjectStoreAccess, region: str = "") -> Any:
     )
 
 
-def _list(client: Any, source: BucketSource) -> tuple[list[tuple[str, int, str]], str]:
+def _list(client: Any, source: BucketSource, active: Callable[[], None]) -> tuple[list[tuple[str, int, str]], str]:
     """Path below the prefix, size and ETag of each object, sorted; and the bucket's region if the store says it."""
     region = ""
     entries: list[tuple[str, int, str]] = []
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=source.bucket, Prefix=source.prefix)
     for page in pages:
+        active()
         region = page["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", region)
         entries.extend(_entries(page, source.prefix))
     return sorted(entries), region
@@ -144,14 +149,15 @@ def _entries(page: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, int, s
             yield path, int(item["Size"]), str(item.get("ETag") or "").strip('"')
 
 
-def _with_checksum(client: Any, source: BucketSource, file: RemoteFile) -> RemoteFile:
+def _with_checksum(client: Any, source: BucketSource, file: RemoteFile, active: Callable[[], None]) -> RemoteFile:
+    active()
     where = {"Bucket": source.bucket, "Key": source.prefix + file.path}
     head = client.head_object(**where, ChecksumMode="ENABLED")
     checksum = _stored_checksum(head) or _checksum_of_etag(head, file.etag)
     parts = _PARTS.fullmatch(file.etag)
     if checksum is None and parts and not _is_encrypted(head):
         first = int(client.head_object(**where, PartNumber=1)["ContentLength"])
-        if 0 < first and -(-file.size // first) == int(parts.group(1)):
+        if first > 0 and -(-file.size // first) == int(parts.group(1)):
             checksum = Checksum(Kind.MD5_OF_PARTS, file.etag, first)
     return RemoteFile(file.path, file.size, checksum, file.etag)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aimd.downloads.failures import DownloadFailure, Reason
@@ -52,7 +52,7 @@ class DownloadSettings:
     stall_timeout: float = 120.0
     patience: float = DEFAULT_SECONDS
     connections: int = 0
-    object_store: ObjectStoreAccess = ObjectStoreAccess()
+    object_store: ObjectStoreAccess = field(default_factory=ObjectStoreAccess)
     artifact_name: str = ""
     artifact_namespace: str = ""
     service_account: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")

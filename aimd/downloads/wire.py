@@ -19,7 +19,7 @@ from aimd.downloads.snapshot import Origin, RemoteFile
 
 _REDIRECTS = 5
 _READ_BUFFER = 2**18
-_FLUSH_SECONDS = 0.05
+_FLUSH_SECONDS = 0.01
 _SLOW_SECONDS = 30.0
 _SLOW_BYTES = 32 * 2**10
 _ERROR_BYTES = 4096

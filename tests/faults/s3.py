@@ -57,6 +57,14 @@ class Proxy:
     sent: int = 0
     bytes_per_second: float = 0.0
     _free_at: float = 0.0
+    _grown: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def reached(self, size: float) -> None:
+        """Waits until so many bytes of content were sent, half a minute at most."""
+        async with asyncio.timeout(30):
+            while self.sent < size:
+                self._grown = asyncio.Event()
+                await self._grown.wait()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -99,6 +107,7 @@ class Proxy:
                 await writer.drain()
                 passed += len(data)
                 self.sent += len(data) if counted else 0
+                self._grown.set()
         finally:
             up_writer.close()
 

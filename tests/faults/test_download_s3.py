@@ -71,6 +71,11 @@ class Bench:
             parts.append({"PartNumber": number, "ETag": tag})
         self.client.complete_multipart_upload(**where, UploadId=upload, MultipartUpload={"Parts": parts})
 
+    def publish(self) -> None:
+        self.client.put_bucket_acl(Bucket=self.bucket, ACL="public-read")
+        for path in EXPECTED:
+            self.client.put_object_acl(Bucket=self.bucket, Key=f"models/a/{path}", ACL="public-read")
+
     def tree(self) -> dict[str, bytes]:
         paths = [path for path in self.target.rglob("*") if path.is_file()]
         return {str(path.relative_to(self.target)): path.read_bytes() for path in paths}
@@ -127,7 +132,9 @@ async def test_checksums_are_found_out(bench: Bench) -> None:
     def listed() -> dict[str, Kind | None]:
         with_sum = {"Bucket": bench.bucket, "Key": "models/a/sha", "Body": b"x", "ChecksumAlgorithm": "SHA256"}
         bench.client.put_object(**with_sum)
-        snapshot = list_objects(BucketSource(bench.bucket, "models/a/"), ObjectStoreAccess(bench.endpoint))
+        snapshot = list_objects(
+            BucketSource(bench.bucket, "models/a/"), ObjectStoreAccess(bench.endpoint), lambda: None
+        )
         return {file.path: file.checksum.kind if file.checksum else None for file in snapshot.files}
 
     kinds = await asyncio.to_thread(listed)
@@ -145,7 +152,12 @@ async def test_passing_faults_end_in_a_verified_tree(bench: Bench, faults: list[
 
 @pytest.mark.parametrize(
     ("faults", "reason"),
-    [(["403"], Reason.AUTH), (["404"], Reason.NOT_FOUND), (["412"], Reason.VERIFICATION), (["418"], Reason.BAD_REQUEST)],
+    [
+        (["403"], Reason.AUTH),
+        (["404"], Reason.NOT_FOUND),
+        (["412"], Reason.VERIFICATION),
+        (["418"], Reason.BAD_REQUEST),
+    ],
 )
 async def test_lasting_faults_end_in_their_own_reason(bench: Bench, faults: list[str], reason: Reason) -> None:
     bench.proxy.faults = list(faults)
@@ -182,7 +194,10 @@ async def test_incomplete_credentials(bench: Bench, monkeypatch: pytest.MonkeyPa
 async def test_without_credentials_requests_are_anonymous(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
+    assert await download(bench.settings()) == Reason.AUTH.exit_code
+    await asyncio.to_thread(bench.publish)
     assert await download(bench.settings()) == 0
+    assert bench.tree() == EXPECTED
     assert not [head for head in bench.proxy.heads if "AKIA" in head or "authorization:" in head.lower()]
 
 
@@ -202,8 +217,7 @@ async def test_an_object_replaced_meanwhile_is_not_mixed(bench: Bench) -> None:
     bench.proxy.bytes_per_second = 8 * 2**20
 
     async def replace_it() -> None:
-        while bench.proxy.sent < 2**20:
-            await asyncio.sleep(0.02)
+        await bench.proxy.reached(2**20)
         await asyncio.to_thread(bench.upload_in_parts, "models/a/sub/model one+two.safetensors", other)
 
     replacing = asyncio.create_task(replace_it())
@@ -216,7 +230,7 @@ async def test_an_object_replaced_meanwhile_is_not_mixed(bench: Bench) -> None:
 
 
 async def test_killed_at_random_it_fetches_hardly_more_than_the_size(bench: Bench) -> None:
-    """SIGKILL at twenty random moments of a download in several ranges at once."""
+    """SIGKILL at ten random moments of a download in several ranges at once."""
     size = 96 * 2**20
     body = random.Random(3).randbytes(size)
     await asyncio.to_thread(bench.upload_in_parts, "big/model.gguf", body)
@@ -228,20 +242,19 @@ async def test_killed_at_random_it_fetches_hardly_more_than_the_size(bench: Benc
         "AIMD_TERMINATION_LOG": str(bench.folder / "termination"),
     }
     command = [sys.executable, "-m", "aimd", "download", f"s3://{bench.bucket}/big", str(bench.target)]
-    for number in range(20):
-        stop = (number + chance.random()) * size / 21
+    for number in range(10):
+        stop = (number + chance.random()) * size / 11
         process = await asyncio.create_subprocess_exec(
             *command, env=environment, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
         )
-        while bench.proxy.sent < stop and process.returncode is None:
-            await asyncio.sleep(0.005)
+        await bench.proxy.reached(stop)
         if process.returncode is None:
             process.kill()
             deaths += 1
         await process.wait()
-    assert deaths >= 15
+    assert deaths == 10
     assert await download(bench.settings(uri=f"s3://{bench.bucket}/big")) == 0
     assert hashlib.sha256((bench.target / "model.gguf").read_bytes()).digest() == hashlib.sha256(body).digest()
     print(f"{deaths} kills, {bench.proxy.sent / size:.3f} of the size fetched")
-    assert bench.proxy.sent <= 1.15 * size
+    assert bench.proxy.sent <= 1.1 * size
     assert not (bench.target / ".cache").exists()

@@ -148,7 +148,9 @@ def test_an_unfinished_download_is_remembered_and_what_is_not_part_of_it_goes(tm
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bin", "mine.txt"]
 
 
-@pytest.mark.parametrize("paths", [["../x"], ["/x"], ["a\\b"], ["a/../b"], [".cache/huggingface/x"], ["a", "a/b"], [""]])
+@pytest.mark.parametrize(
+    "paths", [["../x"], ["/x"], ["a\\b"], ["a/../b"], [".cache/huggingface/x"], ["a", "a/b"], [""]]
+)
 def test_paths_that_cannot_be_files_below_one_folder(paths: list[str]) -> None:
     with pytest.raises(DownloadFailure) as raised:
         checked_paths(paths)
@@ -220,11 +222,12 @@ async def test_patience_ends_and_is_renewed(monkeypatch: pytest.MonkeyPatch) -> 
         await waiting.wait(Retryable("busy"))
     waiting.renew()
     await waiting.wait(Retryable("busy", 3.0))
+    while now < 350:
+        await waiting.wait(Retryable("busy"))
+    now += 30
     with pytest.raises(DownloadFailure, match="check the endpoint") as raised:
-        while True:
-            await waiting.wait(Retryable("busy"))
+        await waiting.wait(Retryable("busy"))
     assert raised.value.reason is Reason.NETWORK
-    assert now > 350
     assert all(seconds <= 30 for seconds in slept)
 
 
@@ -264,11 +267,11 @@ async def test_a_trickle_is_a_stall() -> None:
             progress.received(10)
             await anyio.sleep(0.02)
 
-    with anyio.fail_after(5), pytest.raises(ExceptionGroup) as raised:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(trickle)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(trickle)
+        with anyio.fail_after(5), pytest.raises(DownloadFailure, match="no byte moved"):
             await watch_for_stall(progress, 0.3)
-    assert raised.group_contains(DownloadFailure, match="no byte moved")
+        tasks.cancel_scope.cancel()
 
 
 def test_what_is_shown_never_goes_back_nor_over_the_total() -> None:
