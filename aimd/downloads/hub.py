@@ -4,12 +4,12 @@ The revision is resolved once, by huggingface_hub, and pinned: a branch that mov
 versions (caching.md C-31).
 """
 
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote
 
-import anyio
-
+from aimd.downloads.checksums import Checksum, Kind
 from aimd.downloads.failures import (
     DownloadFailure,
     Reason,
@@ -18,58 +18,39 @@ from aimd.downloads.failures import (
     missing_revision,
     refused,
 )
-from aimd.downloads.patience import Patience, Retryable, is_passing, retry_after
-from aimd.downloads.progress import Progress
+from aimd.downloads.patience import Retryable, is_passing, retry_after
+from aimd.downloads.snapshot import RemoteFile, Snapshot, checked_paths
 from aimd.downloads.source import HubSource
 
-_BOOKKEEPING = PurePosixPath(".cache/huggingface")
-
 
 @dataclass(frozen=True, slots=True)
-class RemoteFile:
-    """A file of the snapshot; `sha256` for large files, else `git_sha1` of its git blob. `size` in bytes."""
+class HubOrigin:
+    """A repository's files over plain HTTP."""
 
-    path: str
-    size: int
-    sha256: str = ""
-    git_sha1: str = ""
-
-    @property
-    def checksum(self) -> str:
-        """The checksum that identifies the content."""
-        return self.sha256 or self.git_sha1
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A repository at one commit."""
-
+    endpoint: str
     repository: str
     commit: str
-    endpoint: str
-    files: tuple[RemoteFile, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(file.size for file in self.files)
+    token: str = field(default="", repr=False)
 
     def url_of(self, file: RemoteFile) -> str:
-        """Where the content of a file is."""
         return f"{self.endpoint}/{self.repository}/resolve/{self.commit}/{quote(file.path)}"
 
+    def headers(self, file: RemoteFile) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
-async def resolve(source: HubSource, endpoint: str, token: str, progress: Progress) -> Snapshot:
-    """Commit and files of a source, asked for until the hub answers. Raises DownloadFailure."""
-    patience = Patience(progress)
-    while True:
-        try:
-            return await anyio.to_thread.run_sync(resolve_snapshot, source, endpoint, token, abandon_on_cancel=True)
-        except Retryable as failure:
-            await patience.wait(failure)
+    def failure_of(self, file: RemoteFile, status: int, headers: Mapping[str, str], body: bytes) -> Exception:
+        if headers.get("X-Error-Code") == "GatedRepo":
+            return gated_repository(self.repository)
+        if status in (401, 403):
+            return refused(self.repository, status)
+        if status in (404, 410):
+            return DownloadFailure(
+                Reason.NOT_FOUND, f"404: {self.repository}/{file.path} not found at commit {self.commit}"
+            )
+        return DownloadFailure(Reason.BAD_REQUEST, f"the hub answered {status} for {file.path}")
 
 
-def resolve_snapshot(source: HubSource, endpoint: str, token: str) -> Snapshot:
+def list_repository(source: HubSource, endpoint: str, token: str) -> Snapshot:
     """Asks the hub once for commit and files. Blocks; raises DownloadFailure, or Retryable for a passing trouble."""
     # Imported here: the library takes most of a second to load, which `aimd --help` need not wait for.
     from huggingface_hub import HfApi, constants
@@ -82,27 +63,17 @@ def resolve_snapshot(source: HubSource, endpoint: str, token: str) -> Snapshot:
         raise _failure_of(error, source) from error
     if not info.sha:
         raise DownloadFailure(Reason.NETWORK, f"the hub named no commit for {source.repository}")
-    files = [
-        RemoteFile(
-            sibling.rfilename,
-            int(sibling.size or 0),
-            sha256=sibling.lfs.sha256 if sibling.lfs else "",
-            git_sha1="" if sibling.lfs else sibling.blob_id or "",
-        )
-        for sibling in info.siblings or ()
-    ]
-    for file in files:
-        _refuse_unsafe(file.path)
-    return Snapshot(source.repository, info.sha, base.rstrip("/"), tuple(sorted(files, key=lambda file: file.path)))
+    files = sorted((_file(sibling) for sibling in info.siblings or ()), key=lambda file: file.path)
+    checked_paths([file.path for file in files])
+    return Snapshot(info.sha, tuple(files), HubOrigin(base.rstrip("/"), source.repository, info.sha, token))
 
 
-def _refuse_unsafe(path: str) -> None:
-    """A hub may be anybody's: no name of a file may lead out of the target."""
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or "\\" in path or "\0" in path or ".." in pure.parts or not pure.parts:
-        raise DownloadFailure(Reason.BAD_REQUEST, f"the hub names a file outside the repository: {path!r}")
-    if pure.is_relative_to(_BOOKKEEPING):
-        raise DownloadFailure(Reason.BAD_REQUEST, f"the hub names a file among the bookkeeping: {path!r}")
+def _file(sibling: Any) -> RemoteFile:
+    """SHA-256 of large files, git's blob SHA-1 of small ones."""
+    checksum = Checksum(Kind.GIT_BLOB, sibling.blob_id) if sibling.blob_id else None
+    if sibling.lfs:
+        checksum = Checksum(Kind.SHA256, sibling.lfs.sha256)
+    return RemoteFile(sibling.rfilename, int(sibling.size or 0), checksum)
 
 
 def _failure_of(error: Exception, source: HubSource) -> DownloadFailure | Retryable:

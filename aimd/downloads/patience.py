@@ -1,4 +1,4 @@
-"""How often and how late to ask again: bounded, and renewed by every byte that arrives."""
+"""How long to ask again, and how late: bounded, and renewed by every byte that arrives."""
 
 import email.utils
 import random
@@ -10,7 +10,7 @@ import structlog
 from aimd.downloads.failures import DownloadFailure, Reason
 from aimd.downloads.progress import Progress
 
-ATTEMPTS_WITHOUT_PROGRESS = 5
+DEFAULT_SECONDS = 180.0
 _LONGEST_BACKOFF = 30.0
 _LONGEST_RETRY_AFTER = 300.0  # the hub counts requests in windows of five minutes
 
@@ -26,22 +26,28 @@ class Retryable(Exception):
 
 
 class Patience:
-    """Counts the failures of one request or file since it last moved."""
+    """Bears the failures of one request or file for some `seconds` since it last moved."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, seconds: float = DEFAULT_SECONDS) -> None:
         self._progress = progress
+        self._seconds = seconds
         self._failures = 0
+        self._since = progress.clock()
 
     def renew(self) -> None:
         """Bytes arrived."""
         self._failures = 0
 
     async def wait(self, failure: Retryable) -> None:
-        """Sleeps before the next request. Raises DownloadFailure once there were too many in a row."""
+        """Sleeps before the next request. Raises DownloadFailure once that has gone on for too long."""
+        if not self._failures:
+            self._since = self._progress.clock()
         self._failures += 1
-        if self._failures > ATTEMPTS_WITHOUT_PROGRESS:
-            raise DownloadFailure(Reason.NETWORK, str(failure)) from failure
-        seconds = min(2.0**self._failures / 2, _LONGEST_BACKOFF) * random.uniform(0.5, 1.0)
+        tried = self._progress.clock() - self._since
+        if tried >= self._seconds:
+            text = f"{failure}; tried for {tried:.0f} s: check the endpoint, the network and proxies"
+            raise DownloadFailure(Reason.NETWORK, text) from failure
+        seconds = min(2.0 ** min(self._failures, 10) / 2, _LONGEST_BACKOFF) * random.uniform(0.5, 1.0)
         if failure.wait is not None:
             seconds = min(failure.wait, _LONGEST_RETRY_AFTER)
         _log.warning("request failed, trying again", error=str(failure), seconds=round(seconds, 1))

@@ -17,12 +17,13 @@ import structlog
 
 from aimd.downloads import simulation
 from aimd.downloads.artifact_status import ArtifactStatus
-from aimd.downloads.failures import DownloadFailure, Reason
+from aimd.downloads.failures import DownloadFailure, Reason, disk_failure
 from aimd.downloads.fetch import SnapshotFetcher
-from aimd.downloads.hub import Snapshot, resolve
-from aimd.downloads.progress import Progress, report_regularly, watch_for_stall
-from aimd.downloads.settings import KNOWN_PROTOCOLS, TERMINATION_LOG, DownloadSettings
-from aimd.downloads.source import HubSource, parse_source
+from aimd.downloads.listing import list_source, pinned_snapshot
+from aimd.downloads.progress import Progress, in_words, report_regularly, watch_for_stall
+from aimd.downloads.settings import KNOWN_PROTOCOLS, OBJECT_STORE, TERMINATION_LOG, DownloadSettings
+from aimd.downloads.snapshot import Snapshot
+from aimd.downloads.source import Source, parse_source
 from aimd.downloads.tree import Tree
 
 _LONGEST_DETAIL = 1500  # Kubernetes keeps 4096 bytes of a termination message
@@ -45,44 +46,58 @@ class _Job:
 
     @property
     def total(self) -> int:
-        return self.settings.expected_bytes or self.progress.total
+        return self.progress.total or self.settings.expected_bytes
 
     @property
     def position(self) -> dict[str, Any]:
-        """How far the job got, for the termination message."""
-        return {"protocol": self.protocol, "attempt": self.attempt, "bytes": self.progress.present}
+        """How far the job got, for the termination message; `sizeBytes` is what the source has, once it is known."""
+        known = {"sizeBytes": self.snapshot.size} if self.snapshot is not None else {}
+        return {"protocol": self.protocol, "attempt": self.attempt, "bytes": self.progress.present, **known}
 
     async def report_progress(self) -> None:
         self.show(self.progress)
         percentage = self.progress.percentage
-        await self.status.report(
-            "progress",
-            {
-                "percentage": percentage,
-                "displayPercentage": f"{percentage} %",
-                "downloadedBytes": self.progress.present,
-                "totalBytes": self.total,
-            },
-        )
+        figures = {
+            "percentage": percentage,
+            "displayPercentage": f"{percentage} %",
+            "downloadedBytes": self.progress.shown,
+            "totalBytes": self.total,
+        }
+        doing = in_words(self.progress)
+        await self.status.report(progress=figures, **self._state(f"{self.protocol}: {doing}" if self.protocol else ""))
 
     async def report_complete(self) -> None:
         """All bytes are there: the signal from which the controller tells verification from download."""
         complete = {"percentage": 100, "displayPercentage": "100 %"}
-        await self.status.report("progress", {**complete, "downloadedBytes": self.total, "totalBytes": self.total})
+        await self.status.report(progress={**complete, "downloadedBytes": self.total, "totalBytes": self.total})
 
     async def report_attempt(self, message: str) -> None:
-        if not self.settings.protocols:
-            return
-        await self.status.report(
-            "download",
-            {
+        state = self._state(message)
+        if state:
+            await self.status.report(**state)
+
+    def _state(self, message: str) -> dict[str, dict[str, Any]]:
+        """`status.download`; without a sequence of protocols there is nothing to say."""
+        if not message or not self.sequence:
+            return {}
+        return {
+            "download": {
                 "protocol": self.protocol,
                 "attempt": self.attempt,
-                "totalAttempts": len(self.settings.protocols),
-                "protocolSequence": self.settings.sequence,
+                "totalAttempts": len(self.sequence),
+                "protocolSequence": ",".join(self.sequence) if self.is_bucket else self.settings.sequence,
                 "message": message,
-            },
-        )
+            }
+        }
+
+    @property
+    def is_bucket(self) -> bool:
+        return self.settings.uri.startswith("s3://")
+
+    @property
+    def sequence(self) -> tuple[str, ...]:
+        """The protocols to try; an object store has one."""
+        return (OBJECT_STORE,) if self.is_bucket else self.settings.protocols
 
 
 async def download(settings: DownloadSettings, show: Show = lambda _progress: None) -> int:
@@ -99,7 +114,7 @@ async def download(settings: DownloadSettings, show: Show = lambda _progress: No
         write_termination(settings.termination_log, bug, job.position)
         raise
     snapshot = job.snapshot
-    known = {"revision": snapshot.commit, "files": len(snapshot.files)} if snapshot else {}
+    known = {"revision": snapshot.revision, "files": len(snapshot.files)} if snapshot else {}
     write_termination(settings.termination_log, None, {**job.position, **known})
     return 0
 
@@ -108,7 +123,7 @@ async def check_size(settings: DownloadSettings) -> int:
     """Prints the size of a source as the last line of stdout; returns the exit code."""
     try:
         source = parse_source(settings.uri)
-        snapshot = await resolve(source, settings.endpoint, settings.token, Progress())
+        snapshot = await list_source(source, settings, Progress(), checksums=False)
         if snapshot.size <= 0:
             raise DownloadFailure(Reason.NOT_FOUND, f"{settings.uri} holds no files")
     except DownloadFailure as failure:
@@ -138,9 +153,9 @@ async def _download(job: _Job) -> None:
         await anyio.to_thread.run_sync(Tree(job.settings.target).verify, job.snapshot.files)
 
 
-async def _attempts(job: _Job, source: HubSource) -> None:
+async def _attempts(job: _Job, source: Source) -> None:
     """Tries the protocols left to right; without a sequence there is one attempt and no record of it."""
-    protocols = job.settings.protocols or ("HTTP",)
+    protocols = job.sequence or ("HTTP",)
     last: DownloadFailure | None = None
     for number, protocol in enumerate(protocols, 1):
         job.protocol, job.attempt = protocol, number
@@ -164,16 +179,17 @@ async def _attempts(job: _Job, source: HubSource) -> None:
     )
 
 
-async def _attempt(job: _Job, source: HubSource, protocol: str) -> None:
-    if job.settings.simulation.protocols:
-        await simulation.simulate_attempt(job.settings, protocol, job.progress)
+async def _attempt(job: _Job, source: Source, protocol: str) -> None:
+    settings = job.settings
+    if settings.simulation.protocols:
+        await simulation.simulate_attempt(settings, protocol, job.progress)
         return
-    if job.snapshot is None:
-        settings = job.settings
-        job.snapshot = await resolve(source, settings.endpoint, settings.token, job.progress)
+    tree = Tree(settings.target)
+    with tree.locked():
+        job.snapshot = await pinned_snapshot(source, settings, tree, job.progress)
         job.progress.total = job.snapshot.size
-        _log.info("resolved", repository=source.repository, commit=job.snapshot.commit, bytes=job.snapshot.size)
-    await SnapshotFetcher(job.snapshot, job.settings, job.progress).run()
+        _log.info("listed", source=settings.uri, revision=job.snapshot.revision, bytes=job.snapshot.size)
+        await SnapshotFetcher(job.snapshot, settings, job.progress).run()
 
 
 async def _guarded(job: _Job, work: Callable[[], Any]) -> None:
@@ -185,7 +201,10 @@ async def _guarded(job: _Job, work: Callable[[], Any]) -> None:
             await work()
             tasks.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        raise _first_failure(group) from None
+        failure = _first_failure(group)
+        if isinstance(failure, OSError):
+            raise disk_failure(failure, str(job.settings.target)) from failure
+        raise failure from None
 
 
 def _first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aimd.downloads.failures import DownloadFailure, Reason
+from aimd.downloads.object_store import ObjectStoreAccess
+from aimd.downloads.patience import DEFAULT_SECONDS
 
-KNOWN_PROTOCOLS = frozenset({"XET", "HF_TRANSFER", "HTTP"})
+OBJECT_STORE = "S3"
+KNOWN_PROTOCOLS = frozenset({"XET", "HF_TRANSFER", "HTTP", OBJECT_STORE})
 
 TERMINATION_LOG = Path("/dev/termination-log")
 """Where Kubernetes looks for the termination message unless the container says otherwise."""
@@ -34,7 +37,8 @@ class Simulation:
 class DownloadSettings:
     """What, where to and how patiently; times in seconds.
 
-    `protocols` is the sequence tried left to right; `sequence` is the same as it was written.
+    `protocols` is the sequence tried left to right; `sequence` is the same as it was written. `patience` is how long
+    a source that cannot be reached is asked again; `connections` 0 means as many as the size deserves.
     """
 
     uri: str
@@ -46,7 +50,9 @@ class DownloadSettings:
     expected_bytes: int = 0
     progress_interval: float = 5.0
     stall_timeout: float = 120.0
-    parallel_files: int = 4
+    patience: float = DEFAULT_SECONDS
+    connections: int = 0
+    object_store: ObjectStoreAccess = field(default_factory=ObjectStoreAccess)
     artifact_name: str = ""
     artifact_namespace: str = ""
     service_account: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -70,6 +76,8 @@ def settings_from(environment: Mapping[str, str], uri: str, target: Path | None 
         expected_bytes=int(_number(environment, "EXPECTED_SIZE_BYTES", 0)),
         progress_interval=max(_SHORTEST, _number(environment, "PROGRESS_INTERVAL", 5.0)),
         stall_timeout=max(_SHORTEST, _number(environment, "STALL_TIMEOUT", 120.0)),
+        patience=_number(environment, "RETRY_TIMEOUT", DEFAULT_SECONDS),
+        object_store=_object_store(environment),
         artifact_name=environment.get("ARTIFACT_NAME", ""),
         artifact_namespace=environment.get("ARTIFACT_NAMESPACE", ""),
         service_account=Path(environment.get("AIMD_SERVICE_ACCOUNT_DIR") or defaults.service_account),
@@ -89,6 +97,22 @@ def _endpoint(environment: Mapping[str, str]) -> str:
     if endpoint and not endpoint.startswith(("http://", "https://")):
         raise DownloadFailure(Reason.BAD_REQUEST, f"HF_ENDPOINT={endpoint!r} is not an http:// or https:// URL")
     return endpoint
+
+
+def _object_store(environment: Mapping[str, str]) -> ObjectStoreAccess:
+    """Credentials are not among it: botocore reads them itself."""
+    endpoint = (environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL") or "").strip()
+    plain = environment.get("S3_NO_SSL", "").strip().lower() in ("1", "true", "yes")
+    scheme, separator, host = endpoint.rpartition("://")
+    if separator and scheme not in ("http", "https"):
+        raise DownloadFailure(Reason.BAD_REQUEST, f"AWS_ENDPOINT_URL={endpoint!r} is not an http:// or https:// URL")
+    if endpoint:
+        endpoint = f"{'http' if plain else scheme or 'https'}://{host.rstrip('/')}"
+    return ObjectStoreAccess(
+        endpoint=endpoint,
+        region=environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or "",
+        ca_bundle=environment.get("AWS_CA_BUNDLE", ""),
+    )
 
 
 def _simulation(environment: Mapping[str, str]) -> Simulation:

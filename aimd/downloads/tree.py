@@ -6,27 +6,22 @@ at its last byte and one of another revision is never continued. Nothing else is
 
 import contextlib
 import fcntl
-import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
+from aimd.downloads.checksums import new_digest
 from aimd.downloads.failures import DownloadFailure, Reason
-from aimd.downloads.hub import RemoteFile
+from aimd.downloads.snapshot import BOOKKEEPING, RemoteFile, Snapshot, checked_paths
 
 _CHUNK = 4 * 2**20
-_BOOKKEEPING = Path(".cache/huggingface/download")
+_BOOKKEEPING = Path(BOOKKEEPING) / "download"
 _PARTIAL = ".incomplete"
-
-
-class Digest(Protocol):
-    """A running checksum."""
-
-    def update(self, data: bytes, /) -> None: ...
-
-    def hexdigest(self) -> str: ...
+_JOURNAL = ".ranges"
+_PIN = "aimd-revision.json"
 
 
 class Tree:
@@ -41,7 +36,11 @@ class Tree:
 
     def partial(self, file: RemoteFile) -> Path:
         """Where its bytes gather until it is whole."""
-        return self.root / _BOOKKEEPING / f"{file.path}.{file.checksum[:16]}{_PARTIAL}"
+        return self.root / _BOOKKEEPING / f"{file.path}.{file.identity}{_PARTIAL}"
+
+    def journal(self, file: RemoteFile) -> Path:
+        """Where it is noted which of them are there, for a file of several chunks."""
+        return self.partial(file).with_suffix(_JOURNAL)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -68,21 +67,58 @@ class Tree:
             if not path.parent.resolve().is_relative_to(root):
                 raise DownloadFailure(Reason.BAD_REQUEST, f"{path.parent} is a link that leads out of the target")
             path.parent.mkdir(parents=True, exist_ok=True)
-        for path in (self.root / _BOOKKEEPING).rglob(f"*{_PARTIAL}"):
+        wanted |= {self.journal(file) for file in files}
+        orphans = [*self._kept(_PARTIAL), *self._kept(_JOURNAL), *self.root.rglob(".s3cmd.*.tmp")]
+        for path in orphans:
             if path not in wanted:
                 path.unlink()
+
+    def _kept(self, suffix: str) -> Iterator[Path]:
+        return (self.root / _BOOKKEEPING).rglob(f"*{suffix}")
 
     def require_space(self, missing: Collection[RemoteFile]) -> None:
         """Raises DownloadFailure when the rest cannot fit: better now than after hours."""
         usage = shutil.disk_usage(self.root)
         partials = (self.partial(file) for file in missing)
-        needed = sum(file.size for file in missing) - sum(path.stat().st_size for path in partials if path.exists())
+        # Of a file that is filled in several places at once only the blocks count, not the length.
+        taken = sum(path.stat().st_blocks * 512 for path in partials if path.exists())
+        needed = sum(file.size for file in missing) - taken
         if usage.total and usage.free < needed:
             raise DownloadFailure(
                 Reason.NO_SPACE,
                 f"no space left on device: {needed} bytes to fetch, {usage.free} free in {self.root}; "
                 "give the artifact more size",
             )
+
+    def pinned(self, uri: str) -> str:
+        """The revision that an unfinished download of the same source has begun with; empty if there is none."""
+        pin = self._read_pin()
+        return str(pin.get("revision") or "") if pin.get("source") == uri else ""
+
+    def pin(self, uri: str, snapshot: Snapshot) -> None:
+        """Notes what is being downloaded; files of what was begun before and is not part of it are removed."""
+        paths = {file.path for file in snapshot.files}
+        for path in self._read_pin().get("files") or ():
+            if isinstance(path, str) and path not in paths:
+                checked_paths([path])
+                (self.root / path).unlink(missing_ok=True)
+        note = {"source": uri, "revision": snapshot.revision, "files": sorted(paths)}
+        location = self.root / _BOOKKEEPING / _PIN
+        location.parent.mkdir(parents=True, exist_ok=True)
+        written = location.with_suffix(".new")
+        written.write_text(json.dumps(note))
+        written.replace(location)
+
+    def unpin(self) -> None:
+        """Forgets it: the download is complete, or its revision is gone."""
+        (self.root / _BOOKKEEPING / _PIN).unlink(missing_ok=True)
+
+    def _read_pin(self) -> dict[str, Any]:
+        try:
+            pin = json.loads((self.root / _BOOKKEEPING / _PIN).read_text())
+        except (OSError, ValueError):
+            return {}
+        return pin if isinstance(pin, dict) else {}
 
     def verify(self, files: Collection[RemoteFile]) -> None:
         """Makes sure that the tree is complete; contents were checked as they came. Raises DownloadFailure."""
@@ -97,6 +133,7 @@ class Tree:
         with partial.open("rb+") as stream:
             os.fsync(stream.fileno())
         partial.replace(self.final(file))
+        self.journal(file).unlink(missing_ok=True)
 
     def clear_bookkeeping(self) -> None:
         """Removes the folders that partial files lay in, as far as they are empty."""
@@ -116,30 +153,18 @@ def _lock(handle: int, root: Path) -> None:
         return  # a file system that cannot lock folders
 
 
-def new_digest(file: RemoteFile) -> Digest:
-    """The checksum to run over the content: SHA-256 of large files, git's blob SHA-1 of small ones."""
-    if file.sha256 or not file.git_sha1:
-        return hashlib.sha256()
-    return hashlib.sha1(f"blob {file.size}\0".encode(), usedforsecurity=False)
+def is_whole(file: RemoteFile, path: Path, active: Callable[[], None]) -> bool:
+    """Whether the file at `path` is what the snapshot says: size first, then content. Blocks.
 
-
-def hash_into(digest: Digest, path: Path, active: Callable[[], None]) -> int:
-    """Feeds a file to the checksum and returns its size; `active` is called as bytes are read. Blocks."""
-    size = 0
+    `active` is called as bytes are read.
+    """
+    if not path.is_file() or path.stat().st_size != file.size:
+        return False
+    if file.checksum is None:
+        return True
+    digest = new_digest(file.checksum, file.size)
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
-            size += len(chunk)
             active()
-    return size
-
-
-def is_whole(file: RemoteFile, path: Path, active: Callable[[], None]) -> bool:
-    """Whether the file at `path` is what the snapshot says: size first, then content. Blocks."""
-    if not path.is_file() or path.stat().st_size != file.size:
-        return False
-    if not file.checksum:
-        return True
-    digest = new_digest(file)
-    hash_into(digest, path, active)
-    return digest.hexdigest() == file.checksum
+    return digest.hexdigest() == file.checksum.value

@@ -255,7 +255,7 @@ async def test_a_name_that_leads_out_of_the_target_is_refused(tmp_path: Path) ->
     assert not (tmp_path / "a/escape").exists()
 
 
-@pytest.mark.parametrize("uri", ["s3://bucket/x", "hf://", "hf://a/b/c", "ftp://x", "hf://a/..", "plain"])
+@pytest.mark.parametrize("uri", ["s3://", "hf://", "hf://a/b/c", "ftp://x", "hf://a/..", "plain"])
 async def test_unsupported_sources_are_refused_at_once(tmp_path: Path, uri: str) -> None:
     hub = Hub("http://127.0.0.1:1", tmp_path, Faults())
     assert await download(settings(hub, tmp_path / "target", uri=uri)) == Reason.BAD_REQUEST.exit_code

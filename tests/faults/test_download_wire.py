@@ -65,7 +65,7 @@ def whole(_: Request) -> Response:
 
 
 def rest(request: Request) -> Response:
-    start = int(request.headers["range"].removeprefix("bytes=").rstrip("-"))
+    start = int(request.headers["range"].removeprefix("bytes=").partition("-")[0])
     headers = {"Content-Range": f"bytes {start}-{len(BODY) - 1}/{len(BODY)}", "ETag": '"v1"'}
     return Response(BODY[start:], 206, headers)
 
@@ -108,7 +108,7 @@ def told(target: Path) -> dict[str, Any]:
 async def test_resuming_asks_for_the_rest_of_the_same_content(tmp_path: Path) -> None:
     hub = ScriptedHub(cut, rest)
     assert await run(hub, tmp_path / "t") == 0
-    assert hub.seen[1]["range"] == f"bytes={len(BODY) // 3}-"
+    assert hub.seen[1]["range"] == f"bytes={len(BODY) // 3}-{len(BODY) - 1}"
     assert hub.seen[1]["if-range"] == '"v1"'
     assert (tmp_path / "t/weights.bin").read_bytes() == BODY
 
@@ -209,7 +209,7 @@ async def test_check_size_prints_json_last_and_failures_without_traceback(tmp_pa
         size = sum(path.stat().st_size for path in (tmp_path / "org/name").iterdir())
         assert json.loads(done.stdout.splitlines()[-1]) == {"url": "hf://org/name", "sizeBytes": size}
         assert done.stderr == b""
-        for uri, code in (("hf://org/none", 21), ("s3://bucket/x", 26)):
+        for uri, code in (("hf://org/none", 21), ("s3://", 26)):
             done = await anyio.run_process([*command, uri], env=environment, check=False)
             assert done.returncode == code
             assert b"Traceback" not in done.stderr + done.stdout

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from aimd.downloads.failures import DownloadFailure, Reason
 from aimd.downloads.run import write_termination
 from aimd.downloads.settings import settings_from
-from aimd.downloads.source import HubSource, parse_source
+from aimd.downloads.source import BucketSource, HubSource, parse_source
 
 
 @pytest.mark.parametrize(
@@ -39,13 +39,56 @@ def test_no_uri_breaks_the_parser(text: str) -> None:
         source = parse_source(f"hf://{text}")
     except DownloadFailure:
         return
+    assert isinstance(source, HubSource)
     assert ".." not in source.repository
     assert source.repository.count("/") <= 1
 
 
-def test_s3_says_that_it_is_not_supported() -> None:
-    with pytest.raises(DownloadFailure, match="s3:// is not supported by this version"):
-        parse_source("s3://bucket/prefix")
+@pytest.mark.parametrize(
+    ("uri", "source"),
+    [
+        ("s3://bucket/weights/", BucketSource("bucket", "weights/")),
+        ("s3://bucket/a/b", BucketSource("bucket", "a/b/")),
+        ("s3://bucket", BucketSource("bucket")),
+        ("s3://bucket/", BucketSource("bucket")),
+    ],
+)
+def test_buckets(uri: str, source: BucketSource) -> None:
+    """With the slash at the end: `models/a` must not count `models/a-v2/`."""
+    assert parse_source(uri) == source
+
+
+@pytest.mark.parametrize("uri", ["s3://", "s3:///x", "s3://bu cket/x", "s3:/bucket"])
+def test_what_is_no_bucket(uri: str) -> None:
+    with pytest.raises(DownloadFailure) as raised:
+        parse_source(uri)
+    assert raised.value.reason is Reason.BAD_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("environment", "endpoint"),
+    [
+        ({}, ""),
+        ({"AWS_ENDPOINT_URL": "http://minio:9000/"}, "http://minio:9000"),
+        ({"AWS_ENDPOINT_URL": "minio:9000"}, "https://minio:9000"),
+        ({"AWS_ENDPOINT_URL": "minio:9000", "S3_NO_SSL": "true"}, "http://minio:9000"),
+        ({"AWS_ENDPOINT_URL": "https://minio", "S3_NO_SSL": "true"}, "http://minio"),
+        ({"AWS_ENDPOINT_URL": "https://a", "AWS_ENDPOINT_URL_S3": "https://b"}, "https://b"),
+    ],
+)
+def test_endpoints_of_object_stores(environment: dict[str, str], endpoint: str) -> None:
+    assert settings_from(environment, "s3://b/x").object_store.endpoint == endpoint
+
+
+def test_the_store_of_another_scheme_is_a_bad_request() -> None:
+    with pytest.raises(DownloadFailure, match="AWS_ENDPOINT_URL"):
+        settings_from({"AWS_ENDPOINT_URL": "ftp://x"}, "s3://b/x")
+
+
+def test_settings_hold_no_keys_of_the_object_store() -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "AKIASECRET", "AWS_SECRET_ACCESS_KEY": "verysecret", "AWS_SESSION_TOKEN": "session"}
+    shown = repr(settings_from(keys, "s3://b/x"))
+    assert not [value for value in keys.values() if value in shown]
 
 
 def test_environment_of_the_job() -> None:

@@ -1,0 +1,208 @@
+"""What an S3-compatible object store holds below a prefix, and signed addresses to fetch it from.
+
+botocore does what is Amazon's: finding credentials (environment, web identity, …), signature version 4, listing,
+errors. The bytes come over plain HTTP ranges like the hub's, from presigned addresses, so that one fetcher serves
+both. Credentials are read from the environment by botocore itself; they are in no argument and in no log line.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from aimd.downloads.checksums import Checksum, Kind
+from aimd.downloads.failures import DownloadFailure, Reason
+from aimd.downloads.patience import Retryable, is_passing
+from aimd.downloads.snapshot import RemoteFile, Snapshot, checked_paths
+from aimd.downloads.source import BucketSource
+
+_SIGNED_SECONDS = 3600
+_HEADS_AT_ONCE = 8
+_MD5 = re.compile(r"[0-9a-f]{32}")
+_PARTS = re.compile(r"[0-9a-f]{32}-(\d+)")
+_CODE = re.compile(rb"<Code>(\w+)</Code>")
+_AUTH_CODES = frozenset(
+    {
+        *("AccessDenied", "AllAccessDisabled", "ExpiredToken", "Forbidden", "InvalidAccessKeyId", "InvalidToken"),
+        *("RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired", "Unauthorized", "401", "403"),
+    }
+)
+_MISSING_CODES = frozenset({"NoSuchBucket", "NoSuchKey", "NotFound", "404"})
+_PASSING_CODES = frozenset({"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown", "ThrottlingException"})
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStoreAccess:
+    """How the store is reached (spec/caching.md §10.5); empty values are botocore's defaults.
+
+    `endpoint` is a URL; with one, buckets are addressed by path. `ca_bundle` is a file of PEM certificates.
+    """
+
+    endpoint: str = ""
+    region: str = ""
+    ca_bundle: str = ""
+
+
+class BucketOrigin:
+    """Objects of one bucket, under addresses that are signed when they are needed."""
+
+    def __init__(self, client: Any, source: BucketSource) -> None:
+        self._client = client
+        self._source = source
+
+    def url_of(self, file: RemoteFile) -> str:
+        where = {"Bucket": self._source.bucket, "Key": self._source.prefix + file.path}
+        url: str = self._client.generate_presigned_url("get_object", Params=where, ExpiresIn=_SIGNED_SECONDS)
+        return url
+
+    def headers(self, file: RemoteFile) -> Mapping[str, str]:
+        """Only the version that was listed: an object replaced meanwhile must not be mixed in."""
+        return {"If-Match": f'"{file.etag}"'} if file.etag else {}
+
+    def failure_of(self, file: RemoteFile, status: int, headers: Mapping[str, str], body: bytes) -> Exception:
+        found = _CODE.search(body)
+        code = found.group(1).decode() if found else str(status)
+        if status == 412:
+            return DownloadFailure(Reason.VERIFICATION, f"{file.path} was replaced while it was downloaded")
+        return _failure(code, f"{self._source.uri}{file.path}", status)
+
+
+def list_objects(
+    source: BucketSource, access: ObjectStoreAccess, active: Callable[[], None], *, checksums: bool = True
+) -> Snapshot:
+    """Objects below the prefix, with the checksums that the store knows if they are asked for.
+
+    `active` is called as answers come. Blocks; raises DownloadFailure, or Retryable for a passing trouble.
+    """
+    from botocore import exceptions
+
+    try:
+        client = _client(access)
+        entries, region = _list(client, source, active)
+        if region and region != client.meta.region_name and not access.endpoint:
+            client = _client(access, region)  # signed addresses must name the bucket's own region
+        files = [RemoteFile(key, size, etag=etag) for key, size, etag in entries]
+        checked_paths([file.path for file in files])
+        if checksums:
+            with ThreadPoolExecutor(_HEADS_AT_ONCE) as heads:
+                files = list(heads.map(lambda file: _with_checksum(client, source, file, active), files))
+    except exceptions.ClientError as error:
+        raise _failure_of(error, source) from error
+    except (exceptions.NoCredentialsError, exceptions.PartialCredentialsError) as error:
+        raise DownloadFailure(
+            Reason.AUTH, f"AWS credentials are incomplete: {error}; set both AWS keys, or none for anonymous access"
+        ) from error
+    except (exceptions.ParamValidationError, ValueError) as error:
+        raise DownloadFailure(Reason.BAD_REQUEST, f"{source.uri}: {error}") from error
+    except (exceptions.BotoCoreError, exceptions.HTTPClientError) as error:
+        raise Retryable(f"the object store could not be asked about {source.uri}: {error}") from error
+    listing = "".join(f"{file.path}\0{file.size}\0{file.etag}\n" for file in files)
+    revision = hashlib.sha256(listing.encode()).hexdigest()[:40]
+    return Snapshot(revision, tuple(files), BucketOrigin(client, source))
+
+
+def _client(access: ObjectStoreAccess, region: str = "") -> Any:
+    import botocore.session
+    from botocore import UNSIGNED
+    from botocore.config import Config
+
+    session = botocore.session.get_session()
+    session.set_config_variable("metadata_service_num_attempts", 1)
+    anonymous = session.get_credentials() is None
+    # Repeating is decided in one place (patience), hence the single attempt here.
+    config = Config(
+        signature_version=UNSIGNED if anonymous else "s3v4",
+        s3={"addressing_style": "path" if access.endpoint else "auto"},
+        retries={"total_max_attempts": 1},
+        connect_timeout=20,
+        read_timeout=60,
+        max_pool_connections=_HEADS_AT_ONCE,
+        user_agent_extra="aimd",
+    )
+    return session.create_client(
+        "s3",
+        region_name=region or access.region or session.get_config_variable("region") or "us-east-1",
+        endpoint_url=access.endpoint or None,
+        verify=access.ca_bundle or None,
+        config=config,
+    )
+
+
+def _list(client: Any, source: BucketSource, active: Callable[[], None]) -> tuple[list[tuple[str, int, str]], str]:
+    """Path below the prefix, size and ETag of each object, sorted; and the bucket's region if the store says it."""
+    region = ""
+    entries: list[tuple[str, int, str]] = []
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=source.bucket, Prefix=source.prefix)
+    for page in pages:
+        active()
+        region = page["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", region)
+        entries.extend(_entries(page, source.prefix))
+    return sorted(entries), region
+
+
+def _entries(page: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, int, str]]:
+    for item in page.get("Contents") or ():
+        path = str(item["Key"])[len(prefix) :]
+        if path and not path.endswith("/"):  # empty objects that stand for folders
+            yield path, int(item["Size"]), str(item.get("ETag") or "").strip('"')
+
+
+def _with_checksum(client: Any, source: BucketSource, file: RemoteFile, active: Callable[[], None]) -> RemoteFile:
+    active()
+    where = {"Bucket": source.bucket, "Key": source.prefix + file.path}
+    head = client.head_object(**where, ChecksumMode="ENABLED")
+    checksum = _stored_checksum(head) or _checksum_of_etag(head, file.etag)
+    parts = _PARTS.fullmatch(file.etag)
+    if checksum is None and parts and not _is_encrypted(head):
+        first = int(client.head_object(**where, PartNumber=1)["ContentLength"])
+        if first > 0 and -(-file.size // first) == int(parts.group(1)):
+            checksum = Checksum(Kind.MD5_OF_PARTS, file.etag, first)
+    return RemoteFile(file.path, file.size, checksum, file.etag)
+
+
+def _stored_checksum(head: Mapping[str, Any]) -> Checksum | None:
+    """A checksum over the whole object; those made of parts say nothing about where the parts end."""
+    from base64 import b64decode
+
+    if head.get("ChecksumType") == "COMPOSITE":
+        return None
+    for name, kind in (("ChecksumSHA256", Kind.SHA256), ("ChecksumCRC32", Kind.CRC32)):
+        text = str(head.get(name) or "")
+        if text and "-" not in text:
+            return Checksum(kind, b64decode(text).hex())
+    return None
+
+
+def _checksum_of_etag(head: Mapping[str, Any], etag: str) -> Checksum | None:
+    return Checksum(Kind.MD5, etag) if _MD5.fullmatch(etag) and not _is_encrypted(head) else None
+
+
+def _is_encrypted(head: Mapping[str, Any]) -> bool:
+    """With keys of a key service or of the customer, ETags are no checksums of the content."""
+    return bool(head.get("SSECustomerAlgorithm")) or str(head.get("ServerSideEncryption") or "").startswith("aws:kms")
+
+
+def _failure_of(error: Any, source: BucketSource) -> Exception:
+    code = str(error.response.get("Error", {}).get("Code") or "")
+    return _failure(code, source.uri, int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0))
+
+
+def _failure(code: str, where: str, status: int) -> Exception:
+    """The phrases are those that log classifiers of other operators know."""
+    if code in _MISSING_CODES or status == 404:
+        return DownloadFailure(
+            Reason.NOT_FOUND, f"{code}: {where} not found (404); correct the bucket, the path or AWS_ENDPOINT_URL"
+        )
+    if code in _AUTH_CODES or status in (401, 403):
+        return DownloadFailure(
+            Reason.AUTH,
+            f"Access Denied ({code}) for {where}, s3 answered {status}: correct AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or their rights",
+        )
+    if code in _PASSING_CODES or is_passing(status):
+        return Retryable(f"{where}: answered {status} {code}")
+    return DownloadFailure(
+        Reason.BAD_REQUEST, f"the object store answered {status} {code} for {where}: check AWS_ENDPOINT_URL and region"
+    )

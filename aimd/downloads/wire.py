@@ -1,0 +1,155 @@
+"""One request for a range of a file: redirects, answers, and bytes that come too slowly.
+
+aiohttp, because a byte costs it a fraction of what httpx takes. The place a hub redirects to is remembered for a file
+while it answers, so that many ranges are one question to the hub.
+"""
+
+import ssl
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import aiohttp
+from yarl import URL
+
+from aimd.downloads.failures import DownloadFailure, Reason
+from aimd.downloads.partial import Partial, in_thread
+from aimd.downloads.patience import Retryable, is_passing, retry_after
+from aimd.downloads.snapshot import Origin, RemoteFile
+
+_REDIRECTS = 5
+_READ_BUFFER = 2**18
+_FLUSH_SECONDS = 0.01
+_SLOW_SECONDS = 30.0
+_SLOW_BYTES = 32 * 2**10
+_ERROR_BYTES = 4096
+
+WIRE_ERRORS = (aiohttp.ClientError, TimeoutError)
+
+
+class RangesRefused(Exception):
+    """The server answered a range with the whole file, or its content is another one by now."""
+
+
+def open_session(connections: int, read_timeout: float, ca_bundle: str = "") -> aiohttp.ClientSession:
+    """A session for `connections` requests at once; honours the proxy variables. `read_timeout` in seconds."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(_public_authorities())
+    if ca_bundle:
+        context.load_verify_locations(ca_bundle)
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections, ssl=context),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=read_timeout),
+        headers={"Accept-Encoding": "identity", "User-Agent": "aimd"},
+        auto_decompress=False,
+        read_bufsize=_READ_BUFFER,
+        trust_env=True,
+    )
+
+
+class RangeReader:
+    """Reads ranges of an origin's files into their partials; `flush_bytes` wait in memory at most."""
+
+    def __init__(self, session: aiohttp.ClientSession, origin: Origin, flush_bytes: int) -> None:
+        self._session = session
+        self._origin = origin
+        self._flush_bytes = flush_bytes
+        self._located: dict[str, URL] = {}
+
+    async def read(self, partial: Partial, start: int, end: int) -> None:
+        """Bytes `start` to `end` (exclusive) of a file, into its partial; those that came before an error stay.
+
+        Raises RangesRefused, Retryable, aiohttp's errors, and DownloadFailure where asking again is pointless.
+        """
+        file = partial.file
+        whole = (start, end) == (0, file.size)
+        headers = {} if whole else {"Range": f"bytes={start}-{end - 1}"}
+        if start and partial.etag:
+            headers["If-Range"] = partial.etag
+        response = await self._ask(file, headers)
+        async with response:
+            if response.status == HTTPStatus.OK and not whole:
+                raise RangesRefused
+            _require_expected(response, file, start)
+            etag = response.headers.get("ETag", "")
+            partial.etag = etag if etag.startswith('"') else ""
+            received = await self._receive(response, partial, start, end)
+        if received < end:
+            raise Retryable(f"{file.path} ended at byte {received} of {end}")
+
+    async def _ask(self, file: RemoteFile, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """The answer of whoever has the content, after redirects."""
+        home = URL(await in_thread(self._origin.url_of, file), encoded=True)
+        own = self._origin.headers(file)
+        url = self._located.get(file.path, home)
+        for _ in range(_REDIRECTS):
+            # Credentials are for the origin, not for where it sends us.
+            sent = {**headers, **(own if url.origin() == home.origin() else {})}
+            response = await self._session.get(url, headers=sent, allow_redirects=False)
+            if not 300 <= response.status < 400:
+                if response.status >= 400:
+                    raise await self._failure_of(response, file, redirected=url.origin() != home.origin())
+                return response
+            location = response.headers.get("Location", "")
+            response.release()
+            url = url.join(URL(location, encoded=True))
+            if not url.is_absolute() or url.scheme not in ("http", "https"):
+                raise DownloadFailure(Reason.BAD_REQUEST, f"{file.path} is redirected to what is no web address")
+            if url.origin() != home.origin():
+                self._located[file.path] = url
+        raise DownloadFailure(Reason.BAD_REQUEST, f"{file.path} is redirected more than {_REDIRECTS} times")
+
+    async def _failure_of(self, response: aiohttp.ClientResponse, file: RemoteFile, *, redirected: bool) -> Exception:
+        status, headers = response.status, response.headers
+        body = await response.content.read(_ERROR_BYTES)
+        response.close()
+        remembered = self._located.pop(file.path, None) is not None
+        # A content network refuses signed addresses that are too old: the hub gives a new one.
+        if is_passing(status) or (redirected and remembered and status in (401, 403, 404, 410)):
+            return Retryable(f"{file.path}: answered {status}", retry_after(headers.get("Retry-After", "")))
+        if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return DownloadFailure(Reason.VERIFICATION, f"{file.path} is shorter than the source says")
+        return self._origin.failure_of(file, status, headers, body)
+
+    async def _receive(self, response: aiohttp.ClientResponse, partial: Partial, start: int, end: int) -> int:
+        """Writes what comes; returns the offset behind the last byte."""
+        waiting, offset = bytearray(), start
+        flushed = watched = time.monotonic()
+        since_watched = 0
+        try:
+            async for data in response.content.iter_any():
+                waiting += data
+                since_watched += len(data)
+                if offset + len(waiting) > end:
+                    raise DownloadFailure(Reason.VERIFICATION, f"{partial.file.path} is longer than the source says")
+                now = time.monotonic()
+                if len(waiting) >= self._flush_bytes or now - flushed > _FLUSH_SECONDS:
+                    await partial.write(offset, waiting)
+                    offset, waiting, flushed = offset + len(waiting), bytearray(), time.monotonic()
+                if now - watched > _SLOW_SECONDS:
+                    if since_watched < _SLOW_BYTES:
+                        raise Retryable(f"{partial.file.path}: {since_watched} bytes in {_SLOW_SECONDS:.0f} s")
+                    watched, since_watched = now, 0
+        except WIRE_ERRORS:
+            await partial.write(offset, waiting)
+            raise
+        await partial.write(offset, waiting)
+        return offset + len(waiting)
+
+
+def _require_expected(response: aiohttp.ClientResponse, file: RemoteFile, start: int) -> None:
+    """Makes sure that the answer is the range asked for, of the file that was listed."""
+    total = response.headers.get("Content-Length", "")
+    if response.status == HTTPStatus.PARTIAL_CONTENT:
+        span, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
+        if span.partition("-")[0] != str(start):
+            raise Retryable(f"{file.path}: the server sent another range than asked for")
+    if total.isdigit() and int(total) != file.size:
+        raise DownloadFailure(Reason.VERIFICATION, f"{file.path} has {total} bytes, the source says {file.size}")
+
+
+def _public_authorities() -> str:
+    """Slim images carry none of their own."""
+    import certifi
+
+    return certifi.where()
