@@ -163,6 +163,8 @@ class Controller:
                 await self._take_turn(turn)
             finally:
                 self.queue.done(turn.key)
+            # A turn that found nothing to do has not waited for anything; with many of them the loop would stand still.
+            await asyncio.sleep(0)
 
     def _handler(self, watch: Watch) -> Callable[[Manifest | None, Manifest | None, bool], None]:
         kind = watch.kind.name

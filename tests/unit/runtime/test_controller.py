@@ -257,3 +257,22 @@ async def test_a_burst_of_changes_is_one_turn_and_a_user_s_change_does_not_wait_
     burst.queue.done(turn.key)
     await anyio.sleep(0.15)
     assert burst.queue.take() is None
+
+
+async def test_a_backlog_of_turns_that_wait_for_nothing_lets_others_run() -> None:
+    turns = 300
+    bench = Bench(lambda request: None)
+    for number in range(turns):
+        bench.upsert(f"object-{number}")
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    await bench.run_until(lambda: len(bench.keys) == turns)
+    ticking.cancel()
+    assert ticks >= turns / Scripted.workers
