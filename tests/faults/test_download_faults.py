@@ -233,8 +233,9 @@ async def test_killed_again_and_again_it_fetches_hardly_more_than_the_size(root:
             await process.wait()
         last = await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.DEVNULL)
         assert await last.wait() == 0
-        # What was under way in socket buffers when the process died is lost; on 3 MiB that shows.
-        assert hub.faults.sent <= 1.05 * SIZE + 3 * 4 * 2**20 // 16
+        # What was under way in socket buffers when the process died is lost, on each of its connections; on 3 MiB
+        # that shows.
+        assert hub.faults.sent <= 1.05 * SIZE + 2 * 4 * 2**20 // 4
     assert same_tree(root, target)
 
 
