@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test lint types layers unit integration e2e binaries crds lock clean help
+.PHONY: demo test bench lint types layers unit integration e2e binaries crds lock clean help
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -43,6 +43,10 @@ integration: $(READY) binaries ## Against one real API server.
 
 e2e: $(READY) binaries ## The whole sandbox: control plane, KServe, stand-ins, `aimd run` as its own process.
 	$(BIN)/pytest tests/e2e
+
+bench: $(READY) binaries ## The runtime against bare loops and kopf; BENCH="unary queue" for some of it.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bench/requirements.lock
+	$(BIN)/python -m bench $(BENCH) --json bench/results.json
 
 crds: $(READY) ## Render crds/ from the API types.
 	$(BIN)/aimd crds --output crds

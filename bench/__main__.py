@@ -1,0 +1,55 @@
+"""`python -m bench [NAME …] [--json FILE]`: runs benchmarks one by one, each figure beside its peer."""
+
+import importlib
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.figures import Figure, Figures
+
+NAMES = ("unary", "queue", "events", "initial_sync", "propagation", "footprint")
+
+
+def main(arguments: list[str]) -> int:
+    """Runs what is named, else everything; the exit status is 1 when a limit is missed."""
+    target = None
+    if "--json" in arguments:
+        position = arguments.index("--json")
+        target = Path(arguments[position + 1])
+        arguments = arguments[:position] + arguments[position + 2 :]
+    console = Console(width=140)
+    measured: list[Figures] = []
+    for name in arguments or NAMES:
+        figures: Figures = importlib.import_module(f"bench.{name}").run()
+        measured.append(figures)
+        console.print(table_of(figures))
+    if target is not None:
+        target.write_text(json.dumps([asdict(figures) for figures in measured], indent=1) + "\n")
+    return int(any(figure.met is False for figures in measured for figure in figures.figures))
+
+
+def table_of(figures: Figures) -> Table:
+    """A row for each figure."""
+    table = Table(title=figures.benchmark)
+    for column in ("figure", "value", "unit", "beside", "ratio", "limit", "met"):
+        table.add_column(column)
+    for figure in figures.figures:
+        table.add_row(*row_of(figure))
+    return table
+
+
+def row_of(figure: Figure) -> tuple[str, ...]:
+    """The cells of a figure."""
+    beside = f"{figure.reference_name} {figure.reference:,.1f}" if figure.reference is not None else ""
+    limits = ", ".join(f"{limit.bound} {limit.value:g}" for limit in figure.limits)
+    met = {True: "yes", False: "no", None: ""}[figure.met]
+    ratio = f"{figure.ratio:.2f}" if figure.ratio is not None else ""
+    return (figure.title, f"{figure.value:,.1f}", figure.unit, beside, ratio, limits, met)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

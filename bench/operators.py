@@ -1,0 +1,182 @@
+"""The same operator three times: on our runtime, on kopf, and as a bare loop; each looks at pods and does nothing.
+
+All follow one script: start, handle every object there is, then handle one change of every object, some rounds long.
+A round ends when its last change is handled, so that no two changes of one object can be taken together: a change is a
+handler's turn, for everybody. Our operator runs as `aimd run` does, with the collector paused while it syncs; kopf runs
+with its own settings, except that it posts no events and logs only warnings.
+"""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import anyio
+import orjson
+
+from aimd.runtime.client import ClientOptions, connect
+from aimd.runtime.controller import Source, Watch, itself
+from aimd.runtime.kinds import POD
+from aimd.runtime.logging import configure
+from aimd.runtime.manager import Manager, ManagerOptions
+from aimd.runtime.model import Request, Result
+from aimd.runtime.store import Cache
+from bench.meters import kubeconfig, metered, resident_bytes
+
+_PODS = "/api/v1/pods"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorCost:
+    """Seconds of CPU: an object of the start, an event afterwards (the best round); bytes of memory an object."""
+
+    start: float
+    event: float
+    memory: float
+
+
+class Turns:
+    """Counts the handler's turns and tells when there were enough."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._target = 0
+        self._reached = asyncio.Event()
+
+    def count(self) -> None:
+        """One more."""
+        self._count += 1
+        if self._count == self._target:
+            self._reached.set()
+
+    async def reach(self, target: int) -> None:
+        """Waits until there have been so many."""
+        self._target = target
+        self._reached.clear()
+        if self._count < target:
+            await self._reached.wait()
+
+
+async def on_runtime(url: str, objects: int, rounds: int) -> OperatorCost:
+    """On aimd.runtime."""
+    configure("info")
+    turns = Turns()
+    with kubeconfig(url) as path:
+        async with connect(ClientOptions(kubeconfig=path)) as client:
+            manager = Manager(client, ManagerOptions(tune_garbage_collection=True))
+            manager.add(_Looker(manager.cache, turns))
+            return await _follow(manager.run, url, turns, objects, rounds)
+
+
+class _Looker:
+    """Takes the object from the cache and is content."""
+
+    name = "looker"
+    kind = POD
+    workers = 4
+    sources: Sequence[Source] = (Source(POD),)
+    watches: Sequence[Watch] = (Watch(POD, itself),)
+
+    def __init__(self, cache: Cache, turns: Turns) -> None:
+        self._cache = cache
+        self._turns = turns
+
+    async def reconcile(self, request: Request) -> Result:
+        """Counts the turn."""
+        assert self._cache[POD].get(request.key) is not None
+        self._turns.count()
+        return Result()
+
+
+async def on_kopf(url: str, objects: int, rounds: int) -> OperatorCost:
+    """On kopf."""
+    import logging
+
+    import kopf
+
+    logging.basicConfig(level=logging.WARNING)
+    registry = kopf.OperatorRegistry()
+    turns = Turns()
+
+    @kopf.on.login(registry=registry)
+    def login(**_: object) -> kopf.ConnectionInfo:
+        return kopf.ConnectionInfo(server=url)
+
+    @kopf.on.startup(registry=registry)
+    def start(settings: kopf.OperatorSettings, **_: object) -> None:
+        settings.posting.enabled = False
+        settings.scanning.disabled = True
+
+    @kopf.on.event("", "v1", "pods", registry=registry)
+    async def look(**_: object) -> None:
+        turns.count()
+
+    def operate() -> Awaitable[None]:
+        return kopf.operator(registry=registry, clusterwide=True, standalone=True)
+
+    return await _follow(operate, url, turns, objects, rounds)
+
+
+async def bare(url: str, objects: int, rounds: int) -> OperatorCost:
+    """A watch over aiohttp into a dict, and a function call: no queue, no retry, no metrics, collector off."""
+    gc.disable()
+    turns = Turns()
+    known: dict[tuple[str, str], object] = {}
+
+    async def operate() -> None:
+        async for event in watched(url + _PODS):
+            if event["type"] != "BOOKMARK":
+                metadata = event["object"]["metadata"]
+                known[(metadata["namespace"], metadata["name"])] = event["object"]
+                turns.count()
+
+    return await _follow(operate, url, turns, objects, rounds)
+
+
+async def watched(url: str, headers: Mapping[str, str] | None = None) -> AsyncIterator[dict[str, Any]]:
+    """Events of a watch that begins with everything there is, decoded."""
+    parameters = {"watch": "true", "sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+    timeout = aiohttp.ClientTimeout(total=None)
+    rest = bytearray()
+    async with (
+        aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
+        session.get(url, params=parameters) as response,
+    ):
+        async for piece in response.content.iter_any():
+            rest += piece
+            start = 0
+            while (end := rest.find(b"\n", start)) >= 0:
+                yield orjson.loads(bytes(rest[start:end]))
+                start = end + 1
+            del rest[:start]
+
+
+async def _follow(
+    operate: Callable[[], Awaitable[None]], url: str, turns: Turns, objects: int, rounds: int
+) -> OperatorCost:
+    """Runs the operator through the script."""
+    before = resident_bytes()
+    best = float("inf")
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as script,
+        anyio.create_task_group() as tasks,
+    ):
+
+        async def run() -> None:
+            await operate()
+
+        with metered() as start:
+            tasks.start_soon(run)
+            await turns.reach(objects)
+        memory = resident_bytes() - before
+        await asyncio.sleep(0.2)
+        for number in range(2, rounds + 2):
+            with metered() as round_cost:
+                async with script.post(f"{url}/script/modify/pods") as response:
+                    await response.read()
+                await turns.reach(objects * number)
+            best = min(best, round_cost.cpu)
+        tasks.cancel_scope.cancel()
+    return OperatorCost(start.cpu / objects, best / objects, memory / objects)
