@@ -15,7 +15,7 @@ from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_wa
 from aimd.planning.kinds import CLUSTER_MODEL, CLUSTER_SERVICE_TEMPLATE, MODEL, SERVICE, SERVICE_TEMPLATE
 from aimd.planning.model import plan_model
 from aimd.planning.model_observed import Inspection, Model, ObservedModel, Template, wants_inspection
-from aimd.planning.model_templates import template_names
+from aimd.planning.model_templates import plan_templates, template_names
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.runtime.client import Client
@@ -84,12 +84,18 @@ class _ModelReconciler(KindReconciler[ApiObject, ObservedModel]):
             inspection=await self._inspect(obj, config),
         )
         manifests = self._manifests(observed)
-        return replace(
+        observed = replace(
             observed,
             manifests=manifests,
             applied=frozenset(name for name, live in manifests.items() if owned_fields(live, self.field_manager)),
             used=frozenset(name for name in manifests if self._is_used(obj.metadata.namespace, name)),
         )
+        if plan_templates(observed).deletions:
+            # The cache may lag behind a service that has just been made: before templates go, the server is asked.
+            services = await self.client.list(SERVICE, namespace=obj.metadata.namespace)
+            used = {name for service in services for name in _templates_of_service(service)}
+            observed = replace(observed, used=observed.used | used)
+        return observed
 
     def _manifests(self, observed: ObservedModel) -> dict[str, Manifest]:
         store, metadata = self.cache[self.templates], observed.model.metadata

@@ -23,6 +23,7 @@ from aimd.registry.failures import Problem, RegistryFailure
 from aimd.runtime.model import Category, Condition, Failure
 
 METADATA_COMPONENT = "ImageMetadata"
+_PENDING = "InspectionPending"
 
 
 def plan_model(observed: ObservedModel, now: datetime) -> Plan:
@@ -55,7 +56,7 @@ def _metadata_component(observed: ObservedModel) -> Component:
         return ready(name, "ImageFound", "The spec describes the image", direction)
     if observed.metadata is not None:
         return ready(name, "ImageFound", "The image was inspected", direction)
-    component = replace(_inspection_component(observed.inspection), direction=direction)
+    component = replace(_inspection_component(observed.inspection) or _unanswered(observed), direction=direction)
     if not observed.is_cluster_scoped:
         return component
     failures = [
@@ -65,8 +66,8 @@ def _metadata_component(observed: ObservedModel) -> Component:
     return replace(component, failures=tuple(failures))
 
 
-def _inspection_component(inspection: Inspection | None) -> Component:
-    """Why nothing is known about the image yet. Templates that need nothing of it are made regardless (W20)."""
+def _inspection_component(inspection: Inspection | None) -> Component | None:
+    """What came of asking. Templates that need nothing of the image are made whatever it is (W20)."""
     name = METADATA_COMPONENT
     if inspection is not None and inspection.failure is not None:
         return _registry_component(inspection.failure)
@@ -74,7 +75,16 @@ def _inspection_component(inspection: Inspection | None) -> Component:
         return Component(name, State.DEGRADED, inspection.unreadable.reason, inspection.unreadable.message)
     if inspection is not None and inspection.secret is not None:
         return Component(name, failures=(inspection.secret,))
-    return Component(name, State.PROGRESSING, "InspectionPending", "The registry is being asked about the image")
+    return None
+
+
+def _unanswered(observed: ObservedModel) -> Component:
+    """While there is no answer, what the last one was, as after a restart; else that one is awaited."""
+    for stored in observed.model.status.conditions:
+        if stored.type == f"{METADATA_COMPONENT}Ready" and stored.status == "False":
+            state = State.PROGRESSING if stored.reason == _PENDING else State.DEGRADED
+            return Component(METADATA_COMPONENT, state, stored.reason, stored.message)
+    return Component(METADATA_COMPONENT, State.PROGRESSING, _PENDING, "The registry is being asked about the image")
 
 
 def _registry_component(failure: RegistryFailure) -> Component:

@@ -17,12 +17,14 @@ from aimd.planning.labels import PREFIX, child_labels, name_label
 from aimd.planning.model_observed import ObservedModel, creates_templates, extracts_metadata, is_custom
 from aimd.planning.naming import derive_name
 from aimd.planning.quantities import canonical_cpu
-from aimd.runtime.model import Deletion, Desired, Key, Kind, Manifest, controller_of, labels_of, uid_of
+from aimd.runtime.model import Deletion, Desired, Key, Kind, Manifest, controller_of, metadata_of, uid_of
 
 MODEL_LABEL = PREFIX + "model"
 ORIGIN_LABEL = PREFIX + "origin"
 ALIAS_LABEL = PREFIX + "template.alias"
 AUTO_GENERATED = "auto-generated"
+MADE_FOR = PREFIX + "made-for-image"
+"""Annotation of templates that this operator keeps: only those are ever pruned, not what another one left behind."""
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _SHORT_METRICS = {Metric.LATENCY.value: "lat", Metric.THROUGHPUT.value: "thr"}
 _IMMUTABLE = ("metric", "precision", "hardware")
@@ -270,7 +272,8 @@ def _render(observed: ObservedModel, name: str, spec: Manifest, alias: str) -> D
     key = _key(observed, name)
     parent = CLUSTER_MODEL if observed.is_cluster_scoped else MODEL
     owners = owned_by(parent, Key(model.metadata.namespace, model.metadata.name), model.metadata.uid)
-    metadata: Manifest = {"name": name, "labels": labels, "ownerReferences": owners}
+    annotations = {MADE_FOR: model.spec.image}
+    metadata: Manifest = {"name": name, "labels": labels, "annotations": annotations, "ownerReferences": owners}
     metadata |= {"namespace": key.namespace} if key.namespace else {}
     manifest = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, "spec": spec}
     return Desired(kind, manifest, "template", filled=("spec.hardware.gpu.resourceName",))
@@ -286,7 +289,7 @@ def _outdated(observed: ObservedModel, wanted: _Wanted) -> Iterator[Deletion]:
     if not known:
         return
     for name, live in sorted(observed.manifests.items()):
-        ours = name in observed.applied and labels_of(live).get(ORIGIN_LABEL) == AUTO_GENERATED
+        ours = name in observed.applied and MADE_FOR in (metadata_of(live).get("annotations") or {})
         if ours and _is_ours(observed, live) and name not in wanted.specs and name not in observed.used:
             yield Deletion(_kind(observed), _key(observed, name), uid_of(live), "template-outdated")
 

@@ -126,6 +126,13 @@ def test_a_missing_pull_secret_fails(obj: Any, reason: str) -> None:
     assert condition(summary, "ConfigValid") == condition(summary, "Ready") == ("False", "ReferenceNotFound")
 
 
+def test_while_nobody_could_be_asked_the_last_answer_stays_shown() -> None:
+    stored = {"type": "ImageMetadataReady", "status": "False", "reason": "ImageNotFound", "message": "no"}
+    observed = ObservedModel(model(status={"conditions": [stored]}), ResolvedConfig(), inspection=Inspection())
+    summary = settle(observed)
+    assert (str(summary.state), condition(summary, "ImageMetadataReady")) == ("Degraded", ("False", "ImageNotFound"))
+
+
 def test_labels_that_make_no_sense_say_so() -> None:
     inspection = Inspection(unreadable=LabelsUnreadable("bad label"))
     summary = settle(ObservedModel(model(), ResolvedConfig(), inspection=inspection))

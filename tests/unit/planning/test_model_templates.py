@@ -307,6 +307,8 @@ def test_templates_that_nobody_wants_any_more_go_unless_they_are_used() -> None:
     )
     copied = plan(after, live)
     assert copied.deletions == ()
+    unmarked = {name: {**item, "metadata": {**item["metadata"], "annotations": {}}} for name, item in live.items()}
+    assert plan(after, unmarked, applied=names).deletions == ()
     unknown = model(image="img:2")
     assert plan(unknown, live, applied=names).deletions == ()
     off = model({"gpuModel": "MI300X"}, image="img:2", discovery={"createServiceTemplates": False})
