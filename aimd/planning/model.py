@@ -11,6 +11,7 @@ from aimd.planning.model_observed import (
     Expectation,
     Inspection,
     ObservedModel,
+    Template,
     expectation,
     extracts_metadata,
     is_custom,
@@ -23,6 +24,8 @@ from aimd.registry.failures import Problem, RegistryFailure
 from aimd.runtime.model import Category, Condition, Failure
 
 METADATA_COMPONENT = "ImageMetadata"
+MODEL_FAULTS = ("ModelFailed", "ClusterModelFailed")
+"""Reasons in conditions of templates that pass on what is wrong with their model (§5.3)."""
 _PENDING = "InspectionPending"
 
 
@@ -105,12 +108,19 @@ def _credentials_refused(inspection: Inspection | None) -> tuple[Condition, ...]
 def _templates_component(observed: ObservedModel, planned: TemplatePlan) -> Component:
     name = "ClusterServiceTemplates" if observed.is_cluster_scoped else "ServiceTemplates"
     state, reason, text = _judge_templates([t.status.status for t in observed.templates], expectation(observed))
+    if state is State.FAILED and all(_echoes_the_model(template) for template in observed.templates):
+        state, text = State.DEGRADED, "All templates wait for what is wrong with the model"
     told = [*planned.invalid, *planned.remarks]
     if planned.invalid and not observed.templates and not planned.desired:
         state, reason, text = State.FAILED, "AllTemplatesFailed", "No template can be made"
     elif planned.invalid and state.rank > State.DEGRADED.rank:
         state, reason = State.DEGRADED, "SomeTemplatesDegraded"
     return Component(name, state, reason, "; ".join([text, *told]), direction=observed.direction)
+
+
+def _echoes_the_model(template: Template) -> bool:
+    """Whether a template is bad because its model is; else a fault of the model, once passed on, would never end."""
+    return any(item.status == "False" and item.reason in MODEL_FAULTS for item in template.status.conditions)
 
 
 def _judge_templates(words: Sequence[str], expected: Expectation) -> tuple[State, str, str]:

@@ -366,6 +366,9 @@ async def test_the_model_and_its_templates_do_not_hold_each_other_down(world: Wo
     await world.create(SERVICE_TEMPLATE, "t", spec={"modelName": "m", "modelSources": [SOURCE]})
     await world.until_word(MODEL, "m", "Degraded")
     await world.until_word(SERVICE_TEMPLATE, "t", "Degraded")
+    await asyncio.sleep(2)
+    live = await world.until_word(MODEL, "m", "Degraded", 0.2)
+    assert condition(live, "ServiceTemplatesReady") == ("False", "AllTemplatesFailed")
     pause = {"metadata": {"annotations": {"aim.eai.amd.com/reconciliation-paused": "true"}}}
     await world.client.patch(MODEL, Key(world.namespace, "m"), pause, reason="test")
     only_templates = {

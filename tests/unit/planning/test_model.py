@@ -201,6 +201,17 @@ def test_templates_make_the_state(obj: AIMModel, words: tuple[str, ...], word: s
     assert (str(summary.state), condition(summary, "ServiceTemplatesReady")[1]) == (word, reason)
 
 
+def test_templates_that_only_pass_on_the_fault_of_the_model_do_not_make_it_worse() -> None:
+    echo = {"type": "ModelReady", "status": "False", "reason": "ModelFailed", "message": "no"}
+    own = {"type": "DiscoveryJobReady", "status": "False", "reason": "JobFailed", "message": "no"}
+    for conditions, word in (([echo], "Degraded"), ([echo, own], "Degraded"), ([own], "Failed"), ([], "Failed")):
+        status = {"status": "Failed", "conditions": conditions}
+        bad = AIMServiceTemplate.model_validate({"metadata": {"name": "t", "namespace": "ml-team"}, "status": status})
+        summary = settle(ObservedModel(model(), ResolvedConfig(), templates=[bad]))
+        assert condition(summary, "ServiceTemplatesReady") == ("False", "AllTemplatesFailed")
+        assert str(summary.state) == word
+
+
 def test_a_cluster_model_that_waits_is_pending() -> None:
     obj = cluster_model(discovery={"extractMetadata": False, "createServiceTemplates": False})
     summary = settle(ObservedModel(obj, ResolvedConfig(), templates("Progressing", cluster=True)))
