@@ -33,10 +33,7 @@ class SnapshotFetcher:
         self._settings = settings
         self._progress = progress
         self._tree = Tree(settings.target)
-        # What waits in memory is lost with the process: little of it where the whole is little.
-        large = snapshot.size > _LARGE_BYTES
-        self._connections = settings.connections or (8 if large else 4)
-        self._flush_bytes = 2**20 if large else 2**18
+        self._connections = settings.connections or (8 if snapshot.size > _LARGE_BYTES else 4)
 
     async def run(self) -> None:
         """Fetches what is missing, large files first. The tree is locked by the caller."""
@@ -64,7 +61,7 @@ class SnapshotFetcher:
             open_session(self._connections, read_timeout, settings.object_store.ca_bundle) as session,
             anyio.create_task_group() as tasks,
         ):
-            reader = RangeReader(session, self._snapshot.origin, self._flush_bytes)
+            reader = RangeReader(session, self._snapshot.origin)
             for file in files:
                 await files_at_once.acquire()
                 tasks.start_soon(self._provide, reader, file, slots, files_at_once)

@@ -8,7 +8,7 @@ back from memory, so that nothing has to be read again at the end.
 import errno
 import os
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import anyio
@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 CHUNK = 64 * 2**20
 _READ = 4 * 2**20
+_SYNC = 128 * 2**20
 _COUNT = 4  # bytes of a journal entry, an unsigned integer
 
 
@@ -76,12 +77,13 @@ class Partial:
         """How many bytes of the chunk that `offset` lies in are there."""
         return self._present[offset // self._chunk] if offset < self.file.size else 0
 
-    async def write(self, offset: int, data: bytes | bytearray) -> None:
+    async def write(self, offset: int, pieces: Sequence[bytes]) -> None:
         """Writes away from the event loop, which a slow volume must not hold up."""
-        if offset + len(data) > self.file.size:
+        size = sum(map(len, pieces))
+        if offset + size > self.file.size:
             raise DownloadFailure(Reason.VERIFICATION, f"{self.file.path} is longer than the source says")
-        await in_thread(self._busily, self._write, offset, data)
-        self._progress.received(len(data))
+        await in_thread(self._busily, self._write, offset, pieces)
+        self._progress.received(size)
         self._grown.set()
 
     async def follow(self) -> None:
@@ -134,16 +136,17 @@ class Partial:
         found.frombytes(os.pread(self._journal, length, 0).ljust(length, b"\0"))
         return found
 
-    def _write(self, offset: int, data: bytes | bytearray) -> None:
-        rest = memoryview(data)
-        while rest:
-            index = offset // self._chunk
-            written = os.pwrite(self._data, rest[: self._end_of(index) - offset], offset)
-            self._present[index] += written
-            if self._journal >= 0:
-                entry = self._present[index : index + 1].tobytes()
-                os.pwrite(self._journal, entry, _COUNT * index)
-            offset, rest = offset + written, rest[written:]
+    def _write(self, offset: int, pieces: Sequence[bytes]) -> None:
+        """Piece by piece, so that nothing is copied, and each within its chunk."""
+        for piece in pieces:
+            rest = memoryview(piece)
+            while rest:
+                index = offset // self._chunk
+                written = os.pwrite(self._data, rest[: self._end_of(index) - offset], offset)
+                self._present[index] += written
+                offset, rest = offset + written, rest[written:]
+                if self._journal >= 0:
+                    os.pwrite(self._journal, self._present[index : index + 1].tobytes(), _COUNT * index)
 
     def _hash(self, digest: Digest, offset: int, length: int) -> None:
         while length:
@@ -152,6 +155,9 @@ class Partial:
                 raise OSError(errno.EIO, "bytes that were written are gone")
             digest.update(data)
             offset, length = offset + len(data), length - len(data)
+        # Little by little, while bytes still come: at the end there would be much to wait for.
+        if offset // _SYNC > (offset - _READ) // _SYNC:
+            os.fdatasync(self._data)
 
     def _busily(self, work: Callable[..., None], *arguments: object) -> None:
         self._at_work.append(None)

@@ -18,8 +18,10 @@ from aimd.downloads.patience import Retryable, is_passing, retry_after
 from aimd.downloads.snapshot import Origin, RemoteFile
 
 _REDIRECTS = 5
-_READ_BUFFER = 2**18
+_READ_BUFFER = 2**20
+# What waits in memory is lost when the process is killed: little of it, unless it comes fast.
 _FLUSH_SECONDS = 0.01
+_FLUSH_BYTES = 4 * 2**20
 _SLOW_SECONDS = 30.0
 _SLOW_BYTES = 32 * 2**10
 _ERROR_BYTES = 4096
@@ -48,12 +50,11 @@ def open_session(connections: int, read_timeout: float, ca_bundle: str = "") -> 
 
 
 class RangeReader:
-    """Reads ranges of an origin's files into their partials; `flush_bytes` wait in memory at most."""
+    """Reads ranges of an origin's files into their partials."""
 
-    def __init__(self, session: aiohttp.ClientSession, origin: Origin, flush_bytes: int) -> None:
+    def __init__(self, session: aiohttp.ClientSession, origin: Origin) -> None:
         self._session = session
         self._origin = origin
-        self._flush_bytes = flush_bytes
         self._located: dict[str, URL] = {}
 
     async def read(self, partial: Partial, start: int, end: int) -> None:
@@ -113,19 +114,20 @@ class RangeReader:
 
     async def _receive(self, response: aiohttp.ClientResponse, partial: Partial, start: int, end: int) -> int:
         """Writes what comes; returns the offset behind the last byte."""
-        waiting, offset = bytearray(), start
+        waiting, size, offset = list[bytes](), 0, start
         flushed = watched = time.monotonic()
         since_watched = 0
         try:
-            async for data in response.content.iter_any():
-                waiting += data
+            async for data, _ in response.content.iter_chunks():
+                waiting.append(data)
+                size += len(data)
                 since_watched += len(data)
-                if offset + len(waiting) > end:
+                if offset + size > end:
                     raise DownloadFailure(Reason.VERIFICATION, f"{partial.file.path} is longer than the source says")
                 now = time.monotonic()
-                if len(waiting) >= self._flush_bytes or now - flushed > _FLUSH_SECONDS:
+                if size >= _FLUSH_BYTES or now - flushed > _FLUSH_SECONDS:
                     await partial.write(offset, waiting)
-                    offset, waiting, flushed = offset + len(waiting), bytearray(), time.monotonic()
+                    waiting, size, offset, flushed = [], 0, offset + size, time.monotonic()
                 if now - watched > _SLOW_SECONDS:
                     if since_watched < _SLOW_BYTES:
                         raise Retryable(f"{partial.file.path}: {since_watched} bytes in {_SLOW_SECONDS:.0f} s")
@@ -134,7 +136,7 @@ class RangeReader:
             await partial.write(offset, waiting)
             raise
         await partial.write(offset, waiting)
-        return offset + len(waiting)
+        return offset + size
 
 
 def _require_expected(response: aiohttp.ClientResponse, file: RemoteFile, start: int) -> None:

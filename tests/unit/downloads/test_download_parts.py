@@ -45,16 +45,16 @@ async def test_a_partial_goes_on_where_another_process_stopped(tmp_path: Path) -
     tree, progress = Tree(tmp_path), Progress(total=len(CONTENT))
     tree.prepare([FILE])
     first = Partial(tree, FILE, progress)
-    await first.write(0, CONTENT[:4321])
+    await first.write(0, [CONTENT[:4321]])
     first.close()
     again = Partial(tree, FILE, Progress())
     again.recall()
     assert (again.size, list(again.spans())) == (4321, [(4321, len(CONTENT))])
-    await again.write(4321, CONTENT[4321:])
+    await again.write(4321, [CONTENT[4321:]])
     await again.follow()
     assert again.intact
     with pytest.raises(DownloadFailure) as raised:
-        await again.write(len(CONTENT), b"more")
+        await again.write(len(CONTENT), [b"more"])
     assert raised.value.reason is Reason.VERIFICATION
     again.clear()
     assert (again.size, again.intact) == (0, False)
@@ -91,7 +91,7 @@ def test_chunks_filled_in_any_order_and_recalled_are_the_file(
             assert partial.size == present
             start = index * chunk + partial.filled(index * chunk)
             data = CONTENT[start : min(start + length, (index + 1) * chunk)]
-            await partial.write(start, data)
+            await partial.write(start, [data])
             present += len(data)
             partial.close()
         last = Partial(tree, file, Progress(), chunk)
@@ -122,8 +122,8 @@ async def test_a_journal_that_promises_more_than_there_is_counts_for_nothing(tmp
     tree, progress = Tree(tmp_path), Progress()
     tree.prepare([FILE])
     first = Partial(tree, FILE, progress, 1000)
-    await first.write(0, CONTENT[:1000])
-    await first.write(5000, CONTENT[5000:5500])
+    await first.write(0, [CONTENT[:1000]])
+    await first.write(5000, [CONTENT[5000:5500]])
     first.close()
     os.truncate(tree.partial(FILE), 5100)
     again = Partial(tree, FILE, Progress(), 1000)
