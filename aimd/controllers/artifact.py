@@ -1,5 +1,6 @@
 """The AIMArtifact controller: what it watches and what its decisions are based on (spec/caching.md §7)."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -12,12 +13,14 @@ from aimd.planning.artifact import plan_artifact
 from aimd.planning.artifact_observed import (
     JobRun,
     ObservedArtifact,
+    Reference,
+    References,
     objects_to_explain,
     pods_to_read,
-    secret_references,
+    references_to_read,
 )
 from aimd.planning.download_job import CACHE_NAME, check_size_name, claim_name, download_name
-from aimd.planning.kinds import ARTIFACT
+from aimd.planning.kinds import ARTIFACT, INFERENCE_SERVICE
 from aimd.planning.plan import Plan
 from aimd.planning.pod_failures import LOG_LINES
 from aimd.planning.settings import ControllerSettings
@@ -25,6 +28,7 @@ from aimd.runtime.client import Client
 from aimd.runtime.controller import Source, Watch, controlled_by, itself
 from aimd.runtime.errors import ApiError, NotFound
 from aimd.runtime.kinds import (
+    CONFIG_MAP,
     EVENT,
     JOB,
     PERSISTENT_VOLUME_CLAIM,
@@ -33,11 +37,14 @@ from aimd.runtime.kinds import (
     ROLE_BINDING,
     SECRET,
     SERVICE_ACCOUNT,
+    STORAGE_CLASS,
 )
-from aimd.runtime.model import Key, Kind, Manifest, controller_of, key_of, uid_of
+from aimd.runtime.model import Key, Kind, Manifest, controller_of, key_of, metadata_of, uid_of
 from aimd.runtime.store import Cache
 
 BY_CONFIG = "artifact/runtime-config"
+BY_CLAIM = "artifact/claim"
+_REFERRED = {"Secret": SECRET, "ConfigMap": CONFIG_MAP}
 _CHILDREN = (PERSISTENT_VOLUME_CLAIM, JOB, SERVICE_ACCOUNT, ROLE, ROLE_BINDING)
 
 
@@ -53,7 +60,13 @@ class ArtifactReconciler(KindReconciler[AIMArtifact, ObservedArtifact]):
     @property
     def sources(self) -> Sequence[Source]:
         labelled = (Source(kind, label_selector=CACHE_NAME) for kind in (*_CHILDREN, POD))
-        return (Source(ARTIFACT, indexes={BY_CONFIG: config_of}), *CONFIG_SOURCES, *labelled)
+        return (
+            Source(ARTIFACT, indexes={BY_CONFIG: config_of}),
+            *CONFIG_SOURCES,
+            *labelled,
+            Source(STORAGE_CLASS, optional=True),
+            Source(INFERENCE_SERVICE, optional=True, indexes={BY_CLAIM: _claims_of}),
+        )
 
     @property
     def watches(self) -> Sequence[Watch]:
@@ -61,6 +74,7 @@ class ArtifactReconciler(KindReconciler[AIMArtifact, ObservedArtifact]):
             Watch(ARTIFACT, itself, artifact_intent_changed),
             *(Watch(kind, controlled_by(ARTIFACT)) for kind in _CHILDREN),
             Watch(POD, _artifact_of_pod, pod_changed),
+            Watch(INFERENCE_SERVICE, _artifacts_of_user, _claims_changed),
             *config_watches(ARTIFACT, BY_CONFIG),
         )
 
@@ -68,12 +82,15 @@ class ArtifactReconciler(KindReconciler[AIMArtifact, ObservedArtifact]):
         return plan_artifact(observed, now)
 
     async def observe(self, obj: AIMArtifact) -> ObservedArtifact:
-        """From the cache; live only logs and events of what does not explain itself, and Secrets before a Job."""
+        """From the cache; live only logs and events of what does not explain itself, and what a Job refers to."""
+        claim = self._own(PERSISTENT_VOLUME_CLAIM, obj, claim_name(obj))
         observed = ObservedArtifact(
             artifact=obj,
             config=observe_config(self.cache, obj.spec.runtime_config_name, obj.metadata.namespace),
             settings=self.settings,
-            claim=self._own(PERSISTENT_VOLUME_CLAIM, obj, claim_name(obj)),
+            claim=claim,
+            storage_class=self._storage_class(claim),
+            users=self._users(claim),
             download=self._run(obj, download_name(obj)),
             check_size=self._run(obj, check_size_name(obj)),
         )
@@ -81,7 +98,7 @@ class ArtifactReconciler(KindReconciler[AIMArtifact, ObservedArtifact]):
             observed,
             logs=await self._logs_of(pods_to_read(observed)),
             events=await self._events_about(objects_to_explain(observed)),
-            missing_secrets=await self._missing_secrets(obj.metadata.namespace, secret_references(observed)),
+            references=await self._look_up(obj.metadata.namespace, references_to_read(observed)),
         )
 
     def _own(self, kind: Kind, artifact: AIMArtifact, name: str) -> Manifest | None:
@@ -112,20 +129,64 @@ class ArtifactReconciler(KindReconciler[AIMArtifact, ObservedArtifact]):
                 continue
         return events
 
-    async def _missing_secrets(self, namespace: str, references: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-        """In words; Secrets that may not be read are taken to be there, the pod will tell."""
+    def _storage_class(self, claim: Manifest | None) -> Manifest | None:
+        name = str((claim.get("spec") or {}).get("storageClassName") or "") if claim is not None else ""
+        return self.cache[STORAGE_CLASS].get(Key("", name)) if name else None
+
+    def _users(self, claim: Manifest | None) -> tuple[str, ...]:
+        if claim is None:
+            return ()
+        found = self.cache[INFERENCE_SERVICE].by_index(BY_CLAIM, str(key_of(claim)))
+        return tuple(sorted(key_of(item).name for item in found if not metadata_of(item).get("deletionTimestamp")))
+
+    async def _look_up(self, namespace: str, references: Iterable[Reference]) -> References:
+        """Each object is read once; what may not be read is taken to be there, the pod will tell."""
         missing: list[str] = []
-        for name, key in references:
-            try:
-                secret = await self.client.get(SECRET, Key(namespace, name))
-            except NotFound:
-                missing.append(f"Secret {name}")
-                continue
-            except ApiError:
-                continue
-            if key not in (secret.get("data") or {}):
-                missing.append(f"key {key} of Secret {name}")
-        return tuple(dict.fromkeys(missing))
+        versions: dict[str, str] = {}
+        unreadable = False
+        objects: dict[tuple[str, str], Manifest | None] = {}
+        for kind, name, key in references:
+            if (kind, name) not in objects:
+                try:
+                    objects[kind, name] = await self.client.get(_REFERRED[kind], Key(namespace, name))
+                except NotFound:
+                    objects[kind, name] = None
+                except ApiError:
+                    unreadable = True
+                    continue
+            found = objects[kind, name]
+            if found is None:
+                missing.append(f"{kind} {name}")
+            elif key not in {**(found.get("data") or {}), **(found.get("binaryData") or {})}:
+                missing.append(f"key {key} of {kind} {name}")
+            else:
+                versions[f"{kind}/{name}"] = f"{uid_of(found)}/{metadata_of(found).get('resourceVersion')}"
+        text = " ".join(f"{name}={version}" for name, version in sorted(versions.items()))
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16] if text and not unreadable else ""
+        return References(tuple(dict.fromkeys(missing)), digest)
+
+
+def _claims_of(inference_service: Manifest) -> Iterable[str]:
+    """Claims that an InferenceService mounts, as namespaced keys."""
+    namespace = key_of(inference_service).namespace
+    predictor = (inference_service.get("spec") or {}).get("predictor") or {}
+    for volume in predictor.get("volumes") or ():
+        name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+        if name:
+            yield str(Key(namespace, str(name)))
+
+
+def _claims_changed(before: Manifest | None, after: Manifest | None) -> bool:
+    if before is None or after is None or metadata_of(after).get("deletionTimestamp"):
+        return True
+    return sorted(_claims_of(before)) != sorted(_claims_of(after))
+
+
+def _artifacts_of_user(inference_service: Manifest, cache: Cache) -> Iterable[Key]:
+    for claim in _claims_of(inference_service):
+        namespace, _, name = claim.partition("/")
+        found = cache[PERSISTENT_VOLUME_CLAIM].get(Key(namespace, name))
+        yield from controlled_by(ARTIFACT)(found, cache) if found is not None else ()
 
 
 def _artifact_of_pod(pod: Manifest, cache: Cache) -> Iterable[Key]:

@@ -6,10 +6,12 @@ Three stages, each beginning when the one before has settled: size, claim, downl
 from datetime import datetime
 from typing import Any
 
+from aimd.planning.artifact_claim import bytes_of, requested_bytes, settle_claim
 from aimd.planning.artifact_download import DownloadStage, settle_download
 from aimd.planning.artifact_jobs import Stage
 from aimd.planning.artifact_observed import ObservedArtifact, given_size, headroom_percent, is_complete
-from aimd.planning.artifact_stages import settle_claim, settle_size
+from aimd.planning.artifact_size import settle_size
+from aimd.planning.artifact_use import usage
 from aimd.planning.download_job import claim_name
 from aimd.planning.plan import Plan
 from aimd.planning.quantities import display_size
@@ -28,13 +30,14 @@ def plan_artifact(observed: ObservedArtifact, now: datetime) -> Plan:
         claim = settle_claim(observed, size_bytes)
         download = settle_download(observed, observed.claim if claim.settled else None, size_bytes, now)
     stages = (size, claim, download.stage)
+    used, last_used = usage(observed, now)
     delays = [stage.requeue_after for stage in stages if stage.requeue_after is not None]
     return Plan(
         components=(config, *(component for stage in stages for component in stage.components)),
         desired=tuple(desired for stage in stages for desired in stage.desired),
         deletions=tuple(deletion for stage in stages for deletion in stage.deletions),
-        status=_status(observed, size_bytes, download.outcome),
-        extra_conditions=(download.condition,) if download.condition is not None else (),
+        status={**_status(observed, size_bytes, download.outcome), **last_used},
+        extra_conditions=tuple(item for item in (download.condition, used) if item is not None),
         requeue_after=min(delays) if delays else None,
     )
 
@@ -53,11 +56,14 @@ def _status(observed: ObservedArtifact, size_bytes: int, outcome: str) -> dict[s
 
 
 def _claim_status(observed: ObservedArtifact, claim: Manifest) -> dict[str, Any]:
-    """Written once, when the claim is first seen."""
+    """Written when the claim is first seen, the size again when it has grown."""
     artifact, status = observed.artifact, dict[str, Any]()
     if not artifact.status.persistent_volume_claim:
         status["persistentVolumeClaim"] = claim_name(artifact)
-    if artifact.status.allocated_size in ("", "0"):
+    if artifact.status.allocated_size not in ("", "0"):
+        if requested_bytes(claim) > bytes_of(artifact.status.allocated_size):
+            status["allocatedSize"] = str(claim["spec"]["resources"]["requests"]["storage"])
+    else:
         requests = ((claim.get("spec") or {}).get("resources") or {}).get("requests") or {}
         if requests.get("storage"):
             status["allocatedSize"] = str(requests["storage"])

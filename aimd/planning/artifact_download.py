@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from aimd.planning.artifact_claim import bytes_of, completed_claim, granted_bytes
 from aimd.planning.artifact_jobs import (
     POLL_SECONDS,
     Stage,
@@ -18,15 +19,17 @@ from aimd.planning.artifact_jobs import (
     delete_job,
     downstream,
     given_up,
-    missing_secrets,
+    missing_references,
     not_there,
     running_pods,
 )
 from aimd.planning.artifact_observed import ObservedArtifact, completion_record, condition_since, is_complete
-from aimd.planning.artifact_stages import SECRET_POLL_SECONDS, completed_claim
+from aimd.planning.artifact_size import SECRET_POLL_SECONDS
 from aimd.planning.download_job import (
+    CLAIM_SIZE,
     CLAIM_UID,
     DOWNLOAD_TTL_SECONDS,
+    REFERENCES,
     download_identity,
     download_job,
     inputs_of,
@@ -34,7 +37,7 @@ from aimd.planning.download_job import (
 from aimd.planning.health import Direction, State, parse_timestamp, ready, timestamp
 from aimd.planning.jobs import JobPhase, finished_at
 from aimd.planning.pod_failures import PERMANENT_REASONS
-from aimd.runtime.model import Condition, Desired, Failure, Manifest, metadata_of, uid_of
+from aimd.runtime.model import Category, Condition, Desired, Failure, Manifest, metadata_of, uid_of
 
 DOWNLOAD_COMPLETE = "DownloadComplete"
 _SECRET_POLL_LIMIT = 600.0
@@ -105,12 +108,14 @@ def _failed(
     due = finished + retry_wait(observed, cause, finished - (_failing_since(observed) or finished))
     components = given_up("DownloadJob", observed.download, observed, f"Next attempt at {timestamp(due)}")
     condition = _not_verified(observed, cause)
-    changed = _inputs_changed(observed, job, claim, size_bytes)
+    changed = _inputs_changed(observed, job, claim, size_bytes) or _has_grown(cause, job, claim)
     if changed or now >= due:
         reason = "inputs-changed" if changed else "retry"
         stage = Stage(components, deletions=(delete_job(job, reason),), requeue_after=POLL_SECONDS)
         return DownloadStage(stage, condition, "failed")
     wait = max(1.0, (due - now).total_seconds())
+    if cause is not None and cause.category is Category.AUTH and observed.references.versions:
+        wait = min(wait, _poll(now - finished))
     return DownloadStage(Stage(components, requeue_after=wait), condition, "failed")
 
 
@@ -128,16 +133,16 @@ def _running(observed: ObservedArtifact, job: Manifest, claim: Manifest, size_by
 
 
 def _absent(observed: ObservedArtifact, claim: Manifest, size_bytes: int, now: datetime) -> DownloadStage:
-    if observed.missing_secrets:
+    if observed.references.missing:
         since = condition_since(observed.artifact, "DownloadJobReady", "False", "ReferenceNotFound") or now
-        wait = min(max(SECRET_POLL_SECONDS, (now - since).total_seconds()), _SECRET_POLL_LIMIT)
-        stage = Stage((missing_secrets("DownloadJob", observed),), requeue_after=wait)
+        wait = _poll(now - since)
+        stage = Stage((missing_references("DownloadJob", observed),), requeue_after=wait)
         return DownloadStage(stage, _unfinished(observed))
     component = not_there("DownloadJob", "The download job is being made")
     if observed.download.phase is JobPhase.ENDING:
         return DownloadStage(Stage((component,), requeue_after=POLL_SECONDS), _unfinished(observed))
     context = observed.context(size_bytes)
-    job = download_job(context, claim, _time_to_live(observed, now))
+    job = download_job(context, claim, _time_to_live(observed, now), observed.references.versions)
     stage = Stage((component,), (*download_identity(context), job), requeue_after=POLL_SECONDS)
     return DownloadStage(stage, _unfinished(observed), "started")
 
@@ -150,6 +155,11 @@ def _time_to_live(observed: ObservedArtifact, now: datetime) -> int:
     if wait <= DOWNLOAD_TTL_SECONDS:
         return DOWNLOAD_TTL_SECONDS
     return int(min(2 * wait, settings.retry_limit_seconds)) + _TTL_MARGIN_SECONDS
+
+
+def _poll(waited: timedelta) -> float:
+    """Seconds until references are looked up again: as long as they have been waited for, within limits."""
+    return min(max(SECRET_POLL_SECONDS, waited.total_seconds()), _SECRET_POLL_LIMIT)
 
 
 def _failing_since(observed: ObservedArtifact) -> datetime | None:
@@ -169,7 +179,17 @@ def _is_for(job: Manifest, claim: Mapping[str, Any] | None) -> bool:
 
 def _inputs_changed(observed: ObservedArtifact, job: Manifest, claim: Manifest, size_bytes: int) -> bool:
     wanted = download_job(observed.context(size_bytes), claim)
-    return inputs_of(job) not in ("", inputs_of(wanted.manifest))
+    if inputs_of(job) not in ("", inputs_of(wanted.manifest)):
+        return True
+    # A Secret that was put right is a reason to try at once, without anybody having kept what is in it.
+    noted, versions = (metadata_of(job).get("annotations") or {}).get(REFERENCES), observed.references.versions
+    return bool(noted and versions and noted != versions)
+
+
+def _has_grown(cause: Failure | None, job: Manifest, claim: Manifest) -> bool:
+    """Whether a volume that was too small is larger by now."""
+    noted = bytes_of((metadata_of(job).get("annotations") or {}).get(CLAIM_SIZE))
+    return cause is not None and cause.reason == "StorageFull" and 0 < noted < granted_bytes(claim)
 
 
 def _not_verified(observed: ObservedArtifact, cause: Failure | None) -> Condition:

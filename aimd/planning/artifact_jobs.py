@@ -39,9 +39,9 @@ def not_there(name: str, message: str) -> Component:
     return failing(name, Failure(Category.MISSING_DOWNSTREAM, "ResourceNotReady", message))
 
 
-def missing_secrets(name: str, observed: ObservedArtifact) -> Component:
+def missing_references(name: str, observed: ObservedArtifact) -> Component:
     """A Job that is not made because what its environment refers to is missing (caching.md C-14)."""
-    text = f"The environment refers to {', '.join(observed.missing_secrets)}: create it or correct env"
+    text = f"The environment refers to {', '.join(observed.references.missing)}: create it or correct env"
     return failing(name, Failure(Category.MISSING_UPSTREAM, "ReferenceNotFound", text))
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from aimd.api.artifact import AIMArtifact
 from aimd.planning.download_job import JobContext
@@ -21,6 +21,9 @@ from aimd.runtime.model import Manifest, metadata_of, uid_of
 
 COMPLETE = PREFIX + "download-complete"
 HEADROOM = PREFIX + "pvc-headroom-percent"
+MAXIMUM_BYTES = 2**50
+
+_CHANGING = frozenset({JobPhase.ABSENT, JobPhase.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +42,32 @@ class JobRun:
         return newest(self.pods)
 
 
+class Reference(NamedTuple):
+    """A key of a Secret or ConfigMap that the environment refers to."""
+
+    kind: str
+    name: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What became of looking references up: which are missing, in words, and a digest of the versions of the rest.
+
+    Both are empty when nothing was looked up; contents are never kept.
+    """
+
+    missing: tuple[str, ...] = ()
+    versions: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class ObservedArtifact:
     """An artifact and everything its plan depends on.
 
     `logs` gives log tails by pod name, of the pods that `pods_to_read` names; `events` are those of the objects that
-    `objects_to_explain` names; `missing_secrets` says in words which Secrets or keys the environment refers to
-    without their being there.
+    `objects_to_explain` names; `references` tells about those that `references_to_read` names. `storage_class` is the
+    claim's (None: unknown), `users` are the InferenceServices that mount the claim.
     """
 
     artifact: AIMArtifact
@@ -56,7 +78,9 @@ class ObservedArtifact:
     check_size: JobRun = field(default_factory=JobRun)
     logs: Mapping[str, str] = field(default_factory=dict)
     events: Sequence[Manifest] = ()
-    missing_secrets: tuple[str, ...] = ()
+    references: References = References()
+    storage_class: Manifest | None = None
+    users: tuple[str, ...] = ()
 
     @property
     def exit_codes(self) -> Mapping[int, str]:
@@ -147,7 +171,7 @@ def objects_to_explain(observed: ObservedArtifact) -> tuple[Manifest, ...]:
         return ()
     found: list[Manifest] = []
     claim = observed.claim
-    if claim is not None and (claim.get("status") or {}).get("phase") == "Pending":
+    if claim is not None and ((claim.get("status") or {}).get("phase") == "Pending" or _is_resizing(claim)):
         found.append(claim)
     for run in (observed.download, observed.check_size):
         pod = run.newest_pod
@@ -160,16 +184,22 @@ def objects_to_explain(observed: ObservedArtifact) -> tuple[Manifest, ...]:
     return tuple(found)
 
 
-def secret_references(observed: ObservedArtifact) -> tuple[tuple[str, str], ...]:
-    """Secrets and keys (name, key) that have to be there for the Job that is about to be made; none otherwise."""
+def _is_resizing(claim: Manifest) -> bool:
+    conditions = (claim.get("status") or {}).get("conditions") or ()
+    return any("Resiz" in str(item.get("type")) for item in conditions)
+
+
+def references_to_read(observed: ObservedArtifact) -> tuple[Reference, ...]:
+    """Secrets and ConfigMaps to look up: before a Job is made, and while it waits for what may cure its failure."""
     run = observed.download if stated_size(observed.artifact) else observed.check_size
-    if is_complete(observed) or run.phase is not JobPhase.ABSENT:
+    if is_complete(observed) or run.phase not in _CHANGING:
         return ()
-    found: list[tuple[str, str]] = []
+    found: list[Reference] = []
     for variable in merge_env(observed.config.spec.env, observed.artifact.spec.env):
-        reference = (variable.value_from or {}).get("secretKeyRef") or {}
-        if reference.get("name") and not reference.get("optional"):
-            found.append((str(reference["name"]), str(reference.get("key") or "")))
+        for kind, source in (("Secret", "secretKeyRef"), ("ConfigMap", "configMapKeyRef")):
+            reference = (variable.value_from or {}).get(source) or {}
+            if reference.get("name") and not reference.get("optional"):
+                found.append(Reference(kind, str(reference["name"]), str(reference.get("key") or "")))
     return tuple(dict.fromkeys(found))
 
 

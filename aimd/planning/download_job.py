@@ -27,7 +27,9 @@ CACHE_NAME = PREFIX + "cache.name"
 CACHE_TYPE = PREFIX + "cache.type"
 COMPONENT_LABEL = PREFIX + "component"
 CLAIM_UID = PREFIX + "claim-uid"
+CLAIM_SIZE = PREFIX + "claim-size"
 INPUTS = PREFIX + "inputs"
+REFERENCES = PREFIX + "references"
 
 DOWNLOAD_CONTAINER = "model-download"
 CHECK_SIZE_CONTAINER = "check-size"
@@ -92,8 +94,15 @@ def child_metadata(context: JobContext, name: str, own: Mapping[str, str]) -> Ma
     }
 
 
-def download_job(context: JobContext, claim: Mapping[str, Any], ttl_seconds: int = DOWNLOAD_TTL_SECONDS) -> Desired:
-    """The Job that fills `claim` (live: its UID is noted, so that a Job for a former volume is not believed)."""
+def download_job(
+    context: JobContext, claim: Mapping[str, Any], ttl_seconds: int = DOWNLOAD_TTL_SECONDS, versions: str = ""
+) -> Desired:
+    """The Job that fills `claim`.
+
+    Of the claim (live) UID and size are noted: a Job for a former volume is not believed, and one that found the
+    volume too small is repeated when it has grown.
+    `versions` is a digest of the versions of what the environment refers to, noted as well.
+    """
     container = {
         **_container(context, DOWNLOAD_CONTAINER, ["aimd", "download"], []),
         "env": render_env(merge_env(_default_env(context), context.config.spec.env, context.artifact.spec.env)),
@@ -110,6 +119,11 @@ def download_job(context: JobContext, claim: Mapping[str, Any], ttl_seconds: int
     pod["securityContext"]["fsGroup"] = _USER
     manifest = _job(context, download_name(context.artifact), "download", pod, ttl_seconds)
     manifest["metadata"]["annotations"][CLAIM_UID] = str(metadata_of(claim).get("uid") or "")
+    capacity = ((claim.get("status") or {}).get("capacity") or {}).get("storage")
+    if capacity:
+        manifest["metadata"]["annotations"][CLAIM_SIZE] = str(capacity)
+    if versions:
+        manifest["metadata"]["annotations"][REFERENCES] = versions
     if context.is_own_image:
         manifest["spec"]["podFailurePolicy"] = _failure_policy(DOWNLOAD_CONTAINER)
     return Desired(JOB, manifest, "download")
@@ -120,6 +134,7 @@ def check_size_job(context: JobContext) -> Desired:
     container = {
         **_container(context, CHECK_SIZE_CONTAINER, ["aimd", "check-size"], ["/check-size.sh"]),
         "env": render_env(merge_env(context.config.spec.env, context.artifact.spec.env)),
+        "resources": {"requests": dict(sorted(context.settings.job_requests.items()))},
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
     }
     pod = {
@@ -204,6 +219,8 @@ def _container(context: JobContext, name: str, own_command: list[str], foreign_c
             "runAsGroup": _USER,
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
+            # Other images may count on a writable root.
+            **({"readOnlyRootFilesystem": True} if context.is_own_image else {}),
         },
     }
 

@@ -185,6 +185,8 @@ _CATEGORIES: tuple[tuple[type[ApiError], Category, str], ...] = (
 def _failure_of_api_error(error: ApiError) -> Failure:
     if isinstance(error, ConnectionFailed):
         return Failure(Category.INFRASTRUCTURE, error.reason, error.message)
+    if isinstance(error, Forbidden) and "exceeded quota" in error.message:
+        return Failure(Category.RESOURCE_EXHAUSTION, "QuotaExceeded", error.message)
     for error_type, category, reason in _CATEGORIES:
         if isinstance(error, error_type):
             return Failure(category, reason, error.message)

@@ -18,9 +18,10 @@ from aimd.planning.artifact_observed import (
     COMPLETE,
     JobRun,
     ObservedArtifact,
+    References,
     objects_to_explain,
     pods_to_read,
-    secret_references,
+    references_to_read,
 )
 from aimd.planning.download_job import CLAIM_UID
 from aimd.planning.health import Summary, may_apply, summarise, timestamp
@@ -49,7 +50,9 @@ class World:
         self.pods: list[Manifest] = []
         self.logs: dict[str, str] = {}
         self.events: list[Manifest] = []
-        self.missing_secrets: tuple[str, ...] = ()
+        self.references = References()
+        self.storage_class: Manifest | None = None
+        self.users: tuple[str, ...] = ()
         self.claims = 0
         self.bind = True
         self.written: list[str] = []
@@ -74,7 +77,9 @@ class World:
             check_size=self._run("check-size"),
             logs=self.logs,
             events=self.events,
-            missing_secrets=self.missing_secrets,
+            references=self.references,
+            storage_class=self.storage_class,
+            users=self.users,
         )
 
     def _run(self, part: str) -> JobRun:
@@ -137,8 +142,12 @@ class World:
             manifest["metadata"] |= {"uid": f"uid-{self.claims}", "creationTimestamp": timestamp(self.now)}
             if manifest["kind"] == "PersistentVolumeClaim":
                 manifest["status"] = {"phase": "Bound" if self.bind else "Pending"}
+                manifest["status"]["capacity"] = dict(manifest["spec"]["resources"]["requests"])
             self.children[name] = manifest
             self.written.append(f"create {manifest['kind']}")
+        elif manifest["kind"] == "PersistentVolumeClaim" and manifest["spec"]["resources"] != live["spec"]["resources"]:
+            live["spec"]["resources"] = manifest["spec"]["resources"]
+            self.written.append(f"resize {manifest['spec']['resources']['requests']['storage']}")
         elif manifest["metadata"].get("annotations", {}) != live["metadata"].get("annotations", {}):
             live["metadata"]["annotations"] = manifest["metadata"]["annotations"]
             assert manifest["spec"].items() <= live["spec"].items()
@@ -518,16 +527,16 @@ def test_a_missing_secret_is_named_and_no_job_is_made(part: str) -> None:
     world.bind = True
     if part == "download":
         world.turn()
-    assert secret_references(world.observe()) == (("huggingface", "token"),)
-    world.missing_secrets = ("Secret huggingface",)
+    assert references_to_read(world.observe()) == (("Secret", "huggingface", "token"),)
+    world.references = References(("Secret huggingface",))
     world.turn()
     assert world.child(part) is None
     assert (world.word, world.condition("ConfigValid")) == ("Failed", ("False", "ReferenceNotFound"))
     assert world.plan.requeue_after == 60
-    world.missing_secrets = ()
+    world.references = References()
     world.turn(60)
     assert world.child(part) is not None
-    assert secret_references(world.observe()) == ()
+    assert references_to_read(world.observe()) == ()
 
 
 def test_a_named_config_must_exist_until_the_weights_are_there() -> None:
@@ -575,6 +584,161 @@ def test_trouble_with_the_volume(phase: str, event: str | None, word: str, reaso
     assert (world.word, world.condition("CachePvcReady")[1]) == (word, reason)
     # WaitForFirstConsumer: the pod has to exist before the claim is bound.
     assert (world.child("download") is not None) is (phase == "Pending")
+
+
+@pytest.mark.parametrize("reason", ["ProvisioningFailed", "FailedBinding"])
+def test_what_the_provisioner_says_is_in_the_condition(reason: str) -> None:
+    world = World(size="1Gi")
+    world.turn()
+    claim = world.child("cache")
+    assert claim is not None
+    claim["status"] = {"phase": "Pending"}
+    text = "ReadWriteMany is not supported"
+    world.events = [{"reason": reason, "message": text, "involvedObject": {"uid": claim["metadata"]["uid"]}}]
+    world.turn()
+    (shown,) = [c for c in world.artifact["status"]["conditions"] if c["type"] == "CachePvcReady"]
+    assert (shown["reason"], shown["message"]) == ("PvcProvisioningFailed", f"{reason}: {text}")
+
+
+def grow(world: World) -> None:
+    """The provisioner gives what the claim asks for."""
+    claim = world.child("cache")
+    assert claim is not None
+    claim["status"]["capacity"] = dict(claim["spec"]["resources"]["requests"])
+
+
+def fail_for_space(world: World, size: int) -> None:
+    report = {"reason": "StorageFull", "detail": "no space left on device", "sizeBytes": size}
+    world.pods[-1]["status"]["phase"] = "Failed"
+    state = {"terminated": {"exitCode": 22, "message": json.dumps(report)}}
+    world.pods[-1]["status"]["containerStatuses"][0]["state"] = state
+    world.finish("Failed", reason="PodFailurePolicy")
+
+
+def test_a_volume_that_turned_out_too_small_grows_and_the_download_goes_on() -> None:
+    world = World(size="1Gi")
+    world.storage_class = {"allowVolumeExpansion": True}
+    world.downloading()
+    fail_for_space(world, 5 * GIB)
+    world.turn()
+    assert world.written == ["resize 6Gi"]
+    assert (world.word, world.condition("DownloadJobPodsReady")) == ("Failed", ("False", "StorageFull"))
+    assert world.condition("CachePvcReady") == ("False", "PvcExpanding")
+    world.turn()
+    assert world.written == []
+    grow(world)
+    world.turn()
+    assert world.written == ["delete inputs-changed"]
+    world.turn()
+    assert "create Job" in world.written
+    assert world.artifact["status"]["allocatedSize"] == "6Gi"
+    assert world.condition("CachePvcReady") == ("True", "Ready")
+    world.pod("Running")
+    world.turn()
+    assert world.word == "Progressing"
+
+
+@pytest.mark.parametrize("size", [5 * GIB, 0, -1, 2**60, True])
+def test_a_volume_that_may_not_grow_stays_and_the_failure_waits(size: int) -> None:
+    world = World(size="1Gi")
+    world.storage_class = {"allowVolumeExpansion": size != 5 * GIB}
+    world.downloading()
+    fail_for_space(world, size)
+    for _ in range(3):
+        world.turn()
+        assert (world.word, world.written) == ("Failed", [])
+        assert world.condition("Ready") == ("False", "StorageFull")
+    assert world.plan.requeue_after == pytest.approx(597, abs=3)
+
+
+def test_a_full_volume_that_is_large_enough_is_no_reason_to_hurry() -> None:
+    world = World(size="10Gi")
+    world.storage_class = {"allowVolumeExpansion": True}
+    world.downloading()
+    fail_for_space(world, 5 * GIB)
+    world.turn()
+    assert world.written == []
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_larger_size_in_the_spec(allowed: bool) -> None:
+    world = World(size="1Gi")
+    world.storage_class = {"allowVolumeExpansion": allowed}
+    world.turn()
+    world.artifact["spec"]["size"] = "10Gi"
+    world.turn()
+    assert world.child("download") is None
+    if not allowed:
+        assert (world.word, world.condition("Ready")) == ("Failed", ("False", "ClaimTooSmall"))
+        return
+    assert world.written == ["resize 11Gi"]
+    world.turn()
+    assert (world.written, world.condition("CachePvcReady")) == ([], ("False", "PvcExpanding"))
+    claim = world.child("cache")
+    assert claim is not None
+    claim["status"]["conditions"] = [{"type": "FileSystemResizePending", "status": "True"}]
+    assert objects_to_explain(world.observe()) == (claim,)
+    world.turn()
+    assert "create Job" in world.written
+
+
+def test_a_size_raised_after_completion_changes_nothing() -> None:
+    world = World(size="1Gi").ready()
+    world.storage_class = {"allowVolumeExpansion": True}
+    world.artifact["spec"]["size"] = "10Gi"
+    world.turn()
+    assert (world.word, world.written) == ("Ready", [])
+
+
+def test_another_headroom_in_force_does_not_touch_a_claim() -> None:
+    config = {"storage": {"pvcHeadroomPercent": 10}}
+    world = World(size="10Gi", config=config)
+    world.storage_class = {"allowVolumeExpansion": True}
+    world.downloading()
+    config["storage"]["pvcHeadroomPercent"] = 90
+    world.turn()
+    assert world.written == []
+
+
+def test_a_secret_that_was_put_right_is_a_reason_to_try_at_once() -> None:
+    secret = {"valueFrom": {"secretKeyRef": {"name": "huggingface", "key": "token"}}}
+    world = World(size="1Gi", env=[{"name": "HF_TOKEN", **secret}])
+    world.references = References(versions="one")
+    world.turn()
+    fail(world, exit_code=20)
+    assert references_to_read(world.observe()) == (("Secret", "huggingface", "token"),)
+    assert (world.word, world.plan.requeue_after) == ("Failed", 60)
+    world.turn(100)
+    assert (world.written, world.plan.requeue_after) == ([], pytest.approx(101, abs=2))
+    world.references = References()  # could not be read
+    world.turn()
+    assert world.written == []
+    world.references = References(versions="two")
+    world.turn()
+    assert world.written == ["delete inputs-changed"]
+    world.turn()
+    assert "create Job" in world.written
+
+
+def test_use_is_noted_when_it_starts_and_stops_and_at_no_other_time() -> None:
+    world = World(size="1Gi").ready()
+    assert "lastUsed" not in world.artifact["status"]
+    seen = []
+    for users in ((), ("chat",), ("chat",), ("chat", "other"), (), (), ("chat",)):
+        world.users = users
+        world.turn(60)
+        seen.append(("lastUsed" in world.changed_status, world.condition("InUse")[0]))
+        assert world.word == "Ready"
+    assert seen == [
+        (False, ""),
+        (True, "True"),
+        (False, "True"),
+        (False, "True"),
+        (True, "False"),
+        (False, "False"),
+        (True, "True"),
+    ]
+    assert world.artifact["status"]["lastUsed"] == timestamp(world.now)
 
 
 def test_an_unschedulable_pod_shows_as_pending() -> None:

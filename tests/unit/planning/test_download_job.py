@@ -94,6 +94,7 @@ def test_another_image_runs_its_own_entry_point() -> None:
     obj = artifact(modelDownloadImage="registry.example/mine:2")
     job = download_job(context(obj), CLAIM).manifest
     assert "command" not in job["spec"]["template"]["spec"]["containers"][0]
+    assert "readOnlyRootFilesystem" not in job["spec"]["template"]["spec"]["containers"][0]["securityContext"]
     assert "podFailurePolicy" not in job["spec"]
     check = check_size_job(context(obj)).manifest
     assert check["spec"]["template"]["spec"]["containers"][0]["command"] == ["/check-size.sh"]
@@ -149,6 +150,8 @@ def test_pods_pass_the_restricted_level(render: Any) -> None:
     for container in pod["containers"]:
         assert container["securityContext"]["allowPrivilegeEscalation"] is False
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        assert container["resources"]["requests"] == {"cpu": "500m", "memory": "1Gi"}
 
 
 @pytest.mark.parametrize(("image", "verbs"), [("", ["patch"]), ("registry.example/mine:2", ["get", "patch"])])
