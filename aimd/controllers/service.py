@@ -53,10 +53,19 @@ from aimd.planning.service.names import (
 )
 from aimd.planning.service.observed import Model, Observed, Template, is_owned
 from aimd.planning.service.plan import plan_service
+from aimd.planning.service.volumes import claims_of
 from aimd.runtime.client import Client
 from aimd.runtime.controller import Source, Watch
 from aimd.runtime.errors import ApiError, Forbidden, NotFound, Unavailable
-from aimd.runtime.kinds import CONFIG_MAP, EVENT, HORIZONTAL_POD_AUTOSCALER, NAMESPACE, NODE, POD
+from aimd.runtime.kinds import (
+    CONFIG_MAP,
+    EVENT,
+    HORIZONTAL_POD_AUTOSCALER,
+    NAMESPACE,
+    NODE,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+)
 from aimd.runtime.model import Category, Key, Kind, Manifest, key_of, labels_of, metadata_of, uid_of
 from aimd.runtime.store import Cache
 
@@ -90,7 +99,7 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         return words.get(state, str(state))
 
     async def observe(self, obj: AIMService) -> Observed:
-        """Everything from the cache, but the log of a predictor pod that failed."""
+        """Everything from the cache, but the log of a predictor pod that failed, and claims that are not in it."""
         self._check_listed()
         key = Key(obj.metadata.namespace, obj.metadata.name)
         models = self._models(obj)
@@ -107,6 +116,7 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
             caches=self._caches(obj, templates),
             inference_service=inference_service,
             inference_service_events=self._events_about(inference_service),
+            lost_claims=await self._lost_claims(key.namespace, inference_service),
             pods=pods,
             logs=await self._logs(pods),
             http_route=self._http_route(obj),
@@ -215,6 +225,23 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         if of_old is not None and is_owned(service, of_old):
             return of_old
         return store.get(Key(namespace, derived)) if derived else None
+
+    async def _lost_claims(self, namespace: str, inference_service: Manifest | None) -> frozenset[str]:
+        """Mounted claims that are gone or going; those that no artifact made are looked up by name."""
+        lost: set[str] = set()
+        for name in claims_of(inference_service):
+            claim = self.cache[PERSISTENT_VOLUME_CLAIM].get(Key(namespace, name))
+            if claim is None:
+                try:
+                    claim = await self.client.get(PERSISTENT_VOLUME_CLAIM, Key(namespace, name))
+                except NotFound:
+                    lost.add(name)
+                    continue
+                except ApiError:
+                    continue  # What may not be read is taken to be there.
+            if metadata_of(claim).get("deletionTimestamp"):
+                lost.add(name)
+        return frozenset(lost)
 
     def _events_about(self, inference_service: Manifest | None) -> Sequence[Manifest]:
         uid = uid_of(inference_service) if inference_service is not None else ""

@@ -9,6 +9,7 @@ from typing import Any
 
 from aimd.controllers.changes import gpu_labels_changed, intent_changed, pod_changed
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches
+from aimd.planning.download_job import CACHE_NAME
 from aimd.planning.kinds import (
     CLUSTER_MODEL,
     CLUSTER_SERVICE_TEMPLATE,
@@ -22,7 +23,7 @@ from aimd.planning.kinds import (
 from aimd.planning.labels import PREFIX
 from aimd.planning.service.deletion import CACHE_LABEL
 from aimd.runtime.controller import Mapper, Source, Watch, controlled_by, itself
-from aimd.runtime.kinds import CONFIG_MAP, EVENT, HORIZONTAL_POD_AUTOSCALER, NODE, POD
+from aimd.runtime.kinds import CONFIG_MAP, EVENT, HORIZONTAL_POD_AUTOSCALER, NODE, PERSISTENT_VOLUME_CLAIM, POD
 from aimd.runtime.model import Key, Kind, Manifest, key_of, labels_of
 from aimd.runtime.store import Cache
 
@@ -210,6 +211,7 @@ SOURCES: tuple[Source, ...] = (
         indexes={BY_INVOLVED: _involved_of},
     ),
     Source(NODE, optional=True),
+    Source(PERSISTENT_VOLUME_CLAIM, label_selector=CACHE_NAME),
 )
 
 

@@ -1,6 +1,7 @@
 """The AIMTemplateCache controller (spec/caching.md §4, §5)."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,8 @@ from aimd.api.template_cache import AIMTemplateCache
 from aimd.controllers.changes import artifact_state_changed, intent_changed
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
+from aimd.planning.artifact_matching import Circumstances
+from aimd.planning.download_job import CACHE_NAME
 from aimd.planning.kinds import ARTIFACT, CLUSTER_SERVICE_TEMPLATE, SERVICE_TEMPLATE, TEMPLATE_CACHE
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig
@@ -25,7 +28,7 @@ from aimd.planning.template_cache import (
 from aimd.runtime.client import Client
 from aimd.runtime.controller import Source, Watch, itself
 from aimd.runtime.errors import Forbidden, NotFound
-from aimd.runtime.kinds import NAMESPACE
+from aimd.runtime.kinds import NAMESPACE, PERSISTENT_VOLUME_CLAIM
 from aimd.runtime.model import Category, Deletion, Key, Manifest, key_of, metadata_of
 from aimd.runtime.store import Cache
 
@@ -52,6 +55,7 @@ class TemplateCacheReconciler(KindReconciler[AIMTemplateCache, ObservedTemplateC
             Source(ARTIFACT, indexes={BY_NAMESPACE: _namespace_of}),
             Source(SERVICE_TEMPLATE),
             Source(CLUSTER_SERVICE_TEMPLATE),
+            Source(PERSISTENT_VOLUME_CLAIM, label_selector=CACHE_NAME),
             *CONFIG_SOURCES,
         )
 
@@ -70,7 +74,14 @@ class TemplateCacheReconciler(KindReconciler[AIMTemplateCache, ObservedTemplateC
 
     async def observe(self, obj: AIMTemplateCache) -> ObservedTemplateCache:
         """All from the cache."""
-        return observe_template_cache(self.cache, obj)
+        observed = observe_template_cache(self.cache, obj)
+        others = (
+            other
+            for other in self._parsed(obj.metadata.namespace)
+            if other.metadata.uid != obj.metadata.uid and not other.metadata.deletion_timestamp
+        )
+        used = frozenset(entry.name for other in others for entry in other.status.artifacts.values())
+        return replace(observed, used_elsewhere=used)
 
     async def finalize(self, obj: AIMTemplateCache) -> bool:
         """Deletes artifacts that never got Ready, unless the namespace is ending or other caches wait for them."""
@@ -114,12 +125,21 @@ class TemplateCacheReconciler(KindReconciler[AIMTemplateCache, ObservedTemplateC
 def observe_template_cache(cache: Cache, obj: AIMTemplateCache) -> ObservedTemplateCache:
     """A cache and what its plan depends on."""
     namespace = obj.metadata.namespace
+    artifacts = _artifacts(cache, namespace)
     return ObservedTemplateCache(
         cache=obj,
         config=observe_config(cache, obj.spec.runtime_config_name, namespace),
         template=_template(cache, obj),
-        artifacts=_artifacts(cache, namespace),
+        artifacts=artifacts,
+        circumstances={artifact.metadata.name: _circumstances(cache, artifact) for artifact in artifacts},
     )
+
+
+def _circumstances(cache: Cache, artifact: AIMArtifact) -> Circumstances:
+    namespace = artifact.metadata.namespace
+    claim = cache[PERSISTENT_VOLUME_CLAIM].get(Key(namespace, artifact.status.persistent_volume_claim))
+    storage_class = str(_spec(claim).get("storageClassName") or "") if claim is not None else ""
+    return Circumstances(observe_config(cache, artifact.spec.runtime_config_name, namespace), storage_class)
 
 
 def _template(cache: Cache, obj: AIMTemplateCache) -> Template | None:

@@ -5,7 +5,7 @@ a Ready artifact is reused whatever its credentials, one that is not Ready only 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aimd.api.artifact import AIMArtifact
 from aimd.api.core import EnvVar
@@ -19,6 +19,14 @@ from aimd.planning.runtime_config import ResolvedConfig
 _LOCATION_VARIABLES = ("AWS_ENDPOINT_URL", "S3_NO_SSL", "HF_ENDPOINT")
 _SOURCE_ORDER = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 _KEY_ORDER = ("name", "key", "optional")
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What else counts about an artifact: the config in force for it, and the storage class of its claim."""
+
+    config: ResolvedConfig = field(default_factory=ResolvedConfig)
+    storage_class: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +44,13 @@ def match_sources(
     sources: Sequence[ModelSource],
     artifacts: Sequence[AIMArtifact],
     config: ResolvedConfig,
+    circumstances: Mapping[str, Circumstances],
 ) -> tuple[Match, ...]:
-    """A match for each source, in the order of the list."""
+    """A match for each source, in the order of the list; `config` is the cache's, `circumstances` go by artifact."""
     return tuple(
-        Match(index, source, best_artifact(cache, source, artifacts, config), artifact_name(cache, source))
+        Match(
+            index, source, best_artifact(cache, source, artifacts, config, circumstances), artifact_name(cache, source)
+        )
         for index, source in enumerate(sources)
     )
 
@@ -70,24 +81,37 @@ def go_env(variable: EnvVar) -> dict[str, object]:
 
 
 def best_artifact(
-    cache: AIMTemplateCache, source: ModelSource, artifacts: Sequence[AIMArtifact], config: ResolvedConfig
+    cache: AIMTemplateCache,
+    source: ModelSource,
+    artifacts: Sequence[AIMArtifact],
+    config: ResolvedConfig,
+    circumstances: Mapping[str, Circumstances],
 ) -> AIMArtifact | None:
     """The usable artifact with the best status; the oldest, then the first by name, among equals."""
-    usable = [artifact for artifact in artifacts if is_usable(cache, source, artifact, config)]
+    usable = [
+        artifact
+        for artifact in artifacts
+        if is_usable(
+            cache, source, artifact, config, circumstances.get(artifact.metadata.name) or Circumstances(config)
+        )
+    ]
     return min(usable, key=_preference, default=None)
 
 
-def is_usable(cache: AIMTemplateCache, source: ModelSource, artifact: AIMArtifact, config: ResolvedConfig) -> bool:
+def is_usable(
+    cache: AIMTemplateCache,
+    source: ModelSource,
+    artifact: AIMArtifact,
+    config: ResolvedConfig,
+    circumstances: Circumstances,
+) -> bool:
     """Whether an artifact may serve a source of this cache."""
     spec = artifact.spec
-    return (
-        spec.source_uri == source.source_uri
-        and not artifact.metadata.deletion_timestamp
-        and is_reconciled(artifact)
-        and _is_in_reach(cache, artifact)
-        and _class_fits(cache, artifact, config)
-        and _same_environment(artifact_env(cache, source), artifact, config)
-    )
+    if spec.source_uri != source.source_uri or artifact.metadata.deletion_timestamp or not is_reconciled(artifact):
+        return False
+    if not _is_in_reach(cache, artifact) or not _class_fits(cache, artifact, circumstances):
+        return False
+    return _is_kept(cache, artifact) or _same_environment(artifact_env(cache, source), artifact, config, circumstances)
 
 
 def is_reconciled(artifact: AIMArtifact) -> bool:
@@ -103,14 +127,24 @@ def _is_in_reach(cache: AIMTemplateCache, artifact: AIMArtifact) -> bool:
     return not owners
 
 
-def _class_fits(cache: AIMTemplateCache, artifact: AIMArtifact, config: ResolvedConfig) -> bool:
-    wanted = cache.spec.storage_class_name
-    return wanted in ("", artifact.spec.storage_class_name or config.storage_class_name)
+def _class_fits(cache: AIMTemplateCache, artifact: AIMArtifact, circumstances: Circumstances) -> bool:
+    """By the class that the claim has, or would get (C-34)."""
+    named = circumstances.storage_class or artifact.spec.storage_class_name or circumstances.config.storage_class_name
+    return cache.spec.storage_class_name in ("", named)
 
 
-def _same_environment(env: Sequence[EnvVar], artifact: AIMArtifact, config: ResolvedConfig) -> bool:
+def _is_kept(cache: AIMTemplateCache, artifact: AIMArtifact) -> bool:
+    """A Ready match stays one, by whatever rule it was chosen (§20)."""
+    listed = any(entry.uid == artifact.metadata.uid for entry in cache.status.artifacts.values())
+    return listed and artifact.status.status == State.READY
+
+
+def _same_environment(
+    env: Sequence[EnvVar], artifact: AIMArtifact, config: ResolvedConfig, circumstances: Circumstances
+) -> bool:
     ours = {variable.name: go_env(variable) for variable in merge_env(config.spec.env, env)}
-    theirs = {variable.name: go_env(variable) for variable in merge_env(config.spec.env, artifact.spec.env)}
+    inherited = circumstances.config.spec.env
+    theirs = {variable.name: go_env(variable) for variable in merge_env(inherited, artifact.spec.env)}
     if artifact.status.status == State.READY:
         return all(ours.get(name) == theirs.get(name) for name in _LOCATION_VARIABLES)
     return ours == theirs

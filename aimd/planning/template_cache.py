@@ -1,6 +1,6 @@
 """AIMTemplateCache: all weights of a template in one namespace (spec/caching.md §4, §5)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -9,7 +9,7 @@ from aimd.api.artifact import AIMArtifact
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.api.shared import CacheMode, ModelSource
 from aimd.api.template_cache import AIMTemplateCache
-from aimd.planning.artifact_matching import Match, artifact_env, match_sources
+from aimd.planning.artifact_matching import Circumstances, Match, artifact_env, match_sources
 from aimd.planning.artifact_observed import HEADROOM
 from aimd.planning.environment import render_env
 from aimd.planning.health import Component, Direction, State, ready
@@ -17,21 +17,28 @@ from aimd.planning.kinds import ARTIFACT, CLUSTER_SERVICE_TEMPLATE, SERVICE_TEMP
 from aimd.planning.labels import PREFIX, child_labels, name_label
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig, config_component
-from aimd.runtime.model import Category, Desired, Failure, Key, Manifest
+from aimd.runtime.model import Category, Deletion, Desired, Failure, Key, Manifest
 
 CONTROLLER = "template-cache"
 CACHE_LABEL = PREFIX + "template-cache.name"
+PROGRESS_SECONDS = 30.0
+"""How often the progress of downloads is repeated here: their pods report it far more often (C-41)."""
 Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedTemplateCache:
-    """A cache and everything its plan depends on; `artifacts` are all of the namespace."""
+    """A cache and everything its plan depends on; `artifacts` are all of the namespace.
+
+    `circumstances` go by artifact name; `used_elsewhere` are names of artifacts that other caches use.
+    """
 
     cache: AIMTemplateCache
     config: ResolvedConfig
     template: Template | None = None
     artifacts: Sequence[AIMArtifact] = ()
+    circumstances: Mapping[str, Circumstances] = field(default_factory=dict)
+    used_elsewhere: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ class Leftover:
 def plan_template_cache(observed: ObservedTemplateCache, now: datetime) -> Plan:
     """The decision about a cache; pure and total."""
     sources = sources_of(observed)
-    matches = match_sources(observed.cache, sources, observed.artifacts, observed.config)
+    matches = match_sources(observed.cache, sources, observed.artifacts, observed.config, observed.circumstances)
     existing = {artifact.metadata.name for artifact in observed.artifacts}
     missing: dict[str, Match] = {}
     for match in matches:
@@ -60,7 +67,9 @@ def plan_template_cache(observed: ObservedTemplateCache, now: datetime) -> Plan:
             _artifacts_component(observed, matches, existing),
         ),
         desired=tuple(_artifact(observed, match) for match in missing.values()),
+        deletions=_superseded(observed, matches),
         status=_status(observed, matches),
+        requeue_after=PROGRESS_SECONDS if any(_moves(match.artifact) for match in matches) else None,
     )
 
 
@@ -150,12 +159,40 @@ def _state(artifact: AIMArtifact) -> State:
     return State.PROGRESSING if state is State.READY and not artifact.status.persistent_volume_claim else state
 
 
+def _moves(artifact: AIMArtifact | None) -> bool:
+    return artifact is not None and _state(artifact) is State.PROGRESSING and artifact.status.progress is not None
+
+
 def _detail(artifact: AIMArtifact) -> str:
-    """What is wrong, only when something is: what a download is doing changes too often to repeat it here."""
+    """What is wrong, or how far it is."""
+    if _moves(artifact) and artifact.status.progress is not None:
+        doing = artifact.status.download.message if artifact.status.download is not None else ""
+        return f", {artifact.status.progress.percentage or 0} %" + (f" ({doing})" if doing else "")
     if _state(artifact) not in (State.FAILED, State.DEGRADED, State.NOT_AVAILABLE):
         return ""
     own = next((condition for condition in artifact.status.conditions if condition.type == "Ready"), None)
     return f": {own.message}" if own is not None and own.message else ""
+
+
+def _superseded(observed: ObservedTemplateCache, matches: Sequence[Match]) -> tuple[Deletion, ...]:
+    """Failed artifacts that this cache made and that another one has taken the place of, such as one with a token."""
+    label = name_label(observed.cache.metadata.name)
+    replaced = {match.source.source_uri for match in matches if match.artifact is not None}
+    used = {match.artifact.metadata.name for match in matches if match.artifact is not None} | observed.used_elsewhere
+    return tuple(
+        Deletion(
+            ARTIFACT,
+            Key(artifact.metadata.namespace, artifact.metadata.name),
+            artifact.metadata.uid,
+            "superseded",
+        )
+        for artifact in observed.artifacts
+        if artifact.metadata.labels.get(CACHE_LABEL) == label
+        and artifact.metadata.labels.get("template-created") == "true"
+        and artifact.status.status == State.FAILED
+        and artifact.spec.source_uri in replaced
+        and artifact.metadata.name not in used
+    )
 
 
 def _artifact(observed: ObservedTemplateCache, match: Match) -> Desired:

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from aimd.api.core import EnvVar
 from aimd.api.service import AIMService, ServiceCacheMode
 from aimd.api.service_template import AIMServiceTemplate
 from aimd.api.shared import CacheMode, Scope
 from aimd.api.template_cache import AIMTemplateCache
+from aimd.planning.artifact_observed import HEADROOM
 from aimd.planning.environment import merge_env, render_env
 from aimd.planning.health import Component, Direction, State
 from aimd.planning.kinds import TEMPLATE_CACHE
@@ -24,6 +26,7 @@ from aimd.planning.service.volumes import mounts_cache
 from aimd.runtime.model import Desired, Manifest
 
 COMPONENT = "Cache"
+MADE_FOR = PREFIX + "service"
 
 
 def effective_mode(service: AIMService) -> CacheMode:
@@ -69,18 +72,22 @@ def render_cache(observed: Observed, template: Template) -> Desired:
     metadata: Manifest = {
         "name": dedicated_cache_name(name, service) if dedicated else shared_cache_name(name, observed.key.namespace),
         "namespace": observed.key.namespace,
-        "labels": labels(observed, {f"{PREFIX}service": label_value(service.metadata.name)}),
+        "labels": labels(observed, {MADE_FOR: label_value(service.metadata.name)}),
     }
     if dedicated:
         metadata["ownerReferences"] = owner_references(service)
+    headroom = service.spec.storage.pvc_headroom_percent if service.spec.storage is not None else None
+    if headroom is not None:
+        metadata["annotations"] = {HEADROOM: str(headroom)}
     spec: Manifest = {"templateName": name, "templateScope": str(_scope_of(template)), "mode": str(mode)}
     storage_class = _storage_class(observed)
     if storage_class:
         spec["storageClassName"] = storage_class
     if service.spec.runtime_config_name:
         spec["runtimeConfigName"] = service.spec.runtime_config_name
-    caching = template.spec.caching if isinstance(template, AIMServiceTemplate) else None
-    env = merge_env(template.spec.env, caching.env if caching is not None else (), service.spec.env)
+    if service.spec.image_pull_secrets:
+        spec["imagePullSecrets"] = [{"name": secret.name} for secret in service.spec.image_pull_secrets]
+    env = cache_env(service, template)
     if env:
         spec["env"] = render_env(env)
     manifest = {
@@ -90,6 +97,41 @@ def render_cache(observed: Observed, template: Template) -> Desired:
         "spec": spec,
     }
     return Desired(TEMPLATE_CACHE, manifest, reason="create-cache")
+
+
+def cache_env(service: AIMService, template: Template) -> tuple[EnvVar, ...]:
+    """Environment of downloads for a service (caching.md §6.2)."""
+    caching = template.spec.caching if isinstance(template, AIMServiceTemplate) else None
+    return merge_env(template.spec.env, caching.env if caching is not None else (), service.spec.env)
+
+
+def amended_cache(observed: Observed, template: Template, cache: AIMTemplateCache) -> Desired | None:
+    """A failed cache with what this service can add to its environment, such as a token (caching.md §15.7); else None.
+
+    Only caches that services made. What a cache lacks anybody may add; what it has only the service it was made for
+    may change, so that two services never take turns.
+    """
+    maker = cache.metadata.labels.get(MADE_FOR)
+    if not maker or cache.status.status != State.FAILED:
+        return None
+    present = {variable.name for variable in cache.spec.env}
+    is_ours = maker == label_value(observed.service.metadata.name)
+    offered = [item for item in cache_env(observed.service, template) if is_ours or item.name not in present]
+    env = merge_env(cache.spec.env, offered)
+    if env == tuple(cache.spec.env):
+        return None
+    live = cache.manifest()
+    metadata = {"name": cache.metadata.name, "namespace": cache.metadata.namespace}
+    kept = {
+        key: live["metadata"][key] for key in ("labels", "annotations", "ownerReferences") if live["metadata"].get(key)
+    }
+    manifest = {
+        "apiVersion": TEMPLATE_CACHE.api_version,
+        "kind": TEMPLATE_CACHE.name,
+        "metadata": {**metadata, **kept},
+        "spec": {**live["spec"], "env": render_env(env)},
+    }
+    return Desired(TEMPLATE_CACHE, manifest, reason="amend-cache")
 
 
 def cache_is_blocked(observed: Observed, template: Template) -> bool:

@@ -13,10 +13,17 @@ from aimd.planning.labels import COMPONENT as COMPONENT_LABEL
 from aimd.planning.labels import MANAGED_BY, PREFIX, label_value
 from aimd.planning.service.container_environment import container_env
 from aimd.planning.service.custom_profile import CHECKSUM_ANNOTATION, profile_volumes
-from aimd.planning.service.observed import Model, Observed, Template, labels, owner_references
+from aimd.planning.service.observed import Model, Observed, Template, is_ready, labels, owner_references
 from aimd.planning.service.resources import container_resources, cpu_level
 from aimd.planning.service.scaling import HTTP_PORT, scaling_annotations, scaling_fields, scaling_of
-from aimd.planning.service.volumes import NONE, Volumes, cache_volumes, preserved_volumes, shared_memory
+from aimd.planning.service.volumes import (
+    NONE,
+    Volumes,
+    cache_volumes,
+    preserved_volumes,
+    replaced_volumes,
+    shared_memory,
+)
 from aimd.runtime.model import Desired, Manifest
 
 CONTAINER = "kserve-container"
@@ -113,6 +120,9 @@ def _volumes(observed: Observed, parts: Ingredients) -> Volumes:
     rendered = shared_memory() + profile
     if observed.inference_service is None:
         return rendered + cache_volumes(parts.cache)
+    if observed.lost_claims and parts.cache is not None and is_ready(parts.cache.status.status):
+        fresh = cache_volumes(parts.cache)
+        return rendered + replaced_volumes(observed.inference_service, rendered, fresh, observed.lost_claims)
     return rendered + preserved_volumes(observed.inference_service, rendered)
 
 

@@ -35,8 +35,8 @@ class Observed:
 
     `manifest` is the service as JSON, which path templates look into. `models`, `templates` and `caches` hold every
     candidate, of both scopes. `gpu_models` are the GPU models of the cluster's nodes, None when nodes may not be
-    read. `logs` has the last lines of failed containers, by pod name. `absent_kinds` names kinds whose CRD is not
-    installed.
+    read. `logs` has the last lines of failed containers, by pod name. `lost_claims` are claims that the
+    InferenceService mounts and that are gone or going. `absent_kinds` names kinds whose CRD is not installed.
     """
 
     service: AIMService
@@ -47,6 +47,7 @@ class Observed:
     caches: Sequence[AIMTemplateCache] = ()
     inference_service: Manifest | None = None
     inference_service_events: Sequence[Manifest] = ()
+    lost_claims: frozenset[str] = frozenset()
     pods: Sequence[Manifest] = ()
     pod_events: Sequence[Manifest] = ()
     logs: Mapping[str, str] = field(default_factory=dict)

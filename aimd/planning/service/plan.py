@@ -11,6 +11,7 @@ from aimd.planning.health import Component, Direction, State
 from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE
 from aimd.planning.plan import Plan
 from aimd.planning.service.caching import (
+    amended_cache,
     cache_component,
     cache_is_blocked,
     find_cache,
@@ -110,6 +111,9 @@ def _desired(observed: Observed, decision: _Decision) -> list[Desired]:
         return desired
     if decision.cache is None and needs_cache(decision.template) and not cache_is_blocked(observed, template):
         desired.append(render_cache(observed, template))
+    amended = amended_cache(observed, template, decision.cache) if decision.cache is not None else None
+    if amended is not None:
+        desired.append(amended)
     if decision.profile is not None:
         desired.append(render_config_map(observed, decision.profile))
     if _may_run(observed, decision):

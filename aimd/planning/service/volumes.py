@@ -48,25 +48,48 @@ def cache_volumes(cache: AIMTemplateCache | None) -> Volumes:
     return Volumes(tuple(volumes), tuple(mounts))
 
 
-def preserved_volumes(existing: Mapping[str, Any], rendered: Volumes) -> Volumes:
-    """What the existing InferenceService mounts beyond what is rendered anew.
+def preserved_volumes(
+    existing: Mapping[str, Any], rendered: Volumes, lost_claims: frozenset[str] = frozenset()
+) -> Volumes:
+    """What the existing InferenceService mounts beyond what is rendered anew, `lost_claims` excepted.
 
     A custom profile is never preserved: without one in the template its ConfigMap is gone.
     """
     predictor = _predictor_of(existing)
     containers = predictor.get("containers") or ()
-    taken = {volume["name"] for volume in rendered.volumes} | {PROFILE_VOLUME}
-    mounted = {mount["name"] for mount in rendered.mounts} | {PROFILE_VOLUME}
-    paths = {mount["mountPath"] for mount in rendered.mounts}
     if not containers:
         return NONE
+    lost = {volume.get("name") for volume in predictor.get("volumes") or () if claim_of(volume) in lost_claims - {""}}
+    taken = {volume["name"] for volume in rendered.volumes} | {PROFILE_VOLUME} | lost
+    paths = {mount["mountPath"] for mount in rendered.mounts}
     volumes = [volume for volume in predictor.get("volumes") or () if volume.get("name") not in taken]
     mounts = [
         mount
         for mount in containers[0].get("volumeMounts") or ()
-        if mount.get("name") not in mounted and mount.get("mountPath") not in paths
+        if mount.get("name") not in taken and mount.get("mountPath") not in paths
     ]
     return Volumes(tuple(volumes), tuple(mounts))
+
+
+def replaced_volumes(existing: Mapping[str, Any], rendered: Volumes, fresh: Volumes, lost: frozenset[str]) -> Volumes:
+    """Like `preserved_volumes`, with the cache's present claims where lost ones were mounted (caching.md C-6)."""
+    kept = preserved_volumes(existing, rendered, lost)
+    names, paths = {volume["name"] for volume in kept.volumes}, {mount["mountPath"] for mount in kept.mounts}
+    mounts = [mount for mount in fresh.mounts if mount["mountPath"] not in paths and mount["name"] not in names]
+    used = {mount["name"] for mount in mounts}
+    volumes = [volume for volume in fresh.volumes if volume["name"] in used]
+    return kept + Volumes(tuple(volumes), tuple(mounts))
+
+
+def claim_of(volume: Mapping[str, Any]) -> str:
+    """The claim behind a volume, empty for one without."""
+    return str((volume.get("persistentVolumeClaim") or {}).get("claimName") or "")
+
+
+def claims_of(inference_service: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Names of the claims that an InferenceService mounts."""
+    volumes = _volumes_of(inference_service) if inference_service is not None else ()
+    return tuple(name for volume in volumes if (name := claim_of(volume)))
 
 
 def mounts_cache(inference_service: Mapping[str, Any] | None) -> bool:

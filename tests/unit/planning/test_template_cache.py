@@ -1,5 +1,6 @@
 """Template caches: artifact names, matching, creation, conditions, clean-up (spec/caching.md §3–§5)."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,14 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimd.api.artifact import AIMArtifact
+from aimd.api.core import EnvVar
+from aimd.api.runtime_config import AIMRuntimeConfigSpec
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.api.shared import ModelSource
 from aimd.api.template_cache import AIMTemplateCache
-from aimd.planning.artifact_matching import artifact_name, best_artifact
+from aimd.planning.artifact_matching import Circumstances, artifact_name, best_artifact
 from aimd.planning.health import Summary, summarise
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig, resolve_config
 from aimd.planning.template_cache import (
+    PROGRESS_SECONDS,
     Leftover,
     ObservedTemplateCache,
     artifacts_to_delete,
@@ -262,7 +266,7 @@ def test_the_kind_of_a_cluster_template_shows() -> None:
 
 
 def best(obj: AIMTemplateCache, *candidates: AIMArtifact, config: ResolvedConfig | None = None) -> str | None:
-    found = best_artifact(obj, source(), candidates, config or ResolvedConfig())
+    found = best_artifact(obj, source(), candidates, config or ResolvedConfig(), {})
     return found.metadata.name if found is not None else None
 
 
@@ -298,6 +302,63 @@ def test_endpoints_separate_credentials_do_not_once_ready() -> None:
     assert best(cache(env=[TOKEN]), artifact()) == "a"
     assert best(cache(env=[TOKEN]), artifact(status="Failed")) is None
     assert best(cache(env=[TOKEN]), artifact(status="Failed", spec={"env": [TOKEN]})) == "a"
+
+
+def test_the_class_of_the_claim_counts_and_the_config_of_the_artifact() -> None:
+    candidate, obj = artifact(), cache(storageClassName="fast")
+
+    def found(circumstances: Circumstances) -> bool:
+        return best_artifact(obj, source(), [candidate], ResolvedConfig(), {"a": circumstances}) is not None
+
+    assert found(Circumstances(storage_class="fast"))
+    assert not found(Circumstances(storage_class="slow"))
+    elsewhere = AIMRuntimeConfigSpec(env=(EnvVar(name="HF_ENDPOINT", value="https://mirror"),))
+    assert not found(Circumstances(ResolvedConfig(spec=elsewhere), "fast"))
+
+
+def test_a_ready_match_stays_one_whatever_the_rules_say_by_now() -> None:
+    other = artifact(spec={"env": [{"name": "AWS_ENDPOINT_URL", "value": "https://b"}]})
+    assert best(cache(), other) is None
+    entry = {"name": "a", "uid": "uid-a", "model": "m", "status": "Ready"}
+    user = AIMTemplateCache.model_validate({**cache().manifest(), "status": {"artifacts": {"a": entry}}})
+    assert best(user, other) == "a"
+
+
+def test_a_token_given_later_starts_afresh_and_the_failed_artifact_goes() -> None:
+    made = {"template-created": "true", "aim.eai.amd.com/template-cache.name": "my-cache"}
+    failed = artifact("old", "Failed", metadata={"labels": made})
+    with_token = cache(env=[TOKEN])
+    plan, summary = settle(ObservedTemplateCache(with_token, ResolvedConfig(), template(), [failed]))
+    assert [item.key.name for item in plan.desired] == [artifact_name(with_token, source())]
+    assert (plan.deletions, condition(summary, "ArtifactsReady")) == ((), ("False", "CreatingCaches"))
+    fresh = artifact("new", "Progressing", spec={"env": [TOKEN]})
+    observed = ObservedTemplateCache(with_token, ResolvedConfig(), template(), [failed, fresh])
+    plan, _ = settle(observed)
+    assert [(item.key.name, item.reason) for item in plan.deletions] == [("old", "superseded")]
+    for kept in (
+        replace(observed, used_elsewhere=frozenset({"old"})),
+        replace(observed, artifacts=[artifact("old", "Failed"), fresh]),
+        replace(observed, artifacts=[artifact("old", "Degraded", metadata={"labels": made}), fresh]),
+        replace(observed, artifacts=[failed, artifact("new", "Progressing", uri="hf://x/y")]),
+    ):
+        assert settle(kept)[0].deletions == ()
+
+
+def test_progress_is_repeated_at_a_bounded_rate() -> None:
+    moving = artifact(
+        status="Progressing",
+        status_fields={
+            "progress": {"percentage": 42},
+            "download": {"message": "XET: 5.0 GB of 12.0 GB, 500 MB/s, 14 s left"},
+        },
+    )
+    plan, summary = settle(ObservedTemplateCache(cache(), ResolvedConfig(), template(), [moving]))
+    assert plan.requeue_after == PROGRESS_SECONDS
+    shown = next(c.message for c in summary.conditions if c.type == "ArtifactsReady")
+    assert shown == ("0 of 1 artifacts are ready; a is Progressing, 42 % (XET: 5.0 GB of 12.0 GB, 500 MB/s, 14 s left)")
+    assert shown in next(c.message for c in summary.conditions if c.type == "Ready")
+    plan, _ = settle(ObservedTemplateCache(cache(), ResolvedConfig(), template(), [artifact()]))
+    assert plan.requeue_after is None
 
 
 def test_one_artifact_for_two_models_is_listed_twice() -> None:
