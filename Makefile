@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+DURATION ?= 10m
 
-.PHONY: demo test bench lint types layers unit integration e2e binaries crds lock clean help
+.PHONY: demo test test-slow soak bench lint types layers unit integration e2e binaries crds lock clean help
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  \1\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  \1\t/' | expand -t 16
 
 $(READY): requirements.lock pyproject.toml
 	@echo "Setting up $(VENV) …"
@@ -43,6 +44,12 @@ integration: $(READY) binaries ## Against one real API server.
 
 e2e: $(READY) binaries ## The whole sandbox: control plane, KServe, stand-ins, `aimd run` as its own process.
 	$(BIN)/pytest tests/e2e
+
+test-slow: $(READY) binaries ## What takes minutes: crash points, failovers, chaos, thousands of objects.
+	AIMD_CHAOS_SECONDS=300 $(BIN)/pytest -m slow tests
+
+soak: $(READY) binaries ## Hours of edits, faults and restarts against an oracle; DURATION=10m (s, m or h).
+	AIMD_SOAK_DURATION=$(DURATION) $(BIN)/pytest -s -m soak tests
 
 bench: $(READY) binaries ## The runtime against bare loops and kopf; BENCH="unary queue" for some of it.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bench/requirements.lock

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,6 +28,8 @@ LEASE = "3be10d2f.eai.amd.com"
 """Held by whoever runs these controllers; an operator that aimd replaces holds the same one, so they take turns."""
 
 _OFF = ("", "0")
+_AFTER_GRACE = 3.0
+"""Seconds between the cancellation of what did not end within the grace period, and the end of the process."""
 _log = structlog.get_logger()
 
 
@@ -133,7 +136,7 @@ def _refuse_unknown(controllers: frozenset[str]) -> None:
 
 
 async def _stop_on_signal(manager: Manager) -> None:
-    """The first signal ends the run in order, the second one at once."""
+    """The first signal ends the run in order, the second one at once, and so does time when a turn refuses to end."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         stopping = False
         async for number in signals:
@@ -142,6 +145,15 @@ async def _stop_on_signal(manager: Manager) -> None:
             stopping = True
             _log.info("asked to stop", signal=signal.Signals(number).name)
             manager.stop()
+            last_resort = threading.Timer(manager.options.shutdown_timeout + _AFTER_GRACE, _exit_now)
+            last_resort.daemon = True
+            last_resort.start()
+
+
+def _exit_now() -> None:
+    """From a thread of its own: whatever does not end may hold the event loop. The lease stays, and expires."""
+    _log.error("does not stop in time; exiting")
+    os._exit(1)
 
 
 def _causes(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

@@ -17,6 +17,7 @@ import structlog
 from pydantic import BaseModel
 
 from aimd.runtime.model import Key, Kind, Manifest, key_of, metadata_of, uid_of
+from aimd.runtime.mutation import mutation_detector
 
 IndexFunction = Callable[[Manifest], Iterable[str]]
 Transform = Callable[[Manifest], Manifest]
@@ -75,6 +76,7 @@ class Store:
         self._seen: dict[Hashable, int] = {}
         self._deleted: OrderedDict[str, int] = OrderedDict()
         self._handlers: list[Handler] = []
+        self._detector = mutation_detector(kind)
 
     # Reading
 
@@ -83,7 +85,10 @@ class Store:
 
     def get(self, key: Key) -> Manifest | None:
         """The object, or None."""
-        return self._objects.get(key)
+        found = self._objects.get(key)
+        if self._detector is not None and found is not None:
+            self._detector.verify(key, found)
+        return found
 
     def list(self, namespace: str = "") -> Sequence[Manifest]:
         """All objects, or those of a namespace, sorted by key."""
@@ -238,11 +243,15 @@ class Store:
         return True
 
     def _index(self, key: Key, manifest: Manifest) -> None:
+        if self._detector is not None:
+            self._detector.capture(key, manifest)
         for name, function in self._indexes.items():
             for value in function(manifest):
                 self._by_index[name].setdefault(value, set()).add(key)
 
     def _unindex(self, key: Key, manifest: Manifest) -> None:
+        if self._detector is not None:
+            self._detector.verify(key, manifest)
         for name, function in self._indexes.items():
             index = self._by_index[name]
             for value in function(manifest):

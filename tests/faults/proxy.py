@@ -2,7 +2,7 @@
 
 Plain HTTP towards aimd, TLS towards the server; the caller's token is passed on. Every fault is one that a network, a
 load balancer or a busy API server really shows: see `Fault`. `gate` lets a test see each request, hold it, or have its
-connection cut before or after the server has got it.
+connection cut before or after the server has got it. With `watch_lag` every watch is that many seconds behind.
 """
 
 import json
@@ -74,15 +74,17 @@ Gate = Callable[[Seen], Awaitable[Cut]]
 @dataclass
 class FaultProxy:
     """`rate` is the chance of each fault class for each request it fits, and of a fault for each line of a watch;
-    `applies` narrows the requests down."""
+    `applies` narrows the requests down, `on_cut` is called before a connection is cut that the gate wanted cut."""
 
     server: str
     authority_file: Path
     seed: int = 0
     rate: float = 0.0
     stall_seconds: float = 3.0
+    watch_lag: float = 0.0
     applies: Callable[[Seen], bool] = lambda seen: True
     gate: Gate | None = None
+    on_cut: Callable[[Seen], None] = lambda seen: None
     injected: list[tuple[Fault, str]] = field(default_factory=list)
     port: int = 0
 
@@ -118,6 +120,7 @@ class FaultProxy:
         seen = Seen(request.method, request.path_qs, "watch=true" in request.query_string, body)
         cut = await self.gate(seen) if self.gate is not None else Cut.NOT
         if cut is Cut.BEFORE:
+            self.on_cut(seen)
             return _abort(request)
         fault = self._choose(seen)
         if fault is not None:
@@ -131,6 +134,8 @@ class FaultProxy:
             if seen.watch and answer.status == 200:
                 return await self._stream(request, seen, answer)
             content = await answer.read()
+            if cut is Cut.AFTER:
+                self.on_cut(seen)
             if cut is Cut.AFTER or fault is Fault.DROP_AFTER:
                 return _abort(request)
             return await self._answer(request, answer, content, fault)
@@ -184,10 +189,15 @@ class FaultProxy:
                     gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "injected"}
                     await response.write(json.dumps({"type": "ERROR", "object": gone}).encode() + b"\n")
                     return response
+                await self._lag_behind()
                 await response.write(line * 2 if fault is Fault.WATCH_REPEAT else line)
         except (aiohttp.ClientError, ConnectionError):
             return _abort(request, response)
         return response
+
+    async def _lag_behind(self) -> None:
+        if self.watch_lag:
+            await anyio.sleep(self.watch_lag)
 
     def _choose_for_line(self, seen: Seen) -> Fault | None:
         """A watch lives long: its faults strike while it runs."""

@@ -28,6 +28,8 @@ from aimd.runtime.model import Key, Manifest
 
 CERTIFICATES = Path(certifi.where()).read_text()
 KEY = Key("ns", "a")
+LATE = 1.0
+"""What a busy machine may add to a deadline, in seconds."""
 OBJECT: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "ns", "uid": "u"}}
 
 
@@ -137,11 +139,11 @@ async def test_attempts_are_bounded_and_retry_after_is_obeyed(bench: Any) -> Non
 
 async def test_silence_ends_at_the_deadline(bench: Any) -> None:
     silent = bench.reply(silence=60)
-    async with bench.talking(lambda asked: silent, request_timeout=0.3, max_attempts=1) as (client, _):
+    async with bench.talking(lambda asked: silent, request_timeout=2.0, max_attempts=1) as (client, _):
         started = time.monotonic()
         with pytest.raises(RequestTimeout):
             await client.get(CONFIG_MAP, KEY)
-        assert time.monotonic() - started < 0.6
+        assert time.monotonic() - started < 2.2 + LATE
         assert requests(client, "<error>") == 1
 
 

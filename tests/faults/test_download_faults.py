@@ -184,10 +184,10 @@ async def test_a_damaged_file_is_fetched_again(root: Path, tmp_path: Path) -> No
 async def test_a_stalled_source_is_given_up_and_the_next_protocol_continues(root: Path, tmp_path: Path) -> None:
     async with running_hub(root) as hub:
         hub.faults.queue = ["stall"]
-        once = settings(hub, tmp_path / "one", stall_timeout=0.5)
+        once = settings(hub, tmp_path / "one", stall_timeout=3.0)
         assert await download(once) == Reason.STALLED.exit_code
         hub.faults.queue = ["stall"]
-        twice = settings(hub, tmp_path / "two", stall_timeout=0.5, protocols=("XET", "HTTP"), sequence="XET,HTTP")
+        twice = settings(hub, tmp_path / "two", stall_timeout=3.0, protocols=("XET", "HTTP"), sequence="XET,HTTP")
         assert await download(twice) == 0
     assert termination(tmp_path / "two")["protocol"] == "HTTP"
     assert same_tree(root, tmp_path / "two")

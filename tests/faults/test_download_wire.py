@@ -152,8 +152,8 @@ async def test_too_many_requests_for_the_listing(tmp_path: Path, text: str) -> N
 
 
 async def test_a_wait_the_server_asks_for_is_no_stall(tmp_path: Path) -> None:
-    hub = ScriptedHub(status(429, Retry_After="1"))
-    assert await run(hub, tmp_path / "t", stall_timeout=0.5) == 0
+    hub = ScriptedHub(status(429, Retry_After="4"))
+    assert await run(hub, tmp_path / "t", stall_timeout=2.0) == 0
 
 
 async def test_what_is_no_hub(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ async def test_200_megabytes_are_not_read(bench: Any, honest: bool) -> None:
         assert (failure.problem, failure.reason) == (Problem.CONTENT, "MetadataExtractionFailed")
         assert "sent more than the" in failure.message
         assert most < 24 << 20
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 8
 
 
 async def test_a_compressed_body_is_not_unpacked(bench: Any) -> None:
@@ -236,7 +236,7 @@ async def test_silence_a_stall_and_a_trickle_end_with_the_deadline(bench: Any, r
     async with world(bench, lambda asked: bench.reply(200, **reply), timeout=0.4) as registry:
         started = time.monotonic()
         failure = await registry.failure()
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 5
         assert (failure.problem, failure.reason) == (Problem.NETWORK, "NetworkTimeout")
         assert "did not answer within 0.4 s" in failure.message
 
@@ -406,9 +406,9 @@ async def test_a_registry_that_hangs_disturbs_nobody_else(bench: Any) -> None:
     async def silent(asked: Any) -> Any:
         await anyio.sleep(60)
 
-    async with bench.serving(silent) as hanging, world(bench, Registry(bench), timeout=3.0) as registry:
+    async with bench.serving(silent) as hanging, world(bench, Registry(bench), timeout=6.0) as registry:
         endpoints = {"r.io": f"http://127.0.0.1:{registry.server.port}", "slow.io": f"http://127.0.0.1:{hanging.port}"}
-        options = RegistryOptions(timeout=3.0, endpoints=endpoints, retry_delays=())
+        options = RegistryOptions(timeout=6.0, endpoints=endpoints, retry_delays=())
         good: list[float] = []
         bad: list[float] = []
 
@@ -425,12 +425,12 @@ async def test_a_registry_that_hangs_disturbs_nobody_else(bench: Any) -> None:
                     group.start_soon(ask, "slow.io", bad)
                 for _ in range(50):
                     group.start_soon(ask, "r.io", good)
-            assert max(good) < 2.0
-            assert max(bad) < 5.0
+            assert max(good) < 5.0
+            assert max(bad) < 10.0
             assert len(hanging.asked) <= 8  # no more than its share of connections
             for _ in range(5):
                 await ask("slow.io", bad)
-            assert max(bad[-5:]) < 0.5  # left alone now
+            assert max(bad[-5:]) < 2.0  # left alone now
 
 
 def pages(bench: Any, key: str, count: int, path: str) -> Callable[[Any], Any]:

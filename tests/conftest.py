@@ -1,0 +1,43 @@
+"""What every test is watched for: tasks that outlive it, and objects of the cache that somebody changed."""
+
+import asyncio
+import inspect
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from aimd.runtime.mutation import SWITCH, MutationDetector
+
+os.environ[SWITCH] = "true"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The end-to-end tests share one event loop with the sandbox, whose tasks come and go as they please."""
+    for item in items:
+        own_loop = isinstance(item, pytest.Function) and "tests/e2e" not in str(item.path)
+        if own_loop and inspect.iscoroutinefunction(item.obj):
+            item.add_marker(pytest.mark.usefixtures("no_leaked_tasks"))
+
+
+@pytest.fixture(autouse=True)
+def no_mutations() -> Iterator[None]:
+    """Fails a test during which an object was changed in the cache."""
+    MutationDetector.found.clear()
+    yield
+    assert MutationDetector.found == []
+
+
+@pytest_asyncio.fixture
+async def no_leaked_tasks() -> AsyncIterator[None]:
+    """Fails a test that leaves tasks behind; what is about to end gets a moment for it."""
+    before = asyncio.all_tasks()
+    yield
+    left: set[asyncio.Task[object]] = set()
+    for _ in range(50):
+        left = asyncio.all_tasks() - before - {asyncio.current_task()}  # type: ignore[arg-type]
+        if not left:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"tasks left behind: {left}")

@@ -1,0 +1,64 @@
+"""What a disturbed run is compared by: everything it left in a namespace, but for what differs from run to run."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from aimd.planning.kinds import (
+    ARTIFACT,
+    HTTP_ROUTE,
+    INFERENCE_SERVICE,
+    MODEL,
+    SERVICE,
+    SERVICE_TEMPLATE,
+    TEMPLATE_CACHE,
+)
+from aimd.runtime.client import Client
+from aimd.runtime.kinds import JOB, PERSISTENT_VOLUME_CLAIM
+from aimd.runtime.model import Kind, Manifest
+
+KINDS = (
+    MODEL,
+    SERVICE_TEMPLATE,
+    SERVICE,
+    TEMPLATE_CACHE,
+    ARTIFACT,
+    PERSISTENT_VOLUME_CLAIM,
+    JOB,
+    INFERENCE_SERVICE,
+    HTTP_ROUTE,
+)
+
+
+async def end_state(client: Client, namespace: str, kinds: Sequence[Kind] = KINDS) -> dict[str, Any]:
+    """Every object of the scenario without names, UIDs and times that differ from run to run."""
+    objects = [(kind, item) for kind in kinds for item in await client.list(kind, namespace=namespace)]
+    state: dict[str, list[str]] = {}
+    for kind, item in objects:
+        metadata = item["metadata"]
+        kept = {
+            "labels": metadata.get("labels"),
+            "owners": metadata.get("ownerReferences"),
+            "finalizers": metadata.get("finalizers"),
+            "spec": item.get("spec"),
+            "status": (item.get("status") or {}).get("status"),
+            "conditions": conditions_of(item) if kind.group.startswith("aim.") else None,
+        }
+        state.setdefault(kind.name, []).append(json.dumps(kept, sort_keys=True))
+    known = {metadata["uid"]: f"uid of {kind.name}" for kind, item in objects if (metadata := item["metadata"])}
+    known |= {item["metadata"]["name"]: f"name of {kind.name}" for kind, item in objects}
+    claims = [item for kind, item in objects if kind == PERSISTENT_VOLUME_CLAIM]
+    known |= {str(item["spec"].get("volumeName")): "volume" for item in claims}
+    known[namespace] = "namespace"
+    return {name: sorted(replaced(text, known) for text in texts) for name, texts in state.items()}
+
+
+def replaced(text: str, known: dict[str, str]) -> str:
+    for old in sorted(known, key=len, reverse=True):
+        text = text.replace(old, f"<{known[old]}>")
+    return text
+
+
+def conditions_of(item: Manifest) -> list[tuple[str, str, str]]:
+    conditions = (item.get("status") or {}).get("conditions") or ()
+    return sorted((each["type"], each["status"], each["reason"]) for each in conditions)
