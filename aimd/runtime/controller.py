@@ -200,6 +200,8 @@ class Controller:
         try:
             with anyio.fail_after(self._timeout) as limit:
                 result = await self.reconciler.reconcile(Request(turn.key, turn.reasons))
+            if limit.cancel_called:
+                raise TimeoutError("the cancellation was swallowed")
         except TerminalError as error:
             self._metrics.terminal_errors.inc()
             self._metrics.errors.inc()

@@ -5,13 +5,8 @@ Each point is a run of its own: a namespace, an operator process for it alone, a
 
 import asyncio
 import json
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,9 +19,10 @@ from aimd.runtime.kinds import NAMESPACE
 from aimd.runtime.model import Key
 from aimd.sandbox.cluster import Sandbox
 from aimd.sandbox.manifests import apply_manifests
+from tests.e2e.namespaced import NamespacedOperator
 from tests.e2e.world import model, namespace_manifest, runtime_config, service, status_word, template, wait_until
 from tests.end_state import end_state
-from tests.faults.proxy import Cut, FaultProxy, Seen
+from tests.faults.proxy import Cut, Seen
 
 AT_ONCE = 4
 _WRITE = re.compile(r"/namespaces/[^/]+/(?P<plural>[^/?]+)(?:/[^/?]+(?:/(?P<subresource>[^/?]+))?)?")
@@ -50,52 +46,16 @@ class Point:
 
 @dataclass
 class Run:
-    """One operator process behind a proxy that counts its writes."""
+    """One operator process whose writes are counted, and which dies at a point."""
 
-    sandbox: Sandbox
-    namespace: str
-    folder: Path
+    operator: NamespacedOperator
     point: Point | None = None
     seen: Counter[str] = field(default_factory=Counter)
     reached: bool = False
-    process: subprocess.Popen[bytes] | None = None
 
-    @asynccontextmanager
-    async def operating(self) -> AsyncIterator[None]:
-        proxy = FaultProxy(self.sandbox.control_plane.url, self.sandbox.control_plane.authority_file, gate=self._gate)
-        proxy.on_cut = lambda seen: self._kill()
-        async with proxy.serving():
-            kubeconfig = proxy.kubeconfig(self.sandbox.operator.kubeconfig, self.folder / f"{self.namespace}.yaml")
-            watching = asyncio.create_task(self._keep_running(kubeconfig))
-            try:
-                yield
-            finally:
-                watching.cancel()
-                self._kill()
-
-    async def _keep_running(self, kubeconfig: Path) -> None:
-        """What a Deployment does: a process that ended is started again."""
-        while True:
-            if self.process is None or self.process.poll() is not None:
-                self._start(kubeconfig)
-            await asyncio.sleep(0.1)
-
-    def _start(self, kubeconfig: Path) -> None:
-        identity = self.sandbox.operator
-        flags = [*identity.arguments, "--leader-elect=false", f"--watch-namespaces={self.namespace}"]
-        with (self.folder / f"{self.namespace}.log").open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "aimd", "run", *flags],
-                env={**os.environ, **identity.environment, "KUBECONFIG": str(kubeconfig)},
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def _kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+    def __post_init__(self) -> None:
+        self.operator.proxy.gate = self._gate
+        self.operator.proxy.on_cut = lambda seen: self.operator.kill()
 
     async def _gate(self, seen: Seen) -> Cut:
         sort = sort_of(seen)
@@ -118,9 +78,9 @@ def sort_of(seen: Seen) -> str:
 
 async def scenario(client: Client, run: Run) -> dict[str, Any]:
     """A service from apply to Running, whatever happens to the operator on the way."""
-    namespace = run.namespace
-    await apply_manifests(client, [namespace_manifest(namespace), runtime_config(namespace, run.sandbox.hub_url)])
-    async with run.operating():
+    operator, namespace = run.operator, run.operator.namespace
+    await apply_manifests(client, [namespace_manifest(namespace), runtime_config(namespace, operator.sandbox.hub_url)])
+    async with operator.operating():
         await apply_manifests(client, [model(namespace), template(namespace), service(namespace)])
         key = Key(namespace, "chat")
         await wait_until("Running", lambda: client.get(SERVICE, key), lambda live: status_word(live) == "Running")
@@ -146,11 +106,11 @@ async def settled(client: Client, namespace: str) -> dict[str, Any]:
 async def test_killed_before_and_after_each_write_it_ends_the_same(
     sandbox: Sandbox, client: Client, tmp_path: Path
 ) -> None:
-    undisturbed = Run(sandbox, "crash-none", tmp_path)
+    undisturbed = Run(NamespacedOperator(sandbox, "crash-none", tmp_path))
     expected = await scenario(client, undisturbed)
     writes = [Write(sort, nth + 1) for sort, count in sorted(undisturbed.seen.items()) for nth in range(count)]
     points = [Point(write, cut) for write in writes for cut in (Cut.BEFORE, Cut.AFTER)]
-    runs = [Run(sandbox, f"crash-{index}", tmp_path, point) for index, point in enumerate(points)]
+    runs = [Run(NamespacedOperator(sandbox, f"crash-{index}", tmp_path), point) for index, point in enumerate(points)]
     places = asyncio.Semaphore(AT_ONCE)
     wrong: dict[str, dict[str, Any]] = {}
 

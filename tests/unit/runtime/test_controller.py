@@ -155,6 +155,31 @@ async def test_a_reconcile_that_hangs_is_cancelled_and_holds_up_nobody() -> None
     assert bench.value("controller_runtime_reconcile_panics_total") == 0
 
 
+async def test_one_hangs_one_raises_one_swallows_its_cancellation_and_the_others_are_as_quick_as_ever() -> None:
+    async def swallow() -> None:
+        try:
+            await anyio.sleep(60)
+        except asyncio.CancelledError:
+            return
+
+    def act(request: Request) -> Any:
+        kind = request.key.name.partition("-")[0]
+        if kind == "hangs":
+            return anyio.sleep(60)
+        if kind == "raises":
+            raise RuntimeError("no")
+        return swallow() if kind == "swallows" else None
+
+    bench = Bench(act, timeout=0.1)
+    for name in ("hangs-1", "raises-1", "swallows-1", *(f"good-{index}" for index in range(50))):
+        bench.upsert(name)
+    timeouts = "controller_runtime_reconcile_timeouts_total"
+    good = {f"good-{index}" for index in range(50)}
+    await bench.run_until(lambda: good <= set(bench.keys) and (bench.value(timeouts) or 0) >= 2)
+    assert all(bench.keys.count(name) == 1 for name in good)
+    assert (bench.value("controller_runtime_reconcile_panics_total") or 0) >= 1
+
+
 async def test_a_stray_cancellation_ends_no_worker() -> None:
     def act(request: Request) -> Any:
         if len(bench.keys) <= 6:
