@@ -199,9 +199,11 @@ class ReflectorModel(RuleBasedStateMachine):
     """Whatever fails, once the network is calm the store shows what the server has."""
 
     names = st.sampled_from("abc")
+    streams = False
 
     def __init__(self) -> None:
         super().__init__()
+        self.pending: list[WatchEvent] = []
         self.server = Server()
         self.store = Store(CONFIG_MAP)
         self.store.expect("feed")
@@ -209,8 +211,9 @@ class ReflectorModel(RuleBasedStateMachine):
         self.store.subscribe(self.record)
         self.list_version = 0
         self.snapshot: list[Manifest] = []
-        self.state, effects = step(State(), Begin())
-        self.doing = effects[-1]
+        self.doing: Effect = Sleep(0.0)
+        self.state = State(streams=self.streams)
+        self.feed(Begin())
 
     def record(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
         name = key_of(after or before or {}).name
@@ -218,6 +221,8 @@ class ReflectorModel(RuleBasedStateMachine):
 
     def feed(self, received: Input) -> None:
         self.state, effects = step(self.state, received)
+        if isinstance(received, Failed | Ended):
+            self.pending = []
         for effect in effects:
             match effect:
                 case Change(events):
@@ -229,6 +234,10 @@ class ReflectorModel(RuleBasedStateMachine):
                 case Replace(pages, version, reset):
                     objects = [manifest for page in pages for manifest in page]
                     self.store.replace(objects, int(version), feed="feed", reset=reset)
+                case BeginList():
+                    self.store.begin_list("feed")
+                case EndList(version):
+                    self.store.end_list("feed", int(version))
                 case Availability() | Restarted():
                     pass
                 case _:
@@ -249,6 +258,8 @@ class ReflectorModel(RuleBasedStateMachine):
             case FetchPage():
                 half = len(self.snapshot) // 2
                 self.feed(Listed(Page(self.snapshot[half:], str(self.list_version), "")))
+            case OpenWatch(""):
+                self.stream()
             case OpenWatch():
                 events = self.server.since(int(self.state.version))
                 if events is None:
@@ -258,6 +269,21 @@ class ReflectorModel(RuleBasedStateMachine):
                 else:
                     return False
         return True
+
+    def stream(self) -> None:
+        """Some more of the list, and in the end the bookmark, after which the same request goes on as a watch."""
+        if not self.pending:
+            objects = sorted(self.server.objects.values(), key=lambda item: key_of(item).name)
+            self.pending = [*(WatchEvent("ADDED", item) for item in objects), list_end(self.server.version)]
+        half = (len(self.pending) + 1) // 2
+        self.pending, some = self.pending[half:], self.pending[:half]
+        self.feed(Received(some))
+        if self.state.phase is Phase.WATCHING:
+            self.doing = OpenWatch(self.state.version)
+
+    @property
+    def watching(self) -> bool:
+        return isinstance(self.doing, OpenWatch) and self.doing.version != ""
 
     @rule(name=names)
     def write(self, name: str) -> None:
@@ -286,14 +312,14 @@ class ReflectorModel(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 3))
     def deliver_some(self, count: int) -> None:
-        if isinstance(self.doing, OpenWatch):
+        if self.watching:
             events = self.server.since(int(self.state.version))
             if events:
                 self.feed(Received(events[:count]))
 
     @rule()
     def repeat_an_event(self) -> None:
-        if isinstance(self.doing, OpenWatch) and self.server.history:
+        if self.watching and self.server.history:
             version, event = self.server.history[-1]
             if version <= int(self.state.version):
                 self.state = State(**{**_fields(self.state), "version": str(version - 1)})
@@ -315,7 +341,7 @@ class ReflectorModel(RuleBasedStateMachine):
 
     @rule()
     def bookmark(self) -> None:
-        if isinstance(self.doing, OpenWatch) and not self.server.since(int(self.state.version)):
+        if self.watching and not self.server.since(int(self.state.version)):
             mark = {"metadata": {"resourceVersion": str(self.server.version)}}
             if int(self.state.version) >= self.server.compacted:
                 self.feed(Received([WatchEvent("BOOKMARK", mark)]))
@@ -336,6 +362,16 @@ def _fields(state: State) -> dict[str, Any]:
 
 TestReflectorModel = ReflectorModel.TestCase
 TestReflectorModel.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+
+
+class StreamingReflectorModel(ReflectorModel):
+    """The same with streamed lists, which writes may overtake while they come."""
+
+    streams = True
+
+
+TestStreamingReflectorModel = StreamingReflectorModel.TestCase
+TestStreamingReflectorModel.settings = TestReflectorModel.settings
 
 
 STREAMING = State(phase=Phase.STREAMING, streams=True)
