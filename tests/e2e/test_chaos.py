@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from aimd.planning.durations import duration_seconds
 from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, SERVICE, TEMPLATE_CACHE
 from aimd.runtime.client import Client
 from aimd.runtime.errors import NotFound
@@ -23,7 +24,7 @@ from tests.e2e.world import model, namespace_manifest, runtime_config, service, 
 from tests.end_state import end_state
 from tests.faults.proxy import Fault, names
 
-SECONDS = float(os.environ.get("AIMD_CHAOS_SECONDS", "300"))
+SECONDS = duration_seconds(os.environ.get("AIMD_SOAK_DURATION", "5m"))
 SERVICES = 4
 
 
@@ -49,6 +50,7 @@ async def edit(client: Client, namespace: str, dice: random.Random) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(SECONDS + 600)
 async def test_with_every_fault_at_once_it_ends_like_an_undisturbed_run(
     sandbox: Sandbox, client: Client, tmp_path: Path

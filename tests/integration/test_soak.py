@@ -1,0 +1,222 @@
+"""Three hundred services under constant edits: memory stays, the queue empties, every edit arrives, nothing goes wrong.
+
+The test plays the kubelet (pods of jobs succeed at once) and the provisioner (a volume made beforehand); no KServe
+runs, so that the operator alone is what works.
+"""
+
+import asyncio
+import itertools
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from aimd.api.crd import write_crds
+from aimd.planning.durations import duration_seconds
+from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, MODEL, SERVICE, SERVICE_TEMPLATE
+from aimd.runtime.client import Client, ClientOptions, connect
+from aimd.runtime.errors import ApiError
+from aimd.runtime.kinds import NAMESPACE, POD
+from aimd.runtime.model import Key, Manifest, key_of
+from aimd.sandbox.binaries import locate_manifests
+from aimd.sandbox.control_plane import ControlPlane
+from aimd.sandbox.manifests import apply_manifests, read_manifests
+
+SECONDS = duration_seconds(os.environ.get("AIMD_SOAK_DURATION", "10m"))
+SERVICES = 300
+FOREIGN = {"inferenceservices.serving.kserve.io", "httproutes.gateway.networking.k8s.io"}
+
+
+@dataclass
+class Soak:
+    admin: Client
+    namespace: str
+    process: subprocess.Popen[bytes]
+    metrics_url: str
+    log: Path
+
+    def memory(self) -> float:
+        """Resident MiB of the operator."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+    async def metric(self, name: str) -> float:
+        """The sum of all samples of a name."""
+        async with httpx.AsyncClient(trust_env=False) as http:
+            text = (await http.get(self.metrics_url)).text
+        families = text_string_to_metric_families(text)
+        return sum(sample.value for family in families for sample in family.samples if sample.name == name)
+
+    async def behind(self) -> list[str]:
+        """Services whose status does not speak of their last edit, or whose InferenceService lacks it."""
+        services = await self.admin.list(SERVICE, namespace=self.namespace)
+        children = await self.admin.list(INFERENCE_SERVICE, namespace=self.namespace)
+        shown = {edit_in(child["spec"]["predictor"]["containers"][0].get("env", ())) for child in children}
+        return [
+            key_of(item).name
+            for item in services
+            if (item.get("status") or {}).get("observedGeneration") != item["metadata"]["generation"]
+            or edit_in(item["spec"]["env"]) not in shown
+        ]
+
+
+def edit_in(env: list[Manifest]) -> str:
+    return next((item["value"] for item in env if item["name"] == "EDIT"), "")
+
+
+def service(namespace: str, index: int) -> Manifest:
+    return {
+        "apiVersion": SERVICE.api_version,
+        "kind": SERVICE.name,
+        "metadata": {"name": f"chat-{index}", "namespace": namespace},
+        "spec": {
+            "model": {"name": "tiny"},
+            "template": {"name": "tiny-cpu"},
+            "env": [{"name": "EDIT", "value": f"{index}-0"}],
+            "routing": {"enabled": True, "gatewayRef": {"name": "gateway", "namespace": namespace}},
+        },
+    }
+
+
+def manifests(namespace: str) -> list[Manifest]:
+    source = {"modelId": "acme/tiny", "sourceUri": "hf://acme/tiny", "size": "1Gi"}
+    model = {"image": "aim:1", "discovery": {"extractMetadata": False, "createServiceTemplates": False}}
+    template = {"modelName": "tiny", "hardware": {"cpu": {"requests": "1"}}, "modelSources": [source]}
+    config = {"storage": {"defaultStorageClassName": "soak"}}
+    volume = {
+        "accessModes": ["ReadWriteMany"],
+        "capacity": {"storage": "10Gi"},
+        "storageClassName": "soak",
+        "hostPath": {"path": "/nowhere"},
+    }
+    storage_class = {"provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "Immediate"}
+    own: list[tuple[str, str, str, Manifest]] = [
+        (MODEL.api_version, MODEL.name, "tiny", {"spec": model}),
+        (SERVICE_TEMPLATE.api_version, SERVICE_TEMPLATE.name, "tiny-cpu", {"spec": template}),
+        (SERVICE.api_version, "AIMRuntimeConfig", "default", {"spec": config}),
+    ]
+    cluster: list[tuple[str, str, str, Manifest]] = [
+        ("storage.k8s.io/v1", "StorageClass", "soak", storage_class),
+        ("v1", "PersistentVolume", f"soak-{namespace}", {"spec": volume}),
+    ]
+    return [
+        *({"apiVersion": api, "kind": kind, "metadata": {"name": name}, **rest} for api, kind, name, rest in cluster),
+        *(
+            {"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": namespace}, **rest}
+            for api, kind, name, rest in own
+        ),
+    ]
+
+
+@asynccontextmanager
+async def soaking(api_server: ControlPlane, folder: Path) -> AsyncIterator[Soak]:
+    async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
+        write_crds(folder / "crds")
+        foreign = [crd for name in ("kserve", "gateway-api") for crd in locate_manifests().read(name)]
+        needed = [crd for crd in foreign if crd["metadata"]["name"] in FOREIGN]
+        namespace = f"soak-{uuid4().hex[:8]}"
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        await apply_manifests(admin, [*read_manifests(folder / "crds"), *needed, body])
+        await apply_manifests(admin, manifests(namespace))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        log = folder / "aimd.log"
+        process = start(api_server, address, log)
+        playing = asyncio.create_task(play_kubelet(admin, namespace))
+        try:
+            yield Soak(admin, namespace, process, f"http://{address}/metrics", log)
+        finally:
+            playing.cancel()
+            process.kill()
+            process.wait()
+            await asyncio.gather(playing, return_exceptions=True)
+        await admin.delete(NAMESPACE, Key("", namespace), reason="test")
+
+
+def start(api_server: ControlPlane, metrics_address: str, log: Path) -> subprocess.Popen[bytes]:
+    flags = [f"--metrics-bind-address={metrics_address}", "--metrics-secure=false", "--health-probe-bind-address=0"]
+    kubeconfig = api_server.add_user("soak", groups=["system:masters"])
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "aimd", "run", f"--kubeconfig={kubeconfig}", *flags],
+            env={**os.environ, "KUBE_CACHE_MUTATION_DETECTOR": "false"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+
+async def play_kubelet(admin: Client, namespace: str) -> None:
+    """Every pod has run and succeeded."""
+    while True:
+        with suppress(ApiError):
+            for pod in await admin.list(POD, namespace=namespace):
+                if pod["status"].get("phase") == "Pending":
+                    body = {"status": {"phase": "Succeeded"}}
+                    await admin.patch(POD, key_of(pod), body, reason="test", subresource="status")
+        await asyncio.sleep(0.5)
+
+
+async def until(what: str, holds: Callable[[], object], seconds: float = 180.0) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if await holds():  # type: ignore[misc]
+            return
+        await asyncio.sleep(1.0)
+    raise AssertionError(what)
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param(300.0, marks=[pytest.mark.slow, pytest.mark.timeout(1200)]),
+        pytest.param(SECONDS, marks=[pytest.mark.soak, pytest.mark.timeout(SECONDS + 1200)]),
+    ],
+)
+async def test_under_constant_edits_nothing_grows(api_server: ControlPlane, tmp_path: Path, seconds: float) -> None:
+    dice, numbers = random.Random(3), itertools.count(1)
+    async with soaking(api_server, tmp_path) as soak:
+        await apply_manifests(soak.admin, [service(soak.namespace, index) for index in range(SERVICES)])
+
+        async def settled() -> bool:
+            return not await soak.behind()
+
+        await until("every service has its InferenceService", settled, 300)
+        memory: list[float] = []
+        started, edits = time.monotonic(), 0
+        while (passed := time.monotonic() - started) < seconds:
+            index, number = dice.randrange(SERVICES), next(numbers)
+            body = {"spec": {"env": [{"name": "EDIT", "value": f"{index}-{number}"}]}}
+            await soak.admin.patch(SERVICE, Key(soak.namespace, f"chat-{index}"), body, reason="test")
+            edits += 1
+            if passed > seconds * len(memory) / 20:
+                memory.append(soak.memory())
+            await asyncio.sleep(0.05)
+        await until("every edit arrived", settled)
+        print(f"\n{edits} edits in {seconds:.0f} s; MiB over time: {[round(value) for value in memory]}")
+        assert await soak.metric("workqueue_depth") == 0
+        assert await soak.metric("controller_runtime_reconcile_panics_total") == 0
+        writes = await soak.metric("aimd_api_writes_total")
+        await asyncio.sleep(20)
+        assert await soak.metric("aimd_api_writes_total") == writes, "at rest nothing is written"
+        warm, end = memory[len(memory) // 4 : len(memory) // 2], memory[-len(memory) // 4 :]
+        assert sum(end) / len(end) <= 1.05 * sum(warm) / len(warm)
+        routes = await soak.admin.list(HTTP_ROUTE, namespace=soak.namespace)
+        assert len(routes) == SERVICES
+        soak.process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(soak.process.wait, 30) == 0
+        errors = [line for line in map(json.loads, soak.log.read_text().splitlines()) if line["level"] == "error"]
+        assert errors == []
