@@ -1,4 +1,4 @@
-"""The HTTP endpoints of a manager: /healthz, /readyz and /metrics.
+"""The HTTP endpoints of a manager: /healthz, /readyz and /metrics; at wish over TLS and for some callers only.
 
 A server of a few lines, because it answers GETs of three paths to probes and Prometheus and nothing else. Checks are
 functions that return an empty text when all is well, else what is wrong; `?verbose` lists them, `/readyz/<check>` asks
@@ -8,16 +8,21 @@ for one, as Kubernetes' own components do.
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
-from anyio.abc import ByteReceiveStream, Listener, SocketAttribute, SocketStream
+from anyio.abc import ByteReceiveStream, ByteStream, Listener, SocketAttribute
+from anyio.streams.tls import TLSListener
 
 from aimd.runtime.metrics import CONTENT_TYPE
+from aimd.runtime.serving import ServingCertificate
 
 Check = Callable[[], str]
 
 _LONGEST_REQUEST = 16 * 1024
 _REQUEST_SECONDS = 10.0
+_CERTIFICATE_SECONDS = 10.0
+_REFUSALS = {401: b"a bearer token is needed\n", 403: b"this account may not read it\n"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,9 @@ class Response:
 
 Page = Callable[[str, bool], Response]
 """(rest of the path, verbose) → answer."""
+
+Guard = Callable[[str, str], Awaitable[int]]
+"""(bearer token, path) → HTTP status; 200 lets the caller in."""
 
 
 def checks_page(checks: Mapping[str, Check]) -> Page:
@@ -85,26 +93,42 @@ class Endpoints:
 
     pages: dict[str, dict[str, Page]] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
-    _listeners: list[tuple[Listener[SocketStream], dict[str, Page]]] = field(default_factory=list)
+    _certificates: dict[str, ServingCertificate] = field(default_factory=dict)
+    _guards: dict[str, Guard] = field(default_factory=dict)
+    _listeners: list[tuple[Listener[Any], str]] = field(default_factory=list)
 
     def add(self, address: str, path: str, page: Page) -> None:
         """Serves `page` under `/path`; an empty address or `0` switches it off."""
         if address not in ("", "0"):
             self.pages.setdefault(address, {})[path] = page
 
+    def secure(self, address: str, certificate: ServingCertificate, guard: Guard) -> None:
+        """Everything at this address only over TLS, and only for whom the guard lets in."""
+        self._certificates[address] = certificate
+        self._guards[address] = guard
+
     async def open(self) -> None:
         """Binds all addresses; `ports` then tells the port of each. Raises OSError when one is taken."""
-        for address, pages in self.pages.items():
+        for address in self.pages:
             host, _, port = address.rpartition(":")
-            listener = await anyio.create_tcp_listener(local_host=host.strip("[]") or None, local_port=int(port))
-            self._listeners.append((listener, pages))
+            listener: Listener[Any] = await anyio.create_tcp_listener(
+                local_host=host.strip("[]") or None, local_port=int(port)
+            )
             self.ports[address] = int(listener.extra(SocketAttribute.local_port))
+            if address in self._certificates:
+                context = self._certificates[address].context()
+                listener = TLSListener(listener, context, standard_compatible=False, handshake_timeout=_REQUEST_SECONDS)
+            self._listeners.append((listener, address))
 
     async def serve(self) -> None:
         """Answers requests until cancelled."""
         async with anyio.create_task_group() as servers:
-            for listener, pages in self._listeners:
-                servers.start_soon(listener.serve, _handler(pages))
+            for listener, address in self._listeners:
+                servers.start_soon(listener.serve, _handler(self.pages[address], self._guards.get(address)))
+            while self._certificates:
+                await anyio.sleep(_CERTIFICATE_SECONDS)
+                for certificate in self._certificates.values():
+                    certificate.refresh()
 
     async def close(self) -> None:
         """Stops listening."""
@@ -113,12 +137,13 @@ class Endpoints:
         self._listeners.clear()
 
 
-def _handler(pages: Mapping[str, Page]) -> Callable[[SocketStream], Awaitable[None]]:
-    async def handle(stream: SocketStream) -> None:
+def _handler(pages: Mapping[str, Page], guard: Guard | None) -> Callable[[ByteStream], Awaitable[None]]:
+    async def handle(stream: ByteStream) -> None:
         async with stream:
             with anyio.move_on_after(_REQUEST_SECONDS):
                 try:
-                    response = _answer(pages, await _read_head(stream))
+                    head_read = await _read_head(stream)
+                    response = await _refusal(guard, head_read) or _answer(pages, head_read)
                     head = (
                         f"HTTP/1.1 {response.status} {'OK' if response.status == 200 else 'Error'}\r\n"
                         f"Content-Type: {response.content_type}\r\nContent-Length: {len(response.body)}\r\n"
@@ -136,6 +161,18 @@ async def _read_head(stream: ByteReceiveStream) -> bytes:
     while b"\r\n\r\n" not in head and len(head) < _LONGEST_REQUEST:
         head += await stream.receive()
     return head
+
+
+async def _refusal(guard: Guard | None, head: bytes) -> Response | None:
+    """Why a caller is sent away; None lets it in."""
+    if guard is None:
+        return None
+    lines = head.decode("latin-1").split("\r\n")
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    path = f"{lines[0]}  ".split(" ")[1].partition("?")[0]
+    status = await guard(token.strip() if scheme.lower() == "bearer" else "", path)
+    return None if status == 200 else Response(status, _REFUSALS.get(status, b"refused\n"))
 
 
 def _answer(pages: Mapping[str, Page], head: bytes) -> Response:

@@ -25,6 +25,7 @@ from aimd.runtime.leader import LeaderElection, LeaderElector
 from aimd.runtime.metrics import ManagerMetrics
 from aimd.runtime.model import Kind
 from aimd.runtime.reflector import Reflector
+from aimd.runtime.serving import ServingCertificate, TokenAccess
 from aimd.runtime.store import Cache, Store
 
 _OPTIONAL_PATIENCE = 10.0
@@ -39,13 +40,15 @@ _log = structlog.get_logger()
 class ManagerOptions:
     """How a manager runs; times in seconds, addresses as `host:port` (empty: off, port 0: a free one).
 
-    `namespaces` empty means all. `resync_period` wakes every object now and then, behind all real changes.
+    `namespaces` empty means all. With `metrics_certificate` /metrics is HTTPS for those whom the cluster lets read it.
+    `resync_period` wakes every object now and then, behind all real changes.
     """
 
     metric_prefix: str = "aimd"
     namespaces: tuple[str, ...] = ()
     health_address: str = ""
     metrics_address: str = ""
+    metrics_certificate: ServingCertificate | None = None
     resync_period: float = 36000.0
     leader_election: LeaderElection | None = None
     shutdown_timeout: float = 25.0
@@ -216,6 +219,9 @@ class Manager:
         )
         self.endpoints.add(options.health_address, "readyz", checks_page({"informers": self._unsynced}))
         self.endpoints.add(options.metrics_address, "metrics", metrics_page(self.metrics.exposition))
+        if options.metrics_certificate is not None and options.metrics_address:
+            access = TokenAccess(self.client)
+            self.endpoints.secure(options.metrics_address, options.metrics_certificate, access.status)
 
     def _stuck(self) -> str:
         limit = self.options.stuck_after

@@ -24,7 +24,7 @@ from tests.e2e.world import model, namespace_manifest, runtime_config, service, 
 from tests.end_state import end_state
 from tests.faults.proxy import Cut, Seen
 
-AT_ONCE = 6
+AT_ONCE = 4
 _WRITE = re.compile(r"/namespaces/[^/]+/(?P<plural>[^/?]+)(?:/[^/?]+(?:/(?P<subresource>[^/?]+))?)?")
 
 
@@ -83,7 +83,7 @@ async def scenario(client: Client, run: Run) -> dict[str, Any]:
     async with operator.operating():
         await apply_manifests(client, [model(namespace), template(namespace), service(namespace)])
         key = Key(namespace, "chat")
-        await wait_until("Running", lambda: client.get(SERVICE, key), lambda live: status_word(live) == "Running")
+        await wait_until("Running", lambda: client.get(SERVICE, key), lambda live: status_word(live) == "Running", 300)
         state = await settled(client, namespace)
     await client.delete(NAMESPACE, Key("", namespace), reason="test")
     return state

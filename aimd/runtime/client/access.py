@@ -170,6 +170,10 @@ class Client:
             await self._tokens.refresh(token)
         raise stream.error()
 
+    async def ask(self, kind: Kind, question: Manifest) -> Manifest:
+        """Posts what is answered and never stored, such as a TokenReview: no write, so that standbys may ask, too."""
+        return (await self._call(Call("POST", kind, body=question))).manifest()
+
     # Writing
 
     async def create(self, kind: Kind, manifest: Manifest, *, reason: str, field_manager: str = "") -> Manifest:

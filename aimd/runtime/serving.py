@@ -1,0 +1,157 @@
+"""What stands before a page that is not for everybody: TLS, and Kubernetes' own answer to who may read it.
+
+The certificate is the administrator's, read again when its files change, or one made for the life of the process. A
+caller's bearer token goes to the API server as TokenReview and SubjectAccessReview, as controller-runtime's metrics
+server does it.
+"""
+
+import hashlib
+import ssl
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from aimd.runtime.client import Client
+from aimd.runtime.errors import ApiError
+from aimd.runtime.kinds import SUBJECT_ACCESS_REVIEW, TOKEN_REVIEW
+from aimd.runtime.model import Manifest
+
+TOKEN_SECONDS = 60.0
+GRANTED_SECONDS = 300.0
+REFUSED_SECONDS = 30.0
+_REMEMBERED = 1000
+_LIFETIME = timedelta(days=365)
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_log = structlog.get_logger()
+
+
+@dataclass
+class ServingCertificate:
+    """The certificate and key of a server: files that may change, or with an empty folder a self-signed one."""
+
+    folder: str = ""
+    certificate: str = "tls.crt"
+    key: str = "tls.key"
+    _loaded: tuple[int, int] = (0, 0)
+    _context: ssl.SSLContext = field(default_factory=lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+
+    def context(self) -> ssl.SSLContext:
+        """For the listener; only HTTP/1.1 is offered. Raises OSError or ssl.SSLError when the files are unusable."""
+        self._context.minimum_version = ssl.TLSVersion.TLSv1_2
+        self._context.set_alpn_protocols(["http/1.1"])
+        if self.folder:
+            self._load()
+        else:
+            with tempfile.TemporaryDirectory() as made:
+                _make_self_signed(Path(made) / "tls.crt", Path(made) / "tls.key")
+                self._context.load_cert_chain(Path(made) / "tls.crt", Path(made) / "tls.key")
+        return self._context
+
+    def refresh(self) -> None:
+        """Takes files that changed over for new connections; unusable ones are told and the old pair stays."""
+        try:
+            if self.folder and self._changed() != self._loaded:
+                self._load()
+                _log.info("serving certificate renewed", folder=self.folder)
+        except (OSError, ssl.SSLError) as error:
+            _log.error("serving certificate not renewed", folder=self.folder, error=str(error))
+
+    def _load(self) -> None:
+        changed = self._changed()
+        # Into a context of its own first: a bad pair must not spoil the one in use.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self._files)
+        self._context.load_cert_chain(*self._files)
+        self._loaded = changed
+
+    @property
+    def _files(self) -> tuple[Path, Path]:
+        return Path(self.folder) / self.certificate, Path(self.folder) / self.key
+
+    def _changed(self) -> tuple[int, int]:
+        certificate, key = self._files
+        return certificate.stat().st_mtime_ns, key.stat().st_mtime_ns
+
+
+def _make_self_signed(certificate: Path, key: Path) -> None:
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + _LIFETIME)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(private, hashes.SHA256())
+    )
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    key.write_bytes(private.private_bytes(encoding, form, serialization.NoEncryption()))
+
+
+@dataclass
+class TokenAccess:
+    """Who may `get` a non-resource path; answers are remembered, by a hash of the token (spec/operations.md §6)."""
+
+    client: Client
+    clock: Callable[[], float] = time.monotonic
+    _users: dict[bytes, tuple[float, Manifest | None]] = field(default_factory=dict)
+    _grants: dict[tuple[str, str], tuple[float, bool]] = field(default_factory=dict)
+
+    async def status(self, token: str, path: str) -> int:
+        """HTTP status for a caller: 200, 401 without a good token, 403 without the right, 500 if nobody can tell."""
+        try:
+            user = await self._user(token) if token else None
+            if user is None:
+                return 401
+            return 200 if await self._is_granted(user, path) else 403
+        except ApiError as error:
+            _log.error("nobody can tell who may read", path=path, error=str(error))
+            return 500
+
+    async def _user(self, token: str) -> Manifest | None:
+        digest = hashlib.sha256(token.encode()).digest()
+        until, user = self._users.get(digest, (0.0, None))
+        if self.clock() >= until:
+            review = {"apiVersion": TOKEN_REVIEW.api_version, "kind": TOKEN_REVIEW.name, "spec": {"token": token}}
+            status = (await self.client.ask(TOKEN_REVIEW, review)).get("status") or {}
+            user = (status.get("user") or {}) if status.get("authenticated") else None
+            _bounded(self._users)[digest] = (self.clock() + TOKEN_SECONDS, user)
+        return user
+
+    async def _is_granted(self, user: Manifest, path: str) -> bool:
+        who = (f"{user.get('username')} {sorted(user.get('groups') or ())}", path)
+        until, granted = self._grants.get(who, (0.0, False))
+        if self.clock() >= until:
+            spec: Manifest = {"nonResourceAttributes": {"path": path, "verb": "get"}}
+            given = {"user": "username", "uid": "uid", "groups": "groups", "extra": "extra"}
+            spec |= {name: user[field] for name, field in given.items() if user.get(field)}
+            review = {"apiVersion": SUBJECT_ACCESS_REVIEW.api_version, "kind": SUBJECT_ACCESS_REVIEW.name, "spec": spec}
+            answer = await self.client.ask(SUBJECT_ACCESS_REVIEW, review)
+            granted = bool((answer.get("status") or {}).get("allowed"))
+            seconds = GRANTED_SECONDS if granted else REFUSED_SECONDS
+            _bounded(self._grants)[who] = (self.clock() + seconds, granted)
+        return granted
+
+
+def _bounded(remembered: dict[K, V]) -> dict[K, V]:
+    """Whoever tries many tokens must not fill the memory."""
+    if len(remembered) >= _REMEMBERED:
+        remembered.clear()
+    return remembered
