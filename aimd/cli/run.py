@@ -88,10 +88,14 @@ def manager_options(flags: Flags, environment: Environment) -> ManagerOptions:
 
 def registry_options(flags: Flags) -> RegistryOptions:
     """How registries are asked."""
+    usual = RegistryOptions()
     return RegistryOptions(
         timeout=flags.registry_timeout,
         listing_timeout=FILTER_SECONDS,
         concurrency=flags.registry_concurrency,
+        endpoints=flags.mirrors,
+        docker_hub_api=flags.docker_hub_api or usual.docker_hub_api,
+        github_api=flags.github_api or usual.github_api,
         user_agent=f"aimd/{__version__}",
     )
 

@@ -45,10 +45,11 @@ async def parts_of(client: Client, service: Key) -> list[Part]:
     """The service first, then what it is made of, in the order it comes up."""
     try:
         live = await client.get(SERVICE, service)
+        head = _part(live, SERVICE, _why(live))
     except NotFound:
-        return [Part(SERVICE.name, service.name, "", "not applied yet")]
+        head = Part(SERVICE.name, service.name, "", "not applied yet")
     return [
-        _part(live, SERVICE, _why(live)),
+        head,
         *[
             _part(item, kind, _why(item))
             for kind in (MODEL, SERVICE_TEMPLATE, TEMPLATE_CACHE)

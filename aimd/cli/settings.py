@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BeforeValidator,
@@ -93,6 +94,11 @@ class Flags(BaseSettings):
 
     registry_timeout: Duration = Field(30.0, description="longest question to a registry, in all, e.g. 30s")
     registry_concurrency: int = Field(8, ge=1, description="requests at once to one registry")
+    registry_mirrors: tuple[str, ...] = Field(
+        (), description="<registry>=<URL>, comma list or repeated: who is asked instead, e.g. docker.io=https://mirror"
+    )
+    docker_hub_api: str = Field("", description="URL where Docker Hub lists repositories; empty: its own")
+    github_api: str = Field("", description="URL where GitHub lists the packages of ghcr.io; empty: its own")
     discovery_slots: int = Field(10, ge=1, description="discovery jobs running at once in the whole cluster")
     object_metrics: bool = Field(True, description="not used yet: metrics with names of objects")
     object_metrics_limit: int = Field(5000, ge=0, description="not used yet: series per family with names of objects")
@@ -124,6 +130,21 @@ class Flags(BaseSettings):
             raise ValueError(f"{', '.join(wrong)}: write <n> or <controller>=<n> with n above 0")
         return value
 
+    @field_validator("registry_mirrors", mode="after")
+    @classmethod
+    def _name_mirrors(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [entry for entry in value if not (entry.partition("=")[0] and _is_url(entry.partition("=")[2]))]
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: write <registry>=<URL>, the URL with https:// or http://")
+        return value
+
+    @field_validator("docker_hub_api", "github_api", mode="after")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        if value and not _is_url(value):
+            raise ValueError("write a URL with https:// or http://")
+        return value
+
     @field_validator("zap_log_level", mode="after")
     @classmethod
     def _is_a_level(cls, value: str) -> str:
@@ -141,6 +162,12 @@ class Flags(BaseSettings):
     def log_json(self) -> bool:
         """Whether each log line is a JSON object; otherwise text for people."""
         return (self.zap_encoder or ("console" if self.zap_devel else "json")) == "json"
+
+    @property
+    def mirrors(self) -> dict[str, str]:
+        """The URL that is asked instead, by registry."""
+        pairs = (entry.partition("=") for entry in self.registry_mirrors)
+        return {registry: url for registry, _, url in pairs}
 
     @property
     def without_effect(self) -> list[str]:
@@ -213,6 +240,11 @@ def _uniform(arguments: Sequence[str]) -> Iterator[str]:
         else:
             value = next(rest, None)
             yield f"--{name}" if value is None else f"--{name}={value}"
+
+
+def _is_url(text: str) -> bool:
+    parts = urlsplit(text)
+    return parts.scheme in ("https", "http") and bool(parts.hostname)
 
 
 def _mounted_namespace() -> str:

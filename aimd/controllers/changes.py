@@ -35,8 +35,8 @@ def pod_changed(before: Manifest | None, after: Manifest | None) -> bool:
 
 
 def gpu_labels_changed(before: Manifest | None, after: Manifest | None) -> bool:
-    """Labels about GPUs, of a node."""
-    return before is None or after is None or _gpu_labels(before) != _gpu_labels(after)
+    """Labels about GPUs, of a node; one without any may come and go."""
+    return _gpu_labels(before or {}) != _gpu_labels(after or {})
 
 
 def _intent(manifest: Manifest) -> tuple[Any, ...]:

@@ -1,13 +1,14 @@
 """The whole sandbox: a real control plane, the real KServe, and stand-ins for everything that needs a machine room.
 
-Real: etcd, API server, controller manager, scheduler, KServe's controller manager and webhooks, and the rights of
-aimd's chart. Stand-ins, each described in its module: nodes and kubelet, gateway, storage provisioner, model hub. The
-stand-ins run in this process; everything else, and what pods run, are child processes that end with it.
+Real: etcd, API server, controller manager, scheduler, KServe's controller manager and webhooks, an image registry, and
+the rights of aimd's chart. Stand-ins, each described in its module: nodes and kubelet, gateway, storage provisioner,
+model hub, and the one image in the registry. The stand-ins run in this process; everything else, and what pods run, are
+child processes that end with it.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from anyio.abc import TaskGroup
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.model import Manifest
 from aimd.sandbox.addresses import AddressTable
-from aimd.sandbox.binaries import CLUSTER, Binaries, locate_binaries, locate_manifests, silent
+from aimd.sandbox.binaries import EVERYTHING, Binaries, locate_binaries, locate_manifests, silent
 from aimd.sandbox.chart import OperatorIdentity, install_operator_identity
 from aimd.sandbox.control_plane import ADMIN_GROUP, ControlPlane, start_control_plane
 from aimd.sandbox.crds import install_crds
@@ -28,6 +29,7 @@ from aimd.sandbox.hub import HubSettings, make_repository, run_hub
 from aimd.sandbox.kserve import kserve_crds, start_kserve
 from aimd.sandbox.kubelet import KubeletSettings, default_programs, run_kubelet
 from aimd.sandbox.manifests import read_manifests
+from aimd.sandbox.model_image import HOST, REPOSITORY, start_image_registry
 from aimd.sandbox.nodes import register_nodes
 from aimd.sandbox.operator import start_operator
 from aimd.sandbox.processes import Keeper, Supervisor, supervise
@@ -88,7 +90,7 @@ async def sandbox_cluster(settings: SandboxSettings = SandboxSettings()) -> Asyn
 
     Raises BinariesUnavailable, ProcessFailed, ChartError or ApiError.
     """
-    binaries = await anyio.to_thread.run_sync(locate_binaries, CLUSTER, settings.progress, abandon_on_cancel=True)
+    binaries = await anyio.to_thread.run_sync(locate_binaries, EVERYTHING, settings.progress, abandon_on_cancel=True)
     async with supervise() as supervisor:
         with _stand_ins_log_to(supervisor.logs / "stand-ins.log"):
             settings.progress("Starting the control plane")
@@ -129,6 +131,8 @@ async def _furnish(
     settings.progress("Starting KServe")
     await start_kserve(supervisor, binaries, manifests, plane, client)
     operator = await install_operator_identity(client, binaries.path("helm"), plane)
+    images = await start_image_registry(supervisor, binaries.path("registry"))
+    operator = replace(operator, arguments=(*operator.arguments, f"--registry-mirrors={HOST}={images}"))
     if settings.operator:
         settings.progress("Starting aimd")
         await start_operator(supervisor, operator)
@@ -160,7 +164,7 @@ def _kubelet_settings(
         folder=supervisor.folder / "pods",
         addresses=addresses,
         api_server=plane.url,
-        programs=default_programs(_AIMD_IMAGES),
+        programs=default_programs(_AIMD_IMAGES, f"{HOST}/{REPOSITORY}:*"),
         certificate=serving.certificate,
         key=serving.key,
         keeper=supervisor.keeper,

@@ -1,11 +1,13 @@
 """What `make demo` does after the sandbox is up: it shows the answer, or the condition that says why there is none."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from aimd.cli.demo import SERVICE_KEY, demonstrate, quickstart_folder
+from aimd.cli.demo import acts, demonstrate
+from aimd.planning.kinds import ARTIFACT, SERVICE, SERVICE_TEMPLATE
 from aimd.runtime.client import Client
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import NAMESPACE
@@ -17,19 +19,32 @@ from tests.e2e.world import Operator, wait_until
 async def test_it_explains_a_failure_and_then_shows_the_answer(
     sandbox: Sandbox, client: Client, operator: Operator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    quickstart, by_image = acts()
     for name in ("namespace.yaml", "runtime-config.yaml", "service.yaml"):
-        shutil.copy(quickstart_folder() / name, tmp_path)
-    assert await demonstrate(sandbox.kubeconfig, sandbox.gateway_url, tmp_path) == 1
+        shutil.copy(quickstart.folder / name, tmp_path)
+    assert await demonstrate(sandbox.kubeconfig, sandbox.gateway_url, [replace(quickstart, folder=tmp_path)]) == 1
     printed = capsys.readouterr().out
     assert "ModelReady: ModelNotFound: " in printed
     assert "TemplateReady: TemplateNotFound: " in printed
 
     assert await demonstrate(sandbox.kubeconfig, sandbox.gateway_url) == 0
     printed = capsys.readouterr().out
-    assert "Running after" in printed
-    assert "You said: Hello! Are you there?" in printed
+    assert printed.count("Running after") == 2
+    assert printed.count("You said: Hello! Are you there?") == 2
 
-    namespace = Key("", SERVICE_KEY.namespace)
+    service = await client.get(SERVICE, by_image.service)
+    assert service["status"]["resolvedModel"]["scope"] == "Namespace"
+    templates = [
+        item
+        for item in await client.list(SERVICE_TEMPLATE, namespace=by_image.service.namespace)
+        if item["spec"]["modelName"] == service["status"]["resolvedModel"]["name"]
+    ]
+    discovered = {item["metadata"]["name"]: item["status"]["profile"]["metadata"]["gpu"] for item in templates}
+    assert set(discovered.values()) == {"MI300X", "MI350X"}
+    assert discovered[service["status"]["resolvedTemplate"]["name"]] == "MI350X"
+    assert len(await client.list(ARTIFACT, namespace=by_image.service.namespace)) == 1
+
+    namespace = Key("", by_image.service.namespace)
     await client.delete(NAMESPACE, namespace, reason="test")
 
     async def gone() -> bool:

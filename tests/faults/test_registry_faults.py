@@ -544,3 +544,16 @@ async def test_proxies_are_honoured_but_not_for_loopback(bench: Any, monkeypatch
                 reference = ImageReference("r.io", "o/x", "1")
                 assert isinstance(await client.inspect(reference, Keyring()), Inspection)
             assert len(proxy.asked) == seen
+
+
+async def test_no_proxy_is_honoured(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with bench.serving(Registry(bench)) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("NO_PROXY", "inside.invalid,.cluster.invalid")
+        monkeypatch.delenv("no_proxy", raising=False)
+        hosts = ("inside.invalid", "mirror.cluster.invalid", "outside.invalid")
+        options = RegistryOptions(endpoints={host: f"http://{host}" for host in hosts}, retry_delays=())
+        async with connect_registries(options) as client:
+            answers = [await client.inspect(ImageReference(host, "o/x", "1"), Keyring()) for host in hosts]
+        assert [isinstance(answer, Inspection) for answer in answers] == [False, False, True]
+        assert {asked.headers["host"] for asked in proxy.asked} == {"outside.invalid"}

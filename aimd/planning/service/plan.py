@@ -56,7 +56,7 @@ from aimd.planning.service.service_health import (
     unusable_name_component,
 )
 from aimd.planning.service.template_reference import COMPONENT as TEMPLATE
-from aimd.planning.service.template_reference import TemplateChoice, candidates_status, resolve_template
+from aimd.planning.service.template_reference import TemplateChoice, candidates_status, is_named, resolve_template
 from aimd.runtime.model import Deletion, Desired, key_of
 
 ABSENT_KIND_SECONDS = 15.0
@@ -109,7 +109,8 @@ def _desired(observed: Observed, decision: _Decision) -> list[Desired]:
     template = decision.template.template
     if template is None or not decision.template.ready or not decision.name:
         return desired
-    if decision.cache is None and needs_cache(decision.template) and not cache_is_blocked(observed, template):
+    wants_cache = decision.cache is None and needs_cache(decision.template) and _is_settled(observed, decision)
+    if wants_cache and not cache_is_blocked(observed, template):
         desired.append(render_cache(observed, template))
     amended = amended_cache(observed, template, decision.cache) if decision.cache is not None else None
     if amended is not None:
@@ -122,6 +123,12 @@ def _desired(observed: Observed, decision: _Decision) -> list[Desired]:
         if inference_service is not None:
             desired.append(inference_service)
     return desired
+
+
+def _is_settled(observed: Observed, decision: _Decision) -> bool:
+    """Whether weights may be fetched: not for a choice that a template still in discovery may change."""
+    running = observed.inference_service is not None
+    return decision.model.ready or running or is_named(observed.service)
 
 
 def _may_run(observed: Observed, decision: _Decision) -> bool:

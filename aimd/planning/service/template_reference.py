@@ -62,7 +62,7 @@ def resolve_template(observed: Observed, model: Model | None) -> TemplateChoice:
     service = observed.service
     remembered = _kept(observed)
     running = observed.inference_service is not None
-    if remembered is not None and (running or is_ready(remembered.status.status)):
+    if remembered is not None and (running or (is_ready(remembered.status.status) and not _is_provisional(service))):
         return _checked(observed, model, remembered)
     if _named(service):
         return _by_name(observed, model)
@@ -109,6 +109,11 @@ def wish_of(observed: Observed) -> Wish:
     return Wish(spec.overrides, allow, observed.gpu_models)
 
 
+def is_named(service: AIMService) -> bool:
+    """Whether the service names its template; otherwise one is chosen for it."""
+    return bool(_named(service))
+
+
 def _named(service: AIMService) -> str:
     return service.spec.template.name.strip() if service.spec.template is not None else ""
 
@@ -135,6 +140,12 @@ def _kept(observed: Observed) -> Template | None:
         wanted = derived_template_name(name, service.spec.overrides)
         return _referenced(stored, observed.templates) if stored.name == wanted else None
     return _referenced(stored, observed.templates)
+
+
+def _is_provisional(service: AIMService) -> bool:
+    """Whether the remembered template was chosen while others of its model were still being made or discovered."""
+    conditions = {condition.type: condition.status for condition in service.status.conditions}
+    return not _named(service) and conditions.get("ModelReady") == "False"
 
 
 def _by_name(observed: Observed, model: Model | None) -> TemplateChoice:

@@ -56,11 +56,21 @@ def model_command_line(container: ContainerCommand) -> Sequence[str]:
     return (*_PYTHON, "aimd.sandbox.model_server", "--port", str(container.port))
 
 
-def default_programs(aimd_image: str) -> tuple[Program, ...]:
-    """The aimd image, images that stand in for it in download jobs, and every KServe model container."""
+def image_command_line(container: ContainerCommand) -> Sequence[str]:
+    """The sandbox's own model image: it knows its model, serves it, and tells its profiles when it is asked."""
+    words = (*container.command, *container.arguments)
+    return (*_PYTHON, "aimd.sandbox.model_image", *(words or ("serve", "--port", str(container.port))))
+
+
+def default_programs(aimd_image: str, model_image: str) -> tuple[Program, ...]:
+    """The aimd image, what stands in for it in download jobs, the sandbox's model image, and all that KServe serves.
+
+    A model image that is not the sandbox's is simulated when it is asked for its profiles, and tells none.
+    """
     return (
         Program(aimd_command_line, image=aimd_image),
         Program(aimd_command_line, container="model-download"),
         Program(aimd_command_line, container="check-size"),
+        Program(image_command_line, image=model_image),
         Program(model_command_line, container="kserve-container"),
     )

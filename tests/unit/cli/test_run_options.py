@@ -2,9 +2,10 @@
 
 import pytest
 
-from aimd.cli.run import LEASE, controller_settings, manager_options
+from aimd.cli.run import LEASE, controller_settings, manager_options, registry_options
 from aimd.cli.settings import Environment, parse_flags
 from aimd.planning.settings import ControllerSettings
+from aimd.registry.options import RegistryOptions
 
 HERE = Environment(aim_system_namespace="models", pod_name="manager-0")
 
@@ -43,3 +44,34 @@ def test_times_and_namespaces() -> None:
 def test_what_plans_depend_on() -> None:
     assert controller_settings(parse_flags([]), HERE) == ControllerSettings(system_namespace="models")
     assert controller_settings(parse_flags(["--downloader-image=mirror/x:1"]), HERE).downloader_image == "mirror/x:1"
+
+
+def test_registries() -> None:
+    usual = registry_options(parse_flags([]))
+    assert (usual.timeout, usual.concurrency, usual.endpoints) == (30.0, 8, {})
+    assert (usual.docker_hub_api, usual.github_api) == (RegistryOptions().docker_hub_api, RegistryOptions().github_api)
+    flags = [
+        "--registry-timeout=5s",
+        "--registry-concurrency=2",
+        "--registry-mirrors=docker.io=https://mirror.local/hub,ghcr.io=http://mirror.local:5000",
+        "--registry-mirrors=quay.io=https://other.local",
+        "--docker-hub-api=https://hub.local",
+        "--github-api=https://github.local/api",
+    ]
+    options = registry_options(parse_flags(flags))
+    assert (options.timeout, options.concurrency) == (5.0, 2)
+    assert options.endpoint("docker.io") == "https://mirror.local/hub"
+    assert options.endpoint("ghcr.io") == "http://mirror.local:5000"
+    assert options.endpoint("quay.io") == "https://other.local"
+    assert options.endpoint("example.com") == "https://example.com"
+    assert (options.docker_hub_api, options.github_api) == ("https://hub.local", "https://github.local/api")
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["--registry-mirrors=docker.io", "--registry-mirrors==https://x", "--docker-hub-api=hub", "--github-api=ftp://x"],
+)
+def test_addresses_of_registries_that_are_none(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_flags([flag])
+    assert "https://" in capsys.readouterr().err

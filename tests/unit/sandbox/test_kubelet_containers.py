@@ -8,7 +8,13 @@ import pytest
 from aimd.runtime.model import Kind, Manifest
 from aimd.sandbox.kubelet.environment import ConfigurationError, expand, pod_field, resolve_environment
 from aimd.sandbox.kubelet.probes import Probe, Verdict, parse_probe
-from aimd.sandbox.kubelet.programs import ContainerCommand, aimd_command_line, default_programs, model_command_line
+from aimd.sandbox.kubelet.programs import (
+    ContainerCommand,
+    aimd_command_line,
+    default_programs,
+    image_command_line,
+    model_command_line,
+)
 
 POD = {
     "metadata": {"name": "pod", "namespace": "team", "uid": "u1", "labels": {"app": "chat", "tier": "gpu"}},
@@ -113,15 +119,24 @@ def test_the_model_image_listens_where_it_is_told() -> None:
     assert tuple(model_command_line(ContainerCommand(port=4711)))[-2:] == ("--port", "4711")
 
 
+def test_the_model_image_of_the_sandbox_serves_or_does_what_it_is_told() -> None:
+    assert tuple(image_command_line(ContainerCommand(port=4711)))[-3:] == ("serve", "--port", "4711")
+    asked = ContainerCommand(arguments=("dry-run", "--format=json"))
+    assert tuple(image_command_line(asked))[-2:] == ("dry-run", "--format=json")
+
+
 def test_the_first_fitting_program_wins() -> None:
-    programs = default_programs("ghcr.io/example/aimd:*")
+    programs = default_programs("ghcr.io/example/aimd:*", "images.local/aim:*")
 
     def of(name: str, image: str) -> object:
         return next((item.command_line for item in programs if item.fits({"name": name, "image": image})), None)
 
+    assert of("kserve-container", "images.local/aim:1") is image_command_line
     assert of("anything", "ghcr.io/example/aimd:1.0") is aimd_command_line
     assert of("model-download", "other/downloader:2") is aimd_command_line
     assert of("kserve-container", "amdenterpriseai/aim-base:0.10.0") is model_command_line
+    assert of("discovery", "images.local/aim:1") is image_command_line
+    assert of("discovery", "busybox:latest") is None
     assert of("main", "nginx") is None
 
 

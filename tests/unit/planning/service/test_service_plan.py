@@ -402,6 +402,45 @@ def test_the_remembered_model_stays_while_ready(observed, service_manifest, mode
 
 
 @pytest.mark.parametrize(
+    ("model_ready", "running", "chosen"),
+    [("False", False, "better"), ("True", False, "first"), (None, False, "first"), ("False", True, "first")],
+)
+def test_what_was_chosen_before_the_model_was_ready_is_chosen_anew(
+    observed, service_manifest, model, template, now, model_ready: str | None, running: bool, chosen: str
+) -> None:
+    condition = {"type": "ModelReady", "status": model_ready, "reason": "x", "lastTransitionTime": ""}
+    stored = {
+        "resolvedTemplate": {"name": "first", "scope": "Namespace"},
+        "conditions": [condition] if model_ready else [],
+    }
+    profiles = {"first": "MI300X", "better": "MI350X"}
+    templates = [
+        template(name, profile={"gpu": gpu, "type": "optimized"}, hardware={"gpu": {"model": gpu}})
+        for name, gpu in profiles.items()
+    ]
+    live = {"metadata": {"name": "x"}} if running else None
+    plan = plan_service(
+        observed(
+            service=service_manifest(status=stored), models=[model()], templates=templates, inference_service=live
+        ),
+        now,
+    )
+    assert plan.status["resolvedTemplate"]["name"] == chosen
+
+
+@pytest.mark.parametrize(
+    ("status", "named", "fetched"),
+    [("Ready", False, True), ("Progressing", False, False), ("Progressing", True, True), ("Pending", False, False)],
+)
+def test_weights_are_not_fetched_for_a_choice_that_may_change(
+    observed, service_manifest, model, template, now, status: str, named: bool, fetched: bool
+) -> None:
+    manifest = service_manifest(template={"name": "qwen-latency"}) if named else service_manifest()
+    plan = plan_service(observed(service=manifest, models=[model(status=status)], templates=[template()]), now)
+    assert ("AIMTemplateCache" in {desired.kind.name for desired in plan.desired}) is fetched
+
+
+@pytest.mark.parametrize(
     ("status", "state"), [("Progressing", "Pending"), ("Pending", "Pending"), ("Failed", "Failed")]
 )
 def test_models_that_are_not_ready(observed, model, template, now, status: str, state: str) -> None:
