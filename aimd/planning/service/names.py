@@ -115,6 +115,12 @@ def autoscaler_name(inference_service: str) -> str:
     return f"keda-hpa-{predictor_name(inference_service)}"
 
 
+def inference_service_of(autoscaler: str) -> str:
+    """The InferenceService whose `autoscaler_name` this is; empty when it is another's."""
+    found = re.fullmatch(autoscaler_name("(.+)"), autoscaler)
+    return found[1] if found is not None else ""
+
+
 def split_image(image: str) -> tuple[str, str]:
     """Image name and tag as name parts (§5.5); raises InvalidImageReference.
 
