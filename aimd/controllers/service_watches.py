@@ -7,6 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
+from pydantic import ValidationError
+
+from aimd.api.service import ServiceOverrides
 from aimd.controllers.changes import gpu_labels_changed, intent_changed, pod_changed
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches
 from aimd.planning.download_job import CACHE_NAME
@@ -22,6 +25,9 @@ from aimd.planning.kinds import (
 )
 from aimd.planning.labels import PREFIX
 from aimd.planning.service.deletion import CACHE_LABEL
+from aimd.planning.service.model_reference import ENDPOINT
+from aimd.planning.service.names import derived_template_name, inference_service_of
+from aimd.planning.service.template_selection import ALIAS_LABEL
 from aimd.runtime.controller import Mapper, Source, Watch, controlled_by, itself
 from aimd.runtime.kinds import CONFIG_MAP, EVENT, HORIZONTAL_POD_AUTOSCALER, NODE, PERSISTENT_VOLUME_CLAIM, POD
 from aimd.runtime.model import Key, Kind, Manifest, key_of, labels_of
@@ -60,12 +66,50 @@ def _models_of(service: Manifest) -> Iterable[str]:
     return _texts(_at(service, "spec", "model", "name"), _at(service, "status", "resolvedModel", "name"))
 
 
-def _images_of(service: Manifest) -> Iterable[str]:
-    return _texts(_at(service, "spec", "model", "image"), _at(service, "spec", "model", "custom", "baseImage"))
+def _wanted_of(service: Manifest) -> Iterable[str]:
+    """What a service that names no model looks for: an image, or an image with weights."""
+    custom = _at(service, "spec", "model", "custom")
+    with_weights = _weights(_at(custom, "baseImage"), _at(custom, "modelSources"))
+    return _texts(_at(service, "spec", "model", "image"), with_weights)
+
+
+def _offered_by(model: Manifest) -> Iterable[str]:
+    image = _at(model, "spec", "image")
+    return _texts(image, _weights(image, _at(model, "spec", "modelSources")))
+
+
+def _weights(image: Any, sources: Any) -> str:
+    """An image with its weights in one text, by what makes two custom models equal (§5.4); empty without weights."""
+    if not (image and isinstance(sources, list)):
+        return ""
+    told = [(_at(source, "modelId"), _at(source, "sourceUri"), _endpoint(source)) for source in sources]
+    return " ".join(map(str, (image, *told)))
+
+
+def _endpoint(source: Any) -> str:
+    variables = _at(source, "env")
+    found = (item for item in variables if _at(item, "name") == ENDPOINT) if isinstance(variables, list) else ()
+    return next((str(_at(item, "value") or "") for item in found), "")
 
 
 def _templates_of(service: Manifest) -> Iterable[str]:
-    return _texts(_at(service, "spec", "template", "name"), _at(service, "status", "resolvedTemplate", "name"))
+    named = _named_template(service)
+    return _texts(named, _derived_of(service, named), _at(service, "status", "resolvedTemplate", "name"))
+
+
+def _named_template(service: Manifest) -> str:
+    return str(_at(service, "spec", "template", "name") or "").strip()
+
+
+def _derived_of(service: Manifest, base: str) -> str:
+    """The template that is made for a service with overrides, whose status does not name it yet."""
+    overrides = _at(service, "spec", "overrides")
+    if not (base and isinstance(overrides, Mapping)):
+        return ""
+    try:
+        return derived_template_name(base, ServiceOverrides.model_validate(overrides))
+    except ValidationError:  # the schema lets none through
+        return ""
 
 
 def _selection_of(service: Manifest) -> Iterable[str]:
@@ -109,30 +153,41 @@ def _services(cache: Cache, index: str, values: Iterable[str], namespace: str) -
 
 
 def _of_model(manifest: Manifest, cache: Cache) -> Iterable[Key]:
-    """By name, and by image for services that look for one."""
+    """By name, by image for services that look for one, and by template for those that named one of another model."""
     key = key_of(manifest)
-    by_name = _services(cache, BY_MODEL, (key.name,), key.namespace)
-    return chain(by_name, _services(cache, BY_IMAGE, _image_of(manifest), key.namespace))
+    return chain(
+        _services(cache, BY_MODEL, (key.name,), key.namespace),
+        _services(cache, BY_IMAGE, _offered_by(manifest), key.namespace),
+        _services(cache, BY_TEMPLATE, _templates_of_model(cache, key.name), key.namespace),
+    )
+
+
+def _templates_of_model(cache: Cache, name: str) -> Iterator[str]:
+    for kind in (SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE):
+        yield from (key_of(template).name for template in cache[kind].by_index(BY_MODEL, name))
 
 
 def _of_template(manifest: Manifest, cache: Cache) -> Iterable[Key]:
-    """Services that name or use the template, and those of its model, which may be choosing."""
+    """Services that name or use the template, and those of its model that choose for themselves."""
     key, models = key_of(manifest), tuple(_model_of(manifest))
-    images = chain.from_iterable(_images_of_model(cache, model, key.namespace) for model in models)
+    offered = chain.from_iterable(_offers_of_model(cache, model, key.namespace) for model in models)
+    of_model = chain(
+        _services(cache, BY_MODEL, models, key.namespace),
+        _services(cache, BY_IMAGE, offered, key.namespace),
+    )
     return chain(
         _services(cache, BY_TEMPLATE, _names_of(manifest), key.namespace),
-        _services(cache, BY_MODEL, models, key.namespace),
-        _services(cache, BY_IMAGE, images, key.namespace),
+        (service for service in of_model if not _named_template(cache[SERVICE].get(service) or {})),
     )
 
 
 def _names_of(template: Manifest) -> Iterable[str]:
-    return _texts(key_of(template).name, labels_of(template).get(f"{PREFIX}template.alias"))
+    return _texts(key_of(template).name, labels_of(template).get(ALIAS_LABEL))
 
 
-def _images_of_model(cache: Cache, name: str, namespace: str) -> Iterator[str]:
+def _offers_of_model(cache: Cache, name: str, namespace: str) -> Iterator[str]:
     found = (cache[MODEL].get(Key(namespace, name)) if namespace else None, cache[CLUSTER_MODEL].get(Key("", name)))
-    return chain.from_iterable(_image_of(model) for model in found if model is not None)
+    return chain.from_iterable(_offered_by(model) for model in found if model is not None)
 
 
 def _of_cache(manifest: Manifest, cache: Cache) -> Iterable[Key]:
@@ -155,9 +210,11 @@ def _of_event(manifest: Manifest, cache: Cache) -> Iterable[Key]:
     return _of_inference_service(Key(str(about.get("namespace") or ""), str(about.get("name") or "")), cache)
 
 
-def _of_service_name_label(manifest: Manifest, cache: Cache) -> Iterable[Key]:
-    name = labels_of(manifest).get(SERVICE_NAME_LABEL)
-    return (Key(key_of(manifest).namespace, name),) if name else ()
+def _of_autoscaler(manifest: Manifest, cache: Cache) -> Iterable[Key]:
+    """By the InferenceService in its name; the service's own name may be too long for a label."""
+    key = key_of(manifest)
+    name = inference_service_of(key.name)
+    return _of_inference_service(Key(key.namespace, name), cache) if name else ()
 
 
 def _of_node(manifest: Manifest, cache: Cache) -> Iterable[Key]:
@@ -186,7 +243,7 @@ def _scale(autoscaler: Manifest) -> tuple[Any, ...]:
 
 _SERVICE_INDEXES = {
     BY_MODEL: _models_of,
-    BY_IMAGE: _images_of,
+    BY_IMAGE: _wanted_of,
     BY_TEMPLATE: _templates_of,
     BY_CONFIG: config_of,
     BY_SELECTION: _selection_of,
@@ -227,7 +284,7 @@ WATCHES: tuple[Watch, ...] = (
     Watch(INFERENCE_SERVICE, controlled_by(SERVICE), delay=_BURST),
     *_watch_all((HTTP_ROUTE, CONFIG_MAP), controlled_by(SERVICE)),
     Watch(TEMPLATE_CACHE, _of_cache),
-    Watch(HORIZONTAL_POD_AUTOSCALER, _of_service_name_label, _scale_changed),
+    Watch(HORIZONTAL_POD_AUTOSCALER, _of_autoscaler, _scale_changed),
     Watch(POD, _of_pod, pod_changed, delay=_BURST),
     Watch(EVENT, _of_event, delay=_BURST),
     Watch(NODE, _of_node, gpu_labels_changed),

@@ -11,6 +11,7 @@ from aimd.planning.environment import render_env
 from aimd.planning.kinds import MODEL
 from aimd.planning.labels import PREFIX, label_value
 from aimd.planning.naming import derive_name
+from aimd.planning.service.model_reference import ENDPOINT
 from aimd.planning.service.names import InvalidImageReference, model_name_from_image
 from aimd.planning.service.observed import Model, Observed, labels
 from aimd.planning.service.template_selection import ORIGIN_LABEL
@@ -18,7 +19,6 @@ from aimd.runtime.model import Desired, Manifest
 
 AUTO_GENERATED = "auto-generated"
 CUSTOM_MODEL_LABEL = PREFIX + "custom-model"
-_ENDPOINT = "AWS_ENDPOINT_URL"
 
 
 def created_model_name(service: AIMService, models: Sequence[Model]) -> str:
@@ -79,7 +79,7 @@ def _custom_name(custom: CustomModelReference, hardware: Hardware | None = None)
     inputs: list[object] = [custom.base_image]
     for source in sources:
         inputs += [source.model_id, source.source_uri]
-        endpoint = next((variable.value for variable in source.env if variable.name == _ENDPOINT), None)
+        endpoint = next((variable.value for variable in source.env if variable.name == ENDPOINT), None)
         inputs += [endpoint] if endpoint else []
     if hardware is not None:
         inputs += _hardware_inputs(hardware)

@@ -11,7 +11,7 @@ from aimd.planning.service.observed import Model, is_ready, kind_of_model, ready
 from aimd.runtime.model import Category, Failure
 
 COMPONENT = "Model"
-_ENDPOINT = "AWS_ENDPOINT_URL"
+ENDPOINT = "AWS_ENDPOINT_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def _identities(sources: Sequence[ModelSource]) -> list[tuple[str, str, str]]:
         (
             source.model_id,
             source.source_uri,
-            next((variable.value or "" for variable in source.env if variable.name == _ENDPOINT), ""),
+            next((variable.value or "" for variable in source.env if variable.name == ENDPOINT), ""),
         )
         for source in sources
     ]

@@ -1,16 +1,18 @@
 """Names of the objects a service makes or looks for (spec/service.md §8).
 
-Names that fit whole are those of the reference operator, digit for digit. A truncated InferenceService or HTTPRoute
-name additionally hashes the service name, because two long names of one namespace would otherwise collide.
+Names that fit whole are those of the reference operator, digit for digit. A truncated name additionally hashes what it
+was truncated from, because two long names of one namespace would otherwise collide.
 """
 
 import re
 
 from aimd.api.service import AIMService, ServiceOverrides
 from aimd.planning.naming import MAXIMUM_LENGTH, NameTooLong, derive_name, fits_whole, image_part
+from aimd.planning.service.resources import DEFAULT_GPU_RESOURCE
 
 _MINIMUM_LIMIT = 10
 _PREDICTOR_AND_DASHES = 11
+_DERIVED_HASH = 4
 _INFERENCE_SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
@@ -58,12 +60,13 @@ def former_http_route_name(name: str, namespace: str) -> str:
 
 def shared_cache_name(template_name: str, namespace: str) -> str:
     """Name of a template cache that outlives its services."""
-    return derive_name([template_name], [namespace])
+    return _collision_free(template_name, namespace, MAXIMUM_LENGTH)
 
 
 def dedicated_cache_name(template_name: str, service: AIMService) -> str:
     """Name of the template cache that belongs to one service."""
-    return derive_name([template_name, service.metadata.name], [service.metadata.uid])
+    parts = [template_name, service.metadata.name]
+    return derive_name(parts, [service.metadata.uid, *([] if fits_whole(parts) else parts)])
 
 
 def profile_config_map_name(service_name: str) -> str:
@@ -78,17 +81,28 @@ def model_name_from_image(image: str) -> str:
 
 def has_overrides(overrides: ServiceOverrides | None) -> bool:
     """Whether overrides change anything."""
-    return bool(_changes(overrides))
+    return bool(_changes(overrides) or _unnamed_changes(overrides))
 
 
 def derived_template_name(base: str, overrides: ServiceOverrides | None) -> str:
-    """Name of the template that has the overrides; the base's own when there are none (§8)."""
-    changes = _changes(overrides)
-    if not changes:
+    """Name of the template that has the overrides; the base's own when there are none (§8).
+
+    Overrides that the reference leaves out of the name are told apart by a hash as long as that of other names.
+    """
+    if not has_overrides(overrides):
         return base
-    parts = [f"{value}gpu" if name == "count" else str(value) for name, value in changes.items()]
-    inputs = [item for pair in changes.items() for item in pair]
-    return derive_name([base, "ovr", *parts], inputs, hash_length=4)
+    parts, inputs = _derived_parts(base, overrides)
+    unnamed = [item for pair in _unnamed_changes(overrides).items() for item in pair]
+    if unnamed or not fits_whole(parts, hash_length=_DERIVED_HASH):
+        return derive_name(parts, [*inputs, *unnamed, base])
+    return derive_name(parts, inputs, hash_length=_DERIVED_HASH)
+
+
+def former_derived_template_name(base: str, overrides: ServiceOverrides | None) -> str:
+    """The name without the collision rule, if there is one; a service that has such a template keeps it."""
+    if not _changes(overrides):
+        return ""
+    return derive_name(*_derived_parts(base, overrides), hash_length=_DERIVED_HASH)
 
 
 def predictor_name(inference_service: str) -> str:
@@ -99,6 +113,12 @@ def predictor_name(inference_service: str) -> str:
 def autoscaler_name(inference_service: str) -> str:
     """Name of the HorizontalPodAutoscaler that KEDA makes."""
     return f"keda-hpa-{predictor_name(inference_service)}"
+
+
+def inference_service_of(autoscaler: str) -> str:
+    """The InferenceService whose `autoscaler_name` this is; empty when it is another's."""
+    found = re.fullmatch(autoscaler_name("(.+)"), autoscaler)
+    return found[1] if found is not None else ""
 
 
 def split_image(image: str) -> tuple[str, str]:
@@ -151,5 +171,26 @@ def _changes(overrides: ServiceOverrides | None) -> dict[str, str | int]:
         "count": max(gpu.requests, 0) if gpu is not None else 0,
         "precision": str(overrides.precision),
         "metric": str(overrides.metric),
+    }
+    return {name: value for name, value in changes.items() if value}
+
+
+def _derived_parts(base: str, overrides: ServiceOverrides | None) -> tuple[list[str], list[object]]:
+    """Readable parts and hash inputs of a derived template's name."""
+    changes = _changes(overrides)
+    readable = [f"{value}gpu" if name == "count" else str(value) for name, value in changes.items()]
+    return [base, "ovr", *readable], [item for pair in changes.items() for item in pair]
+
+
+def _unnamed_changes(overrides: ServiceOverrides | None) -> dict[str, str]:
+    """What is overridden without being a part of the name."""
+    hardware = overrides.hardware if overrides is not None else None
+    gpu, cpu = (hardware.gpu, hardware.cpu) if hardware is not None else (None, None)
+    device = gpu.resource_name if gpu is not None else ""
+    changes = {
+        "minVram": gpu.min_vram if gpu is not None else "",
+        "resourceName": device if device != DEFAULT_GPU_RESOURCE else "",
+        "cpu": cpu.requests if cpu is not None else "",
+        "cpuLimit": cpu.limits if cpu is not None else "",
     }
     return {name: value for name, value in changes.items() if value}

@@ -20,6 +20,7 @@ from aimd.planning.service.caching import (
 )
 from aimd.planning.service.custom_profile import config_map_deletion, render_config_map
 from aimd.planning.service.derived_template import render_derived_template
+from aimd.planning.service.ignored_fields import ignored_fields_condition
 from aimd.planning.service.inference_service import Ingredients, render_inference_service
 from aimd.planning.service.model_creation import render_model
 from aimd.planning.service.model_reference import ModelChoice, resolve_model
@@ -80,11 +81,13 @@ def plan_service(observed: Observed, now: datetime) -> Plan:
     """Decides everything about one service. Pure and total."""
     decision = _decide(observed)
     components, waits = _judge(observed, decision, now)
+    ignored = ignored_fields_condition(observed.service.spec)
     return Plan(
         components=components,
         desired=tuple(_desired(observed, decision)),
         deletions=tuple(_deletions(observed, decision)),
         status=_status(observed, decision),
+        extra_conditions=() if ignored is None else (ignored,),
         requeue_after=min(waits, default=None),
     )
 

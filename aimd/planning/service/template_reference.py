@@ -7,7 +7,7 @@ from aimd.api.service import AIMService
 from aimd.api.shared import ResolvedReference, Scope
 from aimd.planning.health import Component, Direction, State
 from aimd.planning.service.model_reference import same_weights
-from aimd.planning.service.names import derived_template_name, has_overrides
+from aimd.planning.service.names import derived_template_name, former_derived_template_name, has_overrides
 from aimd.planning.service.observed import (
     Model,
     Observed,
@@ -137,8 +137,11 @@ def _kept(observed: Observed) -> Template | None:
     service = observed.service
     stored, name = service.status.resolved_template, _named(service)
     if name and has_overrides(service.spec.overrides) and stored is not None:
-        wanted = derived_template_name(name, service.spec.overrides)
-        return _referenced(stored, observed.templates) if stored.name == wanted else None
+        wanted = (
+            derived_template_name(name, service.spec.overrides),
+            former_derived_template_name(name, service.spec.overrides),
+        )
+        return _referenced(stored, observed.templates) if stored.name in wanted else None
     return _referenced(stored, observed.templates)
 
 

@@ -121,7 +121,7 @@ def test_children_wake_their_service(services: Cache) -> None:
     about = {"kind": "InferenceService", "namespace": "ns", "name": "isvc", "uid": "u"}
     assert woken(cache, EVENT, put(cache, EVENT, "e", involvedObject=about)) == {"ns/by-name"}
     labels = {"aim.eai.amd.com/service.name": "by-name"}
-    autoscaler = put(cache, HORIZONTAL_POD_AUTOSCALER, "hpa", metadata={"labels": labels})
+    autoscaler = put(cache, HORIZONTAL_POD_AUTOSCALER, "keda-hpa-isvc-predictor", metadata={"labels": labels})
     assert woken(cache, HORIZONTAL_POD_AUTOSCALER, autoscaler) == {"ns/by-name"}
     shared = put(cache, TEMPLATE_CACHE, "c", spec={"templateName": "t"})
     assert woken(cache, TEMPLATE_CACHE, shared) == {"ns/by-template", "ns/resolved"}

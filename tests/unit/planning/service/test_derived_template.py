@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from aimd.api.service import ServiceOverrides
 from aimd.planning.health import State
 from aimd.planning.kinds import SERVICE_TEMPLATE
-from aimd.planning.service.names import derived_template_name, has_overrides
+from aimd.planning.service.names import derived_template_name, former_derived_template_name, has_overrides
 from aimd.planning.service.plan import plan_service
 
 FULL = {"metric": "throughput", "precision": "fp8", "hardware": {"gpu": {"model": "MI300X", "requests": 4}}}
@@ -45,8 +45,35 @@ def test_names_are_valid_and_stable(base: str, metric: str, count: int) -> None:
 
 def test_only_what_is_set_overrides() -> None:
     assert not has_overrides(None)
-    assert not has_overrides(overrides(hardware={"gpu": {"minVram": "100Gi"}}))
+    assert not has_overrides(overrides(hardware={"gpu": {"resourceName": "amd.com/gpu"}}))
     assert has_overrides(overrides(metric="latency"))
+
+
+def test_what_the_name_does_not_say_is_in_its_hash() -> None:
+    wanted = [
+        overrides(metric="latency"),
+        overrides(metric="latency", hardware={"gpu": {"minVram": "100Gi"}}),
+        overrides(metric="latency", hardware={"gpu": {"resourceName": "amd.com/cpx"}}),
+        overrides(metric="latency", hardware={"cpu": {"requests": "4"}}),
+        overrides(metric="latency", hardware={"cpu": {"requests": "4", "limits": "8"}}),
+    ]
+    assert len({derived_template_name("base", item) for item in wanted}) == len(wanted)
+    long = "b" * 60
+    assert derived_template_name(long + "1", wanted[0]) != derived_template_name(long + "2", wanted[0])
+    assert former_derived_template_name(long + "1", wanted[0]) == former_derived_template_name(long + "2", wanted[0])
+
+
+def test_a_derived_template_under_its_former_name_is_kept(observed, service_manifest, model, template, now) -> None:  # type: ignore[no-untyped-def]
+    base, metric = "b" * 60, {"metric": "latency"}
+    former = former_derived_template_name(base, overrides(**metric))
+    kept = template(former, labels={"aim.eai.amd.com/origin": "derived"})
+    manifest = service_manifest(
+        template={"name": base},
+        overrides=metric,
+        status={"resolvedTemplate": {"name": former, "scope": "Namespace"}},
+    )
+    plan = plan_service(observed(service=manifest, models=[model()], templates=[template(base), kept]), now)
+    assert plan.status["resolvedTemplate"]["name"] == former
 
 
 @pytest.fixture

@@ -1,12 +1,18 @@
+import re
+from random import Random
+from string import ascii_lowercase, digits
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aimd.api.service import ServiceOverrides
 from aimd.planning.service.names import (
     InvalidImageReference,
     InvalidServiceName,
     autoscaler_name,
     dedicated_cache_name,
+    derived_template_name,
     former_http_route_name,
     former_inference_service_name,
     http_route_name,
@@ -18,6 +24,7 @@ from aimd.planning.service.names import (
 )
 
 LONG = "qwen-qwen3-32b-instruct-production-canary-blue"
+DNS_LABEL_TEXT = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 DNS_LABEL = st.from_regex(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
 
 
@@ -58,6 +65,13 @@ def test_caches_profiles_and_what_hangs_on_the_inference_service(service) -> Non
     assert autoscaler_name("qwen-chat-a04542d9") == "keda-hpa-qwen-chat-a04542d9-predictor"
 
 
+def test_caches_of_two_templates_with_long_names_differ(service) -> None:
+    """Templates that a model makes end in a hash, which is what truncation takes away first."""
+    one, other = (f"aim-meta-llama-llama-3-3-70b-instruct-mi300x-latency-fp8-{end}" for end in ("3c0f", "91aa"))
+    assert shared_cache_name(one, "ml-team") != shared_cache_name(other, "ml-team")
+    assert dedicated_cache_name(one, service()) != dedicated_cache_name(other, service())
+
+
 @pytest.mark.parametrize(
     ("image", "expected"),
     [
@@ -92,3 +106,33 @@ def test_every_valid_name_leaves_room_for_the_host_label(name: str, namespace: s
     assert len(f"{predictor_name(derived)}-{namespace}") <= 63
     assert len(http_route_name(name, namespace)) <= 63
     assert derived == inference_service_name(name, namespace)
+
+
+def generated_texts(count: int) -> list[str]:
+    """Distinct names as people and generators give them: families with long common beginnings, and random ones."""
+    random = Random(20)
+    families = [f"aim-{vendor}-llama-3-3-70b-instruct-throughput-mi300x-fp8" for vendor in ("meta", "acme", "qwen")]
+    texts: set[str] = set()
+    while len(texts) < count:
+        tail = "".join(random.choices(ascii_lowercase + digits, k=random.randint(1, 12)))
+        texts.add(f"{random.choice(families)}-{tail}" if random.random() < 0.2 else f"{tail}-{random.randrange(10**6)}")
+    return sorted(texts)
+
+
+@pytest.mark.parametrize("count", [5_000, pytest.param(100_000, marks=pytest.mark.slow)])
+def test_names_do_not_collide(service, count: int) -> None:
+    texts, owner = generated_texts(count), service()
+    metric = ServiceOverrides(metric="latency")
+    for derive in (
+        lambda text: inference_service_name(f"s{text}", "ml-team"),
+        lambda text: http_route_name(text, "ml-team"),
+        lambda text: shared_cache_name(text, "ml-team"),
+        lambda text: dedicated_cache_name(text, owner),
+        lambda text: profile_config_map_name(text),
+        lambda text: model_name_from_image(f"registry/{text}:1"),
+        lambda text: derived_template_name(text, metric),
+    ):
+        names = [derive(text) for text in texts]
+        assert len(set(names)) == len(texts)
+        assert all(len(name) <= 63 and DNS_LABEL_TEXT.fullmatch(name) for name in names)
+        assert names[:100] == [derive(text) for text in texts[:100]]

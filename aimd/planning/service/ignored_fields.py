@@ -1,0 +1,34 @@
+"""Fields of a service that are set and change nothing, said aloud."""
+
+from collections.abc import Iterator
+
+from aimd.api.service import AIMServiceSpec
+from aimd.planning.service.scaling import wants_autoscaling
+from aimd.runtime.model import Condition
+
+CONDITION = "FieldsIgnored"
+
+
+def ignored_fields_condition(spec: AIMServiceSpec) -> Condition | None:
+    """The condition `FieldsIgnored`, which counts for nothing; None when every field has its effect."""
+    notes = list(_notes(spec))
+    return Condition(CONDITION, "True", "FieldsWithoutEffect", "; ".join(notes)) if notes else None
+
+
+def _notes(spec: AIMServiceSpec) -> Iterator[str]:
+    if spec.cache_model is not None:
+        yield "spec.cacheModel is deprecated and has no effect: remove it, and set spec.caching.mode if need be"
+    if spec.resources is not None and spec.resources.claims:
+        names = ", ".join(f"{claim.name}/{claim.request}".rstrip("/") for claim in spec.resources.claims)
+        yield f"spec.resources.claims ({names}) has no effect: an inference pod has no resource claims; remove it"
+    if spec.replicas != 1 and wants_autoscaling(spec):
+        yield (
+            f"spec.replicas {spec.replicas} has no effect while autoscaling is on: "
+            "remove it, or remove minReplicas, maxReplicas and autoScaling"
+        )
+    hardware = spec.overrides.hardware if spec.overrides is not None else None
+    if hardware is not None and not (spec.template is not None and spec.template.name.strip()):
+        narrow = hardware.gpu is not None and bool(hardware.gpu.min_vram)
+        unread = [*(["gpu.minVram"] if narrow else []), *(["cpu"] if hardware.cpu is not None else [])]
+        for name in unread:
+            yield f"spec.overrides.hardware.{name} has no effect on automatic choice: name a template in spec.template"
