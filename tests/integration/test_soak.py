@@ -1,7 +1,6 @@
 """Three hundred services under constant edits: memory stays, the queue empties, every edit arrives, nothing goes wrong.
 
-The test plays the kubelet (pods of jobs succeed at once) and the provisioner (a volume made beforehand); no KServe
-runs, so that the operator alone is what works.
+The test plays the kubelet and the provisioner; no KServe runs, so that the operator alone is what works.
 """
 
 import asyncio
@@ -15,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -24,20 +23,17 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from aimd.api.crd import write_crds
 from aimd.planning.durations import duration_seconds
 from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, MODEL, SERVICE, SERVICE_TEMPLATE
 from aimd.runtime.client import Client, ClientOptions, connect
-from aimd.runtime.errors import ApiError
-from aimd.runtime.kinds import NAMESPACE, POD
+from aimd.runtime.kinds import NAMESPACE
 from aimd.runtime.model import Key, Manifest, key_of
-from aimd.sandbox.binaries import locate_manifests
 from aimd.sandbox.control_plane import ControlPlane
-from aimd.sandbox.manifests import apply_manifests, read_manifests
+from aimd.sandbox.manifests import apply_manifests
+from tests.integration.stand_ins import Kubelet, install_crds, make_namespace
 
 SECONDS = duration_seconds(os.environ.get("AIMD_SOAK_DURATION", "10m"))
 SERVICES = 300
-FOREIGN = {"inferenceservices.serving.kserve.io", "httproutes.gateway.networking.k8s.io"}
 
 
 @dataclass
@@ -103,55 +99,34 @@ def manifests(namespace: str) -> list[Manifest]:
     source = {"modelId": "acme/tiny", "sourceUri": "hf://acme/tiny", "size": "1Gi"}
     model = {"image": "aim:1", "discovery": {"extractMetadata": False, "createServiceTemplates": False}}
     template = {"modelName": "tiny", "hardware": {"cpu": {"requests": "1"}}, "modelSources": [source]}
-    config = {"storage": {"defaultStorageClassName": "soak"}}
-    volume = {
-        "accessModes": ["ReadWriteMany"],
-        "capacity": {"storage": "10Gi"},
-        "storageClassName": "soak",
-        "hostPath": {"path": "/nowhere"},
-    }
-    storage_class = {"provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "Immediate"}
     own: list[tuple[str, str, str, Manifest]] = [
         (MODEL.api_version, MODEL.name, "tiny", {"spec": model}),
         (SERVICE_TEMPLATE.api_version, SERVICE_TEMPLATE.name, "tiny-cpu", {"spec": template}),
-        (SERVICE.api_version, "AIMRuntimeConfig", "default", {"spec": config}),
-    ]
-    cluster: list[tuple[str, str, str, Manifest]] = [
-        ("storage.k8s.io/v1", "StorageClass", "soak", storage_class),
-        ("v1", "PersistentVolume", f"soak-{namespace}", {"spec": volume}),
     ]
     return [
-        *({"apiVersion": api, "kind": kind, "metadata": {"name": name}, **rest} for api, kind, name, rest in cluster),
-        *(
-            {"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": namespace}, **rest}
-            for api, kind, name, rest in own
-        ),
+        {"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": namespace}, **rest}
+        for api, kind, name, rest in own
     ]
 
 
 @asynccontextmanager
 async def soaking(api_server: ControlPlane, folder: Path) -> AsyncIterator[Soak]:
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
-        write_crds(folder / "crds")
-        foreign = [crd for name in ("kserve", "gateway-api") for crd in locate_manifests().read(name)]
-        needed = [crd for crd in foreign if crd["metadata"]["name"] in FOREIGN]
+        await install_crds(admin, folder)
         namespace = f"soak-{uuid4().hex[:8]}"
-        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
-        await apply_manifests(admin, [*read_manifests(folder / "crds"), *needed, body])
+        await make_namespace(admin, namespace)
         await apply_manifests(admin, manifests(namespace))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{free.getsockname()[1]}"
         log = folder / "aimd.log"
         process = start(api_server, address, log)
-        playing = asyncio.create_task(play_kubelet(admin, namespace))
         try:
-            yield Soak(admin, namespace, process, f"http://{address}/metrics", log)
+            async with Kubelet(admin, namespace).running():
+                yield Soak(admin, namespace, process, f"http://{address}/metrics", log)
         finally:
-            playing.cancel()
             process.kill()
             process.wait()
-            await asyncio.gather(playing, return_exceptions=True)
         await admin.delete(NAMESPACE, Key("", namespace), reason="test")
 
 
@@ -165,17 +140,6 @@ def start(api_server: ControlPlane, metrics_address: str, log: Path) -> subproce
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-
-
-async def play_kubelet(admin: Client, namespace: str) -> None:
-    """Every pod has run and succeeded."""
-    while True:
-        with suppress(ApiError):
-            for pod in await admin.list(POD, namespace=namespace):
-                if pod["status"].get("phase") == "Pending":
-                    body = {"status": {"phase": "Succeeded"}}
-                    await admin.patch(POD, key_of(pod), body, reason="test", subresource="status")
-        await asyncio.sleep(0.5)
 
 
 async def until(what: str, holds: Callable[[], object], seconds: float = 180.0) -> None:
