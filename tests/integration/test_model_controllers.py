@@ -330,6 +330,25 @@ async def test_a_pull_secret_that_appears_heals(world: World, registries: Regist
     await world.client.delete(kind, world.key(kind, name), reason="test")
 
 
+async def test_a_service_lends_its_pull_secret_to_a_model_that_was_there_before(
+    world: World, registries: Registries
+) -> None:
+    secret, image = unique("lent"), f"{registries.locked}/acme/aim-tiny:1.1.0"
+    await world.create(MODEL, "private", spec={"image": image})
+    refused = await world.until_word(MODEL, "private", "Degraded")
+    assert condition(refused, "ImageMetadataReady") == ("False", "ImagePullAuthFailure")
+    auth = {"auths": {registries.locked: {"username": LOGIN[0], "password": LOGIN[1]}}}
+    data = {".dockerconfigjson": b64encode(json.dumps(auth).encode()).decode()}
+    await world.create(SECRET, secret, type="kubernetes.io/dockerconfigjson", data=data)
+    secrets = [{"name": secret}, {"name": "none-of-that-name"}]
+    await world.create(SERVICE, "chat", spec={"model": {"image": image}, "imagePullSecrets": secrets})
+
+    def known(live: Manifest) -> bool:
+        return condition(live, "ImageMetadataReady") == ("True", "ImageFound")
+
+    await world.until(lambda: world.get(MODEL, "private"), known)
+
+
 async def test_a_silent_registry_delays_nobody_else(world: World, registries: Registries) -> None:
     await world.create(MODEL, "silent-0", spec={"image": f"{registries.silent}/acme/aim-tiny:1.0.0"})
     for index in range(1, 4):
