@@ -26,6 +26,7 @@ from aimd.planning.kinds import (
     CLUSTER_SERVICE_TEMPLATE,
     MODEL,
     MODEL_SOURCE,
+    RUNTIME_CONFIG,
     SERVICE,
     SERVICE_TEMPLATE,
 )
@@ -378,6 +379,25 @@ async def test_a_missing_config_heals(world: World) -> None:
     live = await world.until_word(MODEL, "m", "Ready")
     assert condition(live, "ConfigValid")[0] == "True"
     assert live["status"]["resolvedRuntimeConfig"]["scope"] == "Cluster"
+
+
+@pytest.mark.parametrize("kind", [RUNTIME_CONFIG, CLUSTER_RUNTIME_CONFIG])
+async def test_a_config_says_what_is_wrong_with_it(world: World, kind: Kind) -> None:
+    name = unique("routes")
+    await world.create(kind, name, spec={"routing": {"requestTimeout": "3 minutes"}})
+
+    async def conditions() -> dict[str, tuple[str, str]]:
+        live = await world.get(kind, name)
+        assert "status" not in (live.get("status") or {})
+        return {
+            item["type"]: (item["status"], item["reason"]) for item in (live.get("status") or {}).get("conditions", ())
+        }
+
+    await world.until(conditions, lambda found: found.get("RoutingReady") == ("False", "InvalidSpec"))
+    timeout = {"spec": {"routing": {"requestTimeout": "3m"}}}
+    await world.client.patch(kind, world.key(kind, name), timeout, reason="test")
+    await world.until(conditions, lambda found: "RoutingReady" not in found and found["Ready"][0] == "True")
+    await world.client.delete(kind, world.key(kind, name), reason="test")
 
 
 async def test_the_model_and_its_templates_do_not_hold_each_other_down(world: World, registries: Registries) -> None:
