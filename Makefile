@@ -1,4 +1,4 @@
-# Two commands matter: `make demo` shows a service come up, `make test` proves the rest. Both set up what they need.
+# Two commands matter: `make demo` shows services come up, `make test` proves the rest. Both set up what they need.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -21,7 +21,7 @@ $(READY): requirements.lock pyproject.toml
 binaries: $(READY) ## Build the pinned control plane, KServe, helm and image registry, once per user.
 	@$(BIN)/aimd sandbox build
 
-demo: $(READY) binaries ## Watch an AIMService come up and answer a chat request; DEMO=--keep leaves it running.
+demo: $(READY) binaries ## Watch two AIMServices come up and answer a chat request; DEMO=--keep leaves it running.
 	@$(BIN)/aimd sandbox demo $(DEMO)
 
 test: lint types layers unit integration e2e ## Everything: lint, types, import layers, all tests.

@@ -56,10 +56,12 @@ class PullSecrets:
         self._client = client
         self._own = process_keyring(os.environ)
 
-    async def keyring(self, namespace: str, names: tuple[str, ...], account: str = "") -> Keyring | RegistryFailure:
+    async def keyring(
+        self, namespace: str, names: tuple[str, ...], account: str = "", lent: tuple[str, ...] = ()
+    ) -> Keyring | RegistryFailure:
         """Credentials of the named Secrets, which all have to exist, of the account's, and of the process itself.
 
-        Raises CredentialsMissing.
+        `lent` are Secrets that others offer; they and the account's may be missing. Raises CredentialsMissing.
         """
         keyring = Keyring()
         for name in names:
@@ -67,11 +69,11 @@ class PullSecrets:
             if isinstance(found, RegistryFailure):
                 return found
             keyring += found
-        for name in await self._secrets_of(namespace or self.system_namespace, account):
+        for name in (*lent, *await self._secrets_of(namespace or self.system_namespace, account)):
             try:
                 found = await self._read(namespace or self.system_namespace, name)
             except CredentialsMissing:
-                continue  # Kubernetes passes over these, too.
+                continue  # Kubernetes passes over an account's, too; whoever lends one hears of it elsewhere.
             keyring += found if isinstance(found, Keyring) else Keyring()
         return keyring + self._own
 
@@ -128,9 +130,12 @@ class ImageInspections:
         """The model is gone."""
         self._answers.pop(key, None)
 
-    async def inspect(self, model: Model) -> Inspection:
-        """What the registry says about the model's image; a failure is repeated until its time is over."""
-        key, question = Key(model.metadata.namespace, model.metadata.name), _question(model)
+    async def inspect(self, model: Model, lent: tuple[str, ...] = ()) -> Inspection:
+        """What the registry says about the model's image; a failure is repeated until its time is over.
+
+        `lent` names pull secrets, in the model's namespace, of those who use the model.
+        """
+        key, question = Key(model.metadata.namespace, model.metadata.name), (*_question(model), lent)
         known = self._answers.get(key)
         if known is not None and known.question != question:
             known = None
@@ -143,16 +148,17 @@ class ImageInspections:
             with self._place(reference.registry) as taken:
                 if not taken:
                     return replace(known.inspection if known else Inspection(), again_after=BUSY_SECONDS)
-                inspection = await self._ask(model, reference)
+                inspection = await self._ask(model, reference, lent)
         if inspection.metadata is not None:
             self.forget(key)
             return inspection
         return self._remember(key, question, inspection, known.attempts + 1 if known is not None else 1)
 
-    async def _ask(self, model: Model, reference: ImageReference) -> Inspection:
+    async def _ask(self, model: Model, reference: ImageReference, lent: tuple[str, ...]) -> Inspection:
         names = tuple(secret.name for secret in model.spec.image_pull_secrets if secret.name)
         try:
-            keyring = await self._secrets.keyring(model.metadata.namespace, names, model.spec.service_account_name)
+            account = model.spec.service_account_name
+            keyring = await self._secrets.keyring(model.metadata.namespace, names, account, lent)
         except CredentialsMissing as problem:
             return Inspection(secret=problem.failure)
         if isinstance(keyring, RegistryFailure):

@@ -21,6 +21,8 @@ from aimd.planning.environment import merge_container_env
 from aimd.planning.health import Component, Direction, State, ready
 from aimd.planning.kinds import CLUSTER_RUNTIME_CONFIG, RUNTIME_CONFIG, resource_reference
 from aimd.planning.plan import Plan
+from aimd.planning.service.durations import InvalidDuration, gateway_duration
+from aimd.planning.service.route_path import InvalidPathTemplate, check_template
 from aimd.runtime.model import Category, Failure, Key, Manifest
 
 DEFAULT_NAME = "default"
@@ -197,11 +199,30 @@ def _merge_propagation(lower: LabelPropagation | None, upper: LabelPropagation |
 
 
 def plan_runtime_config(config: AIMRuntimeConfig | AIMClusterRuntimeConfig) -> Plan:
-    """What is wrong with a config itself: label patterns that cannot match anything."""
-    propagation = config.spec.label_propagation
-    patterns = propagation.match if propagation is not None else ()
+    """What is wrong with a config itself, whoever uses it."""
+    judged = (_label_propagation(config.spec), _routing(config.spec))
+    return Plan(components=tuple(component for component in judged if component is not None))
+
+
+def _label_propagation(spec: AIMRuntimeConfigSpec) -> Component | None:
+    """Label patterns that cannot match anything."""
+    patterns = spec.label_propagation.match if spec.label_propagation is not None else ()
     malformed = [pattern for pattern in patterns if pattern.count("[") != pattern.count("]")]
     if not malformed:
-        return Plan()
+        return None
     text = f"These patterns of labelPropagation.match are malformed and match nothing: {', '.join(malformed)}"
-    return Plan(components=(Component("LabelPropagation", State.DEGRADED, "MalformedPattern", text),))
+    return Component("LabelPropagation", State.DEGRADED, "MalformedPattern", text)
+
+
+def _routing(spec: AIMRuntimeConfigSpec) -> Component | None:
+    """A path template or a timeout that no route can have (the reasons are those of the services' routes)."""
+    routing = spec.routing or Routing()
+    try:
+        check_template(routing.path_template)
+    except InvalidPathTemplate as error:
+        return Component("Routing", State.DEGRADED, "PathTemplateInvalid", f"routing.pathTemplate: {error}")
+    try:
+        gateway_duration(routing.request_timeout or "0")
+    except InvalidDuration as error:
+        return Component("Routing", State.DEGRADED, "InvalidSpec", f"routing.requestTimeout: {error}")
+    return None

@@ -6,6 +6,7 @@ Garbage collection is Kubernetes' own. Nobody runs pods here; templates have inl
 import asyncio
 import json
 from base64 import b64encode
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from aimd.planning.kinds import (
     CLUSTER_SERVICE_TEMPLATE,
     MODEL,
     MODEL_SOURCE,
+    RUNTIME_CONFIG,
     SERVICE,
     SERVICE_TEMPLATE,
 )
@@ -106,6 +108,16 @@ class World:
     client: Client
     namespace: str
     audit_log: Path
+    manager: Manager
+
+    def turns(self) -> dict[str, float]:
+        """How often each controller has reconciled something, whatever came of it."""
+        counted: Counter[str] = Counter()
+        for family in self.manager.metrics.registry.collect():
+            for sample in family.samples:
+                if sample.name.endswith("reconcile_total"):
+                    counted[sample.labels["controller"]] += int(sample.value)
+        return dict(counted)
 
     async def create(self, kind: Kind, name: str, **fields: Any) -> None:
         metadata = {"name": name, **({"namespace": self.namespace} if kind.namespaced else {})}
@@ -188,8 +200,9 @@ async def world(
                 manager.add(reconciler)
             running = asyncio.create_task(manager.run())
             try:
-                yield World(admin, namespace, api_server.audit_log)
+                yield World(admin, namespace, api_server.audit_log, manager)
             finally:
+                await admin.delete(NAMESPACE, Key("", namespace), reason="test")
                 manager.stop()
                 await running
 
@@ -330,6 +343,25 @@ async def test_a_pull_secret_that_appears_heals(world: World, registries: Regist
     await world.client.delete(kind, world.key(kind, name), reason="test")
 
 
+async def test_a_service_lends_its_pull_secret_to_a_model_that_was_there_before(
+    world: World, registries: Registries
+) -> None:
+    secret, image = unique("lent"), f"{registries.locked}/acme/aim-tiny:1.1.0"
+    await world.create(MODEL, "private", spec={"image": image})
+    refused = await world.until_word(MODEL, "private", "Degraded")
+    assert condition(refused, "ImageMetadataReady") == ("False", "ImagePullAuthFailure")
+    auth = {"auths": {registries.locked: {"username": LOGIN[0], "password": LOGIN[1]}}}
+    data = {".dockerconfigjson": b64encode(json.dumps(auth).encode()).decode()}
+    await world.create(SECRET, secret, type="kubernetes.io/dockerconfigjson", data=data)
+    secrets = [{"name": secret}, {"name": "none-of-that-name"}]
+    await world.create(SERVICE, "chat", spec={"model": {"image": image}, "imagePullSecrets": secrets})
+
+    def known(live: Manifest) -> bool:
+        return condition(live, "ImageMetadataReady") == ("True", "ImageFound")
+
+    await world.until(lambda: world.get(MODEL, "private"), known)
+
+
 async def test_a_silent_registry_delays_nobody_else(world: World, registries: Registries) -> None:
     await world.create(MODEL, "silent-0", spec={"image": f"{registries.silent}/acme/aim-tiny:1.0.0"})
     for index in range(1, 4):
@@ -359,6 +391,25 @@ async def test_a_missing_config_heals(world: World) -> None:
     live = await world.until_word(MODEL, "m", "Ready")
     assert condition(live, "ConfigValid")[0] == "True"
     assert live["status"]["resolvedRuntimeConfig"]["scope"] == "Cluster"
+
+
+@pytest.mark.parametrize("kind", [RUNTIME_CONFIG, CLUSTER_RUNTIME_CONFIG])
+async def test_a_config_says_what_is_wrong_with_it(world: World, kind: Kind) -> None:
+    name = unique("routes")
+    await world.create(kind, name, spec={"routing": {"requestTimeout": "3 minutes"}})
+
+    async def conditions() -> dict[str, tuple[str, str]]:
+        live = await world.get(kind, name)
+        assert "status" not in (live.get("status") or {})
+        return {
+            item["type"]: (item["status"], item["reason"]) for item in (live.get("status") or {}).get("conditions", ())
+        }
+
+    await world.until(conditions, lambda found: found.get("RoutingReady") == ("False", "InvalidSpec"))
+    timeout = {"spec": {"routing": {"requestTimeout": "3m"}}}
+    await world.client.patch(kind, world.key(kind, name), timeout, reason="test")
+    await world.until(conditions, lambda found: "RoutingReady" not in found and found["Ready"][0] == "True")
+    await world.client.delete(kind, world.key(kind, name), reason="test")
 
 
 async def test_the_model_and_its_templates_do_not_hold_each_other_down(world: World, registries: Registries) -> None:
@@ -424,22 +475,51 @@ async def test_a_source_whose_registry_refuses_fails_and_says_why(world: World, 
     await world.client.delete(MODEL_SOURCE, Key("", name), reason="test")
 
 
-async def test_a_settled_catalogue_is_left_alone(world: World) -> None:
-    hardware = {"gpu": {"model": "MI300X", "requests": 1}}
+async def make_catalogue(world: World, models: int, hardware: Manifest, prefix: str) -> None:
+    """Models with four templates each, whose sources are given."""
     entries = [{"name": f"t{index}"} for index in range(4)]
-    for index in range(20):
+    for index in range(models):
         spec = {"image": f"img:{index}", "modelSources": [SOURCE], "custom": {"hardware": hardware}}
         spec |= {"customTemplates": entries, "discovery": {"extractMetadata": False}}
-        await world.create(MODEL, f"m{index}", spec=spec)
+        await world.create(MODEL, f"{prefix}{index}", spec=spec)
 
-    async def words() -> list[str]:
+
+@pytest.mark.parametrize(
+    ("models", "quiet", "patience"),
+    [(20, 5.0, 180.0), pytest.param(500, 60.0, 900.0, marks=[pytest.mark.slow, pytest.mark.timeout(1500)])],
+)
+async def test_a_settled_catalogue_is_left_alone(world: World, models: int, quiet: float, patience: float) -> None:
+    with_gpu = models // 2
+    await make_catalogue(world, with_gpu, {"gpu": {"model": "MI300X", "requests": 1}}, "gpu-")
+    await make_catalogue(world, models - with_gpu, {"cpu": {"requests": "4"}}, "cpu-")
+
+    async def words() -> dict[str, int]:
         found = await world.client.list(MODEL, namespace=world.namespace)
-        return [str((item.get("status") or {}).get("status")) for item in found]
+        return Counter(str((item.get("status") or {}).get("status")) for item in found)
 
-    await world.until(words, lambda seen: seen == ["Ready"] * 20, 180)
+    await world.until(words, lambda seen: seen == {"Ready": models}, patience)
     await asyncio.sleep(2)
+    assert len(await world.client.list(SERVICE_TEMPLATE, namespace=world.namespace)) == models * 4
     before = len(world.writes())
-    await asyncio.sleep(5)
+    await asyncio.sleep(quiet)
+    assert world.writes()[before:] == []
+
+    async def elsewhere() -> list[str]:
+        """What earlier tests left goes with their namespaces."""
+        found = await world.client.list(SERVICE_TEMPLATE)
+        return [str(item["metadata"]["name"]) for item in found if item["metadata"]["namespace"] != world.namespace]
+
+    await world.until(elsewhere, lambda found: found == [], 60)
+    turns = world.turns()
+    labels = {"amd.com/gpu.device-id": "74a1", "amd.com/gpu.driver-version": uuid4().hex}
+    await world.client.patch(NODE, Key("", "gpu-node"), {"metadata": {"labels": labels}}, reason="test")
+
+    async def since() -> dict[str, float]:
+        return {name: count - turns[name] for name, count in world.turns().items() if count > turns[name]}
+
+    await world.until(since, lambda seen: seen.get("service-template", 0) >= with_gpu * 4, patience)
+    await asyncio.sleep(1)
+    assert (await since())["service-template"] == with_gpu * 4
     assert world.writes()[before:] == []
 
 

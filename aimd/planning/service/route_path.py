@@ -31,14 +31,19 @@ def default_path(namespace: str, name: str) -> str:
 
 def render_path(template: str, service: Mapping[str, Any]) -> str:
     """The path that `template` gives for the service (its JSON); raises InvalidPathTemplate."""
-    outside = _EXPRESSION.sub("", template)
-    if "{" in outside or "}" in outside:
-        raise InvalidPathTemplate(f"path template {template!r} has an unmatched brace")
+    _refuse_unmatched(template)
     rendered = _EXPRESSION.sub(lambda match: _value(match.group(1).strip(), service), template)
     path = normalise_path(rendered)
     if path == "/" and _EXPRESSION.search(template):
         raise InvalidPathTemplate(f"path template {template!r} gives an empty path: its expressions have no text")
     return path
+
+
+def check_template(template: str) -> None:
+    """Raises InvalidPathTemplate for a template that gives no path whatever the service is."""
+    _refuse_unmatched(template)
+    for expression in _EXPRESSION.findall(template):
+        _steps(expression.strip())
 
 
 def normalise_path(text: str) -> str:
@@ -57,6 +62,12 @@ def normalise_path(text: str) -> str:
             "shorten the template or its values"
         )
     return path
+
+
+def _refuse_unmatched(template: str) -> None:
+    outside = _EXPRESSION.sub("", template)
+    if "{" in outside or "}" in outside:
+        raise InvalidPathTemplate(f"path template {template!r} has an unmatched brace")
 
 
 def _value(expression: str, service: Mapping[str, Any]) -> str:

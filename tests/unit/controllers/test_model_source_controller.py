@@ -48,7 +48,9 @@ class Secrets:
     def __init__(self) -> None:
         self.missing = False
 
-    async def keyring(self, namespace: str, names: tuple[str, ...], account: str = "") -> Keyring:
+    async def keyring(
+        self, namespace: str, names: tuple[str, ...], account: str = "", lent: tuple[str, ...] = ()
+    ) -> Keyring:
         if self.missing:
             raise CredentialsMissing(Failure(Category.MISSING_UPSTREAM, "SecretNotFound", "no Secret"))
         return Keyring()

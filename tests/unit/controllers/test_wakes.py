@@ -271,6 +271,34 @@ CHANGES = [
         },
         id="cluster template",
     ),
+    pytest.param(
+        SERVICE,
+        "a/fixed",
+        {
+            "spec": {
+                "model": {"name": "plain"},
+                "template": {"name": "gpu"},
+                "imagePullSecrets": [{"name": "s"}],
+                **TEAM,
+            }
+        },
+        {"service": {"a/fixed"}, "model": {"a/plain"}},
+        id="service: pull secrets for its model",
+    ),
+    pytest.param(
+        SERVICE,
+        "a/choosing",
+        {"spec": {"model": {"image": "teamed:1"}, "imagePullSecrets": [{"name": "s"}]}},
+        {"service": {"a/choosing"}, "model": {"a/teamed"}},
+        id="service: pull secrets for the models of its image",
+    ),
+    pytest.param(
+        SERVICE,
+        "b/chosen",
+        {"spec": {"model": {"name": "shared"}, "replicas": 3}},
+        {"service": {"b/chosen"}},
+        id="service: nothing to lend",
+    ),
     pytest.param(MODEL_SOURCE, "hub", WRITTEN, {}, id="source: status"),
     pytest.param(SERVICE, "a/fixed", WRITTEN, {}, id="service: status"),
 ]

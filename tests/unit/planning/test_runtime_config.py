@@ -154,6 +154,22 @@ def test_malformed_patterns_are_said() -> None:
     assert plan_runtime_config(cluster()).components == ()
 
 
+@pytest.mark.parametrize(
+    ("routing", "reason"),
+    [
+        ({"pathTemplate": "/{.metadata.name}/x", "requestTimeout": "2h30m"}, ""),
+        ({"pathTemplate": "/{.metadata.labels['not there']}"}, ""),  # some service may have the label
+        ({"pathTemplate": "/{.metadata.name"}, "PathTemplateInvalid"),
+        ({"pathTemplate": "/{.spec.env[*].name}"}, "PathTemplateInvalid"),
+        ({"requestTimeout": "3 minutes"}, "InvalidSpec"),
+    ],
+)
+def test_routing_that_no_service_can_use_is_said(routing: dict[str, str], reason: str) -> None:
+    plan = plan_runtime_config(namespaced(routing=routing))
+    assert [component.effective_reason for component in plan.components] == ([reason] if reason else [])
+    assert plan.desired == ()
+
+
 optional_texts = st.fixed_dictionaries({}, optional={"defaultStorageClassName": st.sampled_from(["", "a", "b"])})
 specs = st.fixed_dictionaries(
     {},
