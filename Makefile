@@ -53,7 +53,7 @@ soak: $(READY) binaries ## Hours of edits, faults and restarts against an oracle
 
 bench: $(READY) binaries ## The runtime against bare loops and kopf; BENCH="unary queue" for some of it.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bench/requirements.lock
-	$(BIN)/python -m bench $(BENCH) --json bench/results.json
+	$(BIN)/python -m bench $(BENCH) --keep
 
 crds: $(READY) ## Render crds/ from the API types.
 	$(BIN)/aimd crds --output crds

@@ -1,34 +1,36 @@
-"""`python -m bench [NAME …] [--json FILE]`: runs benchmarks one by one, each figure beside its peer."""
+"""`python -m bench [NAME …] [--keep]`: runs benchmarks one by one, each figure beside its peer.
+
+With `--keep` the results go to bench/results.json and into the table of docs/performance.md.
+"""
 
 import importlib
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from bench.figures import Figure, Figures
+from bench.report import PAGE, RESULTS, markdown, merged, read_results, with_table
 
 NAMES = ("unary", "queue", "events", "initial_sync", "propagation", "footprint")
 
 
 def main(arguments: list[str]) -> int:
     """Runs what is named, else everything; the exit status is 1 when a limit is missed."""
-    target = None
-    if "--json" in arguments:
-        position = arguments.index("--json")
-        target = Path(arguments[position + 1])
-        arguments = arguments[:position] + arguments[position + 2 :]
+    keep = "--keep" in arguments
+    arguments = [argument for argument in arguments if argument != "--keep"]
     console = Console(width=140)
     measured: list[Figures] = []
     for name in arguments or NAMES:
         figures: Figures = importlib.import_module(f"bench.{name}").run()
         measured.append(figures)
         console.print(table_of(figures))
-    if target is not None:
-        target.write_text(json.dumps([asdict(figures) for figures in measured], indent=1) + "\n")
+        if keep:
+            results = merged(read_results() if RESULTS.exists() else [], measured)
+            RESULTS.write_text(json.dumps([asdict(figures) for figures in results], indent=1) + "\n")
+            PAGE.write_text(with_table(PAGE.read_text(), markdown(results)))
     return int(any(figure.met is False for figures in measured for figure in figures.figures))
 
 

@@ -60,5 +60,8 @@ def replaced(text: str, known: dict[str, str]) -> str:
 
 
 def conditions_of(item: Manifest) -> list[tuple[str, str, str]]:
-    conditions = (item.get("status") or {}).get("conditions") or ()
-    return sorted((each["type"], each["status"], each["reason"]) for each in conditions)
+    """All but that dependencies are reachable again, which only those say who once could not reach them."""
+    conditions = [
+        (each["type"], each["status"], each["reason"]) for each in item.get("status", {}).get("conditions", ())
+    ]
+    return sorted(each for each in conditions if each != ("DependenciesReachable", "True", "Reachable"))
