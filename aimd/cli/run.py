@@ -13,6 +13,8 @@ import structlog
 
 from aimd import __version__
 from aimd.cli.settings import Environment, Flags
+from aimd.controllers.fleet_history import FleetHistory
+from aimd.controllers.fleet_state import FleetState
 from aimd.controllers.model_source import FILTER_SECONDS
 from aimd.controllers.registry import build_reconcilers
 from aimd.planning.settings import ControllerSettings
@@ -54,6 +56,7 @@ def run_operator(flags: Flags) -> None:
 async def operate(flags: Flags, environment: Environment) -> None:
     """All controllers, until a signal asks for the end. Raises what `connect` and `Manager.run` raise."""
     _log.info("starting", version=__version__, namespace=environment.aim_system_namespace)
+    _log.info("configuration", pod=environment.pod_name, **flags.in_force)
     if flags.without_effect:
         _log.info("flags without effect", flags=flags.without_effect)
     async with (
@@ -66,11 +69,20 @@ async def operate(flags: Flags, environment: Environment) -> None:
         for reconciler in reconcilers:
             reconciler.workers = flags.workers_of(reconciler.name)
             manager.add(reconciler)
+        _measure_fleet(manager, flags)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_on_signal, manager)
             await manager.run()
             tasks.cancel_scope.cancel()
     _log.info("stopped")
+
+
+def _measure_fleet(manager: Manager, flags: Flags) -> None:
+    """Adds the fleet's metrics to the manager's; the reconcilers' sources have to be there."""
+    limit = flags.object_metrics_limit if flags.object_metrics else 0
+    registry = manager.metrics.registry
+    registry.register(FleetState(manager.cache, flags.discovery_slots, limit))
+    registry.register(FleetHistory(manager.cache))
 
 
 def manager_options(flags: Flags, environment: Environment) -> ManagerOptions:
@@ -107,6 +119,8 @@ def controller_settings(flags: Flags, environment: Environment) -> ControllerSet
         retry_base_seconds=int(flags.artifact_retry_base),
         discovery_places=flags.discovery_slots,
     )
+    if flags.downloader_requests:
+        settings = replace(settings, job_requests=flags.job_requests)
     return replace(settings, downloader_image=flags.downloader_image) if flags.downloader_image else settings
 
 

@@ -16,6 +16,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "aimd.manager.image" -}}
@@ -31,4 +34,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- else -}}
 {{ $own.repository }}:{{ $image.tag | default $own.tag | default .Chart.AppVersion }}
 {{- end -}}
+{{- end }}
+
+{{/* The watched namespaces as a comma list, empty for all; the release namespace holds jobs and lease of the manager. */}}
+{{- define "aimd.namespaces" -}}
+{{- if or .Values.namespaced .Values.manager.watchNamespaces -}}
+{{ append .Values.manager.watchNamespaces .Release.Namespace | uniq | join "," }}
+{{- end -}}
+{{- end }}
+
+{{/* The manager's account as the subject of a binding. */}}
+{{- define "aimd.manager.subjects" -}}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "aimd.manager.name" . }}
+    namespace: {{ .Release.Namespace }}
 {{- end }}
