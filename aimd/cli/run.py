@@ -14,7 +14,7 @@ import structlog
 from aimd import __version__
 from aimd.cli.settings import Environment, Flags
 from aimd.controllers.fleet_history import FleetHistory
-from aimd.controllers.fleet_state import FleetState
+from aimd.controllers.fleet_state import BuildInfo, FleetState
 from aimd.controllers.model_source import FILTER_SECONDS
 from aimd.controllers.registry import build_reconcilers
 from aimd.planning.settings import ControllerSettings
@@ -25,6 +25,7 @@ from aimd.runtime.errors import ApiError
 from aimd.runtime.leader import LeaderElection, LeaseLost
 from aimd.runtime.logging import configure
 from aimd.runtime.manager import Manager, ManagerOptions
+from aimd.runtime.metrics import Gated
 
 LEASE = "3be10d2f.eai.amd.com"
 """Held by whoever runs these controllers; an operator that aimd replaces holds the same one, so they take turns."""
@@ -78,11 +79,15 @@ async def operate(flags: Flags, environment: Environment) -> None:
 
 
 def _measure_fleet(manager: Manager, flags: Flags) -> None:
-    """Adds the fleet's metrics to the manager's; the reconcilers' sources have to be there."""
+    """Adds the fleet's metrics to the manager's; the reconcilers' sources have to be there.
+
+    Only the leader tells them, or sums over replicas would count the fleet several times.
+    """
     limit = flags.object_metrics_limit if flags.object_metrics else 0
     registry = manager.metrics.registry
-    registry.register(FleetState(manager.cache, flags.discovery_slots, limit))
-    registry.register(FleetHistory(manager.cache))
+    registry.register(BuildInfo())
+    for collector in (FleetState(manager.cache, flags.discovery_slots, limit), FleetHistory(manager.cache)):
+        registry.register(Gated(collector, lambda: manager.leads))
 
 
 def manager_options(flags: Flags, environment: Environment) -> ManagerOptions:

@@ -1,6 +1,6 @@
 """Metrics about what happened to the fleet: how long starts took and where the time went, how downloads ended.
 
-Told by the changes in the caches, so that a standby's figures are as good as the leader's. Only changes count that
+Told by the changes in the caches, so that a standby that takes over knows of what is under way. Only changes count that
 this process saw: what was there when it started is not timed.
 """
 

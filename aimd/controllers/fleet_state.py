@@ -50,6 +50,16 @@ _CONDITION_VALUES = {"True": 1.0, "False": 0.0}
 _OBJECT = ("kind", "namespace", "name")
 
 
+class BuildInfo(Collector):
+    """Which aimd this is."""
+
+    def collect(self) -> Iterator[Metric]:
+        """One series, always 1."""
+        family = _gauge("aimd_build_info", "Which aimd this is", "version", "python")
+        family.add_metric((__version__, platform.python_version()), 1)
+        yield family
+
+
 class FleetState(Collector):
     """The fleet's gauges.
 
@@ -64,7 +74,7 @@ class FleetState(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All families, made anew."""
-        yield from (self._build(), self._capabilities(), *self._counts(), self._gpus_requested())
+        yield from (self._capabilities(), *self._counts(), self._gpus_requested())
         yield from (*self._gpus_there(), self._requested_storage(), *self._discoveries(), *self._sources())
         left_out = _gauge("aimd_metrics_left_out", "1 where a family would have more series than the limit", "family")
         for family in self._object_families():
@@ -76,11 +86,6 @@ class FleetState(Collector):
 
     def _objects(self, kind: Kind) -> Iterable[Manifest]:
         return self._cache[kind].list() if kind in self._cache else ()
-
-    def _build(self) -> Metric:
-        family = _gauge("aimd_build_info", "Which aimd this is", "version", "python")
-        family.add_metric((__version__, platform.python_version()), 1)
-        return family
 
     def _capabilities(self) -> Metric:
         family = _gauge("aimd_capability", "1 when the cluster serves the API", "api")
