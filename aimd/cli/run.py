@@ -58,6 +58,8 @@ async def operate(flags: Flags, environment: Environment) -> None:
     """All controllers, until a signal asks for the end. Raises what `connect` and `Manager.run` raise."""
     _log.info("starting", version=__version__, namespace=environment.aim_system_namespace)
     _log.info("configuration", pod=environment.pod_name, **flags.in_force)
+    if flags.watch_namespaces:
+        _log.info("some namespaces are served only; of what belongs to none, what may not be seen is off")
     if flags.without_effect:
         _log.info("flags without effect", flags=flags.without_effect)
     async with (

@@ -45,7 +45,12 @@ _KINDS = tuple(
     Kind(resource.group, resource.version, resource.kind, resource.plural, resource.namespaced)
     for resource in RESOURCES
 )
-_CAPABILITIES = {"kserve": INFERENCE_SERVICE, "gateway": HTTP_ROUTE}
+_CAPABILITIES = {
+    "kserve": INFERENCE_SERVICE,
+    "gateway": HTTP_ROUTE,
+    "nodes": NODE,
+    "cluster-kinds": CLUSTER_SERVICE_TEMPLATE,
+}
 _CONDITION_VALUES = {"True": 1.0, "False": 0.0}
 _OBJECT = ("kind", "namespace", "name")
 
@@ -88,7 +93,7 @@ class FleetState(Collector):
         return self._cache[kind].list() if kind in self._cache else ()
 
     def _capabilities(self) -> Metric:
-        family = _gauge("aimd_capability", "1 when the cluster serves the API", "api")
+        family = _gauge("aimd_capability", "1 when the cluster serves the API and the operator may use it", "api")
         for api, kind in _CAPABILITIES.items():
             if kind in self._cache:
                 family.add_metric((api,), float(self._cache[kind].available))

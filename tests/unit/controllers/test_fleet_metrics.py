@@ -160,6 +160,12 @@ def test_figures(fleet: Fleet) -> None:
     assert value("aimd_model_source_last_success_timestamp_seconds", name="catalogue") == START.timestamp()
 
 
+def test_what_may_not_be_seen_is_told(fleet: Fleet) -> None:
+    fleet.cache[NODE].available = False
+    told = {api: fleet.value("aimd_capability", api=api) for api in ("kserve", "gateway", "nodes", "cluster-kinds")}
+    assert told == {"kserve": 1, "gateway": 1, "nodes": 0, "cluster-kinds": 1}
+
+
 def test_a_start_is_timed_once(fleet: Fleet) -> None:
     assert fleet.value("aimd_service_time_to_running_seconds_sum", namespace="ml-team") == 90
     phases = {
