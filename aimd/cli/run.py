@@ -26,6 +26,7 @@ from aimd.runtime.leader import LeaderElection, LeaseLost
 from aimd.runtime.logging import configure
 from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.metrics import Gated
+from aimd.runtime.serving import ServingCertificate
 
 LEASE = "3be10d2f.eai.amd.com"
 """Held by whoever runs these controllers; an operator that aimd replaces holds the same one, so they take turns."""
@@ -97,7 +98,8 @@ def manager_options(flags: Flags, environment: Environment) -> ManagerOptions:
     return ManagerOptions(
         namespaces=flags.watch_namespaces,
         health_address="" if flags.health_probe_bind_address in _OFF else flags.health_probe_bind_address,
-        metrics_address=_metrics_address(flags),
+        metrics_address="" if flags.metrics_bind_address in _OFF else flags.metrics_bind_address,
+        metrics_certificate=_serving_certificate(flags) if flags.metrics_secure else None,
         resync_period=flags.resync_period,
         leader_election=_leader_election(flags, environment) if flags.leader_elect else None,
         shutdown_timeout=flags.graceful_shutdown_timeout,
@@ -142,16 +144,8 @@ def _leader_election(flags: Flags, environment: Environment) -> LeaderElection:
     )
 
 
-def _metrics_address(flags: Flags) -> str:
-    if flags.metrics_bind_address in _OFF:
-        return ""
-    if flags.metrics_secure:
-        _log.warning(
-            "no metrics are served: HTTPS is not available yet; for plain HTTP without a check of tokens"
-            " pass --metrics-secure=false"
-        )
-        return ""
-    return flags.metrics_bind_address
+def _serving_certificate(flags: Flags) -> ServingCertificate:
+    return ServingCertificate(flags.metrics_cert_path, flags.metrics_cert_name, flags.metrics_cert_key)
 
 
 def _refuse_unknown(controllers: frozenset[str]) -> None:

@@ -31,11 +31,8 @@ WITHOUT_EFFECT = frozenset(
     (
         *("webhook_cert_path", "webhook_cert_name", "webhook_cert_key", "enable_http2"),
         *("zap_stacktrace_level", "zap_time_encoding", "kube_api_qps", "kube_api_burst"),
-        # Of parts that are not built yet.
-        *("metrics_cert_path", "metrics_cert_name", "metrics_cert_key"),
     )
 )
-
 """Flags that are accepted and change nothing."""
 
 ENVIRONMENT_TEXTS = {
@@ -94,11 +91,13 @@ class Flags(BaseSettings):
     health_probe_bind_address: str = Field(":8081", description="address of /healthz and /readyz; 0: off")
     metrics_bind_address: str = Field("0", description="address of /metrics; 0: off")
     metrics_secure: bool = Field(
-        True, description="HTTPS and a check of tokens: not built yet, so /metrics needs =false"
+        True, description="HTTPS, for whose token may get the non-resource URL /metrics; false: plain HTTP for all"
     )
-    metrics_cert_path: str = Field("", description="not used yet: folder of the certificate of /metrics")
-    metrics_cert_name: str = Field("tls.crt", description="not used yet: file name of the certificate")
-    metrics_cert_key: str = Field("tls.key", description="not used yet: file name of its key")
+    metrics_cert_path: str = Field(
+        "", description="folder of the certificate of /metrics, read again when renewed; empty: self-signed"
+    )
+    metrics_cert_name: str = Field("tls.crt", description="file name of the certificate")
+    metrics_cert_key: str = Field("tls.key", description="file name of its key")
 
     zap_devel: bool = Field(False, description="development logging: text for people, from debug on")
     zap_encoder: Literal["", "json", "console"] = Field("", description="form of the log: json (default) or console")

@@ -30,13 +30,14 @@ from tests.integration.administrator import (
 )
 from tests.integration.machine import wait_until
 
-MONITORING = Path(__file__).parents[1] / "data" / "monitoring-crds.yaml"
-MONITORED = ("metrics.enable=true", "prometheus.enable=true")
-RULES = ("metrics.enable=true", "prometheus.rules.enable=true")
-DASHBOARDS = ("metrics.enable=true", "prometheus.dashboards.enable=true")
+FOREIGN = Path(__file__).parents[1] / "data" / "foreign-crds.yaml"
+MONITORED = ("prometheus.enable=true",)
+RULES = ("prometheus.rules.enable=true",)
+DASHBOARDS = ("prometheus.dashboards.enable=true",)
 POLICED = ("networkPolicy.enable=true",)
 SOURCE = ("clusterModelSource.enable=true",)
 CONFIG = ("clusterRuntimeConfig.enable=true",)
+READER = "metrics.readers[0]"
 SPREAD = "manager.topologySpreadConstraints[0]"
 
 FLIPS: Mapping[str, tuple[str, ...]] = {
@@ -84,10 +85,13 @@ FLIPS: Mapping[str, tuple[str, ...]] = {
     "legacyDownloads.enable": ("legacyDownloads.enable=true",),
     "admissionPolicies.enable": ("admissionPolicies.enable=false",),
     "admissionPolicies.literalCredentials": ("admissionPolicies.literalCredentials=Deny",),
-    "metrics.enable": ("metrics.enable=true",),
-    "metrics.port": ("metrics.enable=true", "metrics.port=9090"),
+    "metrics.enable": ("metrics.enable=false",),
+    "metrics.port": ("metrics.port=9090",),
+    "metrics.secure": ("metrics.secure=false",),
+    "metrics.readers": (f"{READER}.kind=ServiceAccount,{READER}.name=prometheus,{READER}.namespace=monitoring",),
+    "certManager.enable": ("certManager.enable=true",),
     "prometheus.enable": (*MONITORED,),
-    "prometheus.monitor": (*MONITORED, "prometheus.monitor=PodMonitor"),
+    "prometheus.monitor": (*MONITORED, "metrics.secure=false", "prometheus.monitor=PodMonitor"),
     "prometheus.interval": (*MONITORED, "prometheus.interval=1m"),
     "prometheus.labels": (*MONITORED, "prometheus.labels.release=monitoring"),
     "prometheus.rules.enable": (*RULES,),
@@ -95,7 +99,7 @@ FLIPS: Mapping[str, tuple[str, ...]] = {
     "prometheus.dashboards.enable": (*DASHBOARDS,),
     "prometheus.dashboards.labels": (*DASHBOARDS, "prometheus.dashboards.labels.team=ml"),
     "networkPolicy.enable": (*POLICED,),
-    "networkPolicy.metricsFrom": (*POLICED, "metrics.enable=true", "networkPolicy.metricsFrom=null"),
+    "networkPolicy.metricsFrom": (*POLICED, "networkPolicy.metricsFrom=null"),
     "networkPolicy.egressPorts": (*POLICED, "networkPolicy.egressPorts={5000}"),
     "clusterRuntimeConfig.enable": (*CONFIG,),
     "clusterRuntimeConfig.name": (*CONFIG, "clusterRuntimeConfig.name=other"),
@@ -121,7 +125,7 @@ def server(api_server: Any, helm: Path) -> Iterator[httpx.Client]:
     """The administrator's connection to an API server that knows all kinds of the chart."""
     with administrator(api_server.kubeconfig) as client:
         crds = [item for item in rendered(helm) if item["kind"] == "CustomResourceDefinition"]
-        for manifest in [*crds, *parse_manifests(MONITORING.read_text())]:
+        for manifest in [*crds, *parse_manifests(FOREIGN.read_text())]:
             apply(client, manifest)
         yield client
 
@@ -151,7 +155,7 @@ def container_of(rendered: list[Manifest]) -> dict[str, Any]:
 
 
 EVERYTHING = (
-    *("metrics.enable=true", "manager.replicas=0", "prometheus.enable=true", "prometheus.rules.enable=true"),
+    *("certManager.enable=true", "manager.replicas=0", "prometheus.enable=true", "prometheus.rules.enable=true"),
     *("prometheus.dashboards.enable=true", "networkPolicy.enable=true", "manager.podDisruptionBudget.enable=true"),
     *("rbacHelpers.aggregate=true", "clusterRuntimeConfig.enable=true", "clusterModelSource.enable=true"),
     "legacyDownloads.enable=true",
@@ -163,6 +167,7 @@ def test_the_api_server_accepts_every_object(server: httpx.Client, helm: Path) -
     assert {manifest["kind"] for manifest in stored} == {
         *("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "Deployment", "Service"),
         *("CustomResourceDefinition", "PodDisruptionBudget", "NetworkPolicy", "ConfigMap"),
+        *("Issuer", "Certificate"),
         *("ServiceMonitor", "PrometheusRule", "AIMClusterRuntimeConfig", "AIMClusterModelSource"),
         *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
     }
@@ -217,7 +222,7 @@ def test_the_schema_knows_every_value_and_tells_about_it() -> None:
         "downloader.resources.limits.cpu=1",
         "metrics.enabled=true",
         "metrics.port=70000",
-        "certManager.enable=true",
+        "metrics.secure=perhaps",
         "prometheus.monitor=Probe",
         "prometheus.interval=often",
         "admissionPolicies.literalCredentials=warn",
@@ -241,18 +246,46 @@ def test_what_a_script_for_the_reference_sets_is_accepted(helm: Path) -> None:
 
 
 def test_the_deployment_starts_the_operator(helm: Path) -> None:
-    settings = ("metrics.enable=true", "manager.watchNamespaces={a,b}", "manager.concurrency.service=3")
+    settings = ("manager.watchNamespaces={a,b}", "manager.concurrency.service=3")
     container = container_of(render_chart(helm, *settings, namespace=NAMESPACE))
     assert container["command"] == ["aimd", "run"]
     flags = parse_flags(container["args"])
     assert flags.leader_elect
-    assert (flags.metrics_bind_address, flags.metrics_secure) == (":8443", False)
+    assert (flags.metrics_bind_address, flags.metrics_secure) == (":8443", True)
     assert flags.downloader_image == container["image"]
     assert flags.job_requests == {"cpu": "500m", "memory": "1Gi"}
     assert flags.watch_namespaces == ("a", "b", NAMESPACE)
     assert (flags.workers_of("service"), flags.discovery_slots) == (3, 10)
     assert flags.without_effect == []
     assert {entry["name"] for entry in container["env"]} == {"AIM_SYSTEM_NAMESPACE", "POD_NAME"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "served", "scheme"),
+    [
+        ((), (":8443", True, ""), "https"),
+        (("certManager.enable=true",), (":8443", True, "/etc/aimd/metrics-tls"), "https"),
+        (("metrics.secure=false", "certManager.enable=true"), (":8443", False, ""), "http"),
+        (("metrics.enable=false", "certManager.enable=true"), ("0", True, ""), None),
+        (("namespaced=true",), ("0", True, ""), None),
+        (("namespaced=true", "metrics.secure=false"), (":8443", False, ""), "http"),
+    ],
+)
+def test_what_serves_metrics_and_what_scrapes_them_agree(
+    helm: Path, settings: tuple[str, ...], served: tuple[str, bool, str], scheme: str | None
+) -> None:
+    found = rendered(helm, "crd.enable=false", "prometheus.enable=true", *settings)
+    flags = parse_flags(container_of(found)["args"])
+    assert (flags.metrics_bind_address, flags.metrics_secure, flags.metrics_cert_path) == served
+    schemes = {item["spec"]["endpoints"][0]["scheme"] for item in found if item["kind"] == "ServiceMonitor"}
+    ports = {item["spec"]["ports"][0]["name"] for item in found if item["kind"] == "Service"}
+    assert schemes == ports == ({scheme} if scheme else set())
+    assert ("Certificate" in {item["kind"] for item in found}) is bool(flags.metrics_cert_path)
+
+
+def test_a_monitor_that_could_not_scrape_is_refused(helm: Path) -> None:
+    with pytest.raises(ChartError, match="a PodMonitor cannot send the token"):
+        render_chart(helm, "prometheus.enable=true", "prometheus.monitor=PodMonitor")
 
 
 def test_the_grace_period_is_longer_than_what_the_operator_takes(helm: Path) -> None:

@@ -20,7 +20,7 @@ from aimd.sandbox.manifests import apply_manifests, read_manifests
 from tests.integration.operator_process import eventually, free_port, ready, running
 
 ROOT = Path(__file__).parents[2]
-MONITORED = ("metrics.enable=true", "prometheus.rules.enable=true", "prometheus.dashboards.enable=true")
+MONITORED = ("prometheus.rules.enable=true", "prometheus.dashboards.enable=true")
 FROM_PROMETHEUS = {"job", "instance", "pod"}
 """Labels of the target."""
 

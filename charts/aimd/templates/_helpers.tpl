@@ -50,3 +50,21 @@ subjects:
     name: {{ include "aimd.manager.name" . }}
     namespace: {{ .Release.Namespace }}
 {{- end }}
+
+{{/* How metrics are served: https, http, or empty for not at all. */}}
+{{- define "aimd.metrics.scheme" -}}
+{{- with .Values.metrics -}}
+{{- if and .enable .secure (not $.Values.namespaced) -}}
+https
+{{- else if and .enable (not .secure) -}}
+http
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* The Secret with the certificate of /metrics; empty when aimd makes its own. */}}
+{{- define "aimd.metrics.certificate" -}}
+{{- if and .Values.certManager.enable (eq (include "aimd.metrics.scheme" .) "https") -}}
+{{ .Values.namePrefix }}-metrics-server-cert
+{{- end -}}
+{{- end }}
