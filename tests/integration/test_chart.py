@@ -336,7 +336,7 @@ def guarded(server: httpx.Client, helm: Path) -> httpx.Client:
     apply(server, artifact())
     metadata = {"name": "tellers", "namespace": NAMESPACE}
     rule = {"apiGroups": [AIM], "resources": ["aimartifacts/status"], "verbs": ["patch"]}
-    names = ("weights-download", "aim-engine-controller-manager")
+    names = ("teller", "aim-engine-controller-manager")
     binding: Manifest = {
         "apiVersion": f"{RBAC}/v1",
         "kind": "RoleBinding",
@@ -350,7 +350,7 @@ def guarded(server: httpx.Client, helm: Path) -> httpx.Client:
 
 
 def test_a_download_may_tell_its_progress_and_nothing_else(guarded: httpx.Client) -> None:
-    job = f"system:serviceaccount:{NAMESPACE}:weights-download"
+    job = f"system:serviceaccount:{NAMESPACE}:teller"
 
     def tells(user: str, **status: Any) -> httpx.Response:
         return guarded.patch(
