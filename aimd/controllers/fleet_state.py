@@ -82,7 +82,7 @@ class FleetState(Collector):
         yield from (self._capabilities(), *self._counts(), self._gpus_requested())
         yield from (*self._gpus_there(), self._requested_storage(), *self._discoveries(), *self._sources())
         left_out = _gauge("aimd_metrics_left_out", "1 where a family would have more series than the limit", "family")
-        for family in self._object_families():
+        for family in self._object_families() if self._limit else ():
             fits = len(family.samples) <= self._limit
             left_out.add_metric((family.name,), 0 if fits else 1)
             if fits:
@@ -225,6 +225,8 @@ class FleetState(Collector):
         )  # fmt: skip
         for kind in _KINDS:
             for item in self._objects(kind):
+                if len(family.samples) > self._limit:
+                    return family  # Left out anyway.
                 labels = (kind.name, _namespace(item), key_of(item).name)
                 for condition in conditions_of(item):
                     value = _CONDITION_VALUES.get(str(condition.get("status")), -1.0)

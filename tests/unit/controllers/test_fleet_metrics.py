@@ -209,3 +209,11 @@ def test_a_family_with_too_many_series_is_left_out_whole() -> None:
     assert fleet.value("aimd_metrics_left_out", family="aimd_object_status") == 1
     assert fleet.value("aimd_metrics_left_out", family="aimd_artifact_expected_bytes") == 0
     assert fleet.value("aimd_objects", kind="AIMService", namespace="ml-team", status="Pending") == 3
+
+
+def test_object_metrics_that_are_off_are_not_missed() -> None:
+    fleet = Fleet(limit=0)
+    fleet.put(SERVICE, "chat", status={"status": "Pending"})
+    found = fleet.scrape()
+    assert "aimd_object_status" not in found
+    assert found["aimd_metrics_left_out"].samples == []
