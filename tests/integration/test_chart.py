@@ -12,13 +12,14 @@ import httpx
 import pytest
 import yaml
 
+from aimd.api.artifact import AIMArtifact
 from aimd.cli.settings import parse_flags
+from aimd.planning.download_job import download_name
 from aimd.runtime.model import Manifest
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.chart import ChartError, chart_folder, render_chart
 from aimd.sandbox.manifests import parse_manifests, read_manifests
 from tests.integration.administrator import (
-    ACCOUNT,
     AIM,
     NAMESPACE,
     RBAC,
@@ -327,6 +328,9 @@ def artifact() -> Manifest:
     }
 
 
+DOWNLOAD = download_name(AIMArtifact.model_validate(artifact() | {"metadata": {"name": "weights", "uid": "u"}}))
+
+
 @pytest.fixture
 def guarded(server: httpx.Client, helm: Path) -> httpx.Client:
     """A server with the chart's policies in force, and an artifact that is Ready."""
@@ -336,7 +340,7 @@ def guarded(server: httpx.Client, helm: Path) -> httpx.Client:
     apply(server, artifact())
     metadata = {"name": "tellers", "namespace": NAMESPACE}
     rule = {"apiGroups": [AIM], "resources": ["aimartifacts/status"], "verbs": ["patch"]}
-    names = ("teller", "aim-engine-controller-manager")
+    names = ("default", DOWNLOAD, "another-operator")
     binding: Manifest = {
         "apiVersion": f"{RBAC}/v1",
         "kind": "RoleBinding",
@@ -350,9 +354,9 @@ def guarded(server: httpx.Client, helm: Path) -> httpx.Client:
 
 
 def test_a_download_may_tell_its_progress_and_nothing_else(guarded: httpx.Client) -> None:
-    job = f"system:serviceaccount:{NAMESPACE}:teller"
 
-    def tells(user: str, **status: Any) -> httpx.Response:
+    def tells(account: str, **status: Any) -> httpx.Response:
+        user = f"system:serviceaccount:{NAMESPACE}:{account}"
         return guarded.patch(
             f"{path_of(artifact())}/status",
             headers={"Content-Type": "application/merge-patch+json", "Impersonate-User": user},
@@ -361,15 +365,16 @@ def test_a_download_may_tell_its_progress_and_nothing_else(guarded: httpx.Client
 
     # The policy takes a moment to come into force; until then each attempt is a change.
     words = cycle(("Ready", "Failed"))
-    wait_until(lambda: tells(job, status=next(words)).status_code == 422)
-    refused = tells(job, status="NotAvailable")
+    wait_until(lambda: tells(DOWNLOAD, status=next(words)).status_code == 422)
+    refused = tells(DOWNLOAD, status="NotAvailable")
     assert "may change status.progress and status.download only, not status.status" in refused.text
-    assert tells(ACCOUNT, status="Progressing", mode="Shared").is_success
-    told = tells(job, progress={"percentage": 10}, download={"protocol": "XET"})
+    assert tells("default", status="NotAvailable").status_code == 422
+    assert tells("another-operator", status="Progressing", mode="Shared").is_success
+    told = tells(DOWNLOAD, progress={"percentage": 10}, download={"protocol": "XET"})
     assert told.is_success, told.text
     stored = told.json()["status"]
     assert (stored["status"], stored["progress"]["percentage"]) == ("Progressing", 10)
-    assert tells(job, mode=None).status_code == 422
+    assert tells(DOWNLOAD, mode=None).status_code == 422
 
 
 def test_a_credential_written_as_text_is_warned_of(guarded: httpx.Client) -> None:
