@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DURATION ?= 10m
 
-.PHONY: demo test test-slow soak bench lint types layers unit integration e2e binaries crds lock clean help
+.PHONY: demo test test-slow soak bench lint types layers unit integration e2e binaries crds reference lock clean help
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -57,6 +57,9 @@ bench: $(READY) binaries ## The runtime against bare loops and kopf; BENCH="unar
 
 crds: $(READY) ## Render crds/ from the API types.
 	$(BIN)/aimd crds --output crds
+
+reference: $(READY) ## Render docs/configuration.md and docs/chart-values.md.
+	@$(BIN)/aimd reference
 
 lock: $(READY) ## Renew requirements.lock.
 	$(BIN)/python -m pip install --quiet uv

@@ -96,6 +96,17 @@ def crds(
     write_crds(output)
 
 
+@app.command()
+def reference(
+    chart: Annotated[Path, typer.Option(help="Folder of the chart.", file_okay=False)] = Path("charts/aimd"),
+    output: Annotated[Path, typer.Option(help="Folder to write the pages to.", file_okay=False)] = Path("docs"),
+) -> None:
+    """Write the reference pages: configuration and chart values."""
+    from aimd.cli.reference import write_reference
+
+    write_reference(chart, output)
+
+
 def _hand_over(module: str, arguments: Sequence[str], *, program: str, extra: str) -> NoReturn:
     """Runs the typer app `app` of a module; says which extra to install when an import of it is missing."""
     try:

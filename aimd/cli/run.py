@@ -13,6 +13,8 @@ import structlog
 
 from aimd import __version__
 from aimd.cli.settings import Environment, Flags
+from aimd.controllers.fleet_history import FleetHistory
+from aimd.controllers.fleet_state import BuildInfo, FleetState
 from aimd.controllers.model_source import FILTER_SECONDS
 from aimd.controllers.registry import build_reconcilers
 from aimd.planning.settings import ControllerSettings
@@ -23,6 +25,8 @@ from aimd.runtime.errors import ApiError
 from aimd.runtime.leader import LeaderElection, LeaseLost
 from aimd.runtime.logging import configure
 from aimd.runtime.manager import Manager, ManagerOptions
+from aimd.runtime.metrics import Gated
+from aimd.runtime.serving import ServingCertificate
 
 LEASE = "3be10d2f.eai.amd.com"
 """Held by whoever runs these controllers; an operator that aimd replaces holds the same one, so they take turns."""
@@ -54,6 +58,9 @@ def run_operator(flags: Flags) -> None:
 async def operate(flags: Flags, environment: Environment) -> None:
     """All controllers, until a signal asks for the end. Raises what `connect` and `Manager.run` raise."""
     _log.info("starting", version=__version__, namespace=environment.aim_system_namespace)
+    _log.info("configuration", pod=environment.pod_name, **flags.in_force)
+    if flags.watch_namespaces:
+        _log.info("some namespaces are served only; of what belongs to none, what may not be seen is off")
     if flags.without_effect:
         _log.info("flags without effect", flags=flags.without_effect)
     async with (
@@ -66,6 +73,7 @@ async def operate(flags: Flags, environment: Environment) -> None:
         for reconciler in reconcilers:
             reconciler.workers = flags.workers_of(reconciler.name)
             manager.add(reconciler)
+        _measure_fleet(manager, flags)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_on_signal, manager)
             await manager.run()
@@ -73,12 +81,25 @@ async def operate(flags: Flags, environment: Environment) -> None:
     _log.info("stopped")
 
 
+def _measure_fleet(manager: Manager, flags: Flags) -> None:
+    """Adds the fleet's metrics to the manager's; the reconcilers' sources have to be there.
+
+    Only the leader tells them, or sums over replicas would count the fleet several times.
+    """
+    limit = flags.object_metrics_limit if flags.object_metrics else 0
+    registry = manager.metrics.registry
+    registry.register(BuildInfo())
+    for collector in (FleetState(manager.cache, flags.discovery_slots, limit), FleetHistory(manager.cache)):
+        registry.register(Gated(collector, lambda: manager.leads))
+
+
 def manager_options(flags: Flags, environment: Environment) -> ManagerOptions:
     """How the flags want the manager to run."""
     return ManagerOptions(
         namespaces=flags.watch_namespaces,
         health_address="" if flags.health_probe_bind_address in _OFF else flags.health_probe_bind_address,
-        metrics_address=_metrics_address(flags),
+        metrics_address="" if flags.metrics_bind_address in _OFF else flags.metrics_bind_address,
+        metrics_certificate=_serving_certificate(flags) if flags.metrics_secure else None,
         resync_period=flags.resync_period,
         leader_election=_leader_election(flags, environment) if flags.leader_elect else None,
         shutdown_timeout=flags.graceful_shutdown_timeout,
@@ -107,6 +128,8 @@ def controller_settings(flags: Flags, environment: Environment) -> ControllerSet
         retry_base_seconds=int(flags.artifact_retry_base),
         discovery_places=flags.discovery_slots,
     )
+    if flags.downloader_requests:
+        settings = replace(settings, job_requests=flags.job_requests)
     return replace(settings, downloader_image=flags.downloader_image) if flags.downloader_image else settings
 
 
@@ -121,16 +144,8 @@ def _leader_election(flags: Flags, environment: Environment) -> LeaderElection:
     )
 
 
-def _metrics_address(flags: Flags) -> str:
-    if flags.metrics_bind_address in _OFF:
-        return ""
-    if flags.metrics_secure:
-        _log.warning(
-            "no metrics are served: HTTPS is not available yet; for plain HTTP without a check of tokens"
-            " pass --metrics-secure=false"
-        )
-        return ""
-    return flags.metrics_bind_address
+def _serving_certificate(flags: Flags) -> ServingCertificate:
+    return ServingCertificate(flags.metrics_cert_path, flags.metrics_cert_name, flags.metrics_cert_key)
 
 
 def _refuse_unknown(controllers: frozenset[str]) -> None:

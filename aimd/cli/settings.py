@@ -27,14 +27,22 @@ _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount
 
 DEFAULT_WORKERS = 8
 
-_WITHOUT_EFFECT = frozenset(
+WITHOUT_EFFECT = frozenset(
     (
         *("webhook_cert_path", "webhook_cert_name", "webhook_cert_key", "enable_http2"),
         *("zap_stacktrace_level", "zap_time_encoding", "kube_api_qps", "kube_api_burst"),
-        # Of parts that are not built yet.
-        *("metrics_cert_path", "metrics_cert_name", "metrics_cert_key", "object_metrics", "object_metrics_limit"),
     )
 )
+"""Flags that are accepted and change nothing."""
+
+ENVIRONMENT_TEXTS = {
+    "AIM_SYSTEM_NAMESPACE": "namespace of the operator, of cluster-wide models' secrets and discovery jobs, and of the"
+    " leader's Lease; unset: that of the mounted service account, else `aim-system`",
+    "POD_NAME": "who holds the leader's Lease; unset: the host name",
+    "KUBECONFIG": "path of a kubeconfig, where `--kubeconfig` names none; unset: the pod's account",
+    "SSL_CERT_FILE": "certificates that registries are trusted by, instead of the system's",
+    "HTTP_PROXY, HTTPS_PROXY, NO_PROXY": "how registries are reached",
+}
 
 
 def parse_duration(value: object) -> object:
@@ -61,6 +69,9 @@ class Flags(BaseSettings):
     kubeconfig: Path | None = Field(None, description="path of a kubeconfig; empty: KUBECONFIG, else the pod's account")
     watch_namespaces: tuple[str, ...] = Field((), description="comma list of namespaces; empty: all")
     downloader_image: str = Field("", description="image of download jobs that name none; empty: that of this release")
+    downloader_requests: tuple[str, ...] = Field(
+        (), description="what download pods ask for, as <resource>=<quantity>; repeated; none: cpu=500m and memory=1Gi"
+    )
     artifact_retry_base: Duration = Field(
         600.0, description="shortest wait after a download that failed for good; doubles with each, up to 6h"
     )
@@ -80,11 +91,13 @@ class Flags(BaseSettings):
     health_probe_bind_address: str = Field(":8081", description="address of /healthz and /readyz; 0: off")
     metrics_bind_address: str = Field("0", description="address of /metrics; 0: off")
     metrics_secure: bool = Field(
-        True, description="HTTPS and a check of tokens: not built yet, so /metrics needs =false"
+        True, description="HTTPS, for whose token may get the non-resource URL /metrics; false: plain HTTP for all"
     )
-    metrics_cert_path: str = Field("", description="not used yet: folder of the certificate of /metrics")
-    metrics_cert_name: str = Field("tls.crt", description="not used yet: file name of the certificate")
-    metrics_cert_key: str = Field("tls.key", description="not used yet: file name of its key")
+    metrics_cert_path: str = Field(
+        "", description="folder of the certificate of /metrics, read again when renewed; empty: self-signed"
+    )
+    metrics_cert_name: str = Field("tls.crt", description="file name of the certificate")
+    metrics_cert_key: str = Field("tls.key", description="file name of its key")
 
     zap_devel: bool = Field(False, description="development logging: text for people, from debug on")
     zap_encoder: Literal["", "json", "console"] = Field("", description="form of the log: json (default) or console")
@@ -100,8 +113,10 @@ class Flags(BaseSettings):
     docker_hub_api: str = Field("", description="URL where Docker Hub lists repositories; empty: its own")
     github_api: str = Field("", description="URL where GitHub lists the packages of ghcr.io; empty: its own")
     discovery_slots: int = Field(10, ge=1, description="discovery jobs running at once in the whole cluster")
-    object_metrics: bool = Field(True, description="not used yet: metrics with names of objects")
-    object_metrics_limit: int = Field(5000, ge=0, description="not used yet: series per family with names of objects")
+    object_metrics: bool = Field(True, description="metrics with names of objects")
+    object_metrics_limit: int = Field(
+        5000, ge=0, description="most series of a family with names of objects; a family with more is left out"
+    )
 
     kube_api_qps: float = Field(50.0, description="no effect: requests at once are limited, not their rate")
     kube_api_burst: int = Field(100, description="no effect, as above")
@@ -145,6 +160,18 @@ class Flags(BaseSettings):
             raise ValueError("write a URL with https:// or http://")
         return value
 
+    @field_validator("downloader_requests", mode="after")
+    @classmethod
+    def _are_quantities(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value:
+            from aimd.planning.quantities import parse_quantity  # what `--version` starts without
+        for entry in value:
+            resource, _, quantity = entry.partition("=")
+            if not resource:
+                raise ValueError("write <resource>=<quantity>, for example cpu=500m")
+            parse_quantity(quantity)
+        return value
+
     @field_validator("zap_log_level", mode="after")
     @classmethod
     def _is_a_level(cls, value: str) -> str:
@@ -172,12 +199,23 @@ class Flags(BaseSettings):
     @property
     def without_effect(self) -> list[str]:
         """The given flags that change nothing, as they are written."""
-        return sorted("--" + name.replace("_", "-") for name in self.model_fields_set & _WITHOUT_EFFECT)
+        return sorted("--" + name.replace("_", "-") for name in self.model_fields_set & WITHOUT_EFFECT)
+
+    @property
+    def in_force(self) -> dict[str, object]:
+        """Every flag that has an effect and its value, as it is logged; flags hold no secrets."""
+        names = (name for name in type(self).model_fields if name not in WITHOUT_EFFECT | {"version"})
+        return {name.replace("_", "-"): _plain(getattr(self, name)) for name in names}
 
     @property
     def named_controllers(self) -> frozenset[str]:
         """The controllers whose number of workers is set by name."""
         return frozenset(self._worker_counts) - {""}
+
+    @property
+    def job_requests(self) -> dict[str, str]:
+        """Resource requests of download pods by resource; empty: the defaults."""
+        return dict(entry.split("=", 1) for entry in self.downloader_requests)
 
     def workers_of(self, controller: str) -> int:
         """How many keys that controller works on at once."""
@@ -245,6 +283,10 @@ def _uniform(arguments: Sequence[str]) -> Iterator[str]:
 def _is_url(text: str) -> bool:
     parts = urlsplit(text)
     return parts.scheme in ("https", "http") and bool(parts.hostname)
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value
 
 
 def _mounted_namespace() -> str:

@@ -26,7 +26,7 @@ from aimd.runtime.model import Key, Kind, Manifest, controller_of, key_of, label
 from aimd.runtime.store import Cache
 
 BY_ACTIVITY = "discovery/active"
-_ACTIVE = "active"
+ACTIVE = "active"
 _FORGET_AFTER = 20.0
 _LOG_LINES = 20_000
 
@@ -35,7 +35,7 @@ def _activity_of(job: Manifest) -> Iterable[str]:
     """Whether a Job is a discovery that still runs (§5.6)."""
     labels = labels_of(job)
     ours = all(labels.get(key) == value for key, value in JOB_LABELS.items())
-    return (_ACTIVE,) if ours and not _has_ended(job) else ()
+    return (ACTIVE,) if ours and not _has_ended(job) else ()
 
 
 def _has_ended(job: Manifest) -> bool:
@@ -87,7 +87,7 @@ class DiscoveryPlaces:
         return [key for own, key in list(self._queue)[: max(free, 0)] if own == kind]
 
     def _running(self) -> Sequence[Manifest]:
-        return self._cache[JOB].by_index(BY_ACTIVITY, _ACTIVE)
+        return self._cache[JOB].by_index(BY_ACTIVITY, ACTIVE)
 
 
 class DiscoveryRuns:

@@ -58,7 +58,7 @@ class ManagerOptions:
 
 
 class Manager:
-    """Informers, controllers and endpoints of one process."""
+    """Informers, controllers and endpoints of one process; `leads` while its workers run."""
 
     def __init__(self, client: Client, options: ManagerOptions | None = None) -> None:
         self.client = client
@@ -68,6 +68,7 @@ class Manager:
         self.endpoints = Endpoints()
         self.watchdog = LoopWatchdog()
         self.controllers: list[Controller] = []
+        self.leads = False
         self._reflectors: dict[Selection, Reflector] = {}
         self._mandatory: set[Kind] = set()
         self._stop = anyio.Event()
@@ -174,6 +175,13 @@ class Manager:
 
     async def _work(self) -> None:
         """Runs the workers until stopped, then waits for those under way."""
+        self.leads = True
+        try:
+            await self._run_workers()
+        finally:
+            self.leads = False
+
+    async def _run_workers(self) -> None:
         async with anyio.create_task_group() as workers:
             for controller in self.controllers:
                 workers.start_soon(controller.run)

@@ -149,6 +149,18 @@ def _in_go(limit: float) -> str:
     return str(floatToGoString(limit))  # type: ignore[no-untyped-call]
 
 
+class Gated(Collector):
+    """A collector that is exposed only while a condition holds; not registered by itself."""
+
+    def __init__(self, collector: Collector, condition: Callable[[], bool]) -> None:
+        self._collector = collector
+        self._condition = condition
+
+    def collect(self) -> Iterable[Metric]:
+        """The families, or nothing."""
+        return self._collector.collect() if self._condition() else ()
+
+
 class QueueMetrics:
     """The `workqueue_*` series of one queue: plain numbers, read when somebody asks for them.
 

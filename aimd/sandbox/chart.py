@@ -55,9 +55,15 @@ def render_chart(helm: Path, *settings: str, namespace: str = NAMESPACE) -> list
     return parse_manifests(done.stdout)
 
 
-async def install_operator_identity(client: Client, helm: Path, plane: ControlPlane) -> OperatorIdentity:
-    """Applies the chart's ServiceAccount and RBAC and takes a token of that account. Raises ChartError, ApiError."""
-    rendered = render_chart(helm)
+async def install_operator_identity(
+    client: Client, helm: Path, plane: ControlPlane, *settings: str
+) -> OperatorIdentity:
+    """Applies the chart's ServiceAccount and RBAC and takes a token of that account. Raises ChartError, ApiError.
+
+    `settings` are `key=value` as for `--set`.
+    """
+    # Whoever starts the control plane installs the CRDs, and waits until they are served.
+    rendered = render_chart(helm, "crd.enable=false", *settings)
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     await apply_manifests(client, [namespace, *(item for item in rendered if item["kind"] not in _ONLY_FOR_PODS)])
     account = key_of(next(item for item in rendered if item["kind"] == "ServiceAccount")).name

@@ -13,7 +13,15 @@ from aimd.runtime.model import Key
 from aimd.sandbox.cluster import Sandbox, SandboxSettings, sandbox_cluster
 from aimd.sandbox.hub import make_repository
 from aimd.sandbox.manifests import apply_manifests
-from tests.e2e.world import REPOSITORY, REPOSITORY_BYTES, Operator, World, namespace_manifest, runtime_config
+from tests.e2e.world import (
+    REPOSITORY,
+    REPOSITORY_BYTES,
+    Operator,
+    World,
+    namespace_manifest,
+    refused_of,
+    runtime_config,
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -60,12 +68,13 @@ async def client(sandbox: Sandbox) -> AsyncIterator[Client]:
 
 @pytest.fixture(scope="session")
 def operator(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    """A running operator; a test that kills it starts it again."""
+    """A running operator; a test that kills it starts it again. At the end it must never have lacked a right."""
     running = Operator(sandbox.operator, tmp_path_factory.mktemp("operator") / "aimd.log")
     running.start()
     yield running
     running.stop()
     print(f"--- operator log: {running.log}")
+    assert refused_of(sandbox) == set()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

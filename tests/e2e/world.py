@@ -105,16 +105,28 @@ class World:
 
     def writes(self) -> list[dict[str, Any]]:
         """Every write of the operator so far, from the audit log, leases excepted."""
-        user = self.sandbox.operator.user
         verbs = {"create", "update", "patch", "delete", "deletecollection"}
-        events = (json.loads(line) for line in self.sandbox.audit_log.read_text().splitlines())
         return [
             event
-            for event in events
-            if event["user"]["username"] == user
-            and event["verb"] in verbs
-            and event.get("objectRef", {}).get("resource") != "leases"
+            for event in requests_of(self.sandbox)
+            if event["verb"] in verbs and event.get("objectRef", {}).get("resource") != "leases"
         ]
+
+
+def requests_of(sandbox: Sandbox) -> list[dict[str, Any]]:
+    """Every request of the operator so far, from the audit log."""
+    events = (json.loads(line) for line in sandbox.audit_log.read_text().splitlines())
+    return [event for event in events if event["user"]["username"] == sandbox.operator.user]
+
+
+def refused_of(sandbox: Sandbox) -> set[tuple[str, str]]:
+    """Verb and resource of the requests that the operator lacked the right for; nothing in a namespace that ends."""
+    return {
+        (event["verb"], event["objectRef"]["resource"])
+        for event in requests_of(sandbox)
+        if event.get("responseStatus", {}).get("code") == 403
+        and "being terminated" not in event["responseStatus"].get("message", "")
+    }
 
 
 async def wait_until(what: str, look: Callable[[], Any], holds: Callable[[Any], Any], timeout: float = TIMEOUT) -> Any:

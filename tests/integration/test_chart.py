@@ -1,64 +1,119 @@
-"""The chart: what a real API server makes of it, that every value works, and that the rights are the needed ones."""
+"""The chart's values: each is told, each changes what is rendered, and a real API server takes the result strictly."""
 
-import base64
-import ssl
+import json
 import subprocess
 from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import count, cycle
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import httpx
 import pytest
 import yaml
 
+from aimd.api.artifact import AIMArtifact
 from aimd.cli.settings import parse_flags
+from aimd.planning.download_job import download_name
 from aimd.runtime.model import Manifest
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.chart import ChartError, chart_folder, render_chart
-from aimd.sandbox.manifests import kind_of
+from aimd.sandbox.manifests import parse_manifests, read_manifests
+from tests.integration.administrator import (
+    AIM,
+    NAMESPACE,
+    RBAC,
+    administrator,
+    apply,
+    namespace,
+    path_of,
+    request,
+)
+from tests.integration.machine import wait_until
 
-NAMESPACE = "aim-system"
-ACCOUNT = f"system:serviceaccount:{NAMESPACE}:aim-engine-controller-manager"
-AIM = "aim.eai.amd.com"
-RBAC = "rbac.authorization.k8s.io"
-OBJECTS = ("weights", "other")
-CLUSTER_SCOPED = ("ClusterRole", "ClusterRoleBinding", "Namespace")
+FOREIGN = Path(__file__).parents[1] / "data" / "foreign-crds.yaml"
+MONITORED = ("prometheus.enable=true",)
+RULES = ("prometheus.rules.enable=true",)
+DASHBOARDS = ("prometheus.dashboards.enable=true",)
+POLICED = ("networkPolicy.enable=true",)
+SOURCE = ("clusterModelSource.enable=true",)
+CONFIG = ("clusterRuntimeConfig.enable=true",)
+READER = "metrics.readers[0]"
+SPREAD = "manager.topologySpreadConstraints[0]"
 
 FLIPS: Mapping[str, tuple[str, ...]] = {
     "namePrefix": ("namePrefix=second",),
+    "commonLabels": ("commonLabels.team=ml",),
+    "namespaced": ("namespaced=true",),
+    "crd.enable": ("crd.enable=false",),
+    "crd.keep": ("crd.keep=false",),
     "manager.replicas": ("manager.replicas=2",),
     "manager.image.repository": ("manager.image.repository=mirror/aimd",),
     "manager.image.tag": ("manager.image.tag=v9",),
     "manager.image.pullPolicy": ("manager.image.pullPolicy=Always",),
     "manager.imagePullSecrets": ("manager.imagePullSecrets[0].name=pull",),
     "manager.args": ("manager.args={--zap-devel}",),
-    "manager.env": ("manager.env[0].name=HTTPS_PROXY", "manager.env[0].value=http://proxy:3128"),
+    "manager.env": ("manager.env[0].value=http://proxy:3128,manager.env[0].name=HTTPS_PROXY",),
+    "manager.watchNamespaces": ("manager.watchNamespaces={aim-system}",),
+    "manager.concurrency": ("manager.concurrency.service=16",),
+    "manager.discoverySlots": ("manager.discoverySlots=3",),
     "manager.resources": ("manager.resources.limits.memory=1Gi",),
     "manager.podSecurityContext": ("manager.podSecurityContext.fsGroup=7",),
     "manager.securityContext": ("manager.securityContext.runAsUser=7",),
+    "manager.volumes": ("manager.volumes[0].name=ca,manager.volumes[0].configMap.name=ca",),
+    "manager.volumeMounts": ("manager.volumeMounts[0].name=tmp,manager.volumeMounts[0].mountPath=/ca",),
     "manager.podLabels": ("manager.podLabels.team=ml",),
     "manager.podAnnotations": ("manager.podAnnotations.note=x",),
     "manager.nodeSelector": ("manager.nodeSelector.pool=system",),
     "manager.tolerations": ("manager.tolerations[0].operator=Exists",),
     "manager.affinity": ("manager.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution=null",),
     "manager.topologySpreadConstraints": (
-        "manager.topologySpreadConstraints[0].maxSkew=1",
-        "manager.topologySpreadConstraints[0].topologyKey=zone",
-        "manager.topologySpreadConstraints[0].labelSelector.matchLabels.control-plane=controller-manager",
-        "manager.topologySpreadConstraints[0].whenUnsatisfiable=ScheduleAnyway",
+        f"{SPREAD}.maxSkew=1,{SPREAD}.topologyKey=zone,{SPREAD}.whenUnsatisfiable=ScheduleAnyway,"
+        f"{SPREAD}.labelSelector.matchLabels.control-plane=controller-manager",
     ),
     "manager.priorityClassName": ("manager.priorityClassName=system-cluster-critical",),
+    "manager.serviceAccount.annotations": ("manager.serviceAccount.annotations.note=x",),
+    "manager.podDisruptionBudget.enable": ("manager.podDisruptionBudget.enable=true",),
+    "manager.podDisruptionBudget.minAvailable": (
+        "manager.podDisruptionBudget.enable=true",
+        "manager.podDisruptionBudget.minAvailable=50%",
+    ),
     "downloader.image.repository": ("downloader.image.repository=mirror/downloader",),
     "downloader.image.tag": ("downloader.image.tag=v9",),
-    "metrics.enable": ("metrics.enable=true",),
-    "metrics.port": ("metrics.enable=true", "metrics.port=9090"),
+    "downloader.resources.requests": ("downloader.resources.requests.memory=2Gi",),
+    "rbacHelpers.enable": ("rbacHelpers.enable=false",),
+    "rbacHelpers.aggregate": ("rbacHelpers.aggregate=true",),
+    "legacyDownloads.enable": ("legacyDownloads.enable=true",),
+    "admissionPolicies.enable": ("admissionPolicies.enable=false",),
+    "admissionPolicies.literalCredentials": ("admissionPolicies.literalCredentials=Deny",),
+    "metrics.enable": ("metrics.enable=false",),
+    "metrics.port": ("metrics.port=9090",),
+    "metrics.secure": ("metrics.secure=false",),
+    "metrics.readers": (f"{READER}.kind=ServiceAccount,{READER}.name=prometheus,{READER}.namespace=monitoring",),
+    "certManager.enable": ("certManager.enable=true",),
+    "prometheus.enable": (*MONITORED,),
+    "prometheus.monitor": (*MONITORED, "metrics.secure=false", "prometheus.monitor=PodMonitor"),
+    "prometheus.interval": (*MONITORED, "prometheus.interval=1m"),
+    "prometheus.labels": (*MONITORED, "prometheus.labels.release=monitoring"),
+    "prometheus.rules.enable": (*RULES,),
+    "prometheus.rules.runbookUrl": (*RULES, "prometheus.rules.runbookUrl=https://wiki/aimd"),
+    "prometheus.dashboards.enable": (*DASHBOARDS,),
+    "prometheus.dashboards.labels": (*DASHBOARDS, "prometheus.dashboards.labels.team=ml"),
+    "networkPolicy.enable": (*POLICED,),
+    "networkPolicy.metricsFrom": (*POLICED, "networkPolicy.metricsFrom=null"),
+    "networkPolicy.egressPorts": (*POLICED, "networkPolicy.egressPorts={5000}"),
+    "clusterRuntimeConfig.enable": (*CONFIG,),
+    "clusterRuntimeConfig.name": (*CONFIG, "clusterRuntimeConfig.name=other"),
+    "clusterRuntimeConfig.spec": (*CONFIG, "clusterRuntimeConfig.spec.routing.enabled=false"),
+    "clusterModelSource.enable": (*SOURCE,),
+    "clusterModelSource.name": (*SOURCE, "clusterModelSource.name=other"),
+    "clusterModelSource.spec.registry": (*SOURCE, "clusterModelSource.spec.registry=registry.local"),
+    "clusterModelSource.spec.imagePullSecrets": (*SOURCE, "clusterModelSource.spec.imagePullSecrets[0].name=pull"),
+    "clusterModelSource.spec.filters": (*SOURCE, "clusterModelSource.spec.filters[0].image=acme/*"),
+    "clusterModelSource.spec.syncInterval": (*SOURCE, "clusterModelSource.spec.syncInterval=2h"),
+    "clusterModelSource.spec.maxModels": (*SOURCE, "clusterModelSource.spec.maxModels=5"),
+    "extraObjects": ("extraObjects[0]=apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x\\, namespace: aim-system}",),
 }
-
-
-class ApiServer(Protocol):
-    """What the `api_server` fixture offers."""
-
-    kubeconfig: Path
 
 
 @pytest.fixture(scope="session")
@@ -66,37 +121,30 @@ def helm() -> Path:
     return locate_binaries(["helm"]).path("helm")
 
 
-@pytest.fixture
-def server(api_server: ApiServer) -> Iterator[httpx.Client]:
-    """The administrator's plain connection to the API server."""
-    config = yaml.safe_load(api_server.kubeconfig.read_text())
-    cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-    authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
-    with httpx.Client(
-        base_url=cluster["server"],
-        headers={"Authorization": f"Bearer {user['token']}"},
-        verify=ssl.create_default_context(cadata=authority),
-        trust_env=False,
-    ) as client:
-        apply(client, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+@pytest.fixture(scope="module")
+def server(api_server: Any, helm: Path) -> Iterator[httpx.Client]:
+    """The administrator's connection to an API server that knows all kinds of the chart."""
+    with administrator(api_server.kubeconfig) as client:
+        crds = [item for item in rendered(helm) if item["kind"] == "CustomResourceDefinition"]
+        for manifest in [*crds, *parse_manifests(FOREIGN.read_text())]:
+            apply(client, manifest)
         yield client
 
 
-def apply(server: httpx.Client, manifest: Manifest, user: str = "", **params: str) -> Manifest:
-    """Server-side apply with strict validation, as `user`; the test fails with what the server says."""
-    kind, metadata = kind_of(manifest), manifest["metadata"]
-    assert ("namespace" in metadata) is (kind.name not in CLUSTER_SCOPED), kind.name
-    root = f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.version}"
-    scope = f"/namespaces/{metadata['namespace']}" if kind.namespaced else ""
-    answer = server.patch(
-        f"{root}{scope}/{kind.plural}/{metadata['name']}",
-        params={"fieldManager": "test", "force": "true", "fieldValidation": "Strict", **params},
-        headers={"Content-Type": "application/apply-patch+yaml"} | ({"Impersonate-User": user} if user else {}),
-        content=yaml.safe_dump(manifest),
-    )
-    assert answer.is_success, answer.text
-    assert "Warning" not in answer.headers, answer.headers["Warning"]
-    return dict(answer.json())
+@cache
+def rendered(helm: Path, *settings: str) -> list[Manifest]:
+    return render_chart(helm, *settings, namespace=NAMESPACE)
+
+
+def values() -> Manifest:
+    return dict(yaml.safe_load((chart_folder() / "values.yaml").read_text()))
+
+
+def leaves(value: object, path: str = "") -> list[str]:
+    """Paths of the values, down to what FLIPS names and otherwise to the last key."""
+    if path not in FLIPS and isinstance(value, dict) and value:
+        return [leaf for key, item in value.items() for leaf in leaves(item, f"{path}.{key}".lstrip("."))]
+    return [path]
 
 
 def deployment_of(rendered: list[Manifest]) -> Manifest:
@@ -107,11 +155,22 @@ def container_of(rendered: list[Manifest]) -> dict[str, Any]:
     return dict(deployment_of(rendered)["spec"]["template"]["spec"]["containers"][0])
 
 
+EVERYTHING = (
+    *("certManager.enable=true", "manager.replicas=0", "prometheus.enable=true", "prometheus.rules.enable=true"),
+    *("prometheus.dashboards.enable=true", "networkPolicy.enable=true", "manager.podDisruptionBudget.enable=true"),
+    *("rbacHelpers.aggregate=true", "clusterRuntimeConfig.enable=true", "clusterModelSource.enable=true"),
+    "legacyDownloads.enable=true",
+)
+
+
 def test_the_api_server_accepts_every_object(server: httpx.Client, helm: Path) -> None:
-    rendered = render_chart(helm, "metrics.enable=true", "manager.replicas=0", namespace=NAMESPACE)
-    stored = [apply(server, manifest) for manifest in rendered]
+    stored = [apply(server, manifest) for manifest in render_chart(helm, *EVERYTHING, namespace=NAMESPACE)]
     assert {manifest["kind"] for manifest in stored} == {
-        *("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "Deployment", "Service")
+        *("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "Deployment", "Service"),
+        *("CustomResourceDefinition", "PodDisruptionBudget", "NetworkPolicy", "ConfigMap"),
+        *("Issuer", "Certificate"),
+        *("ServiceMonitor", "PrometheusRule", "AIMClusterRuntimeConfig", "AIMClusterModelSource"),
+        *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
     }
 
 
@@ -122,22 +181,30 @@ def test_lint(helm: Path) -> None:
 
 @pytest.mark.parametrize("value", FLIPS)
 def test_every_value_changes_what_is_rendered(server: httpx.Client, helm: Path, value: str) -> None:
-    before = render_chart(helm, *FLIPS[value][:-1], namespace=NAMESPACE)
-    after = render_chart(helm, *FLIPS[value], namespace=NAMESPACE)
+    # CRDs are long; only what concerns them renders them.
+    fixed = () if value.startswith(("crd", "namespaced")) else ("crd.enable=false",)
+    before = rendered(helm, *fixed, *FLIPS[value][:-1])
+    after = rendered(helm, *fixed, *FLIPS[value])
     assert after != before
     for manifest in after:
-        apply(server, manifest, dryRun="All")
+        if manifest not in before:
+            apply(server, manifest, dryRun="All")
 
 
 def test_no_value_is_forgotten() -> None:
-    def uncovered(value: object, path: str) -> list[str]:
-        if path in FLIPS:
-            return []
-        if isinstance(value, dict) and value:
-            return [leaf for key, item in value.items() for leaf in uncovered(item, f"{path}.{key}".lstrip("."))]
-        return [path]
+    assert sorted(leaves(values())) == sorted(FLIPS)
 
-    assert uncovered(yaml.safe_load((chart_folder() / "values.yaml").read_text()), "") == []
+
+def test_the_schema_knows_every_value_and_tells_about_it() -> None:
+    schema = json.loads((chart_folder() / "values.schema.json").read_text())
+
+    def property_of(path: str) -> dict[str, Any]:
+        part: dict[str, Any] = schema
+        for name in path.split("."):
+            part = part["properties"][name]
+        return part
+
+    assert [path for path in FLIPS if not property_of(path).get("description")] == []
 
 
 @pytest.mark.parametrize(
@@ -149,9 +216,18 @@ def test_no_value_is_forgotten() -> None:
         "manager.replicas=two",
         "manager.image.pullPolicy=Sometimes",
         "manager.args={run}",
+        "manager.concurrency.service=0",
+        "manager.watchNamespaces={Not A Name}",
+        "manager.podDisruptionBudget.minAvailable=some",
         "downloader.tag=v1",
+        "downloader.resources.limits.cpu=1",
         "metrics.enabled=true",
         "metrics.port=70000",
+        "metrics.secure=perhaps",
+        "prometheus.monitor=Probe",
+        "prometheus.interval=often",
+        "admissionPolicies.literalCredentials=warn",
+        "clusterModelSource.spec.maxModels=0",
         "namePrefix=Aim",
     ],
 )
@@ -160,136 +236,156 @@ def test_a_value_that_means_nothing_is_refused(helm: Path, setting: str) -> None
         render_chart(helm, setting)
 
 
+def test_what_a_script_for_the_reference_sets_is_accepted(helm: Path) -> None:
+    render_chart(
+        helm,
+        *("manager.replicas=1", "manager.image.repository=r", "manager.image.tag=latest", "manager.env[0].name=A"),
+        *("rbacHelpers.enable=true", "crd.enable=true", "crd.keep=true", "metrics.enable=true", "metrics.port=8443"),
+        *("certManager.enable=false", "prometheus.enable=false", "clusterRuntimeConfig.enable=false"),
+        *("clusterModelSource.enable=false", "clusterModelSource.spec.syncInterval=1h"),
+    )
+
+
 def test_the_deployment_starts_the_operator(helm: Path) -> None:
-    container = container_of(render_chart(helm, "metrics.enable=true", namespace=NAMESPACE))
+    settings = ("manager.watchNamespaces={a,b}", "manager.concurrency.service=3")
+    container = container_of(render_chart(helm, *settings, namespace=NAMESPACE))
     assert container["command"] == ["aimd", "run"]
     flags = parse_flags(container["args"])
     assert flags.leader_elect
-    assert (flags.metrics_bind_address, flags.metrics_secure) == (":8443", False)
+    assert (flags.metrics_bind_address, flags.metrics_secure) == (":8443", True)
     assert flags.downloader_image == container["image"]
+    assert flags.job_requests == {"cpu": "500m", "memory": "1Gi"}
+    assert flags.watch_namespaces == ("a", "b", NAMESPACE)
+    assert (flags.workers_of("service"), flags.discovery_slots) == (3, 10)
     assert flags.without_effect == []
     assert {entry["name"] for entry in container["env"]} == {"AIM_SYSTEM_NAMESPACE", "POD_NAME"}
 
 
+@pytest.mark.parametrize(
+    ("settings", "served", "scheme"),
+    [
+        ((), (":8443", True, ""), "https"),
+        (("certManager.enable=true",), (":8443", True, "/etc/aimd/metrics-tls"), "https"),
+        (("metrics.secure=false", "certManager.enable=true"), (":8443", False, ""), "http"),
+        (("metrics.enable=false", "certManager.enable=true"), ("0", True, ""), None),
+        (("namespaced=true",), ("0", True, ""), None),
+        (("namespaced=true", "metrics.secure=false"), (":8443", False, ""), "http"),
+    ],
+)
+def test_what_serves_metrics_and_what_scrapes_them_agree(
+    helm: Path, settings: tuple[str, ...], served: tuple[str, bool, str], scheme: str | None
+) -> None:
+    found = rendered(helm, "crd.enable=false", "prometheus.enable=true", *settings)
+    flags = parse_flags(container_of(found)["args"])
+    assert (flags.metrics_bind_address, flags.metrics_secure, flags.metrics_cert_path) == served
+    schemes = {item["spec"]["endpoints"][0]["scheme"] for item in found if item["kind"] == "ServiceMonitor"}
+    ports = {item["spec"]["ports"][0]["name"] for item in found if item["kind"] == "Service"}
+    assert schemes == ports == ({scheme} if scheme else set())
+    assert ("Certificate" in {item["kind"] for item in found}) is bool(flags.metrics_cert_path)
+
+
+def test_a_monitor_that_could_not_scrape_is_refused(helm: Path) -> None:
+    with pytest.raises(ChartError, match="a PodMonitor cannot send the token"):
+        render_chart(helm, "prometheus.enable=true", "prometheus.monitor=PodMonitor")
+
+
 def test_the_grace_period_is_longer_than_what_the_operator_takes(helm: Path) -> None:
-    pod = deployment_of(render_chart(helm))["spec"]["template"]["spec"]
+    pod = deployment_of(rendered(helm))["spec"]["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] > parse_flags([]).graceful_shutdown_timeout
 
 
 def test_the_pod_passes_the_restricted_pod_security_level(server: httpx.Client, helm: Path) -> None:
     name = "restricted"
     labels = {"pod-security.kubernetes.io/enforce": name, "pod-security.kubernetes.io/warn": name}
-    apply(server, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    apply(server, namespace(name, **labels))
     apply(server, deployment_of(render_chart(helm, namespace=name)), dryRun="All")
 
 
-class Rights:
-    """Asks the API server what the manager, or another `user`, may do."""
+def test_the_crds_are_those_of_the_api_and_stay_when_the_release_goes(helm: Path) -> None:
+    folder = Path(__file__).parents[2] / "crds"
+    expected = {item["metadata"]["name"]: item for item in read_manifests(folder)}
+    found = {item["metadata"]["name"]: item for item in rendered(helm) if item["kind"] == "CustomResourceDefinition"}
+    assert {name: item["spec"] for name, item in found.items()} == {
+        name: item["spec"] for name, item in expected.items()
+    }
+    assert {item["metadata"]["annotations"]["helm.sh/resource-policy"] for item in found.values()} == {"keep"}
 
-    def __init__(self, server: httpx.Client) -> None:
-        self.user = ACCOUNT
-        self._server = server
 
-    def allow(self, verb: str, resource: str, *, group: str = "", namespace: str = "", name: str = "") -> bool:
-        plural, _, subresource = resource.partition("/")
-        attributes = {
-            "verb": verb,
-            "group": group,
-            "resource": plural,
-            "subresource": subresource,
-            "namespace": namespace,
-            "name": name,
-        }
-        answer = self._server.post(
-            "/apis/authorization.k8s.io/v1/subjectaccessreviews",
-            json={
-                "apiVersion": "authorization.k8s.io/v1",
-                "kind": "SubjectAccessReview",
-                "spec": {"user": self.user, "resourceAttributes": attributes},
-            },
-        ).raise_for_status()
-        return bool(answer.json()["status"]["allowed"])
+def test_two_releases_share_no_object_of_the_cluster(helm: Path) -> None:
+    def names(prefix: str) -> set[tuple[str, str]]:
+        items = rendered(helm, f"namePrefix={prefix}", "crd.enable=false")
+        return {(item["kind"], item["metadata"]["name"]) for item in items}
+
+    assert names("aim-engine") & names("second") == set()
+
+
+def artifact() -> Manifest:
+    return {
+        "apiVersion": f"{AIM}/v1alpha1",
+        "kind": "AIMArtifact",
+        "metadata": {"name": "weights", "namespace": NAMESPACE},
+        "spec": {"sourceUri": "hf://a/b"},
+    }
+
+
+DOWNLOAD = download_name(AIMArtifact.model_validate(artifact() | {"metadata": {"name": "weights", "uid": "u"}}))
 
 
 @pytest.fixture
-def rights(server: httpx.Client, helm: Path) -> Rights:
-    for manifest in render_chart(helm, namespace=NAMESPACE):
-        if manifest["kind"] != "Deployment":
+def guarded(server: httpx.Client, helm: Path) -> httpx.Client:
+    """A server with the chart's policies in force, and an artifact that is Ready."""
+    for manifest in rendered(helm, "crd.enable=false"):
+        if manifest["kind"].startswith("ValidatingAdmission"):
             apply(server, manifest)
-    return Rights(server)
-
-
-@pytest.mark.parametrize(
-    ("verbs", "group", "resources"),
-    [
-        ("create get list patch watch delete", AIM, "aimservices aimartifacts aimtemplatecaches aimmodels"),
-        ("get patch", AIM, "aimservices/status aimartifacts/status aimclustermodels/status"),
-        ("create get list patch watch delete", "", "persistentvolumeclaims configmaps serviceaccounts"),
-        ("create get list patch watch delete", RBAC, "roles rolebindings"),
-        ("create get list patch watch delete", "batch", "jobs"),
-        ("create get list patch watch delete", "serving.kserve.io", "inferenceservices"),
-        ("create get list patch watch delete", "gateway.networking.k8s.io", "httproutes"),
-        ("get list watch", "", "pods nodes"),
-        ("get", "", "secrets pods/log namespaces"),
-        ("create patch", "", "events"),
-    ],
-)
-def test_what_the_manager_may_do(rights: Rights, verbs: str, group: str, resources: str) -> None:
-    wanted = [(verb, resource) for verb in verbs.split() for resource in resources.split()]
-    assert [pair for pair in wanted if not rights.allow(*pair, group=group, namespace="tenant")] == []
-
-
-@pytest.mark.parametrize(
-    ("verbs", "group", "resources"),
-    [
-        ("list watch create patch delete", "", "secrets"),
-        ("create patch delete", "", "pods nodes namespaces services pods/exec"),
-        ("list watch", "", "namespaces"),
-        ("bind escalate", RBAC, "roles clusterroles"),
-        ("create patch", RBAC, "clusterroles clusterrolebindings"),
-        ("get create patch", "coordination.k8s.io", "leases"),
-        ("impersonate", "", "users serviceaccounts"),
-        ("create", "", "serviceaccounts/token"),
-        ("create patch", "apiextensions.k8s.io", "customresourcedefinitions"),
-    ],
-)
-def test_what_the_manager_may_not_do(rights: Rights, verbs: str, group: str, resources: str) -> None:
-    feared = [(verb, resource) for verb in verbs.split() for resource in resources.split()]
-    assert [pair for pair in feared if rights.allow(*pair, group=group, namespace="tenant")] == []
-
-
-def test_leases_are_the_managers_in_its_own_namespace(rights: Rights) -> None:
-    verbs = ("create", "get", "list", "watch", "update", "patch")
-    assert all(rights.allow(verb, "leases", group="coordination.k8s.io", namespace=NAMESPACE) for verb in verbs)
-
-
-def download_identity(resource: str, verbs: list[str]) -> list[Manifest]:
-    """An account that may do something to one object called `weights`."""
-    metadata = {"name": "weights-download", "namespace": NAMESPACE}
-    rule = {"apiGroups": [AIM], "resources": [resource], "resourceNames": ["weights"], "verbs": verbs}
-    role = {"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": metadata, "rules": [rule]}
-    binding = {
+    apply(server, artifact())
+    metadata = {"name": "tellers", "namespace": NAMESPACE}
+    rule = {"apiGroups": [AIM], "resources": ["aimartifacts/status"], "verbs": ["patch"]}
+    names = ("default", DOWNLOAD, "another-operator")
+    binding: Manifest = {
         "apiVersion": f"{RBAC}/v1",
         "kind": "RoleBinding",
         "metadata": metadata,
-        "subjects": [{"kind": "ServiceAccount", **metadata}],
-        "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": metadata["name"]},
+        "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": "tellers"},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE} for name in names],
     }
-    return [{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}, role, binding]
+    apply(server, {"apiVersion": f"{RBAC}/v1", "kind": "Role", "metadata": metadata, "rules": [rule]})
+    apply(server, binding)
+    return server
 
 
-def test_the_manager_can_grant_a_download_its_right(rights: Rights, server: httpx.Client) -> None:
-    for manifest in download_identity("aimartifacts/status", ["get", "patch"]):
-        apply(server, manifest, user=ACCOUNT)
-    rights.user = f"system:serviceaccount:{NAMESPACE}:weights-download"
-    may = [rights.allow("patch", "aimartifacts/status", group=AIM, namespace=NAMESPACE, name=name) for name in OBJECTS]
-    assert may == [True, False]
+def test_a_download_may_tell_its_progress_and_nothing_else(guarded: httpx.Client) -> None:
+
+    def tells(account: str, **status: Any) -> httpx.Response:
+        user = f"system:serviceaccount:{NAMESPACE}:{account}"
+        return guarded.patch(
+            f"{path_of(artifact())}/status",
+            headers={"Content-Type": "application/merge-patch+json", "Impersonate-User": user},
+            json={"status": status},
+        )
+
+    # The policy takes a moment to come into force; until then each attempt is a change.
+    words = cycle(("Ready", "Failed"))
+    wait_until(lambda: tells(DOWNLOAD, status=next(words)).status_code == 422)
+    refused = tells(DOWNLOAD, status="NotAvailable")
+    assert "may change status.progress and status.download only, not status.status" in refused.text
+    assert tells("default", status="NotAvailable").status_code == 422
+    assert tells("another-operator", status="Progressing", mode="Shared").is_success
+    told = tells(DOWNLOAD, progress={"percentage": 10}, download={"protocol": "XET"})
+    assert told.is_success, told.text
+    stored = told.json()["status"]
+    assert (stored["status"], stored["progress"]["percentage"]) == ("Progressing", 10)
+    assert tells(DOWNLOAD, mode=None).status_code == 422
 
 
-@pytest.mark.parametrize(("resource", "verb"), [("aimartifacts/status", "delete"), ("aimservices", "escalate")])
-def test_the_manager_grants_nothing_it_does_not_hold(
-    rights: Rights, server: httpx.Client, resource: str, verb: str
-) -> None:
-    role = download_identity(resource, [verb])[1]
-    with pytest.raises(AssertionError, match="attempting to grant RBAC permissions not currently held"):
-        apply(server, role, user=ACCOUNT, dryRun="All")
+def test_a_credential_written_as_text_is_warned_of(guarded: httpx.Client) -> None:
+    def warned(**entry: Any) -> bool:
+        manifest = artifact()
+        manifest["metadata"]["name"] = "secretive"
+        manifest["spec"]["env"] = [{"name": "HF_TOKEN", **entry}]
+        answer = request(guarded, manifest)
+        assert answer.is_success, answer.text
+        return "secretKeyRef" in answer.headers.get("Warning", "")
+
+    values = (f"hf_{attempt}" for attempt in count())
+    wait_until(lambda: warned(value=next(values)))
+    assert not warned(valueFrom={"secretKeyRef": {"name": "hf", "key": "token"}})

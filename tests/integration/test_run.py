@@ -1,18 +1,12 @@
 """`aimd run` as a process, under exactly the rights the chart renders."""
 
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import anyio
-import httpx
 import pytest
 
 from aimd.api.crd import write_crds
@@ -28,6 +22,7 @@ from aimd.runtime.store import Cache
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.chart import NAMESPACE, install_operator_identity
 from aimd.sandbox.manifests import apply_manifests, read_manifests
+from tests.integration.operator_process import eventually, lines_of, ready, running
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LEASE_KEY = Key(NAMESPACE, "3be10d2f.eai.amd.com")
@@ -50,36 +45,6 @@ async def operator(client: Client, api_server: Any, tmp_path: Path) -> Path:
     return identity.kubeconfig
 
 
-@contextmanager
-def running(kubeconfig: Path, log: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """`aimd run` and the base URL of its probes; killed at the end if it is still there."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [
-        sys.executable,
-        "-m",
-        "aimd",
-        "run",
-        f"--kubeconfig={kubeconfig}",
-        f"--health-probe-bind-address={address}",
-    ]
-    environment = os.environ | {"AIM_SYSTEM_NAMESPACE": NAMESPACE, "POD_NAME": "manager-0"}
-    with log.open("wb") as stderr, subprocess.Popen([*command, *flags], stderr=stderr, env=environment) as process:
-        try:
-            yield process, f"http://{address}"
-        finally:
-            process.kill()
-
-
-async def ready(url: str) -> bool:
-    try:
-        async with httpx.AsyncClient(trust_env=False) as http:
-            return (await http.get(f"{url}/readyz")).is_success
-    except httpx.TransportError:
-        return False
-
-
 async def leads(client: Client) -> bool:
     return (await holder(client)).startswith("manager-0_")
 
@@ -90,20 +55,6 @@ async def holder(client: Client) -> str:
         return str((await client.get(LEASE, LEASE_KEY))["spec"].get("holderIdentity") or "")
     except NotFound:
         return ""
-
-
-def lines_of(log: Path) -> list[dict[str, Any]]:
-    """The log, line by line."""
-    return [json.loads(line) for line in log.read_text().splitlines()]
-
-
-async def eventually(check: Callable[[], Awaitable[bool]], log: Path, attempts: int = 300) -> None:
-    """Asks five times a second; fails with the operator's log."""
-    for _ in range(attempts):
-        if await check():
-            return
-        await anyio.sleep(0.2)
-    raise AssertionError(await anyio.Path(log).read_text())
 
 
 async def test_starts_leads_and_stops_cleanly(client: Client, operator: Path, tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "aimd.manager.image" -}}
@@ -30,5 +33,38 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}
 {{- else -}}
 {{ $own.repository }}:{{ $image.tag | default $own.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end }}
+
+{{/* The watched namespaces as a comma list, empty for all; the release namespace holds jobs and lease of the manager. */}}
+{{- define "aimd.namespaces" -}}
+{{- if or .Values.namespaced .Values.manager.watchNamespaces -}}
+{{ append .Values.manager.watchNamespaces .Release.Namespace | uniq | join "," }}
+{{- end -}}
+{{- end }}
+
+{{/* The manager's account as the subject of a binding. */}}
+{{- define "aimd.manager.subjects" -}}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "aimd.manager.name" . }}
+    namespace: {{ .Release.Namespace }}
+{{- end }}
+
+{{/* How metrics are served: https, http, or empty for not at all. */}}
+{{- define "aimd.metrics.scheme" -}}
+{{- with .Values.metrics -}}
+{{- if and .enable .secure (not $.Values.namespaced) -}}
+https
+{{- else if and .enable (not .secure) -}}
+http
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* The Secret with the certificate of /metrics; empty when aimd makes its own. */}}
+{{- define "aimd.metrics.certificate" -}}
+{{- if and .Values.certManager.enable (eq (include "aimd.metrics.scheme" .) "https") -}}
+{{ .Values.namePrefix }}-metrics-server-cert
 {{- end -}}
 {{- end }}

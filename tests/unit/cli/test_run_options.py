@@ -10,16 +10,9 @@ from aimd.registry.options import RegistryOptions
 HERE = Environment(aim_system_namespace="models", pod_name="manager-0")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "address"),
-    [
-        ([], ""),
-        (["--metrics-bind-address=:8443", "--metrics-secure=false"], ":8443"),
-        (["--metrics-bind-address=:8443"], ""),
-    ],
-)
-def test_metrics_are_never_served_without_the_protection_asked_for(arguments: list[str], address: str) -> None:
-    assert manager_options(parse_flags(arguments), HERE).metrics_address == address
+@pytest.mark.parametrize(("value", "address"), [(":8443", ":8443"), ("0", ""), ("", "")])
+def test_metrics_can_be_switched_off(value: str, address: str) -> None:
+    assert manager_options(parse_flags([f"--metrics-bind-address={value}"]), HERE).metrics_address == address
 
 
 @pytest.mark.parametrize(("value", "address"), [(":8081", ":8081"), ("0", ""), ("", "")])

@@ -1,8 +1,9 @@
 """Dashboards made for controller-runtime find every name, label and bucket they expect."""
 
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
-from aimd.runtime.metrics import ClientMetrics, ManagerMetrics, QueueMetrics, ReconcileMetrics
+from aimd.runtime.metrics import ClientMetrics, Gated, ManagerMetrics, QueueMetrics, ReconcileMetrics
 from aimd.runtime.workqueue import WorkQueue
 
 BY_CONTROLLER = {"controller"}
@@ -69,3 +70,13 @@ def test_names_types_labels_and_buckets() -> None:
     assert len(buckets("controller_runtime_reconcile_time_seconds")) == 41
     assert buckets("workqueue_work_duration_seconds")[0] == "1e-08"
     assert len(buckets("workqueue_work_duration_seconds")) == 13
+
+
+def test_a_gated_collector_is_exposed_while_the_condition_holds() -> None:
+    leads = False
+    registry = CollectorRegistry()
+    gauge = Gauge("one", "One.", registry=None)
+    registry.register(Gated(gauge, lambda: leads))
+    assert registry.get_sample_value("one") is None
+    leads = True
+    assert registry.get_sample_value("one") == 0

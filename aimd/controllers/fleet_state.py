@@ -1,0 +1,254 @@
+"""Metrics about the fleet as it is now, computed from the caches when somebody scrapes (spec/operations.md §7.2).
+
+Nothing is kept between scrapes, so a series of something deleted cannot stay behind. Families with the names of
+objects end at a limit: beyond it a family is left out whole, and `aimd_metrics_left_out` says so; the counts by
+namespace and state go on.
+"""
+
+import platform
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from aimd import __version__
+from aimd.api.kinds import RESOURCES
+from aimd.controllers.discovery import ACTIVE, BY_ACTIVITY
+from aimd.planning.fleet import (
+    conditions_of,
+    download_bytes,
+    gpu_request,
+    in_state_since,
+    ready_reason,
+    replica_figures,
+    scheme_of,
+    status_word,
+)
+from aimd.planning.gpus import gpus_of_node
+from aimd.planning.health import parse_timestamp
+from aimd.planning.kinds import (
+    ARTIFACT,
+    CLUSTER_SERVICE_TEMPLATE,
+    HTTP_ROUTE,
+    INFERENCE_SERVICE,
+    MODEL_SOURCE,
+    SERVICE,
+    SERVICE_TEMPLATE,
+)
+from aimd.planning.quantities import InvalidQuantity, parse_bytes
+from aimd.runtime.kinds import JOB, NODE, PERSISTENT_VOLUME_CLAIM
+from aimd.runtime.model import Key, Kind, Manifest, key_of, labels_of
+from aimd.runtime.store import Cache
+
+_KINDS = tuple(
+    Kind(resource.group, resource.version, resource.kind, resource.plural, resource.namespaced)
+    for resource in RESOURCES
+)
+_CAPABILITIES = {
+    "kserve": INFERENCE_SERVICE,
+    "gateway": HTTP_ROUTE,
+    "nodes": NODE,
+    "cluster-kinds": CLUSTER_SERVICE_TEMPLATE,
+}
+_CONDITION_VALUES = {"True": 1.0, "False": 0.0}
+_OBJECT = ("kind", "namespace", "name")
+
+
+class BuildInfo(Collector):
+    """Which aimd this is."""
+
+    def collect(self) -> Iterator[Metric]:
+        """One series, always 1."""
+        family = _gauge("aimd_build_info", "Which aimd this is", "version", "python")
+        family.add_metric((__version__, platform.python_version()), 1)
+        yield family
+
+
+class FleetState(Collector):
+    """The fleet's gauges.
+
+    `object_limit` is the most series of a family with names of objects; 0 leaves all of these out. `discovery_places`
+    is how many discovery Jobs may run at once.
+    """
+
+    def __init__(self, cache: Cache, discovery_places: int, object_limit: int) -> None:
+        self._cache = cache
+        self._discovery_places = discovery_places
+        self._limit = object_limit
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, made anew."""
+        yield from (self._capabilities(), *self._counts(), self._gpus_requested())
+        yield from (*self._gpus_there(), self._requested_storage(), *self._discoveries(), *self._sources())
+        left_out = _gauge("aimd_metrics_left_out", "1 where a family would have more series than the limit", "family")
+        for family in self._object_families() if self._limit else ():
+            fits = len(family.samples) <= self._limit
+            left_out.add_metric((family.name,), 0 if fits else 1)
+            if fits:
+                yield family
+        yield left_out
+
+    def _objects(self, kind: Kind) -> Iterable[Manifest]:
+        return self._cache[kind].list() if kind in self._cache else ()
+
+    def _capabilities(self) -> Metric:
+        family = _gauge("aimd_capability", "1 when the cluster serves the API and the operator may use it", "api")
+        for api, kind in _CAPABILITIES.items():
+            if kind in self._cache:
+                family.add_metric((api,), float(self._cache[kind].available))
+        return family
+
+    def _counts(self) -> Iterator[Metric]:
+        objects = _gauge("aimd_objects", "Objects by state word", "kind", "namespace", "status")
+        for kind in _KINDS:
+            counted = Counter((_namespace(item), status_word(item)) for item in self._objects(kind))
+            for (namespace, status), count in sorted(counted.items()):
+                objects.add_metric((kind.name, namespace, status), count)
+        yield objects
+        services = _gauge(
+            "aimd_service_status", "Services by state word and reason of Ready", "namespace", "status", "reason"
+        )
+        states = Counter((_namespace(item), status_word(item), ready_reason(item)) for item in self._objects(SERVICE))
+        for labels, count in sorted(states.items()):
+            services.add_metric(labels, count)
+        yield services
+
+    def _gpus_requested(self) -> Metric:
+        family = _gauge(
+            "aimd_service_gpus_requested", "GPUs that services ask for, over all replicas",
+            "namespace", "model", "resource",
+        )  # fmt: skip
+        wanted: Counter[tuple[str, str, str]] = Counter()
+        for service in self._objects(SERVICE):
+            request = gpu_request(service, self._template_of(service))
+            if request is not None:
+                wanted[_namespace(service), request.model, request.resource] += request.count
+        for labels, count in sorted(wanted.items()):
+            family.add_metric(labels, count)
+        return family
+
+    def _template_of(self, service: Manifest) -> Manifest | None:
+        reference = (service.get("status") or {}).get("resolvedTemplate") or {}
+        cluster = reference.get("scope") == "Cluster"
+        kind = CLUSTER_SERVICE_TEMPLATE if cluster else SERVICE_TEMPLATE
+        namespace = "" if cluster else _namespace(service)
+        return self._cache[kind].get(Key(namespace, str(reference.get("name") or ""))) if kind in self._cache else None
+
+    def _gpus_there(self) -> Iterator[Metric]:
+        nodes = _gauge("aimd_gpu_nodes", "Nodes that carry the GPU model", "model")
+        allocatable = _gauge("aimd_gpu_allocatable", "GPUs that nodes offer to pods", "model", "resource")
+        counted: Counter[str] = Counter()
+        offered: Counter[tuple[str, str]] = Counter()
+        for node in self._objects(NODE):
+            models = {gpu.model for gpu in gpus_of_node(labels_of(node))}
+            counted.update(models)
+            for resource, quantity in ((node.get("status") or {}).get("allocatable") or {}).items():
+                if models and resource.startswith("amd.com/"):
+                    offered["+".join(sorted(models)), resource] += _amount(quantity)
+        for model, count in sorted(counted.items()):
+            nodes.add_metric((model,), count)
+        for labels, count in sorted(offered.items()):
+            allocatable.add_metric(labels, count)
+        yield from (nodes, allocatable)
+
+    def _requested_storage(self) -> Metric:
+        family = _gauge(
+            "aimd_cache_requested_bytes", "Storage that volumes of weights ask for", "namespace", "storage_class"
+        )
+        asked: Counter[tuple[str, str]] = Counter()
+        for claim in self._objects(PERSISTENT_VOLUME_CLAIM):
+            spec = claim.get("spec") or {}
+            size = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
+            asked[_namespace(claim), str(spec.get("storageClassName") or "")] += _amount(size)
+        for labels, size in sorted(asked.items()):
+            family.add_metric(labels, size)
+        return family
+
+    def _discoveries(self) -> Iterator[Metric]:
+        jobs = _gauge("aimd_discovery_jobs", "Discovery jobs that run")
+        slots = _gauge("aimd_discovery_slots", "Discovery jobs that may run at once")
+        running = self._cache[JOB].by_index(BY_ACTIVITY, ACTIVE) if JOB in self._cache else ()
+        jobs.add_metric((), len(running))
+        slots.add_metric((), self._discovery_places)
+        yield from (jobs, slots)
+
+    def _sources(self) -> Iterator[Metric]:
+        images = _gauge("aimd_model_source_images", "Images of a model source", "name", "state")
+        synced = _gauge(
+            "aimd_model_source_last_success_timestamp_seconds", "When the registry was last looked at", "name"
+        )
+        for source in self._objects(MODEL_SOURCE):
+            name, status = key_of(source).name, source.get("status") or {}
+            images.add_metric((name, "matched"), int(status.get("availableModels") or 0))
+            images.add_metric((name, "created"), int(status.get("discoveredModels") or 0))
+            if time := _unix_time(str(status.get("lastSyncTime") or "")):
+                synced.add_metric((name,), time)
+        yield from (images, synced)
+
+    def _object_families(self) -> Iterator[GaugeMetricFamily]:
+        yield from self._states()
+        yield self._conditions()
+        replicas = _gauge("aimd_service_replicas", "Replicas of a service", "namespace", "name", "type")
+        for service in self._objects(SERVICE):
+            for type_, count in replica_figures(service).items():
+                replicas.add_metric((_namespace(service), key_of(service).name, type_), count)
+        yield replicas
+        by = ("namespace", "name", "scheme")
+        expected = _gauge("aimd_artifact_expected_bytes", "Size of the weights", *by)
+        there = _gauge("aimd_artifact_downloaded_bytes", "Bytes of the weights that are there", *by)
+        for artifact in self._objects(ARTIFACT):
+            labels = (_namespace(artifact), key_of(artifact).name, scheme_of(artifact))
+            total, downloaded = download_bytes(artifact)
+            expected.add_metric(labels, total)
+            there.add_metric(labels, downloaded)
+        yield from (expected, there)
+
+    def _states(self) -> Iterator[GaugeMetricFamily]:
+        state = _gauge("aimd_object_status", "1 for the current state word of an object", *_OBJECT, "status")
+        since = _gauge("aimd_object_status_since_seconds", "When readiness last turned, unix time", *_OBJECT)
+        lag = _gauge("aimd_object_generation_lag", "Generations of the spec not yet looked at", *_OBJECT)
+        for kind in _KINDS:
+            for item in self._objects(kind):
+                labels = (kind.name, _namespace(item), key_of(item).name)
+                state.add_metric((*labels, status_word(item)), 1)
+                if time := in_state_since(item):
+                    since.add_metric(labels, time.timestamp())
+                seen = int((item.get("status") or {}).get("observedGeneration") or 0)
+                lag.add_metric(labels, int(item["metadata"].get("generation") or 0) - seen)
+        yield from (state, since, lag)
+
+    def _conditions(self) -> GaugeMetricFamily:
+        family = _gauge(
+            "aimd_object_condition", "Conditions: 1 True, 0 False, -1 Unknown; the current reason",
+            *_OBJECT, "type", "reason",
+        )  # fmt: skip
+        for kind in _KINDS:
+            for item in self._objects(kind):
+                if len(family.samples) > self._limit:
+                    return family  # Left out anyway.
+                labels = (kind.name, _namespace(item), key_of(item).name)
+                for condition in conditions_of(item):
+                    value = _CONDITION_VALUES.get(str(condition.get("status")), -1.0)
+                    family.add_metric((*labels, str(condition["type"]), str(condition.get("reason") or "")), value)
+        return family
+
+
+def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, labels=labels)
+
+
+def _namespace(manifest: Manifest) -> str:
+    return key_of(manifest).namespace
+
+
+def _amount(quantity: object) -> int:
+    try:
+        return parse_bytes(str(quantity or 0))
+    except InvalidQuantity:
+        return 0
+
+
+def _unix_time(text: str) -> float:
+    time = parse_timestamp(text)
+    return time.timestamp() if time else 0.0

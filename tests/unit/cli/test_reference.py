@@ -1,0 +1,42 @@
+"""The reference pages say what the code and the chart say."""
+
+from pathlib import Path
+
+import pytest
+
+from aimd.cli.reference import chart_values, chart_values_page, configuration_page
+from aimd.cli.settings import WITHOUT_EFFECT, Flags, parse_flags
+
+ROOT = Path(__file__).parents[3]
+VALUES = ROOT / "charts" / "aimd" / "values.yaml"
+
+
+@pytest.mark.parametrize(
+    ("page", "rendered"),
+    [("configuration.md", configuration_page()), ("chart-values.md", chart_values_page(VALUES.read_text()))],
+)
+def test_pages_are_current(page: str, rendered: str) -> None:
+    """If this fails: `aimd reference`."""
+    assert (ROOT / "docs" / page).read_text() == rendered
+
+
+def test_a_comment_goes_with_the_key_below_it() -> None:
+    text = "# Of all.\na:\n  # Two\n  # lines.\n  b: [1]\n  c: 2\n# Last.\nd: {}\n"
+    found = [(value.path, value.default, value.text) for value in chart_values(text)]
+    assert found == [("a", "", "Of all."), ("a.b", "[1]", "Two lines."), ("d", "{}", "Last.")]
+
+
+def test_what_is_in_force_names_every_flag_that_has_an_effect() -> None:
+    logged = parse_flags(["--watch-namespaces=a,b", "--kubeconfig=/k"]).in_force
+    assert set(logged) == {name.replace("_", "-") for name in Flags.model_fields} - {
+        name.replace("_", "-") for name in (*WITHOUT_EFFECT, "version")
+    }
+    assert (logged["watch-namespaces"], logged["kubeconfig"], logged["discovery-slots"]) == (("a", "b"), "/k", 10)
+
+
+@pytest.mark.parametrize("value", ["cpu", "=1", "cpu=much"])
+def test_a_wrong_request_of_download_pods_is_refused(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse_flags([f"--downloader-requests={value}"])
+    assert end.value.code == 2
+    assert "--downloader-requests" in capsys.readouterr().err

@@ -1,0 +1,219 @@
+"""Metrics about the fleet: names, types and labels that dashboards rely on, and the figures behind them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from aimd.controllers.discovery import BY_ACTIVITY, _activity_of
+from aimd.controllers.fleet_history import FleetHistory
+from aimd.controllers.fleet_state import FleetState
+from aimd.planning.discovery_job import JOB_LABELS
+from aimd.planning.kinds import (
+    ARTIFACT,
+    CLUSTER_SERVICE_TEMPLATE,
+    HTTP_ROUTE,
+    INFERENCE_SERVICE,
+    MODEL_SOURCE,
+    SERVICE,
+    SERVICE_TEMPLATE,
+)
+from aimd.runtime.kinds import JOB, NODE, PERSISTENT_VOLUME_CLAIM
+from aimd.runtime.model import Key, Kind, Manifest
+from aimd.runtime.store import Cache, Store
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+OBJECT = {"kind", "namespace", "name"}
+WEIGHTS = {"namespace", "name", "scheme"}
+EXPECTED = {
+    "aimd_capability": ("gauge", {"api"}),
+    "aimd_objects": ("gauge", {"kind", "namespace", "status"}),
+    "aimd_object_status": ("gauge", OBJECT | {"status"}),
+    "aimd_object_status_since_seconds": ("gauge", OBJECT),
+    "aimd_object_generation_lag": ("gauge", OBJECT),
+    "aimd_object_condition": ("gauge", OBJECT | {"type", "reason"}),
+    "aimd_metrics_left_out": ("gauge", {"family"}),
+    "aimd_service_status": ("gauge", {"namespace", "status", "reason"}),
+    "aimd_service_replicas": ("gauge", {"namespace", "name", "type"}),
+    "aimd_service_gpus_requested": ("gauge", {"namespace", "model", "resource"}),
+    "aimd_service_time_to_running_seconds": ("histogram", {"namespace"}),
+    "aimd_service_phase_seconds": ("histogram", {"phase"}),
+    "aimd_artifact_expected_bytes": ("gauge", WEIGHTS),
+    "aimd_artifact_downloaded_bytes": ("gauge", WEIGHTS),
+    "aimd_artifact_download_rate_bytes": ("gauge", WEIGHTS),
+    "aimd_artifact_download_seconds": ("histogram", {"scheme", "result"}),
+    "aimd_cache_requested_bytes": ("gauge", {"namespace", "storage_class"}),
+    "aimd_discovery_jobs": ("gauge", set()),
+    "aimd_discovery_slots": ("gauge", set()),
+    "aimd_gpu_nodes": ("gauge", {"model"}),
+    "aimd_gpu_allocatable": ("gauge", {"model", "resource"}),
+    "aimd_model_source_images": ("gauge", {"name", "state"}),
+    "aimd_model_source_last_success_timestamp_seconds": ("gauge", {"name"}),
+}
+
+
+class Fleet:
+    """A cache, its metrics and a clock that a test moves."""
+
+    def __init__(self, limit: int = 100) -> None:
+        self.cache = Cache()
+        kinds = (SERVICE, ARTIFACT, SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE, MODEL_SOURCE, INFERENCE_SERVICE)
+        for kind in (*kinds, HTTP_ROUTE, NODE, PERSISTENT_VOLUME_CLAIM):
+            self.cache.add(Store(kind))
+        self.cache.add(Store(JOB, {BY_ACTIVITY: _activity_of}))
+        self.seconds = 0.0
+        self.version = 0
+        self.registry = CollectorRegistry()
+        self.registry.register(FleetState(self.cache, 10, limit))
+        self.registry.register(
+            FleetHistory(self.cache, lambda: START + timedelta(seconds=self.seconds), lambda: self.seconds)
+        )
+
+    def put(self, kind: Kind, name: str, /, generation: int = 1, initial: bool = False, **parts: Any) -> None:
+        self.version += 1
+        namespace = {"namespace": "ml-team"} if kind.namespaced else {}
+        metadata = {"name": name, "uid": f"{kind.name}/{name}", "generation": generation, **namespace}
+        metadata |= {"resourceVersion": str(self.version), **parts.pop("metadata", {})}
+        manifest: Manifest = {"metadata": metadata, **parts}
+        self.cache[kind].upsert(manifest, initial=initial)
+
+    def service(self, status: str, generation: int = 1, observed: int | None = None, **turned: float) -> None:
+        """The service `chat`; conditions turned that many seconds after the start of time."""
+        conditions = [
+            {
+                "type": name,
+                "status": "True",
+                "reason": "Fine",
+                "lastTransitionTime": (START + timedelta(seconds=at)).isoformat(),
+            }
+            for name, at in {"Ready": self.seconds, **turned}.items()
+        ]
+        body = {
+            "status": status,
+            "observedGeneration": generation if observed is None else observed,
+            "conditions": conditions,
+            "resolvedTemplate": {"name": "tiny", "scope": "Cluster"},
+            "runtime": {"currentReplicas": 1, "desiredReplicas": 2, "minReplicas": 1, "maxReplicas": 4},
+        }
+        self.put(SERVICE, "chat", generation=generation, spec={}, status=body)
+
+    def scrape(self) -> dict[str, Metric]:
+        text = generate_latest(self.registry).decode()
+        return {family.name: family for family in text_string_to_metric_families(text)}
+
+    def value(self, sample: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(sample, labels)
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    """One of everything."""
+    fleet = Fleet()
+    gpu = {"gpu": {"model": "MI300X", "requests": 4}}
+    fleet.put(CLUSTER_SERVICE_TEMPLATE, "tiny", spec={"hardware": gpu}, status={"status": "Ready"})
+    fleet.service("Starting")
+    fleet.seconds = 90
+    fleet.service("Running", ModelReady=1, CacheReady=61, InferenceServiceReady=90, HTTPRouteReady=80)
+    for at, there in ((100, 10), (110, 1010)):
+        fleet.seconds = at
+        progress = {"totalBytes": 5000, "downloadedBytes": there}
+        fleet.put(
+            ARTIFACT, "moving", spec={"sourceUri": "hf://a/b"}, status={"status": "Progressing", "progress": progress}
+        )
+        fleet.put(ARTIFACT, "ended", spec={"sourceUri": "s3://a/b"}, status={"status": "Progressing"})
+    fleet.put(ARTIFACT, "ended", spec={"sourceUri": "s3://a/b"}, status={"status": "Failed"})
+    labels = {"amd.com/gpu.device-id": "74a1"}
+    fleet.put(NODE, "gpu-0", metadata={"labels": labels}, status={"allocatable": {"amd.com/gpu": "8", "cpu": "64"}})
+    request = {"resources": {"requests": {"storage": "10Gi"}}, "storageClassName": "fast"}
+    fleet.put(PERSISTENT_VOLUME_CLAIM, "weights", spec=request)
+    fleet.put(JOB, "discover", metadata={"labels": dict(JOB_LABELS)}, status={})
+    status = {"status": "Ready", "availableModels": 5, "discoveredModels": 3, "lastSyncTime": "2026-01-01T00:00:00Z"}
+    fleet.put(MODEL_SOURCE, "catalogue", status=status)
+    return fleet
+
+
+def test_names_types_and_labels(fleet: Fleet) -> None:
+    found = fleet.scrape()
+    shapes = {
+        name: (family.type, {label for sample in family.samples for label in sample.labels} - {"le"})
+        for name, family in found.items()
+    }
+    assert shapes == EXPECTED
+    assert [name for name, family in found.items() if not family.documentation] == []
+
+
+def test_figures(fleet: Fleet) -> None:
+    value, team = fleet.value, {"namespace": "ml-team"}
+    assert value("aimd_service_status", **team, status="Running", reason="Fine") == 1
+    assert value("aimd_objects", kind="AIMArtifact", **team, status="Failed") == 1
+    assert value("aimd_service_gpus_requested", **team, model="MI300X", resource="amd.com/gpu") == 8
+    assert value("aimd_gpu_allocatable", model="MI300X", resource="amd.com/gpu") == 8
+    assert value("aimd_gpu_nodes", model="MI300X") == 1
+    assert value("aimd_cache_requested_bytes", **team, storage_class="fast") == 10 * 2**30
+    assert value("aimd_artifact_download_rate_bytes", **team, name="moving", scheme="hf") == 100
+    assert value("aimd_artifact_download_seconds_sum", scheme="s3", result="Failed") == 10
+    assert value("aimd_discovery_jobs") == 1
+    assert value("aimd_object_condition", kind="AIMService", **team, name="chat", type="Ready", reason="Fine") == 1
+    assert value("aimd_model_source_last_success_timestamp_seconds", name="catalogue") == START.timestamp()
+
+
+def test_what_may_not_be_seen_is_told(fleet: Fleet) -> None:
+    fleet.cache[NODE].available = False
+    told = {api: fleet.value("aimd_capability", api=api) for api in ("kserve", "gateway", "nodes", "cluster-kinds")}
+    assert told == {"kserve": 1, "gateway": 1, "nodes": 0, "cluster-kinds": 1}
+
+
+def test_a_start_is_timed_once(fleet: Fleet) -> None:
+    assert fleet.value("aimd_service_time_to_running_seconds_sum", namespace="ml-team") == 90
+    phases = {
+        phase: fleet.value("aimd_service_phase_seconds_sum", phase=phase)
+        for phase in ("resolve", "cache", "start", "route")
+    }
+    assert phases == {"resolve": 1, "cache": 60, "start": 29, "route": 0}
+    fleet.service("Degraded")
+    fleet.service("Running")
+    assert fleet.value("aimd_service_time_to_running_seconds_count", namespace="ml-team") == 1
+
+
+def test_an_edit_begins_a_start_that_ends_when_it_was_looked_at(fleet: Fleet) -> None:
+    fleet.seconds = 1000
+    fleet.service("Running", generation=2, observed=1)
+    assert fleet.value("aimd_service_time_to_running_seconds_count", namespace="ml-team") == 1
+    fleet.seconds = 1030
+    fleet.service("Running", generation=2)
+    assert fleet.value("aimd_service_time_to_running_seconds_sum", namespace="ml-team") == 120
+
+
+def test_what_was_there_before_is_not_timed() -> None:
+    fleet = Fleet()
+    fleet.put(SERVICE, "old", initial=True, status={"status": "Running", "observedGeneration": 1})
+    fleet.put(SERVICE, "old", status={"status": "Running", "observedGeneration": 1})
+    assert fleet.value("aimd_service_time_to_running_seconds_count", namespace="ml-team") is None
+
+
+def test_a_deleted_object_leaves_no_series(fleet: Fleet) -> None:
+    fleet.cache[ARTIFACT].forget(Key("ml-team", "moving"), "AIMArtifact/moving")
+    assert fleet.value("aimd_artifact_download_rate_bytes", namespace="ml-team", name="moving", scheme="hf") is None
+    assert fleet.value("aimd_artifact_expected_bytes", namespace="ml-team", name="moving", scheme="hf") is None
+
+
+def test_a_family_with_too_many_series_is_left_out_whole() -> None:
+    fleet = Fleet(limit=2)
+    for number in range(3):
+        fleet.put(SERVICE, f"chat-{number}", status={"status": "Pending"})
+    found = fleet.scrape()
+    assert "aimd_object_status" not in found
+    assert fleet.value("aimd_metrics_left_out", family="aimd_object_status") == 1
+    assert fleet.value("aimd_metrics_left_out", family="aimd_artifact_expected_bytes") == 0
+    assert fleet.value("aimd_objects", kind="AIMService", namespace="ml-team", status="Pending") == 3
+
+
+def test_object_metrics_that_are_off_are_not_missed() -> None:
+    fleet = Fleet(limit=0)
+    fleet.put(SERVICE, "chat", status={"status": "Pending"})
+    found = fleet.scrape()
+    assert "aimd_object_status" not in found
+    assert found["aimd_metrics_left_out"].samples == []

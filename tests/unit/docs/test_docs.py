@@ -1,0 +1,107 @@
+"""The pages of docs/: links lead somewhere, every reason of the code is told, every metric is named."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aimd.controllers.discovery import BY_ACTIVITY, _activity_of
+from aimd.controllers.fleet_history import FleetHistory
+from aimd.controllers.fleet_state import BuildInfo, FleetState
+from aimd.planning.kinds import ARTIFACT, SERVICE
+from aimd.runtime.kinds import JOB
+from aimd.runtime.metrics import ClientMetrics, ManagerMetrics
+from aimd.runtime.store import Cache, Store
+
+ROOT = Path(__file__).parents[3]
+PAGES = [
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *ROOT.glob("examples/*/*.md"),
+]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+REASON = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z0-9]*)+|[A-Z]{2,}[a-z][A-Za-z]+")
+
+NOT_REASONS = {
+    # Condition types and components.
+    *("AuthValid", "CachePvc", "CheckSizeJob", "CheckSizeJobPods", "CheckSizeOutput", "ClusterModel", "ConfigValid"),
+    *(
+        "CustomProfile",
+        "DependenciesReachable",
+        "DiscoveryJob",
+        "DiscoveryPods",
+        "DownloadJob",
+        "DownloadJobPods",
+        "ImageMetadata",
+    ),
+    *("InferenceServicePods", "InferenceServicePodsReady", "InferenceServiceReady", "HTTPRouteReady", "InUse"),
+    *("ClusterServiceTemplates", "ClusterServiceTemplatesReady", "ServiceTemplate", "ServiceTemplates"),
+    *("ServiceTemplatesReady", "LabelPropagation", "MaxModelsLimitReached", "ModelReady", "RuntimeConfig"),
+    *("RuntimeConfigReady", "SyncInterval", "TemplateReady", "ExistingModels"),
+    # Kinds, fields and words of Kubernetes, KServe and KEDA that are read or written.
+    *("AbleToScale", "ScalingActive", "ResolvedRefs", "PodScheduled", "ContainerCreating", "PodInitializing"),
+    *("ConfigMap", "HTTPRoute", "InferenceService", "ServiceAccount", "PodMetric", "PathPrefix", "ReplacePrefixMatch"),
+    *("DisruptionTarget", "FailJob", "IfNotPresent", "NotIn", "ReadWriteMany", "RuntimeDefault", "URLRewrite"),
+    *("WaitForFirstConsumer", "ErrImagePull", "ExternalProvisioning", "FailedBinding", "ProvisioningFailed"),
+    *("ProvisioningSucceeded", "FileSystemResizePending", "FileSystemResizeSuccessful", "VolumeResizeSuccessful"),
+    # Status words, names of types, units, and problems of registries, whose reasons are others.
+    *("NotAvailable", "NotReady", "NotFound", "RateLimit", "RegistryFailure", "ObjectT", "ObservedT"),
+    *("KiB", "MiB", "GiB", "TiB", "PiB", "EiB"),
+}
+
+
+def texts_of(module: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and REASON.fullmatch(node.value):
+            yield node.value
+
+
+def test_every_reason_is_told() -> None:
+    """If this fails: tell in docs/conditions.md what to do about the reason, or say above that it is none."""
+    folders = (ROOT / "aimd" / name for name in ("planning", "controllers", "registry"))
+    words = {text for folder in folders for module in folder.rglob("*.py") for text in texts_of(module)}
+    words = {word for word in words if not word.startswith("AIM")}
+    told = set(re.findall(r"`(\w+)`", (ROOT / "docs" / "conditions.md").read_text()))
+    assert words - NOT_REASONS - told == set()
+    assert NOT_REASONS - words == set()
+
+
+def anchors_of(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    broken = []
+    for link in LINK.findall(page.read_text()):
+        target, _, anchor = link.partition("#")
+        if "://" in target:
+            continue
+        file = (page.parent / target).resolve() if target else page
+        if not file.exists() or (anchor and anchor not in anchors_of(file)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_every_page_is_linked() -> None:
+    index = (ROOT / "docs" / "README.md").read_text()
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - set(LINK.findall(index)) == {"README.md"}
+
+
+def test_every_metric_is_told() -> None:
+    """If this fails: tell in docs/metrics.md what the metric means."""
+    cache = Cache()
+    for store in (Store(SERVICE), Store(ARTIFACT), Store(JOB, {BY_ACTIVITY: _activity_of})):
+        cache.add(store)
+    registry = ManagerMetrics("aimd", ClientMetrics("aimd").collectors).registry
+    registry.register(BuildInfo())
+    registry.register(FleetState(cache, 10, 100))
+    registry.register(FleetHistory(cache))
+    names = {f"{family.name}_total" if family.type == "counter" else family.name for family in registry.collect()}
+    told = set(re.findall(r"^\| `(\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
+    assert {name for name in names - told if not name.startswith(("process_", "python_"))} == set()
+    assert told - names == set()

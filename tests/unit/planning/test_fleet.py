@@ -1,0 +1,109 @@
+"""What is counted about the fleet, from manifests alone."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimd.planning.fleet import (
+    PHASES,
+    GpuRequest,
+    download_bytes,
+    gpu_request,
+    phase_seconds,
+    ready_reason,
+    scheme_of,
+    status_word,
+)
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+TYPES = [condition for conditions in PHASES.values() for condition in conditions]
+
+
+def service(turned: dict[str, float], status: str = "True") -> dict[str, Any]:
+    """A service whose conditions turned that many seconds after the beginning."""
+    conditions = [
+        {"type": name, "status": status, "lastTransitionTime": (BEGAN + timedelta(seconds=after)).isoformat()}
+        for name, after in turned.items()
+    ]
+    return {"status": {"conditions": conditions}}
+
+
+def test_where_the_time_of_a_start_went() -> None:
+    turned = {
+        "ModelReady": 1,
+        "TemplateReady": 5,
+        "CacheReady": 300,
+        "InferenceServiceReady": 310,
+        "HTTPRouteReady": 312,
+    }
+    assert phase_seconds(service(turned), BEGAN) == {"resolve": 5, "cache": 295, "start": 10, "route": 2}
+
+
+def test_what_was_ready_before_took_no_time() -> None:
+    turned = {"ModelReady": -100, "CacheReady": -50, "InferenceServiceReady": 20, "HTTPRouteReady": 2}
+    assert phase_seconds(service(turned), BEGAN) == {"resolve": 0, "cache": 0, "start": 20, "route": 0}
+
+
+@given(st.dictionaries(st.sampled_from(TYPES), st.integers(-1000, 100_000)), st.sampled_from(["True", "False"]))
+def test_phases_add_up_to_the_last_turn(turned: dict[str, float], status: str) -> None:
+    phases = phase_seconds(service(turned, status), BEGAN)
+    assert set(phases) == set(PHASES)
+    assert min(phases.values()) >= 0
+    assert sum(phases.values()) == (max([0, *turned.values()]) if status == "True" else 0)
+
+
+@pytest.mark.parametrize("status", [{}, {"status": None}, {"status": {"conditions": [{}, {"type": "Ready"}, "x"]}}])
+def test_an_object_that_nobody_looked_at_yet(status: dict[str, Any]) -> None:
+    assert (status_word(status), ready_reason(status)) == ("Unknown", "Unknown")
+    assert set(phase_seconds(status, BEGAN).values()) == {0}
+
+
+def template(**gpu: Any) -> dict[str, Any]:
+    return {"spec": {"hardware": {"gpu": gpu}}}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "template_", "expected"),
+    [
+        ({"spec": {}}, template(model="MI300X", requests=2), GpuRequest("MI300X", "amd.com/gpu", 2)),
+        ({"spec": {"replicas": 3}}, template(model="mi300x", requests=2), GpuRequest("MI300X", "amd.com/gpu", 6)),
+        ({"spec": {"replicas": 0}}, template(model="MI300X", requests=2), GpuRequest("MI300X", "amd.com/gpu", 0)),
+        (
+            {"spec": {"replicas": 1}, "status": {"runtime": {"desiredReplicas": 4}}},
+            template(requests=1, resourceName="amd.com/gpu-cpx"),
+            GpuRequest("any", "amd.com/gpu-cpx", 4),
+        ),
+        (
+            {"spec": {"overrides": {"hardware": {"gpu": {"requests": 8, "model": "MI325X"}}}}},
+            template(model="MI300X", requests=2),
+            GpuRequest("MI325X", "amd.com/gpu", 8),
+        ),
+        ({"spec": {}}, {"spec": {"hardware": {"cpu": {}}}}, None),
+        ({"spec": {}}, None, None),
+    ],
+)
+def test_gpus_that_a_service_asks_for(manifest: Any, template_: Any, expected: GpuRequest | None) -> None:
+    assert gpu_request(manifest, template_) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({}, (0, 0)),
+        ({"discoveredSizeBytes": 9}, (9, 0)),
+        ({"progress": {"totalBytes": 10, "downloadedBytes": 4}, "discoveredSizeBytes": 9}, (10, 4)),
+        ({"progress": {"totalBytes": 10, "downloadedBytes": 4}, "status": "Ready"}, (10, 10)),
+    ],
+)
+def test_bytes_of_a_download(status: dict[str, Any], expected: tuple[int, int]) -> None:
+    assert download_bytes({"status": status}) == expected
+
+
+@pytest.mark.parametrize(
+    ("uri", "scheme"), [("hf://a/b", "hf"), ("S3://b/k", "s3"), ("x-evil-1://", "other"), ("", "other")]
+)
+def test_schemes_are_few(uri: str, scheme: str) -> None:
+    assert scheme_of({"spec": {"sourceUri": uri}}) == scheme
