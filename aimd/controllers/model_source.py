@@ -17,7 +17,7 @@ from aimd.api.model_source import AIMClusterModelSource
 from aimd.controllers.changes import intent_changed
 from aimd.controllers.inspection import LASTING_WAITS, SECRET_WAITS, CredentialsMissing, PullSecrets
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
-from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
+from aimd.controllers.runtime_config import CONFIG_SOURCES, observe_config
 from aimd.planning.catalogue import FilterInvalid, ImageFilter, Strategy, matching
 from aimd.planning.kinds import CLUSTER_MODEL, MODEL_SOURCE
 from aimd.planning.labels import name_label
@@ -39,7 +39,6 @@ from aimd.runtime.controller import Source, Watch, controlled_by, generation_cha
 from aimd.runtime.model import Failure, Key, Manifest, Request, Result, key_of, labels_of
 from aimd.runtime.store import Cache
 
-BY_CONFIG = "model-source/runtime-config"
 FILTER_SECONDS = 150.0
 LISTING_SECONDS = 200.0
 """Longest times for one filter and for all of a source; below the time that a reconcile may take."""
@@ -93,14 +92,13 @@ class ModelSourceReconciler(KindReconciler[AIMClusterModelSource, ObservedSource
 
     @property
     def sources(self) -> Sequence[Source]:
-        return (Source(MODEL_SOURCE, indexes={BY_CONFIG: config_of}), Source(CLUSTER_MODEL), *CONFIG_SOURCES)
+        return (Source(MODEL_SOURCE), Source(CLUSTER_MODEL), *CONFIG_SOURCES)
 
     @property
     def watches(self) -> Sequence[Watch]:
         return (
             Watch(MODEL_SOURCE, itself, intent_changed),
             Watch(CLUSTER_MODEL, controlled_by(MODEL_SOURCE), generation_changed),
-            *config_watches(MODEL_SOURCE, BY_CONFIG),
         )
 
     def plan(self, observed: ObservedSource, now: datetime) -> Plan:

@@ -30,6 +30,7 @@ from aimd.planning.kinds import (
     RUNTIME_CONFIG,
     SERVICE,
     SERVICE_TEMPLATE,
+    TEMPLATE_CACHE,
 )
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.client import connect_registries
@@ -473,6 +474,60 @@ async def test_a_source_whose_registry_refuses_fails_and_says_why(world: World, 
     message = next(item["message"] for item in live["status"]["conditions"] if item["type"] == "FiltersReady")
     assert registries.locked in message
     await world.client.delete(MODEL_SOURCE, Key("", name), reason="test")
+
+
+async def test_a_gpu_that_comes_and_goes_takes_template_and_model_along(world: World) -> None:
+    node = unique("node")
+    await world.create(NODE, node, metadata={"labels": {"zone": "x"}}, spec={})
+    spec = {"image": "img:1", "modelSources": [SOURCE], "discovery": {"extractMetadata": False}}
+    spec["custom"] = {"hardware": {"gpu": {"model": "MI355X", "requests": 1}}}
+    await world.create(MODEL, "m", spec=spec)
+    await world.until_word(MODEL, "m", "NotAvailable")
+    [template] = await world.templates("m")
+    name = template["metadata"]["name"]
+    assert condition(await world.get(SERVICE_TEMPLATE, name), "GPUReady") == ("False", "GPUNotAvailable")
+    for device, word in (("75a3", "Ready"), (None, "NotAvailable")):
+        labels = {"amd.com/gpu.device-id": device}
+        await world.client.patch(NODE, Key("", node), {"metadata": {"labels": labels}}, reason="test")
+        await world.until_word(SERVICE_TEMPLATE, name, word)
+        await world.until_word(MODEL, "m", word)
+    await world.client.delete(NODE, Key("", node), reason="test")
+
+
+async def test_labels_go_on_to_whatever_is_made(world: World, registries: Registries) -> None:
+    labels = {"team.example/name": "red", "other": "blue", "aim.eai.amd.com/always": "yes"}
+    passed_on = {"team.example/name": "red", "aim.eai.amd.com/always": "yes"}
+    config = {"labelPropagation": {"enabled": True, "match": ["team.example/*"]}}
+    await world.create(RUNTIME_CONFIG, "default", spec=config)
+    hardware = {"gpu": {"model": "MI300X", "requests": 1}}
+    spec = {"image": "img:1", "modelSources": [SOURCE], "custom": {"hardware": hardware}}
+    spec["discovery"] = {"extractMetadata": False}
+    await world.create(MODEL, "m", spec=spec, metadata={"labels": labels})
+    caching = {"modelName": "m", "modelSources": [SOURCE], "caching": {"enabled": True}}
+    await world.create(SERVICE_TEMPLATE, "cached", spec=caching, metadata={"labels": labels})
+    await world.create(SERVICE_TEMPLATE, "asked", spec={"modelName": "m"}, metadata={"labels": labels})
+
+    async def children(kind: Kind, owner: str) -> list[Manifest]:
+        found = await world.client.list(kind, namespace=world.namespace if kind.namespaced else "")
+        return [item for item in found if item["metadata"].get("ownerReferences", [{}])[0].get("name") == owner]
+
+    def has_labels(found: list[Manifest]) -> bool:
+        return bool(found) and all(
+            passed_on.items() <= item["metadata"]["labels"].items() and "other" not in item["metadata"]["labels"]
+            for item in found
+        )
+
+    await world.until(lambda: children(SERVICE_TEMPLATE, "m"), has_labels)
+    await world.until(lambda: children(TEMPLATE_CACHE, "cached"), has_labels)
+    [job] = await world.until(lambda: children(JOB, "asked"), has_labels)
+    assert passed_on.items() <= job["spec"]["template"]["metadata"]["labels"].items()
+
+    source, image = unique("source"), f"{registries.open}/acme/aim-tiny:1.1.0"
+    await world.create(CLUSTER_RUNTIME_CONFIG, "default", spec=config)
+    await world.create(MODEL_SOURCE, source, spec={"filters": [{"image": image}]}, metadata={"labels": labels})
+    await world.until(lambda: children(CLUSTER_MODEL, source), has_labels)
+    await world.client.delete(CLUSTER_RUNTIME_CONFIG, Key("", "default"), reason="test")
+    await world.client.delete(MODEL_SOURCE, Key("", source), reason="test")
 
 
 async def make_catalogue(world: World, models: int, hardware: Manifest, prefix: str) -> None:

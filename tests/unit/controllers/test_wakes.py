@@ -171,10 +171,10 @@ NAMELESS_OF_B = {
     "template-cache": {"b/cache"},
     "artifact": {"b/weights"},
 }
+# A source reads the default config when it imports; models that are there already stay as they are (append-only).
 NAMELESS = {
     "model": {"a/plain"},
     "cluster-model": {"shared"},
-    "cluster-model-source": {"hub"},
     "service-template": {"a/gpu", "b/found"},
     "cluster-service-template": {"gpu-shared"},
     "service": {"a/choosing", "b/chosen"},
