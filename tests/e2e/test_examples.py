@@ -180,10 +180,9 @@ async def test_autoscaling(team: Team, file: str, name: str, maximum: int) -> No
         source = predictor["autoScaling"]["metrics"][0]["podmetric"]
         assert source["metric"]["query"] == "vllm:num_requests_running"
         assert source["target"] == {"type": "Value", "value": "1"}
-        waiting = await wait_until(
-            "a word about the autoscaler", lambda: team.service(name), lambda live: condition(live, "HPAReady")
-        )
-        assert condition(waiting, "HPAReady")["status"] == "False"
+        waiting = await wait_until("Degraded", lambda: team.service(name), lambda live: status_word(live) == "Degraded")
+        assert condition(waiting, "HPAReady")["reason"] == "AutoscalerNotInstalled"
+        assert waiting["status"]["runtime"]["currentReplicas"] == 1
 
         await act_as_keda(team, name, inference_service["metadata"]["name"], maximum)
         live = await wait_until(
@@ -355,4 +354,4 @@ TESTED = {
 async def test_every_example_is_tested() -> None:
     files = {str(path.relative_to(EXAMPLES)): path for path in EXAMPLES.rglob("*.yaml")}
     services = {name for name, path in files.items() if read_manifests(path)[-1]["kind"] == SERVICE.name}
-    assert services - {"quickstart/service.yaml"} == TESTED
+    assert services - {"by-image/service.yaml", "quickstart/service.yaml"} == TESTED
