@@ -30,6 +30,7 @@ from aimd.planning.kinds import (
     HTTP_ROUTE,
     INFERENCE_SERVICE,
     MODEL,
+    SCALED_OBJECT,
     SERVICE,
     SERVICE_TEMPLATE,
     TEMPLATE_CACHE,
@@ -123,7 +124,7 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
             autoscaler=self._autoscaler(inference_service),
             profile_config_map=self.cache[CONFIG_MAP].get(Key(key.namespace, profile_config_map_name(key.name))),
             gpu_models=self._gpu_models(),
-            absent_kinds=frozenset(kind.name for kind in _FOREIGN if not self.cache[kind].available),
+            absent_kinds=frozenset(kind.name for kind in (*_FOREIGN, SCALED_OBJECT) if not self.cache[kind].available),
         )
 
     async def finalize(self, obj: AIMService) -> bool:

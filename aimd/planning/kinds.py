@@ -20,6 +20,7 @@ TEMPLATE_CACHE = _OURS["AIMTemplateCache"]
 ARTIFACT = _OURS["AIMArtifact"]
 
 INFERENCE_SERVICE = Kind("serving.kserve.io", "v1beta1", "InferenceService", "inferenceservices")
+SCALED_OBJECT = Kind("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects")
 HTTP_ROUTE = Kind("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes")
 
 

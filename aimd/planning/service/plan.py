@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from aimd.api.service import AIMService
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.custom_profile import InvalidProfile, ProfileFile, profile_file
 from aimd.planning.health import Component, Direction, State
-from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE
+from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, SCALED_OBJECT
 from aimd.planning.plan import Plan
 from aimd.planning.service.caching import (
     amended_cache,
@@ -46,6 +47,7 @@ from aimd.planning.service.scaling import (
     count_ready,
     metrics_grace_left,
     runtime_status,
+    wants_autoscaling,
 )
 from aimd.planning.service.service_health import (
     Judged,
@@ -168,16 +170,25 @@ def _judge(observed: Observed, decision: _Decision, now: datetime) -> tuple[tupl
         pods,
         cache_component(observed, decision.template, decision.cache, serving=serving),
         route_component(observed, decision.route, serving=serving),
-        autoscaler_component(observed.service, observed.autoscaler, serving=serving, now=now),
+        autoscaler_component(
+            observed.service,
+            observed.autoscaler,
+            serving=serving,
+            now=now,
+            installed=SCALED_OBJECT.name not in observed.absent_kinds,
+        ),
     )
     metrics = metrics_grace_left(observed.service, observed.autoscaler, serving=serving, now=now)
-    installed = ABSENT_KIND_SECONDS if observed.absent_kinds & _wanted_kinds(decision) else None
+    wanted = _wanted_kinds(observed.service, decision)
+    installed = ABSENT_KIND_SECONDS if observed.absent_kinds & wanted else None
     waits = [model.again_after, template.again_after, runtime.again_after, metrics, installed]
     return tuple(item for item in components if item is not None), [wait for wait in waits if wait is not None]
 
 
-def _wanted_kinds(decision: _Decision) -> set[str]:
-    return {INFERENCE_SERVICE.name, *([HTTP_ROUTE.name] if decision.route.enabled else [])}
+def _wanted_kinds(service: AIMService, decision: _Decision) -> set[str]:
+    routed = [HTTP_ROUTE.name] if decision.route.enabled else []
+    scaled = [SCALED_OBJECT.name] if wants_autoscaling(service.spec) else []
+    return {INFERENCE_SERVICE.name, *routed, *scaled}
 
 
 def _status(observed: Observed, decision: _Decision) -> Mapping[str, Any]:

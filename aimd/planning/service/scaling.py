@@ -24,6 +24,11 @@ METRICS_GRACE = timedelta(seconds=60)
 AUTOSCALER_CLASS = "serving.kserve.io/autoscalerClass"
 HTTP_PORT = 8000
 
+_NOT_INSTALLED = (
+    "Autoscaling needs KEDA, and the cluster has no kind ScaledObject: install KEDA with its OpenTelemetry scaler, "
+    "or remove minReplicas, maxReplicas and autoScaling; until then there are minReplicas replicas"
+)
+
 _DEFAULT_METRIC = AutoScalingMetric(
     type="PodMetric",
     podmetric=PodMetric(
@@ -89,14 +94,19 @@ def scaling_fields(scaling: Scaling) -> Manifest:
 
 
 def autoscaler_component(
-    service: AIMService, autoscaler: Mapping[str, Any] | None, *, serving: bool, now: datetime
+    service: AIMService, autoscaler: Mapping[str, Any] | None, *, serving: bool, now: datetime, installed: bool = True
 ) -> Component | None:
-    """Health of the autoscaler (§13.4); None while autoscaling is not asked for."""
+    """Health of the autoscaler (§13.4); None while autoscaling is not asked for.
+
+    `installed` is whether the cluster has KEDA; without it the service runs at its lower bound (decision 36).
+    """
     if not wants_autoscaling(service.spec):
         return None
     problem = scaling_of(service.spec).problem
     if problem:
         return _component(State.DEGRADED, "InvalidSpec", f"Autoscaling is off: {problem}")
+    if autoscaler is None and not installed:
+        return _component(State.DEGRADED if serving else State.PROGRESSING, "AutoscalerNotInstalled", _NOT_INSTALLED)
     if autoscaler is None:
         return _component(State.PROGRESSING, "HPANotFound", "The autoscaler has not been created yet")
     conditions = {item.get("type"): item for item in (autoscaler.get("status") or {}).get("conditions") or ()}

@@ -121,6 +121,20 @@ def test_health_of_the_autoscaler(service, now) -> None:
     assert autoscaler_component(service(), autoscaler(), serving=True, now=now) is None
 
 
+def test_a_cluster_without_keda_is_told_what_to_install(service, now) -> None:
+    mine = service(minReplicas=1, maxReplicas=5)
+    component = autoscaler_component(mine, None, serving=True, now=now, installed=False)
+    assert component is not None
+    assert (component.reason, component.state) == ("AutoscalerNotInstalled", State.DEGRADED)
+    assert "install KEDA" in component.message
+    starting = autoscaler_component(mine, None, serving=False, now=now, installed=False)
+    assert starting is not None
+    assert starting.state is State.PROGRESSING
+    found = autoscaler_component(mine, autoscaler(), serving=True, now=now, installed=False)
+    assert found is not None
+    assert found.reason == "HPAOperational"
+
+
 def test_missing_metrics_become_a_fault_after_a_minute(service, now) -> None:
     def since(seconds: int, reason: str = "WaitingForMetrics"):
         stamp = (now - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
