@@ -43,7 +43,16 @@ NOT_REASONS = {
     *("RuntimeConfigReady", "SyncInterval", "TemplateReady", "ExistingModels"),
     # Kinds, fields and words of Kubernetes, KServe and KEDA that are read or written.
     *("AbleToScale", "ScalingActive", "ResolvedRefs", "PodScheduled", "ContainerCreating", "PodInitializing"),
-    *("ConfigMap", "HTTPRoute", "InferenceService", "ServiceAccount", "PodMetric", "PathPrefix", "ReplacePrefixMatch"),
+    *(
+        "ConfigMap",
+        "HTTPRoute",
+        "InferenceService",
+        "ScaledObject",
+        "ServiceAccount",
+        "PodMetric",
+        "PathPrefix",
+        "ReplacePrefixMatch",
+    ),
     *("DisruptionTarget", "FailJob", "IfNotPresent", "NotIn", "ReadWriteMany", "RuntimeDefault", "URLRewrite"),
     *("WaitForFirstConsumer", "ErrImagePull", "ExternalProvisioning", "FailedBinding", "ProvisioningFailed"),
     *("ProvisioningSucceeded", "FileSystemResizePending", "FileSystemResizeSuccessful", "VolumeResizeSuccessful"),
