@@ -59,6 +59,10 @@
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [list, watch]
+# Whether KEDA is there at all.
+- apiGroups: [keda.sh]
+  resources: [scaledobjects]
+  verbs: [list, watch]
 # Pull secrets and credentials are read by name when needed, never listed, watched or kept.
 - apiGroups: [""]
   resources: [secrets]
