@@ -22,7 +22,7 @@ from aimd.planning.settings import ControllerSettings
 from aimd.registry.client import connect_registries
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import NotFound
-from aimd.runtime.kinds import JOB, PERSISTENT_VOLUME_CLAIM
+from aimd.runtime.kinds import JOB, NAMESPACE, PERSISTENT_VOLUME_CLAIM
 from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.model import Key, Kind, Manifest, key_of, metadata_of
 from aimd.sandbox.control_plane import ControlPlane
@@ -124,6 +124,7 @@ async def world(api_server: ControlPlane, tmp_path: Path) -> AsyncIterator[World
         await world.start()
         yield world
         await world.stop()
+        await admin.delete(NAMESPACE, Key("", namespace), reason="test")
 
 
 async def names(world: World, kind: Kind) -> set[str]:

@@ -172,6 +172,9 @@ def test_the_api_server_accepts_every_object(server: httpx.Client, helm: Path) -
         *("ServiceMonitor", "PrometheusRule", "AIMClusterRuntimeConfig", "AIMClusterModelSource"),
         *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
     }
+    # What concerns everybody on this server would concern the tests that follow.
+    for plural in ("aimclusterruntimeconfigs", "aimclustermodelsources"):
+        server.delete(f"/apis/aim.eai.amd.com/v1alpha1/{plural}").raise_for_status()
 
 
 def test_lint(helm: Path) -> None:

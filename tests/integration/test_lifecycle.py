@@ -112,11 +112,12 @@ async def test_starting_and_stopping_leaves_nothing(
     for _ in range(50):
         gc.collect()
         after = (len(asyncio.all_tasks()), descriptors())
-        if after == before:
+        if after <= before:
             break
         await anyio.sleep(0.1)
     print(f"\n{cycles} cycles; tasks and descriptors {before} → {after}")
-    assert after == before
+    assert after[0] <= before[0]
+    assert after[1] <= before[1]
 
 
 async def test_a_watch_that_lags_makes_no_duplicate_and_no_second_write(

@@ -3,6 +3,7 @@
 import json
 import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,8 @@ async def holder(client: Client) -> str:
 
 async def test_starts_leads_and_stops_cleanly(client: Client, operator: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
+    with suppress(NotFound):  # Left by a replica of another test, which was killed.
+        await client.delete(LEASE, LEASE_KEY, reason="test")
     with running(operator, log, "--leader-elect") as (process, url):
         await eventually(lambda: ready(url), log)
         await eventually(lambda: leads(client), log)
@@ -78,7 +81,9 @@ async def test_builds_and_removes_the_quickstart_with_the_rights_of_the_chart(
         await eventually(lambda: has_download(client), log)
         service = await client.get(SERVICE, Key("ml-team", "qwen-chat"))
         assert service["status"]["observedGeneration"] == service["metadata"]["generation"]
-        assert "forbidden" not in log.read_text().lower()
+        # Namespaces of other tests may be ending; nothing else may be forbidden.
+        forbidden = [line for line in log.read_text().splitlines() if "forbidden" in line.lower()]
+        assert [line for line in forbidden if "it is being terminated" not in line] == []
         for kind in (SERVICE, SERVICE_TEMPLATE, MODEL, RUNTIME_CONFIG):
             await delete_all(client, kind)
         await eventually(lambda: nothing_left(client), log)
