@@ -17,6 +17,7 @@ from aimd.controllers.fleet_history import FleetHistory
 from aimd.controllers.fleet_state import BuildInfo, FleetState
 from aimd.controllers.model_source import FILTER_SECONDS
 from aimd.controllers.registry import build_reconcilers
+from aimd.controllers.registry_metrics import RegistryMetrics
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.client import connect_registries
 from aimd.registry.options import RegistryOptions
@@ -63,9 +64,10 @@ async def operate(flags: Flags, environment: Environment) -> None:
         _log.info("some namespaces are served only; of what belongs to none, what may not be seen is off")
     if flags.without_effect:
         _log.info("flags without effect", flags=flags.without_effect)
+    asked = RegistryMetrics()
     async with (
         connect(ClientOptions(kubeconfig=flags.kubeconfig, user_agent=f"aimd/{__version__}")) as client,
-        connect_registries(registry_options(flags)) as registries,
+        connect_registries(replace(registry_options(flags), observer=asked.observe)) as registries,
     ):
         manager = Manager(client, manager_options(flags, environment))
         reconcilers = build_reconcilers(client, manager.cache, controller_settings(flags, environment), registries)
@@ -74,6 +76,8 @@ async def operate(flags: Flags, environment: Environment) -> None:
             reconciler.workers = flags.workers_of(reconciler.name)
             manager.add(reconciler)
         _measure_fleet(manager, flags)
+        for collector in asked.collectors:
+            manager.metrics.registry.register(collector)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_on_signal, manager)
             await manager.run()

@@ -10,6 +10,7 @@ import pytest
 from aimd.controllers.discovery import BY_ACTIVITY, _activity_of
 from aimd.controllers.fleet_history import FleetHistory
 from aimd.controllers.fleet_state import BuildInfo, FleetState
+from aimd.controllers.registry_metrics import RegistryMetrics
 from aimd.planning.kinds import ARTIFACT, SERVICE
 from aimd.runtime.kinds import JOB
 from aimd.runtime.metrics import ClientMetrics, ManagerMetrics
@@ -110,6 +111,8 @@ def test_every_metric_is_told() -> None:
     registry.register(BuildInfo())
     registry.register(FleetState(cache, 10, 100))
     registry.register(FleetHistory(cache))
+    for collector in RegistryMetrics().collectors:
+        registry.register(collector)
     names = {f"{family.name}_total" if family.type == "counter" else family.name for family in registry.collect()}
     told = set(re.findall(r"^\| `(\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
     assert {name for name in names - told if not name.startswith(("process_", "python_"))} == set()
