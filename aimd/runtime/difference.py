@@ -101,7 +101,7 @@ class _Walk:
     def _field(self, value: Any, live: Any, owned: Mapping[str, Any] | None, path: Path) -> Iterator[Difference]:
         if owned is None:
             # A webhook that adds inside an atomic list takes the whole list over: tolerated where declared.
-            if not _is_empty(value) and not self._reaches_filled(path):
+            if not _is_empty(value) and _claims(value) and not self._reaches_filled(path):
                 yield Difference(_join(path), "not owned", _shown(live))
                 return
             yield from self._whole(value, live, path)
@@ -147,7 +147,7 @@ class _Walk:
 
     def _same(self, value: Any, live: Any, path: Path) -> bool:
         if live is _MISSING or live is None:
-            return _is_empty(value) or (value == live)
+            return _is_empty(value) or not _claims(value) or value == live
         if isinstance(value, Mapping) and isinstance(live, Mapping):
             return self._same_map(value, live, path)
         if isinstance(value, list) and isinstance(live, list):

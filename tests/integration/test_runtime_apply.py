@@ -362,6 +362,7 @@ def without_empty(value: Any) -> Any:
 @given(sequence=st.lists(specs, min_size=1, max_size=4), restart=st.booleans())
 @example(sequence=[{"free": {"value": {"a": 0}}}, {"number": None, "free": {"value": {}}}], restart=False)
 @example(sequence=[{"free": {"value": {"a": {"b": 1}}}}, {"free": {"value": {"a": {}}}}], restart=True)
+@example(sequence=[{"free": {"value": {"a": 0}}}, {"text": "", "free": {"value": {}}}], restart=True)
 def test_any_sequence_of_renderings_arrives_and_settles(
     api_server: ApiServer, sequence: list[Manifest], restart: bool
 ) -> None:
