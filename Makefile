@@ -46,6 +46,7 @@ e2e: $(READY) binaries ## The whole sandbox: control plane, KServe, stand-ins, `
 	$(BIN)/pytest tests/e2e
 
 test-slow: $(READY) binaries ## What takes minutes: crash points, failovers, chaos, thousands of objects.
+	HYPOTHESIS_PROFILE=search $(BIN)/pytest tests/unit tests/integration/test_runtime_apply.py
 	$(BIN)/pytest -m slow tests
 
 soak: $(READY) binaries ## Hours of edits, faults and restarts against an oracle; DURATION=10m (s, m or h).

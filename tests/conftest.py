@@ -7,10 +7,15 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from aimd.runtime.mutation import SWITCH, MutationDetector
 
 os.environ[SWITCH] = "true"
+# `make test` says the same of the same code every time; `make test-slow` looks for new examples.
+settings.register_profile("steady", derandomize=True)
+settings.register_profile("search", print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
