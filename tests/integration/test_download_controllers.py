@@ -39,6 +39,7 @@ from aimd.runtime.kinds import (
     ROLE,
     ROLE_BINDING,
     SERVICE_ACCOUNT,
+    STORAGE_CLASS,
 )
 from aimd.runtime.manager import Manager
 from aimd.runtime.model import Key, Kind, Manifest, metadata_of
@@ -291,7 +292,11 @@ async def test_missing_references_are_named_and_heal(world: World) -> None:
     cache = await world.until_word(TEMPLATE_CACHE, "Failed")
     assert condition(cache, "RuntimeConfigReady") == ("False", "ReferenceNotFound")
     assert condition(cache, "ServiceTemplateReady") == ("False", "ReferenceNotFound")
-    await world.create(RUNTIME_CONFIG, "team", spec={})
+    # A claim that waits for its consumer is no trouble, unlike one for which there is no volume.
+    storage_class = {"apiVersion": STORAGE_CLASS.api_version, "kind": STORAGE_CLASS.name, "metadata": {"name": "late"}}
+    waiting = {"provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer"}
+    await apply_manifests(world.client, [{**storage_class, **waiting}])
+    await world.create(RUNTIME_CONFIG, "team", spec={"storage": {"defaultStorageClassName": "late"}})
     await world.create(SERVICE_TEMPLATE, "tiny-latency", spec={"modelName": "tiny", "modelSources": [SOURCE]})
     template = await world.until_word(SERVICE_TEMPLATE, "Failed")
     assert condition(template, "ModelReady") == ("False", "ReferenceNotFound")
