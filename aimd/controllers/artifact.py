@@ -7,6 +7,7 @@ from datetime import datetime
 
 from aimd.api.artifact import AIMArtifact
 from aimd.controllers.changes import artifact_intent_changed, pod_changed
+from aimd.controllers.live_reads import events_about, log_tails
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
 from aimd.planning.artifact import plan_artifact
@@ -22,14 +23,12 @@ from aimd.planning.artifact_observed import (
 from aimd.planning.download_job import CACHE_NAME, check_size_name, claim_name, download_name
 from aimd.planning.kinds import ARTIFACT, INFERENCE_SERVICE
 from aimd.planning.plan import Plan
-from aimd.planning.pod_failures import LOG_LINES
 from aimd.planning.settings import ControllerSettings
 from aimd.runtime.client import Client
 from aimd.runtime.controller import Source, Watch, controlled_by, itself
 from aimd.runtime.errors import ApiError, NotFound
 from aimd.runtime.kinds import (
     CONFIG_MAP,
-    EVENT,
     JOB,
     PERSISTENT_VOLUME_CLAIM,
     POD,
@@ -96,8 +95,8 @@ class ArtifactReconciler(KindReconciler[AIMArtifact, ObservedArtifact]):
         )
         return replace(
             observed,
-            logs=await self._logs_of(pods_to_read(observed)),
-            events=await self._events_about(objects_to_explain(observed)),
+            logs=await log_tails(self.client, pods_to_read(observed)),
+            events=await events_about(self.client, objects_to_explain(observed)),
             references=await self._look_up(obj.metadata.namespace, references_to_read(observed)),
         )
 
@@ -109,25 +108,6 @@ class ArtifactReconciler(KindReconciler[AIMArtifact, ObservedArtifact]):
     def _run(self, artifact: AIMArtifact, name: str) -> JobRun:
         job = self._own(JOB, artifact, name)
         return JobRun(job, tuple(self.cache[POD].by_index("owner", uid_of(job)))) if job is not None else JobRun()
-
-    async def _logs_of(self, pods: Iterable[Manifest]) -> dict[str, str]:
-        logs: dict[str, str] = {}
-        for pod in pods:
-            try:
-                logs[key_of(pod).name] = await self.client.logs(key_of(pod), tail_lines=LOG_LINES)
-            except ApiError:
-                continue  # The pod's status has to do.
-        return logs
-
-    async def _events_about(self, objects: Iterable[Manifest]) -> list[Manifest]:
-        events: list[Manifest] = []
-        for item in objects:
-            selector = f"involvedObject.uid={uid_of(item)}"
-            try:
-                events += await self.client.list(EVENT, namespace=key_of(item).namespace, field_selector=selector)
-            except ApiError:
-                continue
-        return events
 
     def _storage_class(self, claim: Manifest | None) -> Manifest | None:
         name = str((claim.get("spec") or {}).get("storageClassName") or "") if claim is not None else ""

@@ -11,17 +11,18 @@ from dataclasses import replace
 from datetime import datetime
 
 from aimd.controllers.changes import pod_changed
+from aimd.controllers.live_reads import events_about, log_tails
 from aimd.planning.discovery import DiscoveryRun, output_wanted
 from aimd.planning.discovery_job import CONTAINER, JOB_LABELS, TEMPLATE_LABEL, DiscoveryContext, job_key
 from aimd.planning.discovery_output import LOG_LIMIT
 from aimd.planning.jobs import JobPhase, job_phase
-from aimd.planning.pod_failures import LOG_LINES, needs_log
+from aimd.planning.pod_failures import needs_log
 from aimd.planning.pods import is_waiting_for_events, newest
 from aimd.planning.service_template import ObservedTemplate, discovery_context, wants_discovery
 from aimd.runtime.client import Client
 from aimd.runtime.controller import Mapper, Source, Watch, controlled_by
-from aimd.runtime.errors import ApiError, Forbidden, NotFound
-from aimd.runtime.kinds import EVENT, JOB, POD
+from aimd.runtime.errors import Forbidden, NotFound
+from aimd.runtime.kinds import JOB, POD
 from aimd.runtime.model import Key, Kind, Manifest, controller_of, key_of, labels_of, metadata_of, uid_of
 from aimd.runtime.store import Cache
 
@@ -133,9 +134,11 @@ class DiscoveryRuns:
         if output_wanted(context, run):
             return await self._with_output(run)
         if job_phase(run.job) is JobPhase.FAILED:
-            return replace(run, tails=await self._tails(run.pods))
+            failed = (pod for pod in run.pods if _phase(pod) == "Failed" and needs_log(pod, {}))
+            return replace(run, tails=await log_tails(self._client, failed))
         if job_phase(run.job) is JobPhase.RUNNING:
-            return replace(run, events=await self._events(run.pods))
+            waiting = filter(is_waiting_for_events, run.pods)
+            return replace(run, events=await events_about(self._client, waiting))
         return run
 
     async def _with_output(self, run: DiscoveryRun) -> DiscoveryRun:
@@ -156,28 +159,6 @@ class DiscoveryRuns:
         except (NotFound, Forbidden) as error:
             return replace(run, pods=pods, unreadable=f"its output cannot be read: {error.message}")
         return replace(run, pods=pods, log=text)
-
-    async def _tails(self, pods: Iterable[Manifest]) -> dict[str, str]:
-        tails: dict[str, str] = {}
-        for pod in pods:
-            if _phase(pod) == "Failed" and needs_log(pod, {}):
-                try:
-                    tails[key_of(pod).name] = await self._client.logs(key_of(pod), tail_lines=LOG_LINES)
-                except ApiError:
-                    continue  # The pod's status has to do.
-        return tails
-
-    async def _events(self, pods: Iterable[Manifest]) -> list[Manifest]:
-        events: list[Manifest] = []
-        for pod in pods:
-            if not is_waiting_for_events(pod):
-                continue
-            selector = f"involvedObject.uid={uid_of(pod)}"
-            try:
-                events += await self._client.list(EVENT, namespace=key_of(pod).namespace, field_selector=selector)
-            except ApiError:
-                continue
-        return events
 
 
 def discovery_watches(kind: Kind, runs: DiscoveryRuns) -> tuple[Watch, ...]:

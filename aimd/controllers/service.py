@@ -10,6 +10,7 @@ from aimd.api.schema import ApiModel
 from aimd.api.service import AIMService
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.api.template_cache import AIMTemplateCache
+from aimd.controllers.live_reads import log_tails
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.runtime_config import observe_config
 from aimd.controllers.service_watches import (
@@ -37,7 +38,7 @@ from aimd.planning.kinds import (
 )
 from aimd.planning.labels import label_value
 from aimd.planning.plan import Plan
-from aimd.planning.pod_failures import LOG_LINES, needs_log
+from aimd.planning.pod_failures import needs_log
 from aimd.planning.pods import newest
 from aimd.planning.service.deletion import FINALIZER, caches_to_delete
 from aimd.planning.service.model_creation import created_model_name
@@ -258,11 +259,7 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         pod = newest(pods)
         if pod is None or (pod.get("status") or {}).get("phase") != "Failed" or not needs_log(pod, {}):
             return {}
-        try:
-            text = await self.client.logs(key_of(pod), tail_lines=LOG_LINES)
-        except ApiError:
-            return {}
-        return {key_of(pod).name: text}
+        return await log_tails(self.client, [pod])
 
     def _autoscaler(self, inference_service: Manifest | None) -> Manifest | None:
         if inference_service is None:

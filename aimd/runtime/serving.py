@@ -141,7 +141,7 @@ class TokenAccess:
         if self.clock() >= until:
             spec: Manifest = {"nonResourceAttributes": {"path": path, "verb": "get"}}
             given = {"user": "username", "uid": "uid", "groups": "groups", "extra": "extra"}
-            spec |= {name: user[field] for name, field in given.items() if user.get(field)}
+            spec |= {name: user[known] for name, known in given.items() if user.get(known)}
             review = {"apiVersion": SUBJECT_ACCESS_REVIEW.api_version, "kind": SUBJECT_ACCESS_REVIEW.name, "spec": spec}
             answer = await self.client.ask(SUBJECT_ACCESS_REVIEW, review)
             granted = bool((answer.get("status") or {}).get("allowed"))

@@ -39,7 +39,6 @@ class World:
     plane: ControlPlane
     namespace: str
     kubelet: Kubelet
-    stopped: asyncio.Event = field(default_factory=asyncio.Event)
     _manager: Manager | None = None
     _running: asyncio.Task[None] | None = None
 
