@@ -30,7 +30,7 @@ from aimd.runtime.store import Cache, Store
 
 _OPTIONAL_PATIENCE = 10.0
 """Seconds that the start waits for kinds that may be missing."""
-_COLLECT_AFTER = (50_000, 20, 50)
+COLLECT_AFTER = (50_000, 20, 50)
 """Allocations before a collection: decoding one object takes hundreds, and nearly none of them is in a cycle."""
 
 _log = structlog.get_logger()
@@ -272,4 +272,4 @@ def _garbage_collection_paused(tune: bool) -> Iterator[None]:
         gc.enable()
         gc.collect()
         gc.freeze()
-        gc.set_threshold(*_COLLECT_AFTER)
+        gc.set_threshold(*COLLECT_AFTER)

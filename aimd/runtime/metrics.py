@@ -164,7 +164,7 @@ class Gated(Collector):
 class QueueMetrics:
     """The `workqueue_*` series of one queue: plain numbers, read when somebody asks for them.
 
-    `depths` is the number of ready keys by priority; the queue owns it. `unfinished` and `longest_running` are seconds.
+    `depths` tells the number of ready keys by priority; `unfinished` and `longest_running` are seconds.
     """
 
     def __init__(self, families: "ManagerMetrics", name: str) -> None:
@@ -173,17 +173,18 @@ class QueueMetrics:
         self.retries = 0
         self.queue_duration = Tally(_QUEUE_BUCKETS)
         self.work_duration = Tally(_QUEUE_BUCKETS)
-        self.depths: Mapping[int, int] = {0: 0}
+        self.depths: Callable[[], Mapping[int, int]] = lambda: {0: 0}
         self.unfinished: Callable[[], float] = lambda: 0.0
         self.longest_running: Callable[[], float] = lambda: 0.0
         families.queues.append(self)
 
     def depth_by_priority(self) -> Iterator[tuple[str, int]]:
         """Label and depth; priorities beyond the 25th share one label."""
-        for number, (priority, depth) in enumerate(self.depths.items()):
+        depths = self.depths()
+        for number, (priority, depth) in enumerate(depths.items()):
             if number < _MOST_PRIORITIES:
                 yield str(priority), depth
-        if beyond := [*self.depths.values()][_MOST_PRIORITIES:]:
+        if beyond := [*depths.values()][_MOST_PRIORITIES:]:
             yield "exceeded_cardinality_limit", sum(beyond)
 
 

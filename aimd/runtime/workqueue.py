@@ -84,14 +84,13 @@ class WorkQueue(Generic[K]):
         self._working: dict[K, float] = {}
         self._failures: dict[K, int] = {}
         # A line for each priority, highest first; who has left his line without being taken is skipped in it.
-        self._lines: dict[int, deque[Turn[K]]] = {}
-        self._depths: dict[int, int] = {0: 0}
+        self._lines: dict[int, deque[Turn[K]]] = {0: deque()}
         self._delayed: list[tuple[float, int, Turn[K]]] = []
         self._orders = itertools.count()
         self._sleepers: deque[anyio.Event] = deque()
         self.closed = False
         if metrics is not None:
-            metrics.depths = self._depths
+            metrics.depths = self.depths
             metrics.unfinished = self._unfinished_seconds
             metrics.longest_running = self.longest_running
 
@@ -119,7 +118,7 @@ class WorkQueue(Generic[K]):
                 entry.reasons = (*entry.reasons, reason)
             if entry.ready_at <= ready_at and entry.priority >= priority:
                 return
-            self._leave_line(entry)
+            entry.line = None
             entry.priority = max(entry.priority, priority)
             entry.ready_at = min(entry.ready_at, ready_at)
         if key not in self._working:
@@ -150,7 +149,6 @@ class WorkQueue(Generic[K]):
                 entry = line.popleft()
                 if entry.line is not line:
                     continue
-                self._depths[entry.priority] -= 1
                 key = entry.key
                 del self._waiting[key]
                 self._working[key] = now
@@ -184,6 +182,14 @@ class WorkQueue(Generic[K]):
         while self._sleepers:
             self._wake_one()
 
+    def depths(self) -> dict[int, int]:
+        """Number of ready keys by priority; counted when asked, so that no turn pays for it."""
+        counts = dict.fromkeys(self._lines, 0)
+        for entry in self._waiting.values():
+            if entry.line is not None:
+                counts[entry.priority] += 1
+        return counts
+
     def longest_running(self) -> float:
         """Seconds the longest unfinished turn has taken so far."""
         return self._clock() - min(self._working.values()) if self._working else 0.0
@@ -214,15 +220,8 @@ class WorkQueue(Generic[K]):
         if line is None:
             self._lines[entry.priority] = line = deque()
             self._lines = dict(sorted(self._lines.items(), reverse=True))
-            self._depths.setdefault(entry.priority, 0)
         entry.line = line
         line.append(entry)
-        self._depths[entry.priority] += 1
-
-    def _leave_line(self, entry: Turn[K]) -> None:
-        if entry.line is not None:
-            entry.line = None
-            self._depths[entry.priority] -= 1
 
     async def _sleep(self) -> None:
         """Until a key may be ready: one was added, or the first delayed one is due."""
