@@ -60,6 +60,12 @@ class Sync:
 KINDS: dict[str, Kind] = {"pods": POD, "aimservices": SERVICE}
 
 
+def without_annotations(manifest: Manifest) -> Manifest:
+    """What a collector of orphans reads: identity, owner, labels."""
+    metadata = metadata_of(manifest)
+    return {**manifest, "metadata": {name: metadata[name] for name in _KEPT_METADATA if name in metadata}}
+
+
 def trimmed_pod(manifest: Manifest) -> Manifest:
     """What the planner reads of a pod: identity, owner, labels, and how its containers are."""
     metadata, status = metadata_of(manifest), manifest.get("status") or {}
@@ -75,6 +81,11 @@ _KEPT_METADATA = (
     *("name", "namespace", "uid", "resourceVersion", "labels", "ownerReferences", "creationTimestamp"),
     *("deletionTimestamp", "managedFields"),
 )
+_TRANSFORMS: dict[Content, Transform | None] = {
+    Content.WHOLE: None,
+    Content.TRIMMED: trimmed_pod,
+    Content.METADATA: without_annotations,
+}
 _KEPT_STATUS = ("phase", "reason", "message", "conditions", "containerStatuses", "initContainerStatuses")
 
 
@@ -83,7 +94,7 @@ async def through_reflector(
 ) -> Sync:
     """Our reflector and store, as a manager wires them, up to the whole list."""
     kind = KINDS[plural]
-    transform: Transform | None = trimmed_pod if content is Content.TRIMMED else None
+    transform = _TRANSFORMS[content]
     metadata_only = content is Content.METADATA
     cache = Cache()
     store = cache.add(Store(kind, transform=transform, metadata_only=metadata_only))

@@ -57,7 +57,7 @@ class State:
     """All that the machine remembers.
 
     `version` is where a watch resumes, empty before the first list; `streams` whether lists are to be streamed;
-    `pages` what has been listed so far otherwise; `after_wait` the phase that a pause returns to.
+    `pages` what has been listed so far of a history that began anew; `after_wait` the phase that a pause returns to.
     """
 
     phase: Phase = Phase.LISTING
@@ -218,21 +218,31 @@ def _list(state: State, *, by_pages: bool = False) -> Step:
 
 
 def _listed(state: State, page: Page) -> Step:
+    first, version = not state.continue_token, page.resource_version
+    if state.pages or (first and _number(version) < _number(state.version)):
+        return _listed_anew(state, page)
+    content: tuple[Effect, ...] = (Change([WatchEvent("ADDED", item) for item in page.items]),)
+    if first:
+        content = (BeginList(), *content)
+    if page.continue_token:
+        return replace(state, continue_token=page.continue_token), (*content, FetchPage(page.continue_token))
+    return _follow(state, version), (Availability(True), *content, EndList(version), OpenWatch(version))
+
+
+def _listed_anew(state: State, page: Page) -> Step:
+    """The server's history began anew: what it lists looks old to the store, which takes it over as a whole."""
     pages = (*state.pages, page.items)
     if page.continue_token:
         listing = replace(state, pages=pages, continue_token=page.continue_token)
         return listing, (FetchPage(page.continue_token),)
-    went_back = _number(page.resource_version) < _number(state.version)
-    watching = replace(
-        state,
-        phase=Phase.WATCHING,
-        version=page.resource_version,
-        pages=(),
-        continue_token="",
-        after_wait=Phase.WATCHING,
-    )
-    effects = (Availability(True), Replace(pages, page.resource_version, went_back), OpenWatch(page.resource_version))
-    return watching, effects
+    version = page.resource_version
+    return _follow(state, version), (Availability(True), Replace(pages, version, reset=True), OpenWatch(version))
+
+
+def _follow(state: State, version: str) -> State:
+    """The list is whole; changes after it come by a watch."""
+    after = Phase.WATCHING
+    return replace(state, phase=after, version=version, pages=(), continue_token="", after_wait=after)
 
 
 def _received(state: State, events: list[WatchEvent]) -> Step:
@@ -256,8 +266,10 @@ def _received(state: State, events: list[WatchEvent]) -> Step:
 
 
 def _ends_list(event: WatchEvent) -> bool:
+    if event.type != "BOOKMARK":
+        return False
     annotations = metadata_of(event.object).get("annotations") or {}
-    return event.type == "BOOKMARK" and annotations.get("k8s.io/initial-events-end") == "true"
+    return bool(annotations.get("k8s.io/initial-events-end") == "true")
 
 
 def _streamed(state: State, version: str) -> Step:
@@ -265,8 +277,7 @@ def _streamed(state: State, version: str) -> Step:
         # The server's history began anew; what it streamed looks old to the store, so it is listed as a reset.
         listing, effects = _list(state, by_pages=True)
         return listing, (Restarted("history reset"), *effects)
-    watching = replace(state, phase=Phase.WATCHING, version=version, after_wait=Phase.WATCHING)
-    return watching, (Availability(True), EndList(version))
+    return _follow(state, version), (Availability(True), EndList(version))
 
 
 def _failed(state: State, error: ApiError, jitter: float, seconds: float) -> Step:
@@ -329,7 +340,7 @@ class Reflector:
     """Set when the first list is in the store, or the kind turned out not to be served."""
 
     def __post_init__(self) -> None:
-        self.feed: Hashable = self.selection
+        self.feed: Hashable = object()
         self.store.expect(self.feed)
         self._reported = ""
         self._heard_at = time.monotonic()
@@ -382,16 +393,13 @@ class Reflector:
     async def _change(self, effect: Effect) -> None:
         match effect:
             case Change(events):
-                for event in events:
-                    self._apply(event)
+                await self._apply_slowly(events)
             case BeginList():
                 self.store.begin_list(self.feed)
             case EndList(version):
                 self.store.end_list(self.feed, _number(version))
                 self.settled.set()
             case Replace(pages, version, reset):
-                if not reset:
-                    await self._add_slowly(pages)
                 objects = (manifest for page in pages for manifest in page)
                 self.store.replace(objects, _number(version), feed=self.feed, reset=reset)
                 self.settled.set()
@@ -401,14 +409,13 @@ class Reflector:
                 self._report(cause, error)
         self._measure()
 
-    async def _add_slowly(self, pages: tuple[list[Manifest], ...]) -> None:
-        """Takes a long list over in small steps, so that leases are renewed and probes answered meanwhile."""
-        initial = not self.settled.is_set()
-        for page in pages:
-            for start in range(0, len(page), _STEP):
-                for manifest in page[start : start + _STEP]:
-                    self.store.upsert(manifest, feed=self.feed, initial=initial)
+    async def _apply_slowly(self, events: list[WatchEvent]) -> None:
+        """In small steps, so that leases are renewed and probes answered meanwhile."""
+        for start in range(0, len(events), _STEP):
+            if start:
                 await anyio.lowlevel.checkpoint()
+            for event in events[start : start + _STEP]:
+                self._apply(event)
 
     def _apply(self, event: WatchEvent) -> None:
         if self.selection.metadata_only:

@@ -27,6 +27,9 @@ M = TypeVar("M", bound=BaseModel)
 
 _REMEMBERED_DELETIONS = 4096
 _FOREVER = 1 << 63
+_ALIKE = ("labels", "ownerReferences")
+"""Parts of the metadata that siblings have in common."""
+_PARTS_SHARED = 4096
 
 _log = structlog.get_logger()
 
@@ -37,7 +40,8 @@ class KindNotWatched(LookupError):
 
 def owners_of(manifest: Manifest) -> Iterable[str]:
     """UIDs of all owners: the index `owner`."""
-    return [str(reference.get("uid")) for reference in metadata_of(manifest).get("ownerReferences") or ()]
+    references = metadata_of(manifest).get("ownerReferences")
+    return [str(reference.get("uid")) for reference in references] if references else ()
 
 
 def resource_version(manifest: Mapping[str, Any]) -> int:
@@ -136,11 +140,8 @@ class Store:
         known = self._objects.get(key)
         version = resource_version(manifest)
         if feed is not None:
-            self._feeds.setdefault(feed, set()).add(key)
-            if feed in self._listed:
-                self._listed[feed].add(key)
-            self._progress(feed, version)
-        if version < self._deleted.get(uid_of(manifest), -1):
+            self._count_for(feed, key, version)
+        if self._deleted and version < self._deleted.get(uid_of(manifest), -1):
             return False
         if known is not None and _is_older(manifest, version, known):
             return False
@@ -197,13 +198,13 @@ class Store:
 
     def end_list(self, feed: Hashable, version: int, *, reset: bool = False) -> None:
         """The list, as of `version`, is whole: drops what the feed had before and did not list."""
-        listed = self._listed.pop(feed, set())
+        before, listed = self._feeds[feed], self._listed.pop(feed, set())
+        self._feeds[feed] = listed
         self._progress(feed, version)
-        for key in sorted((self._feeds[feed] - listed) | self._orphans()):
+        for key in sorted((before - listed) | self._orphans()):
             known = self._objects.get(key)
             if known is not None and (reset or resource_version(known) <= version) and not self._leave(feed, key):
                 self._drop(key, uid_of(known), -1 if reset else version)
-        self._feeds[feed] = listed
         self._awaited.discard(feed)
         self.synced = not self._awaited
 
@@ -214,9 +215,19 @@ class Store:
             manifest = transform(manifest)
         return manifest
 
+    def _count_for(self, feed: Hashable, key: Key, version: int) -> None:
+        """The feed has the object; a list that is under way counts what it brings, and as of when at its end."""
+        listed = self._listed.get(feed)
+        if listed is not None:
+            listed.add(key)
+            return
+        self._feeds.setdefault(feed, set()).add(key)
+        self._progress(feed, version)
+
     def _leave(self, feed: Hashable, key: Key) -> bool:
         """Takes the key from the feed; True if another feed still has it."""
-        self._feeds.setdefault(feed, set()).discard(key)
+        for keys in (self._feeds.setdefault(feed, set()), self._listed.get(feed, set())):
+            keys.discard(key)
         return any(key in keys for keys in self._feeds.values())
 
     def _progress(self, feed: Hashable, version: int) -> None:
@@ -224,7 +235,7 @@ class Store:
 
     def _orphans(self) -> set[Key]:
         """Objects that only our own writes put here although every feed should have shown them by now."""
-        held = set[Key]().union(*self._feeds.values())
+        held = set[Key]().union(*self._feeds.values(), *self._listed.values())
         oldest = min((self._seen.get(feed, 0) for feed in self._feeds), default=0)
         return {key for key, obj in self._objects.items() if key not in held and resource_version(obj) <= oldest}
 
@@ -276,7 +287,7 @@ class Cache:
         self._stores: dict[Kind, Store] = {}
         self._parsed: OrderedDict[tuple[str, type[BaseModel]], tuple[str, BaseModel]] = OrderedDict()
         self._managers: set[str] = set()
-        self._field_trees: dict[bytes, Manifest] = {}
+        self._parts: dict[int, Any] = {}
 
     def __getitem__(self, kind: Kind) -> Store:
         """The store of a declared kind. Raises KindNotWatched."""
@@ -294,7 +305,7 @@ class Cache:
         return tuple(self._stores.values())
 
     def add(self, store: Store) -> Store:
-        """Adds a store; its objects are trimmed of other managers' `managedFields`."""
+        """Adds a store; its objects lose other managers' `managedFields` and share what they have in common."""
         store.add_transform(self._trim)
         self._stores[store.kind] = store
         return store
@@ -337,28 +348,36 @@ class Cache:
             self._stores[kind].forget(key, uid)
 
     def _trim(self, manifest: Manifest) -> Manifest:
-        metadata = metadata_of(manifest)
-        if "managedFields" not in metadata:
-            return manifest
-        kept = [self._share(entry) for entry in metadata["managedFields"] if self._is_kept(entry)]
-        return {**manifest, "metadata": {**metadata, "managedFields": kept}}
+        metadata = {**metadata_of(manifest)}
+        for name in _ALIKE:
+            if name in metadata:
+                metadata[name] = self._shared(metadata[name])
+        if entries := metadata.get("managedFields"):
+            metadata["managedFields"] = [self._field_tree(entry) for entry in entries if self._is_kept(entry)]
+        return {**manifest, "metadata": metadata}
 
     def _is_kept(self, entry: Manifest) -> bool:
         applied = entry.get("operation") == "Apply" and not entry.get("subresource")
         return applied and entry.get("manager") in self._managers
 
-    def _share(self, entry: Manifest) -> Manifest:
-        """Objects made alike have equal field trees: one copy serves all."""
-        tree = orjson.dumps(entry.get("fieldsV1") or {})
-        if len(self._field_trees) > 4096:
-            self._field_trees.clear()
-        shared = self._field_trees.setdefault(tree, entry.get("fieldsV1") or {})
+    def _field_tree(self, entry: Manifest) -> Manifest:
         return {
             "manager": entry.get("manager"),
             "operation": "Apply",
             "apiVersion": entry.get("apiVersion"),
-            "fieldsV1": shared,
+            "fieldsV1": self._shared(entry.get("fieldsV1") or {}),
         }
+
+    def _shared(self, part: Any) -> Any:
+        """Objects made alike have equal parts: one copy serves all."""
+        fingerprint = hash(orjson.dumps(part))
+        known = self._parts.get(fingerprint)
+        if known == part:
+            return known
+        if len(self._parts) >= _PARTS_SHARED:
+            self._parts.clear()
+        self._parts[fingerprint] = part
+        return part
 
 
 def _is_ended(manifest: Manifest) -> bool:

@@ -1,7 +1,7 @@
 """What travels between us and the API server: calls, answers, pages, watch events, and errors. No I/O."""
 
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote
@@ -141,19 +141,17 @@ class LineSplitter:
     """
 
     def __init__(self) -> None:
-        self._rest = bytearray()
+        self._begun: list[bytes] = []
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
+    def feed(self, chunk: bytes) -> list[bytes]:
         """The lines that `chunk` completes, without their newline; empty ones are left out."""
-        rest = self._rest
-        searched = len(rest)
-        rest += chunk
-        start = 0
-        while (end := rest.find(b"\n", max(start, searched))) >= 0:
-            if end > start:
-                yield bytes(rest[start:end])
-            start = end + 1
-        del rest[:start]
+        first, *others = chunk.split(b"\n")
+        self._begun.append(first)
+        if not others:
+            return []
+        lines = [b"".join(self._begun), *others]
+        self._begun = [lines.pop()]
+        return [line for line in lines if line]
 
 
 def json_in_yaml(value: Any) -> bytes:

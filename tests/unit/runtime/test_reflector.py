@@ -49,19 +49,25 @@ def pause(effects: tuple[Effect, ...]) -> float:
     return last.seconds
 
 
-def test_pages_are_gathered_and_only_the_whole_list_reaches_the_store() -> None:
+def test_pages_reach_the_store_as_they_come_and_the_last_one_ends_the_list() -> None:
     state, effects = step(State(), Begin())
     assert effects == (FetchPage(),)
-    state, effects = step(state, Listed(Page([thing("a", 1)], "7", "token")))
-    assert effects == (FetchPage("token"),)
+    state, effects = step(state, Listed(Page([thing("a", 1)], "8", "token")))
+    assert effects == (BeginList(), Change([WatchEvent("ADDED", thing("a", 1))]), FetchPage("token"))
     state, effects = step(state, Listed(Page([thing("b", 2)], "8", "")))
-    assert effects == (
-        Availability(True),
-        Replace(([thing("a", 1)], [thing("b", 2)]), "8"),
-        OpenWatch("8"),
-    )
+    added = Change([WatchEvent("ADDED", thing("b", 2))])
+    assert effects == (Availability(True), added, EndList("8"), OpenWatch("8"))
     assert state.phase is Phase.WATCHING
     assert state.version == "8"
+
+
+def test_pages_of_a_history_that_began_anew_are_gathered_and_replace_everything() -> None:
+    state = State(version="99")
+    state, effects = step(state, Listed(Page([thing("a", 1)], "7", "token")))
+    assert effects == (FetchPage("token"),)
+    state, effects = step(state, Listed(Page([thing("b", 2)], "7", "")))
+    replaced = Replace(([thing("a", 1)], [thing("b", 2)]), "7", reset=True)
+    assert effects == (Availability(True), replaced, OpenWatch("7"))
     assert state.pages == ()
 
 
@@ -117,7 +123,7 @@ def test_an_expired_continue_token_starts_the_list_over() -> None:
     state, _ = step(State(), Listed(Page([thing("a", 1)], "7", "token")))
     state, effects = step(state, Failed(Gone("expired", status=410), 0.0))
     assert effects[-1] == FetchPage("")
-    assert state.pages == ()
+    assert state.continue_token == ""
 
 
 def test_another_error_event_keeps_the_version() -> None:
