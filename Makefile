@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DURATION ?= 10m
+# Each worker has a control plane of its own; the files of a folder are dealt out between them.
+PARALLEL := -n 2 --dist loadfile
 
 .PHONY: demo test test-slow soak bench lint types layers unit integration e2e binaries crds reference lock clean help
 .DEFAULT_GOAL := help
@@ -37,17 +39,18 @@ layers: $(READY) ## Import layers.
 	$(BIN)/lint-imports
 
 unit: $(READY) ## Pure decisions, no processes.
-	$(BIN)/pytest tests/unit tests/faults
+	$(BIN)/pytest $(PARALLEL) tests/unit tests/faults
 
 integration: $(READY) binaries ## Against one real API server.
-	$(BIN)/pytest tests/integration
+	$(BIN)/pytest $(PARALLEL) tests/integration
 
 e2e: $(READY) binaries ## The whole sandbox: control plane, KServe, stand-ins, `aimd run` as its own process.
 	$(BIN)/pytest tests/e2e
 
 test-slow: $(READY) binaries ## What takes minutes: crash points, failovers, chaos, thousands of objects.
-	HYPOTHESIS_PROFILE=search $(BIN)/pytest tests/unit tests/integration/test_runtime_apply.py
-	$(BIN)/pytest -m slow tests
+	HYPOTHESIS_PROFILE=search $(BIN)/pytest $(PARALLEL) tests/unit tests/integration/test_runtime_apply.py
+	$(BIN)/pytest $(PARALLEL) -m slow tests/unit tests/integration
+	$(BIN)/pytest -m slow tests/e2e
 
 soak: $(READY) binaries ## Hours of edits, faults and restarts against an oracle; DURATION=10m (s, m or h).
 	AIMD_SOAK_DURATION=$(DURATION) $(BIN)/pytest -s -m soak tests

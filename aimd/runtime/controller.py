@@ -196,12 +196,13 @@ class Controller:
 
     async def _reconcile(self, turn: Turn[Key]) -> str:
         """One turn; returns how it ended, in controller-runtime's words."""
-        limit = anyio.CancelScope()
+        limit = anyio.CancelScope(deadline=anyio.current_time() + self._timeout)
+        result = Result()
         try:
-            with anyio.fail_after(self._timeout) as limit:
+            with limit:
                 result = await self.reconciler.reconcile(Request(turn.key, turn.reasons))
-            if limit.cancel_called:
-                raise TimeoutError("the cancellation was swallowed")
+            if limit.cancel_called:  # Also when the reconciler swallowed the cancellation.
+                raise TimeoutError
         except TerminalError as error:
             self._metrics.terminal_errors.inc()
             self._metrics.errors.inc()
