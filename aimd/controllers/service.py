@@ -10,7 +10,7 @@ from aimd.api.schema import ApiModel
 from aimd.api.service import AIMService
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.api.template_cache import AIMTemplateCache
-from aimd.controllers.live_reads import log_tails
+from aimd.controllers.live_reads import events_about, log_tails
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.runtime_config import observe_config
 from aimd.controllers.service_watches import (
@@ -39,7 +39,7 @@ from aimd.planning.kinds import (
 from aimd.planning.labels import label_value
 from aimd.planning.plan import Plan
 from aimd.planning.pod_failures import needs_log
-from aimd.planning.pods import newest
+from aimd.planning.pods import newest, unexplained
 from aimd.planning.service.deletion import FINALIZER, caches_to_delete
 from aimd.planning.service.model_creation import created_model_name
 from aimd.planning.service.model_reference import resolve_model
@@ -101,7 +101,8 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         return words.get(state, str(state))
 
     async def observe(self, obj: AIMService) -> Observed:
-        """Everything from the cache, but the log of a predictor pod that failed, and claims that are not in it."""
+        """Everything from the cache, but the log of a pod that failed, the events of one that does not start, and
+        claims that are not in it."""
         self._check_listed()
         key = Key(obj.metadata.namespace, obj.metadata.name)
         models = self._models(obj)
@@ -120,6 +121,7 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
             inference_service_events=self._events_about(inference_service),
             lost_claims=await self._lost_claims(key.namespace, inference_service),
             pods=pods,
+            pod_events=await self._pod_events(pods),
             logs=await self._logs(pods),
             http_route=self._http_route(obj),
             autoscaler=self._autoscaler(inference_service),
@@ -253,6 +255,10 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         if inference_service is None:
             return ()
         return self.cache[POD].by_index(BY_INFERENCE_SERVICE, str(key_of(inference_service)))
+
+    async def _pod_events(self, pods: Sequence[Manifest]) -> list[Manifest]:
+        found = unexplained(pods, self.clock())
+        return await events_about(self.client, [found.pod]) if found is not None and found.pod is not None else []
 
     async def _logs(self, pods: Sequence[Manifest]) -> dict[str, str]:
         """The end of the log of the youngest pod, if only that can tell why it failed."""

@@ -7,9 +7,10 @@ cannot start says why.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from aimd.planning.health import Component, Direction, State
+from aimd.planning.health import Component, Direction, State, parse_timestamp
 from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, pod_failure
 from aimd.runtime.model import Category, Failure, Manifest, key_of, metadata_of, uid_of
 
@@ -20,6 +21,8 @@ _CANNOT_START = frozenset(
 _BLOCKING_EVENTS = frozenset({"FailedScheduling", "FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"})
 _AUTH_WORDS = ("unauthorized", "authentication", "401", "403", "forbidden", "denied", "credentials")
 _MISSING_WORDS = ("not found", "404", "manifest unknown", "name unknown", "no such")
+_EXPLAINED_AFTER = 5.0
+_LOOK_AGAIN_AT_MOST = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,11 @@ def probe_pods(
     if not living:
         missing = Failure(Category.MISSING_DOWNSTREAM, "NoPods", "There is no pod yet")
         return PodHealth(State.PROGRESSING, missing.reason, missing.message, missing)
-    counted = [pod for index, pod in enumerate(living) if _phase(pod) != "Failed" or index == 0]
+    ready = any(is_ready_pod(pod) for pod in living)
+    # A Failed pod is a leftover once another is Ready or younger (W10).
+    counted = [pod for index, pod in enumerate(living) if _phase(pod) != "Failed" or (index == 0 and not ready)]
     troubles = [trouble for pod in counted if (trouble := _trouble(pod, logs or {}, exit_codes)) is not None]
-    if any(is_ready_pod(pod) for pod in living):
+    if ready:
         aside = troubles[0] if troubles else None
         return PodHealth(State.READY, "PodsReady", "Pods are ready", trouble=aside)
     if troubles:
@@ -90,6 +95,33 @@ def state_of_failure(failure: Failure) -> State:
 def is_waiting_for_events(pod: Mapping[str, Any]) -> bool:
     """Whether only the pod's events can tell why it does not start: it is placed, and nothing runs."""
     return _phase(pod) == "Pending" and _unschedulable(pod) is None and not any(_waiting(pod))
+
+
+@dataclass(frozen=True, slots=True)
+class Unexplained:
+    """A group of pods none of which has started. `pod` is the one whose events may tell why, None while it is too
+    young for that to be worth a request; `again_after` is when to look again, in seconds."""
+
+    pod: Manifest | None
+    again_after: float
+
+
+def unexplained(pods: Iterable[Manifest], now: datetime) -> Unexplained | None:
+    """What only events can tell about a group of pods; None when their own status says enough (service.md §15, row 6).
+
+    Events of pods are not watched: they are asked for after a few seconds, then ever more seldom.
+    """
+    living = [pod for pod in pods if not metadata_of(pod).get("deletionTimestamp")]
+    if any(_phase(pod) not in ("Pending", "Failed") for pod in living):
+        return None
+    pod = newest(pod for pod in living if _phase(pod) == "Pending")
+    if pod is None or not is_waiting_for_events(pod):
+        return None
+    made = parse_timestamp(str(metadata_of(pod).get("creationTimestamp") or ""))
+    waited = max((now - made).total_seconds(), 0.0) if made is not None else _EXPLAINED_AFTER
+    if waited < _EXPLAINED_AFTER:
+        return Unexplained(None, _EXPLAINED_AFTER - waited)
+    return Unexplained(pod, min(waited, _LOOK_AGAIN_AT_MOST))
 
 
 def has_issue(pod: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from aimd.planning.custom_profile import InvalidProfile, ProfileFile, profile_fi
 from aimd.planning.health import Component, Direction, State
 from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, SCALED_OBJECT
 from aimd.planning.plan import Plan
+from aimd.planning.pods import unexplained
 from aimd.planning.service.caching import (
     amended_cache,
     cache_component,
@@ -181,7 +182,9 @@ def _judge(observed: Observed, decision: _Decision, now: datetime) -> tuple[tupl
     metrics = metrics_grace_left(observed.service, observed.autoscaler, serving=serving, now=now)
     wanted = _wanted_kinds(observed.service, decision)
     installed = ABSENT_KIND_SECONDS if observed.absent_kinds & wanted else None
-    waits = [model.again_after, template.again_after, runtime.again_after, metrics, installed]
+    unstarted = unexplained(observed.pods, now)
+    events = unstarted.again_after if unstarted is not None else None
+    waits = [model.again_after, template.again_after, runtime.again_after, metrics, installed, events]
     return tuple(item for item in components if item is not None), [wait for wait in waits if wait is not None]
 
 

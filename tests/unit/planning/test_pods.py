@@ -1,6 +1,7 @@
 """The probe of pods and the analysis of failed ones (spec/status.md §12.8, spec/caching.md §12, C-12)."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from aimd.planning.health import State
 from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, classify_log, needs_log, pod_failure
-from aimd.planning.pods import PodHealth, has_issue, is_waiting_for_events, probe_pods, pull_failure
+from aimd.planning.pods import PodHealth, has_issue, is_waiting_for_events, probe_pods, pull_failure, unexplained
 from aimd.runtime.model import Category
 
 
@@ -111,6 +112,39 @@ def test_events_tell_why_a_placed_pod_does_not_start() -> None:
     assert probe_pods([stuck], events=[pulling, foreign]) == PodHealth(State.PROGRESSING, "Pulling", "pulling x")
 
 
+@pytest.mark.parametrize(
+    ("pods", "waited", "asked", "again"),
+    [
+        ([pod("Pending")], 1, None, 4.0),
+        ([pod("Pending")], 5, "p", 5.0),
+        ([pod("Pending"), pod("Failed", "dead")], 30, "p", 30.0),
+        ([pod("Pending")], 3600, "p", 60.0),
+        ([pod("Pending")], -60, None, 5.0),
+        ([pod("Pending", made="")], 0, "p", 5.0),
+    ],
+)
+def test_events_of_a_pod_that_does_not_start_are_asked_for_ever_more_seldom(
+    pods: list[dict[str, Any]], waited: int, asked: str | None, again: float
+) -> None:
+    found = unexplained(pods, datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=waited))
+    assert found is not None
+    assert (found.pod["metadata"]["name"] if found.pod else None, found.again_after) == (asked, again)
+
+
+@pytest.mark.parametrize(
+    "pods",
+    [
+        [],
+        [pod("Running")],
+        [pod("Pending"), pod("Running", "other", ready=True)],
+        [pod("Pending", container=waiting("ErrImagePull"))],
+        [pod("Pending", deletionTimestamp="2026-01-01T00:00:00Z")],
+    ],
+)
+def test_events_are_not_asked_for_where_the_status_tells(pods: list[dict[str, Any]]) -> None:
+    assert unexplained(pods, datetime(2026, 1, 1, 1, tzinfo=UTC)) is None
+
+
 def test_a_dead_pod_does_not_outrank_a_younger_one() -> None:
     dead = pod("Failed", "old", container=ended(1))
     young = pod("Running", "new", made="2026-01-01T00:01:00Z")
@@ -127,6 +161,12 @@ def test_a_ready_pod_keeps_the_group_ready_beside_a_bad_one() -> None:
     assert health.state is State.READY
     assert health.trouble is not None
     assert health.trouble.reason == "CrashLoopBackOff"
+
+
+def test_a_failed_pod_does_not_count_beside_a_ready_one() -> None:
+    evicted = pod("Failed", "evicted", made="2026-01-01T00:01:00Z", container=ended(1, "Evicted"))
+    health = probe_pods([pod("Running", "good", ready=True), evicted])
+    assert (health.reason, health.trouble) == ("PodsReady", None)
 
 
 def test_pods_being_deleted_do_not_count() -> None:
