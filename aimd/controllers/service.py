@@ -1,6 +1,6 @@
 """The AIMService controller: what wakes a service, what its decision is based on, how it goes (spec/service.md)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from aimd.controllers.service_watches import (
     BY_IMAGE,
     BY_INFERENCE_SERVICE,
     BY_INVOLVED,
+    BY_MAKER,
     BY_MODEL,
     BY_TEMPLATE,
     SOURCES,
@@ -36,11 +37,12 @@ from aimd.planning.kinds import (
     SERVICE_TEMPLATE,
     TEMPLATE_CACHE,
 )
-from aimd.planning.labels import label_value
+from aimd.planning.labels import label_value, name_label
 from aimd.planning.plan import Plan
 from aimd.planning.pod_failures import needs_log
 from aimd.planning.pods import newest, unexplained
 from aimd.planning.service.deletion import FINALIZER, caches_to_delete
+from aimd.planning.service.derived_template import leftover_templates
 from aimd.planning.service.model_creation import created_model_name
 from aimd.planning.service.model_reference import resolve_model
 from aimd.planning.service.names import (
@@ -51,6 +53,7 @@ from aimd.planning.service.names import (
     former_inference_service_name,
     http_route_name,
     inference_service_name,
+    predictor_name,
     profile_config_map_name,
 )
 from aimd.planning.service.observed import Model, Observed, Template, is_owned
@@ -116,6 +119,7 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
             config=observe_config(self.cache, obj.spec.runtime_config_name, key.namespace),
             models=[*models, *self._models_of(obj, templates)],
             templates=templates,
+            leftovers=await self._leftovers(obj, templates),
             caches=self._caches(obj, templates),
             inference_service=inference_service,
             inference_service_events=self._events_about(inference_service),
@@ -124,7 +128,8 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
             pod_events=await self._pod_events(pods),
             logs=await self._logs(pods),
             http_route=self._http_route(obj),
-            autoscaler=self._autoscaler(inference_service),
+            scaled_object=self._scaling(SCALED_OBJECT, inference_service, predictor_name),
+            autoscaler=self._scaling(HORIZONTAL_POD_AUTOSCALER, inference_service, autoscaler_name),
             profile_config_map=self.cache[CONFIG_MAP].get(Key(key.namespace, profile_config_map_name(key.name))),
             gpu_models=self._gpu_models(),
             absent_kinds=frozenset(kind.name for kind in (*_FOREIGN, SCALED_OBJECT) if not self.cache[kind].available),
@@ -200,6 +205,20 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
             *_distinct(self._parse(AIMClusterServiceTemplate, cluster)),
         ]
 
+    async def _leftovers(self, service: AIMService, templates: Sequence[Template]) -> list[Template]:
+        """Derived templates to delete. The cache may lag behind a service that has just been made: before one goes,
+        the server is asked."""
+        namespace = service.metadata.namespace
+        made = self.cache[SERVICE_TEMPLATE].by_index(BY_MAKER, f"{namespace}/{name_label(service.metadata.name)}")
+        known = _distinct([*templates, *self._parse(AIMServiceTemplate, made)])
+        if not leftover_templates(service, known, self._services(self.cache[SERVICE].list(namespace))):
+            return []
+        others = self._services(await self.client.list(SERVICE, namespace=namespace))
+        return leftover_templates(service, known, others)
+
+    def _services(self, manifests: Iterable[Manifest]) -> list[AIMService]:
+        return list(self._parse(AIMService, manifests))
+
     def _caches(self, service: AIMService, templates: Sequence[Template]) -> list[AIMTemplateCache]:
         """Caches of any template that the service may end up with."""
         stored = service.status.resolved_template
@@ -267,11 +286,14 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
             return {}
         return await log_tails(self.client, [pod])
 
-    def _autoscaler(self, inference_service: Manifest | None) -> Manifest | None:
+    def _scaling(
+        self, kind: Kind, inference_service: Manifest | None, name_of: Callable[[str], str]
+    ) -> Manifest | None:
+        """What KServe or KEDA makes of an InferenceService that scales by itself."""
         if inference_service is None:
             return None
         key = key_of(inference_service)
-        return self.cache[HORIZONTAL_POD_AUTOSCALER].get(Key(key.namespace, autoscaler_name(key.name)))
+        return self.cache[kind].get(Key(key.namespace, name_of(key.name)))
 
     def _gpu_models(self) -> frozenset[str] | None:
         """GPU models of the cluster, None when nodes may not be read (decision 37)."""

@@ -26,9 +26,10 @@ from aimd.planning.kinds import (
 )
 from aimd.planning.labels import PREFIX
 from aimd.planning.service.deletion import CACHE_LABEL
+from aimd.planning.service.derived_template import MAKER_LABEL
 from aimd.planning.service.model_reference import ENDPOINT
 from aimd.planning.service.names import derived_template_name, inference_service_of
-from aimd.planning.service.template_selection import ALIAS_LABEL
+from aimd.planning.service.template_selection import ALIAS_LABEL, DERIVED, ORIGIN_LABEL
 from aimd.runtime.controller import Mapper, Source, Watch, controlled_by, itself
 from aimd.runtime.kinds import CONFIG_MAP, EVENT, HORIZONTAL_POD_AUTOSCALER, NODE, PERSISTENT_VOLUME_CLAIM, POD
 from aimd.runtime.model import Key, Kind, Manifest, key_of, labels_of
@@ -41,6 +42,7 @@ INFERENCE_SERVICE_LABEL = "serving.kserve.io/inferenceservice"
 BY_MODEL = "service/model"
 BY_IMAGE = "service/image"
 BY_TEMPLATE = "service/template"
+BY_MAKER = "service/derived-for"
 BY_CONFIG = "service/runtime-config"
 BY_SELECTION = "service/selection"
 BY_CACHE_LABEL = "service/cache-label"
@@ -124,6 +126,13 @@ def _image_of(model: Manifest) -> Iterable[str]:
 
 def _model_of(template: Manifest) -> Iterable[str]:
     return _texts(_at(template, "spec", "modelName"))
+
+
+def _maker_of(template: Manifest) -> Iterable[str]:
+    """The service that a template was derived for."""
+    labels = labels_of(template)
+    derived = labels.get(ORIGIN_LABEL) == DERIVED
+    return (f"{key_of(template).namespace}/{labels.get(MAKER_LABEL, '')}",) if derived else ()
 
 
 def _template_of(cache: Manifest) -> Iterable[str]:
@@ -218,6 +227,12 @@ def _of_autoscaler(manifest: Manifest, cache: Cache) -> Iterable[Key]:
     return _of_inference_service(Key(key.namespace, name), cache) if name else ()
 
 
+def _of_scaled_object(manifest: Manifest, cache: Cache) -> Iterable[Key]:
+    return chain.from_iterable(
+        _of_inference_service(key, cache) for key in controlled_by(INFERENCE_SERVICE)(manifest, cache)
+    )
+
+
 def _of_node(manifest: Manifest, cache: Cache) -> Iterable[Key]:
     return _services(cache, BY_SELECTION, (_SELECTING,), "")
 
@@ -233,6 +248,15 @@ def _references(service: Manifest | None) -> tuple[Any, ...]:
 
 def _scale_changed(before: Manifest | None, after: Manifest | None) -> bool:
     return before is None or after is None or _scale(before) != _scale(after)
+
+
+def _readiness_changed(before: Manifest | None, after: Manifest | None) -> bool:
+    return before is None or after is None or _readiness(before) != _readiness(after)
+
+
+def _readiness(manifest: Manifest) -> list[tuple[Any, ...]]:
+    conditions = (manifest.get("status") or {}).get("conditions") or ()
+    return [(item.get("status"), item.get("message")) for item in conditions if item.get("type") == "Ready"]
 
 
 def _scale(autoscaler: Manifest) -> tuple[Any, ...]:
@@ -254,7 +278,7 @@ SOURCES: tuple[Source, ...] = (
     Source(SERVICE, indexes=_SERVICE_INDEXES),
     Source(MODEL, indexes={BY_IMAGE: _image_of}),
     Source(CLUSTER_MODEL, indexes={BY_IMAGE: _image_of}),
-    Source(SERVICE_TEMPLATE, indexes={BY_MODEL: _model_of}),
+    Source(SERVICE_TEMPLATE, indexes={BY_MODEL: _model_of, BY_MAKER: _maker_of}),
     Source(CLUSTER_SERVICE_TEMPLATE, indexes={BY_MODEL: _model_of}),
     *CONFIG_SOURCES,
     Source(TEMPLATE_CACHE, indexes={BY_TEMPLATE: _template_of, BY_CACHE_LABEL: _cache_label_of}),
@@ -286,6 +310,7 @@ WATCHES: tuple[Watch, ...] = (
     Watch(INFERENCE_SERVICE, controlled_by(SERVICE), delay=_BURST),
     *_watch_all((HTTP_ROUTE, CONFIG_MAP), controlled_by(SERVICE)),
     Watch(TEMPLATE_CACHE, _of_cache),
+    Watch(SCALED_OBJECT, _of_scaled_object, _readiness_changed),
     Watch(HORIZONTAL_POD_AUTOSCALER, _of_autoscaler, _scale_changed),
     Watch(POD, _of_pod, pod_changed, delay=_BURST),
     Watch(EVENT, _of_event, delay=_BURST),

@@ -17,6 +17,7 @@ from aimd.planning.kinds import (
     INFERENCE_SERVICE,
     MODEL,
     RUNTIME_CONFIG,
+    SCALED_OBJECT,
     SERVICE,
     SERVICE_TEMPLATE,
     TEMPLATE_CACHE,
@@ -108,7 +109,7 @@ async def service_world(api_server: ControlPlane, folder: Path) -> AsyncIterator
     """A namespace of its own; the controller ends with it."""
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
         await install_crds(admin, folder)
-        await served(admin, INFERENCE_SERVICE, HTTP_ROUTE, SERVICE, TEMPLATE_CACHE)
+        await served(admin, INFERENCE_SERVICE, HTTP_ROUTE, SCALED_OBJECT, SERVICE, TEMPLATE_CACHE)
         namespace = f"service-{uuid4().hex[:8]}"
         await make_namespace(admin, namespace)
         kubeconfig = api_server.add_user(USER, groups=["system:masters"])
@@ -141,18 +142,29 @@ async def provide(world: World) -> None:
     """A Ready model and template, and a gateway by config."""
     await world.create(RUNTIME_CONFIG, "default", spec={"routing": {"enabled": True, "gatewayRef": GATEWAY}})
     await world.create(MODEL, "tiny", spec={"image": "registry/aim:1"}, status={"status": "Ready"})
+    spec = {"modelName": "tiny", "metric": "latency"}
+    await world.create(SERVICE_TEMPLATE, "tiny-latency", spec=spec, status=usable("latency"))
+
+
+def usable(metric: str) -> Manifest:
+    """Status of a Ready template."""
     sources = [{"modelId": "acme/tiny", "sourceUri": "hf://acme/tiny"}]
-    status = {
+    return {
         "status": "Ready",
         "modelSources": sources,
-        "profile": {"metadata": {"metric": "latency", "precision": "fp16"}},
+        "profile": {"metadata": {"metric": metric, "precision": "fp16"}},
         "resolvedHardware": {"gpu": {"requests": 1, "model": "MI300X"}},
     }
-    await world.create(SERVICE_TEMPLATE, "tiny-latency", spec={"modelName": "tiny", "metric": "latency"}, status=status)
 
 
-async def fill_cache(world: World) -> None:
-    cache = await world.until(lambda: world.only(TEMPLATE_CACHE))
+async def fill_cache(world: World, template: str = "tiny-latency") -> None:
+    async def of_template() -> Manifest:
+        caches = await world.client.list(TEMPLATE_CACHE, namespace=world.namespace)
+        found = [cache for cache in caches if cache["spec"]["templateName"] == template]
+        assert len(found) == 1, caches
+        return found[0]
+
+    cache = await world.until(of_template)
     artifact = {"name": "tiny", "uid": "u", "model": "acme/tiny", "status": "Ready", "persistentVolumeClaim": "claim"}
     await world.report(TEMPLATE_CACHE, cache["metadata"]["name"], {"status": "Ready", "artifacts": {"tiny": artifact}})
 

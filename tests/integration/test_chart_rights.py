@@ -38,6 +38,8 @@ OTHERS: set[Right] = {
     *((verb, "", "events") for verb in ("create", "patch", "list")),
     # The finalizer.
     ("patch", AIM, "aimservices"),
+    # KServe leaves it behind when a service no longer scales by itself.
+    ("delete", aim.SCALED_OBJECT.group, aim.SCALED_OBJECT.plural),
     # Granted to downloads by images that read before they patch.
     ("get", AIM, "aimartifacts/status"),
 }

@@ -7,10 +7,27 @@ from uuid import uuid4
 
 import pytest
 
-from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, SERVICE, SERVICE_TEMPLATE, TEMPLATE_CACHE
+from aimd.planning.kinds import (
+    HTTP_ROUTE,
+    INFERENCE_SERVICE,
+    SCALED_OBJECT,
+    SERVICE,
+    SERVICE_TEMPLATE,
+    TEMPLATE_CACHE,
+)
+from aimd.runtime.kinds import HORIZONTAL_POD_AUTOSCALER
 from aimd.runtime.model import Key, Manifest
 from aimd.sandbox.control_plane import ControlPlane
-from tests.integration.service_world import World, container_of, fill_cache, gateway, provide, serve, service_world
+from tests.integration.service_world import (
+    World,
+    container_of,
+    fill_cache,
+    gateway,
+    provide,
+    serve,
+    service_world,
+    usable,
+)
 
 
 @pytest.fixture
@@ -94,6 +111,66 @@ async def test_a_running_service_outlives_its_template(world: World) -> None:
     await world.until_word("Running")
     after = await world.get(INFERENCE_SERVICE, name)
     assert after["metadata"]["generation"] == before["metadata"]["generation"]
+
+
+async def test_what_is_switched_off_goes_with_all_that_it_made(world: World) -> None:
+    await provide(world)
+    spec = {"model": {"name": "tiny"}, "template": {"name": "tiny-latency"}}
+    switched_on = {"overrides": {"metric": "throughput"}, "minReplicas": 1, "maxReplicas": 3}
+    await world.create(SERVICE, "chat", spec={**spec, **switched_on})
+    derived = (await world.until(lambda: world.of_service(SERVICE_TEMPLATE, "chat")))["metadata"]["name"]
+    await world.report(SERVICE_TEMPLATE, derived, usable("throughput"))
+    await fill_cache(world, derived)
+    name = await serve(world)
+    await act_as_kserve_and_keda(world, name)
+    scaling = await world.until(world.service, lambda live: live["status"]["runtime"]["maxReplicas"] == 3)
+    assert scaling["status"]["resolvedTemplate"]["name"] == derived
+    assert {"HPAReady", "HTTPRouteReady"} <= conditions_of(scaling)
+
+    await world.edit(overrides=None, minReplicas=None, maxReplicas=None, routing={"enabled": False})
+    await fill_cache(world)
+
+    async def left() -> Manifest:
+        kinds = (HTTP_ROUTE, SCALED_OBJECT, SERVICE_TEMPLATE)
+        found = [item for kind in kinds for item in await world.client.list(kind, namespace=world.namespace)]
+        return {"left": [item["metadata"]["name"] for item in found]}
+
+    await world.until(left, lambda seen: seen["left"] == ["tiny-latency"])
+    plain = await world.until_word("Running")
+    assert not {"HPAReady", "HTTPRouteReady"} & conditions_of(plain)
+    assert "routing" not in plain["status"]
+    assert plain["status"]["runtime"]["replicas"] == "1"
+    assert plain["status"]["resolvedTemplate"]["name"] == "tiny-latency"
+    live = await world.get(INFERENCE_SERVICE, name)
+    assert live["metadata"]["annotations"] == {"serving.kserve.io/autoscalerClass": "none"}
+    assert "autoScaling" not in live["spec"]["predictor"]
+    assert {"name": "AIM_METRIC", "value": "latency"} in container_of(live)["env"]
+
+
+async def act_as_kserve_and_keda(world: World, inference_service: str) -> None:
+    """KServe's ScaledObject, which it leaves behind, and KEDA's autoscaler, which goes with it."""
+    name, labels = f"{inference_service}-predictor", {"aim.eai.amd.com/service.name": "chat"}
+    owner = await world.get(INFERENCE_SERVICE, inference_service)
+    spec = {"scaleTargetRef": {"name": name}, "triggers": [{"type": "external", "metadata": {}}]}
+    await world.create(SCALED_OBJECT, name, metadata={"labels": labels, **owned_by(owner)}, spec=spec)
+    owner = await world.get(SCALED_OBJECT, name)
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+    await world.create(
+        HORIZONTAL_POD_AUTOSCALER,
+        f"keda-hpa-{name}",
+        metadata={"labels": labels, **owned_by(owner)},
+        spec={"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 3},
+    )
+
+
+def owned_by(owner: Manifest) -> Manifest:
+    metadata = owner["metadata"]
+    reference = {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": metadata["name"]}
+    return {"ownerReferences": [{**reference, "uid": metadata["uid"], "controller": True}]}
+
+
+def conditions_of(service: Manifest) -> set[str]:
+    return {item["type"] for item in service["status"]["conditions"]}
 
 
 async def test_a_cache_that_never_got_ready_goes_with_its_service(world: World) -> None:

@@ -1,18 +1,23 @@
 """Templates derived from a named one because the service overrides parts of it (spec/service.md §6.5).
 
-A derived template is made once, without an owner: services that want the same share it, and it outlives them.
+A derived template is made once, without an owner: services that want the same share it, and it outlives them. It goes
+when the last of them has given its overrides up.
 """
+
+from collections.abc import Iterable, Sequence
 
 from aimd.api.service import AIMService
 from aimd.api.service_template import AIMServiceTemplate
 from aimd.api.shared import CacheMode
 from aimd.planning.kinds import SERVICE_TEMPLATE
-from aimd.planning.labels import MANAGED_BY
+from aimd.planning.labels import MANAGED_BY, PREFIX, name_label
 from aimd.planning.service.caching import effective_mode
-from aimd.planning.service.names import derived_template_name
+from aimd.planning.service.names import derived_template_name, former_derived_template_name
 from aimd.planning.service.observed import Observed, Template, labels
-from aimd.planning.service.template_selection import DERIVED, ORIGIN_LABEL
-from aimd.runtime.model import Desired, Manifest
+from aimd.planning.service.template_selection import DERIVED, ORIGIN_LABEL, is_derived
+from aimd.runtime.model import Deletion, Desired, Key, Manifest
+
+MAKER_LABEL = PREFIX + "service.name"
 
 
 def render_derived_template(observed: Observed, base: Template, model_name: str) -> Desired:
@@ -29,6 +34,51 @@ def render_derived_template(observed: Observed, base: Template, model_name: str)
         "spec": _spec(service, base, model_name),
     }
     return Desired(SERVICE_TEMPLATE, manifest, reason="derived-template")
+
+
+def wanted_templates(service: AIMService) -> set[str]:
+    """The template that a service names, and those that its overrides make of it; empty when one is chosen."""
+    name = service.spec.template.name.strip() if service.spec.template is not None else ""
+    if not name:
+        return set()
+    overrides = service.spec.overrides
+    return {name, derived_template_name(name, overrides), former_derived_template_name(name, overrides)} - {""}
+
+
+def leftover_templates(
+    service: AIMService, templates: Iterable[Template], others: Sequence[AIMService]
+) -> list[Template]:
+    """Derived templates that the service made or ran with, and that nobody wants any more.
+
+    `others` are the services of its namespace; the service itself may be among them.
+    """
+    stored = service.status.resolved_template
+    wanted = wanted_templates(service).union(
+        *(_used_templates(other) for other in others if other.metadata.uid != service.metadata.uid)
+    )
+    return [
+        template
+        for template in templates
+        if is_derived(template)
+        and template.metadata.namespace
+        and template.metadata.name not in wanted
+        and (
+            template.metadata.labels.get(MAKER_LABEL) == name_label(service.metadata.name)
+            or (stored is not None and stored.name == template.metadata.name)
+        )
+    ]
+
+
+def template_deletion(template: Template) -> Deletion:
+    """A derived template that nobody wants any more."""
+    metadata = template.metadata
+    key = Key(metadata.namespace, metadata.name)
+    return Deletion(SERVICE_TEMPLATE, key, metadata.uid, reason="overrides-off")
+
+
+def _used_templates(service: AIMService) -> set[str]:
+    stored = service.status.resolved_template
+    return wanted_templates(service) | ({stored.name} if stored is not None else set())
 
 
 def _spec(service: AIMService, base: Template, model_name: str) -> Manifest:

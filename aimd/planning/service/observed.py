@@ -34,7 +34,8 @@ class Observed:
     """A service and everything its plan depends on; None means the object does not exist.
 
     `manifest` is the service as JSON, which path templates look into. `models`, `templates` and `caches` hold every
-    candidate, of both scopes. `gpu_models` are the GPU models of the cluster's nodes, None when nodes may not be
+    candidate, of both scopes; `leftovers` are templates that were derived for the service and that nobody wants any
+    more. `gpu_models` are the GPU models of the cluster's nodes, None when nodes may not be
     read. `logs` has the last lines of failed containers, by pod name. `lost_claims` are claims that the
     InferenceService mounts and that are gone or going. `absent_kinds` names kinds whose CRD is not installed.
     """
@@ -44,6 +45,7 @@ class Observed:
     config: ResolvedConfig
     models: Sequence[Model] = ()
     templates: Sequence[Template] = ()
+    leftovers: Sequence[Template] = ()
     caches: Sequence[AIMTemplateCache] = ()
     inference_service: Manifest | None = None
     inference_service_events: Sequence[Manifest] = ()
@@ -52,6 +54,7 @@ class Observed:
     pod_events: Sequence[Manifest] = ()
     logs: Mapping[str, str] = field(default_factory=dict)
     http_route: Manifest | None = None
+    scaled_object: Manifest | None = None
     autoscaler: Manifest | None = None
     profile_config_map: Manifest | None = None
     gpu_models: frozenset[str] | None = None

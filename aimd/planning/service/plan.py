@@ -12,6 +12,13 @@ from aimd.planning.health import Component, Direction, State
 from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, SCALED_OBJECT
 from aimd.planning.plan import Plan
 from aimd.planning.pods import unexplained
+from aimd.planning.service.autoscaler import (
+    autoscaler_component,
+    autoscaler_grace_left,
+    count_ready,
+    runtime_status,
+    scaled_object_deletion,
+)
 from aimd.planning.service.caching import (
     amended_cache,
     cache_component,
@@ -21,7 +28,7 @@ from aimd.planning.service.caching import (
     render_cache,
 )
 from aimd.planning.service.custom_profile import config_map_deletion, render_config_map
-from aimd.planning.service.derived_template import render_derived_template
+from aimd.planning.service.derived_template import render_derived_template, template_deletion
 from aimd.planning.service.ignored_fields import ignored_fields_condition
 from aimd.planning.service.inference_service import Ingredients, render_inference_service
 from aimd.planning.service.model_creation import render_model
@@ -43,13 +50,7 @@ from aimd.planning.service.routing import (
     route_of,
     routing_status,
 )
-from aimd.planning.service.scaling import (
-    autoscaler_component,
-    count_ready,
-    metrics_grace_left,
-    runtime_status,
-    wants_autoscaling,
-)
+from aimd.planning.service.scaling import wants_autoscaling
 from aimd.planning.service.service_health import (
     Judged,
     forgiven_while_running,
@@ -151,7 +152,10 @@ def _deletions(observed: Observed, decision: _Decision) -> list[Deletion]:
     route = route_deletion(observed, decision.route)
     unused = decision.template.ready and decision.profile is None
     config_map = config_map_deletion(observed) if unused else None
-    return [deletion for deletion in (route, config_map) if deletion is not None]
+    scaled_object = scaled_object_deletion(observed)
+    # The service runs with another template from now on, or has none yet.
+    templates = map(template_deletion, observed.leftovers) if decision.template.ready else ()
+    return [deletion for deletion in (route, config_map, scaled_object, *templates) if deletion is not None]
 
 
 def _judge(observed: Observed, decision: _Decision, now: datetime) -> tuple[tuple[Component, ...], list[float]]:
@@ -163,6 +167,7 @@ def _judge(observed: Observed, decision: _Decision, now: datetime) -> tuple[tupl
     if decision.name_problem:
         runtime = Judged(unusable_name_component(decision.name_problem))
     serving = is_serving(runtime.component)
+    autoscaler = autoscaler_component(observed, serving=serving, now=now)
     components = (
         model.component,
         template.component,
@@ -171,20 +176,14 @@ def _judge(observed: Observed, decision: _Decision, now: datetime) -> tuple[tupl
         pods,
         cache_component(observed, decision.template, decision.cache, serving=serving),
         route_component(observed, decision.route, serving=serving),
-        autoscaler_component(
-            observed.service,
-            observed.autoscaler,
-            serving=serving,
-            now=now,
-            installed=SCALED_OBJECT.name not in observed.absent_kinds,
-        ),
+        autoscaler,
     )
-    metrics = metrics_grace_left(observed.service, observed.autoscaler, serving=serving, now=now)
+    scaling = autoscaler_grace_left(autoscaler, observed, now=now) if serving else None
     wanted = _wanted_kinds(observed.service, decision)
     installed = ABSENT_KIND_SECONDS if observed.absent_kinds & wanted else None
     unstarted = unexplained(observed.pods, now)
     events = unstarted.again_after if unstarted is not None else None
-    waits = [model.again_after, template.again_after, runtime.again_after, metrics, installed, events]
+    waits = [model.again_after, template.again_after, runtime.again_after, scaling, installed, events]
     return tuple(item for item in components if item is not None), [wait for wait in waits if wait is not None]
 
 
@@ -200,7 +199,7 @@ def _status(observed: Observed, decision: _Decision) -> Mapping[str, Any]:
     status: dict[str, Any] = {
         "resolvedRuntimeConfig": observed.config.reference,
         "routing": routing_status(observed, decision.route),
-        "runtime": runtime_status(service, observed.autoscaler, count_ready(observed.pods)),
+        "runtime": runtime_status(observed, count_ready(observed.pods)),
     }
     model, template, cache = decision.model, decision.template, decision.cache
     status["templateCandidates"] = candidates_status(service, template)

@@ -1,12 +1,10 @@
-"""Replicas and autoscaling: what the InferenceService is told, and how the autoscaler fares (spec/service.md §13)."""
+"""Replicas and autoscaling: what the InferenceService is told (spec/service.md §13.1, §13.2)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Any
 
 from aimd.api.service import (
-    AIMService,
     AIMServiceSpec,
     AutoScalingMetric,
     MetricQuery,
@@ -14,20 +12,12 @@ from aimd.api.service import (
     PodMetric,
     TargetType,
 )
-from aimd.planning.health import Component, Direction, State, parse_timestamp
 from aimd.planning.quantities import InvalidQuantity, parse_quantity
 from aimd.planning.service.names import predictor_name
 from aimd.runtime.model import Manifest
 
-COMPONENT = "HPA"
-METRICS_GRACE = timedelta(seconds=60)
 AUTOSCALER_CLASS = "serving.kserve.io/autoscalerClass"
 HTTP_PORT = 8000
-
-_NOT_INSTALLED = (
-    "Autoscaling needs KEDA, and the cluster has no kind ScaledObject: install KEDA with its OpenTelemetry scaler, "
-    "or remove minReplicas, maxReplicas and autoScaling; until then there are minReplicas replicas"
-)
 
 _DEFAULT_METRIC = AutoScalingMetric(
     type="PodMetric",
@@ -93,86 +83,6 @@ def scaling_fields(scaling: Scaling) -> Manifest:
     return fields
 
 
-def autoscaler_component(
-    service: AIMService, autoscaler: Mapping[str, Any] | None, *, serving: bool, now: datetime, installed: bool = True
-) -> Component | None:
-    """Health of the autoscaler (§13.4); None while autoscaling is not asked for.
-
-    `installed` is whether the cluster has KEDA; without it the service runs at its lower bound (decision 36).
-    """
-    if not wants_autoscaling(service.spec):
-        return None
-    problem = scaling_of(service.spec).problem
-    if problem:
-        return _component(State.DEGRADED, "InvalidSpec", f"Autoscaling is off: {problem}")
-    if autoscaler is None and not installed:
-        return _component(State.DEGRADED if serving else State.PROGRESSING, "AutoscalerNotInstalled", _NOT_INSTALLED)
-    if autoscaler is None:
-        return _component(State.PROGRESSING, "HPANotFound", "The autoscaler has not been created yet")
-    conditions = {item.get("type"): item for item in (autoscaler.get("status") or {}).get("conditions") or ()}
-    active = conditions.get("ScalingActive") or {}
-    if active.get("status") != "True":
-        return _without_metrics(service, active, serving=serving, now=now)
-    able = conditions.get("AbleToScale")
-    if able is not None and able.get("status") != "True":
-        return _component(State.PROGRESSING, "ScaleTargetNotReady", _detail(able, "The target cannot be scaled yet"))
-    return _component(State.READY, "HPAOperational", "The autoscaler is operational")
-
-
-def metrics_grace_left(
-    service: AIMService, autoscaler: Mapping[str, Any] | None, *, serving: bool, now: datetime
-) -> float | None:
-    """Seconds until missing metrics count as a fault, None when nothing is waited for."""
-    component = autoscaler_component(service, autoscaler, serving=serving, now=now)
-    if not serving or component is None or component.reason != "WaitingForMetrics":
-        return None
-    since = _waiting_since(service) or now
-    return max((since + METRICS_GRACE - now).total_seconds(), 1.0)
-
-
-def runtime_status(service: AIMService, autoscaler: Mapping[str, Any] | None, ready_pods: int) -> Manifest:
-    """`status.runtime` (§13.5): the autoscaler's figures, else the bounds asked for and the pods that are ready."""
-    scaling = scaling_of(service.spec)
-    minimum, maximum = scaling.minimum, scaling.maximum
-    current, desired = ready_pods, scaling.minimum
-    if autoscaler is not None and scaling.automatic:
-        spec, status = autoscaler.get("spec") or {}, autoscaler.get("status") or {}
-        minimum, maximum = int(spec.get("minReplicas") or 0), int(spec.get("maxReplicas") or 0)
-        current, desired = int(status.get("currentReplicas") or 0), int(status.get("desiredReplicas") or 0)
-    display = str(current) if minimum == maximum else f"{current}/{desired} ({minimum}-{maximum})"
-    return {
-        "currentReplicas": current,
-        "desiredReplicas": desired,
-        "minReplicas": minimum,
-        "maxReplicas": maximum,
-        "replicas": display,
-    }
-
-
-def _without_metrics(service: AIMService, active: Mapping[str, Any], *, serving: bool, now: datetime) -> Component:
-    message = _detail(active, "The autoscaler has no metrics yet")
-    since = _waiting_since(service)
-    if not serving or since is None or now - since < METRICS_GRACE:
-        return _component(State.PROGRESSING, "WaitingForMetrics", message)
-    return _component(State.DEGRADED, "MetricsFailed", message)
-
-
-def _waiting_since(service: AIMService) -> datetime | None:
-    """When the service began to serve without metrics, by its own conditions; long ago once that was a fault."""
-    stored = {condition.type: condition for condition in service.status.conditions}
-    waiting = stored.get(f"{COMPONENT}Ready")
-    served = stored.get("InferenceServiceReady")
-    if waiting is None or served is None or served.status != "True":
-        return None
-    began = parse_timestamp(waiting.last_transition_time)
-    serving = parse_timestamp(served.last_transition_time)
-    if began is None or serving is None:
-        return None
-    if waiting.reason == "MetricsFailed":
-        return began - METRICS_GRACE
-    return max(began, serving) if waiting.reason == "WaitingForMetrics" else None
-
-
 def _bounds_problem(minimum: int, maximum: int) -> str:
     if minimum > maximum:
         return f"spec.minReplicas {minimum} is greater than spec.maxReplicas {maximum}"
@@ -221,23 +131,3 @@ def _render_metric(metric: AutoScalingMetric) -> Manifest:
 
 def _filled(fields: Mapping[str, Any]) -> Manifest:
     return {key: value for key, value in fields.items() if value not in (None, "", [])}
-
-
-def _detail(condition: Mapping[str, Any], fallback: str) -> str:
-    return str(condition.get("message") or fallback)
-
-
-def _component(state: State, reason: str, message: str) -> Component:
-    return Component(COMPONENT, state, reason, message, direction=Direction.DOWNSTREAM)
-
-
-def count_ready(pods: Sequence[Mapping[str, Any]]) -> int:
-    """Pods that answer: Running with condition Ready, not being deleted."""
-    return sum(1 for pod in pods if _is_ready(pod))
-
-
-def _is_ready(pod: Mapping[str, Any]) -> bool:
-    if (pod.get("metadata") or {}).get("deletionTimestamp"):
-        return False
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)

@@ -22,6 +22,7 @@ from aimd.planning.service.template_selection import (
     Verdict,
     Wish,
     attributes_of,
+    is_derived,
     is_optimized,
     is_user_written,
     listed,
@@ -133,7 +134,7 @@ def _referenced(stored: ResolvedReference | None, templates: Sequence[Template])
 
 
 def _kept(observed: Observed) -> Template | None:
-    """The remembered template, unless the service has come to override the one it names."""
+    """The remembered template, unless the service has come to override the one it names, or to override it no more."""
     service = observed.service
     stored, name = service.status.resolved_template, _named(service)
     if name and has_overrides(service.spec.overrides) and stored is not None:
@@ -142,7 +143,10 @@ def _kept(observed: Observed) -> Template | None:
             former_derived_template_name(name, service.spec.overrides),
         )
         return _referenced(stored, observed.templates) if stored.name in wanted else None
-    return _referenced(stored, observed.templates)
+    kept = _referenced(stored, observed.templates)
+    if kept is not None and name and is_derived(kept) and kept.metadata.name != name:
+        return None
+    return kept
 
 
 def _is_provisional(service: AIMService) -> bool:

@@ -84,6 +84,11 @@ def is_user_written(template: Template) -> bool:
     return ORIGIN_LABEL not in labels or template.spec.custom_profile is not None or ALIAS_LABEL in labels
 
 
+def is_derived(template: Template) -> bool:
+    """Whether a template was copied for a service's overrides."""
+    return template.metadata.labels.get(ORIGIN_LABEL) == DERIVED
+
+
 def is_optimized(template: Template) -> bool:
     """Whether the profile is tuned for its hardware."""
     return attributes_of(template).profile_type.lower() == ProfileType.OPTIMIZED

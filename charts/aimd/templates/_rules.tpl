@@ -59,10 +59,10 @@
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [list, watch]
-# Whether KEDA is there at all.
+# Whether KEDA is there at all; KServe leaves its object behind when a service no longer scales by itself.
 - apiGroups: [keda.sh]
   resources: [scaledobjects]
-  verbs: [list, watch]
+  verbs: [delete, list, watch]
 # Pull secrets and credentials are read by name when needed, never listed, watched or kept.
 - apiGroups: [""]
   resources: [secrets]

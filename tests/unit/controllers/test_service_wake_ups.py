@@ -15,6 +15,7 @@ from aimd.planning.kinds import (
     INFERENCE_SERVICE,
     MODEL,
     RUNTIME_CONFIG,
+    SCALED_OBJECT,
     SERVICE,
     SERVICE_TEMPLATE,
     TEMPLATE_CACHE,
@@ -140,6 +141,12 @@ def autoscaler(inference_service: str, **status: Any) -> Manifest:
     return manifest(HORIZONTAL_POD_AUTOSCALER, name, spec={"maxReplicas": 3}, status=status)
 
 
+def scaled_object(inference_service: str, **status: Any) -> Manifest:
+    owner = {"apiVersion": INFERENCE_SERVICE.api_version, "kind": INFERENCE_SERVICE.name, "name": inference_service}
+    owners = {"ownerReferences": [{**owner, "uid": f"InferenceService-{inference_service}", "controller": True}]}
+    return manifest(SCALED_OBJECT, f"{inference_service}-predictor", metadata=owners, status=status)
+
+
 def about(inference_service: str) -> Manifest:
     involved = {"kind": "InferenceService", "namespace": "ns", "name": inference_service}
     return manifest(EVENT, "e", involvedObject=involved)
@@ -240,6 +247,16 @@ TABLE: dict[str, tuple[Update, set[str]]] = {
         set(),
     ),
     "an autoscaler of somebody else": (made(manifest(HORIZONTAL_POD_AUTOSCALER, "web")), set()),
+    "a ScaledObject made": (made(scaled_object("chose-1")), {"ns/chose"}),
+    "a ScaledObject that KEDA refuses": (
+        changed(scaled_object("chose-1"), status={"conditions": [{"type": "Ready", "status": "False"}]}),
+        {"ns/chose"},
+    ),
+    "a ScaledObject's other conditions": (
+        changed(scaled_object("chose-1"), status={"conditions": [{"type": "Active", "status": "True"}]}),
+        set(),
+    ),
+    "a ScaledObject of somebody else": (made(scaled_object("foreign")), set()),
     "a GPU": (
         relabelled(node(), **{"amd.com/gpu.device-id": "74a1"}),
         {"ns/chooses", "ns/by-image", "ns/custom", "ns/custom-elsewhere"},

@@ -1,14 +1,16 @@
 """Templates derived from a named one because the service overrides parts of it (service.md §6.2, §6.5)."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimd.api.service import ServiceOverrides
+from aimd.api.service import AIMService, ServiceOverrides
 from aimd.planning.health import State
 from aimd.planning.kinds import SERVICE_TEMPLATE
+from aimd.planning.service.derived_template import leftover_templates
 from aimd.planning.service.names import derived_template_name, former_derived_template_name, has_overrides
 from aimd.planning.service.plan import plan_service
 
@@ -177,6 +179,52 @@ def test_overrides_that_come_later_leave_the_base(  # type: ignore[no-untyped-de
     world = observed(service=service, models=[model()], templates=[template("base")], inference_service=running)
     plan = plan_service(world, now)
     assert [item["metadata"]["name"] for item in derived_in(plan)] == ["base-ovr-latency-817c"]
+
+
+def test_overrides_given_up_leave_the_derived_template(  # type: ignore[no-untyped-def]
+    observed, service_manifest, model, template, live, now
+) -> None:
+    derived = template("base-ovr-latency-817c", labels={"aim.eai.amd.com/origin": "derived"})
+    stored = {"name": derived.metadata.name, "namespace": "ml-team", "scope": "Namespace"}
+    running = live({"kind": "InferenceService", "metadata": {"name": "x", "namespace": "ml-team"}, "spec": {}})
+    world = observed(
+        service=service_manifest(template={"name": "base"}, status={"resolvedTemplate": stored}),
+        models=[model()],
+        templates=[template("base"), derived],
+        leftovers=[derived],
+        inference_service=running,
+    )
+    plan = plan_service(world, now)
+    assert plan.status["resolvedTemplate"]["name"] == "base"
+    assert [(item.key.name, item.reason) for item in plan.deletions] == [(derived.metadata.name, "overrides-off")]
+    unready = replace(world, templates=[template("base", status="Pending"), derived])
+    assert not plan_service(unready, now).deletions
+
+
+def test_a_derived_template_that_nobody_wants_is_left_over(service, template) -> None:  # type: ignore[no-untyped-def]
+    maker = {"aim.eai.amd.com/origin": "derived", "aim.eai.amd.com/service.name": "qwen-chat"}
+    name = "base-ovr-latency-817c"
+    wants = {"template": {"name": "base"}, "overrides": {"metric": "latency"}}
+    base = {"template": {"name": "base"}}
+    ran_with_it = {"status": {"resolvedTemplate": {"name": name, "scope": "Namespace"}}}
+
+    def left(mine: dict[str, Any], labels: dict[str, str], *others: dict[str, Any]) -> bool:
+        neighbours = [
+            AIMService.model_validate({"metadata": {"name": "b", "namespace": "ml-team", "uid": "b"}, **other})
+            for other in others
+        ]
+        return bool(leftover_templates(service(**mine), [template(name, labels=labels)], neighbours))
+
+    assert left(base, maker)
+    assert left({**base, **ran_with_it}, {**maker, "aim.eai.amd.com/service.name": "somebody"})
+    assert not left(wants, maker)
+    assert not left(base, {**maker, "aim.eai.amd.com/service.name": "somebody"})
+    assert not left(base, {"aim.eai.amd.com/service.name": "qwen-chat"})
+    assert not left({"template": {"name": name}}, maker)
+    assert not left(base, maker, {"spec": wants})
+    assert not left(base, maker, ran_with_it)
+    assert not left(base, maker, {"spec": {"template": {"name": name}}})
+    assert left(base, maker, {"spec": base})
 
 
 def test_a_derived_template_is_nobody_else_s_candidate(  # type: ignore[no-untyped-def]

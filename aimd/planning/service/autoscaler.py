@@ -1,0 +1,154 @@
+"""How the autoscaler fares, what it reports, and what is left of it (spec/service.md §13.4, §13.5).
+
+KServe makes a ScaledObject of an InferenceService with autoscaling, and KEDA a HorizontalPodAutoscaler of that. Neither
+ends when autoscaling is switched off: KServe forgets its ScaledObject, and KEDA would go on scaling.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from aimd.api.service import AIMService
+from aimd.planning.health import Component, Direction, State, parse_timestamp
+from aimd.planning.kinds import SCALED_OBJECT
+from aimd.planning.service.observed import Observed
+from aimd.planning.service.scaling import scaling_of, wants_autoscaling
+from aimd.runtime.model import Deletion, Manifest, controller_of, key_of, uid_of
+
+COMPONENT = "HPA"
+GRACE = timedelta(seconds=60)
+
+_NOT_INSTALLED = (
+    "Autoscaling needs KEDA, and the cluster has no kind ScaledObject: install KEDA with its OpenTelemetry scaler, "
+    "or remove minReplicas, maxReplicas and autoScaling; until then there are minReplicas replicas"
+)
+_FAULTS = {"WaitingForMetrics": "MetricsFailed", "HPANotFound": "AutoscalerNotInstalled"}
+"""What waiting turns into when the grace is over."""
+
+
+def autoscaler_component(observed: Observed, *, serving: bool, now: datetime) -> Component | None:
+    """Health of the autoscaler (§13.4); None while autoscaling is not asked for.
+
+    Without KEDA, or one that acts, the service runs at its lower bound (decision 36).
+    """
+    service, autoscaler = observed.service, observed.autoscaler
+    if not wants_autoscaling(service.spec):
+        return None
+    problem = scaling_of(service.spec).problem
+    if problem:
+        return _component(State.DEGRADED, "InvalidSpec", f"Autoscaling is off: {problem}")
+    if autoscaler is None:
+        return _without_autoscaler(observed, serving=serving, now=now)
+    conditions = _conditions(autoscaler)
+    active = conditions.get("ScalingActive") or {}
+    if active.get("status") != "True":
+        state, reason = _waiting(service, "WaitingForMetrics", serving=serving, now=now)
+        return _component(state, reason, _detail(active, "The autoscaler has no metrics yet"))
+    able = conditions.get("AbleToScale")
+    if able is not None and able.get("status") != "True":
+        return _component(State.PROGRESSING, "ScaleTargetNotReady", _detail(able, "The target cannot be scaled yet"))
+    return _component(State.READY, "HPAOperational", "The autoscaler is operational")
+
+
+def autoscaler_grace_left(component: Component | None, observed: Observed, *, now: datetime) -> float | None:
+    """Seconds until what the service waits for counts as a fault, None when it waits for nothing or does not serve."""
+    if component is None or component.reason not in _FAULTS or component.state is not State.PROGRESSING:
+        return None
+    since = _waiting_since(observed.service, component.reason) or now
+    return max((since + GRACE - now).total_seconds(), 1.0)
+
+
+def runtime_status(observed: Observed, ready_pods: int) -> Manifest:
+    """`status.runtime` (§13.5): the autoscaler's figures, else the bounds asked for and the pods that are ready."""
+    scaling, autoscaler = scaling_of(observed.service.spec), observed.autoscaler
+    minimum, maximum = scaling.minimum, scaling.maximum
+    current, desired = ready_pods, scaling.minimum
+    if autoscaler is not None and scaling.automatic:
+        spec, status = autoscaler.get("spec") or {}, autoscaler.get("status") or {}
+        minimum, maximum = int(spec.get("minReplicas") or 0), int(spec.get("maxReplicas") or 0)
+        current, desired = int(status.get("currentReplicas") or 0), int(status.get("desiredReplicas") or 0)
+    display = str(current) if minimum == maximum else f"{current}/{desired} ({minimum}-{maximum})"
+    return {
+        "currentReplicas": current,
+        "desiredReplicas": desired,
+        "minReplicas": minimum,
+        "maxReplicas": maximum,
+        "replicas": display,
+    }
+
+
+def scaled_object_deletion(observed: Observed) -> Deletion | None:
+    """The ScaledObject that KServe leaves behind when autoscaling is switched off; KEDA's autoscaler goes with it."""
+    live, inference_service = observed.scaled_object, observed.inference_service
+    if live is None or inference_service is None or scaling_of(observed.service.spec).automatic:
+        return None
+    owner = controller_of(live)
+    if owner is None or owner.get("uid") != uid_of(inference_service):
+        return None
+    return Deletion(SCALED_OBJECT, key_of(live), uid_of(live), reason="autoscaling-off")
+
+
+def count_ready(pods: Sequence[Mapping[str, Any]]) -> int:
+    """Pods that answer: Running with condition Ready, not being deleted."""
+    return sum(1 for pod in pods if _is_ready(pod))
+
+
+def _without_autoscaler(observed: Observed, *, serving: bool, now: datetime) -> Component:
+    """KEDA is not installed, does nothing, refuses, or just needs time."""
+    if SCALED_OBJECT.name in observed.absent_kinds:
+        return _component(State.DEGRADED if serving else State.PROGRESSING, "AutoscalerNotInstalled", _NOT_INSTALLED)
+    state, reason = _waiting(observed.service, "HPANotFound", serving=serving, now=now)
+    refused = _conditions(observed.scaled_object or {}).get("Ready") or {}
+    if refused.get("status") == "False":
+        return _component(state, "HPANotFound", f"KEDA cannot scale: {_detail(refused, 'it does not say why')}")
+    if state is State.PROGRESSING:
+        return _component(state, reason, "The autoscaler has not been created yet")
+    what = f" of ScaledObject {key_of(observed.scaled_object)}" if observed.scaled_object is not None else ""
+    text = (
+        f"KEDA has made no autoscaler{what}: is KEDA running? Until it does there are minReplicas replicas; "
+        "or remove minReplicas, maxReplicas and autoScaling"
+    )
+    return _component(state, reason, text)
+
+
+def _waiting(service: AIMService, reason: str, *, serving: bool, now: datetime) -> tuple[State, str]:
+    """What to wait for is a fault once a serving service has waited for it through the grace."""
+    since = _waiting_since(service, reason)
+    if not serving or since is None or now - since < GRACE:
+        return State.PROGRESSING, reason
+    return State.DEGRADED, _FAULTS[reason]
+
+
+def _waiting_since(service: AIMService, reason: str) -> datetime | None:
+    """When the service began to serve without it, by its own conditions; long ago once that was a fault."""
+    stored = {condition.type: condition for condition in service.status.conditions}
+    waiting = stored.get(f"{COMPONENT}Ready")
+    served = stored.get("InferenceServiceReady")
+    if waiting is None or served is None or served.status != "True":
+        return None
+    began = parse_timestamp(waiting.last_transition_time)
+    serving = parse_timestamp(served.last_transition_time)
+    if began is None or serving is None:
+        return None
+    if waiting.reason == _FAULTS[reason]:
+        return began - GRACE
+    return max(began, serving) if waiting.reason == reason else None
+
+
+def _conditions(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {str(item.get("type")): item for item in (manifest.get("status") or {}).get("conditions") or ()}
+
+
+def _detail(condition: Mapping[str, Any], fallback: str) -> str:
+    return str(condition.get("message") or fallback)
+
+
+def _component(state: State, reason: str, message: str) -> Component:
+    return Component(COMPONENT, state, reason, message, direction=Direction.DOWNSTREAM)
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    if (pod.get("metadata") or {}).get("deletionTimestamp"):
+        return False
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
