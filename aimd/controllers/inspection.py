@@ -16,7 +16,7 @@ from typing import Protocol
 from aimd.planning.image_metadata import LabelsUnreadable, read_labels
 from aimd.planning.model_observed import Inspection, Model
 from aimd.registry.credentials import Keyring, parse_pull_secret, process_keyring
-from aimd.registry.failures import RegistryFailure
+from aimd.registry.failures import Problem, RegistryFailure
 from aimd.registry.images import Inspection as Labels
 from aimd.registry.reference import ImageReference, parse_reference
 from aimd.runtime.client import Client
@@ -48,6 +48,14 @@ class CredentialsMissing(Exception):
         self.failure = failure
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What there is to identify with. `missing` are Secrets that were offered and are not there, or cannot be read."""
+
+    keyring: Keyring
+    missing: tuple[str, ...] = ()
+
+
 class PullSecrets:
     """Reads pull secrets by name when they are needed; never listed, watched or kept."""
 
@@ -56,9 +64,9 @@ class PullSecrets:
         self._client = client
         self._own = process_keyring(os.environ)
 
-    async def keyring(
+    async def credentials(
         self, namespace: str, names: tuple[str, ...], account: str = "", lent: tuple[str, ...] = ()
-    ) -> Keyring | RegistryFailure:
+    ) -> Credentials | RegistryFailure:
         """Credentials of the named Secrets, which all have to exist, of the account's, and of the process itself.
 
         `lent` are Secrets that others offer; they and the account's may be missing. Raises CredentialsMissing.
@@ -69,13 +77,15 @@ class PullSecrets:
             if isinstance(found, RegistryFailure):
                 return found
             keyring += found
+        missing: list[str] = []
         for name in (*lent, *await self._secrets_of(namespace or self.system_namespace, account)):
             try:
                 found = await self._read(namespace or self.system_namespace, name)
             except CredentialsMissing:
-                continue  # Kubernetes passes over an account's, too; whoever lends one hears of it elsewhere.
+                missing.append(name)  # No fault yet: Kubernetes passes over an account's, too.
+                continue
             keyring += found if isinstance(found, Keyring) else Keyring()
-        return keyring + self._own
+        return Credentials(keyring + self._own, tuple(missing))
 
     async def _read(self, namespace: str, name: str) -> Keyring | RegistryFailure:
         try:
@@ -158,14 +168,14 @@ class ImageInspections:
         names = tuple(secret.name for secret in model.spec.image_pull_secrets if secret.name)
         try:
             account = model.spec.service_account_name
-            keyring = await self._secrets.keyring(model.metadata.namespace, names, account, lent)
+            credentials = await self._secrets.credentials(model.metadata.namespace, names, account, lent)
         except CredentialsMissing as problem:
             return Inspection(secret=problem.failure)
-        if isinstance(keyring, RegistryFailure):
-            return Inspection(failure=keyring)
-        answer = await self._inspector.inspect(reference, keyring)
+        if isinstance(credentials, RegistryFailure):
+            return Inspection(failure=credentials)
+        answer = await self._inspector.inspect(reference, credentials.keyring)
         if isinstance(answer, RegistryFailure):
-            return Inspection(failure=answer)
+            return _refused(answer, credentials)
         read = read_labels(answer.labels)
         return Inspection(unreadable=read) if isinstance(read, LabelsUnreadable) else Inspection(read.metadata)
 
@@ -190,13 +200,22 @@ class ImageInspections:
             self._under_way += Counter()  # Drops registries that nobody asks any more.
 
 
+def _refused(failure: RegistryFailure, credentials: Credentials) -> Inspection:
+    """A refusal for lack of a Secret that may appear at any time is told and waited for as such."""
+    if failure.problem is not Problem.AUTH or not credentials.missing:
+        return Inspection(failure=failure)
+    names = ", ".join(credentials.missing)
+    text = f"{failure.message}. Pull secrets that services, templates or the account name are not there: {names}"
+    return Inspection(failure=replace(failure, message=text), awaits_secret=True)
+
+
 def _question(model: Model) -> tuple[object, ...]:
     names = tuple(secret.name for secret in model.spec.image_pull_secrets)
     return model.metadata.uid, model.spec.image, names, model.spec.service_account_name
 
 
 def _waits(inspection: Inspection) -> tuple[float, float]:
-    if inspection.secret is not None:
+    if inspection.secret is not None or inspection.awaits_secret:
         return SECRET_WAITS
     passing = inspection.failure is not None and inspection.failure.passing
     return PASSING_WAITS if passing else LASTING_WAITS

@@ -10,6 +10,16 @@ from aimd.api.model import AIMClusterModel, AIMModel
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.controllers.changes import intent_changed
 from aimd.controllers.inspection import ImageInspections
+from aimd.controllers.lending import (
+    BY_IMAGE,
+    BY_USED_MODEL,
+    borrowers,
+    image_of,
+    lending_changed,
+    lent_secrets,
+    pull_secrets_of,
+    used_models_of,
+)
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
 from aimd.planning.kinds import CLUSTER_MODEL, CLUSTER_SERVICE_TEMPLATE, MODEL, SERVICE, SERVICE_TEMPLATE
@@ -27,8 +37,6 @@ from aimd.runtime.store import Cache
 BY_CONFIG = "model/runtime-config"
 BY_MODEL = "model/model"
 BY_TEMPLATE = "model/used-template"
-BY_IMAGE = "model/image"
-BY_USED_MODEL = "model/used-model"
 
 
 class _ModelReconciler(KindReconciler[ApiObject, ObservedModel]):
@@ -51,9 +59,9 @@ class _ModelReconciler(KindReconciler[ApiObject, ObservedModel]):
     @property
     def sources(self) -> Sequence[Source]:
         return (
-            Source(self.kind, indexes={BY_CONFIG: config_of, BY_IMAGE: _image_of}),
+            Source(self.kind, indexes={BY_CONFIG: config_of, BY_IMAGE: image_of}),
             Source(self.templates, indexes={BY_MODEL: _model_of}),
-            Source(SERVICE, indexes={BY_TEMPLATE: _templates_of_service, BY_USED_MODEL: _used_models_of}),
+            Source(SERVICE, indexes={BY_TEMPLATE: _templates_of_service, BY_USED_MODEL: used_models_of}),
             *CONFIG_SOURCES,
         )
 
@@ -63,7 +71,7 @@ class _ModelReconciler(KindReconciler[ApiObject, ObservedModel]):
             Watch(self.kind, itself, intent_changed),
             Watch(self.templates, _model_of_template),
             Watch(SERVICE, self._models_of_service, _templates_changed),
-            Watch(SERVICE, self._models_lent_to, _lending_changed),
+            Watch(SERVICE, self._models_lent_to, lending_changed),
             *config_watches(self.kind, BY_CONFIG),
         )
 
@@ -112,20 +120,13 @@ class _ModelReconciler(KindReconciler[ApiObject, ObservedModel]):
         return await self._inspections.inspect(model, self._lent(model))
 
     def _lent(self, model: Model) -> tuple[str, ...]:
-        """Pull secrets of the templates and services of a namespace's model, which the model itself need not name.
-
-        Also when it was there before them (spec/operations.md §14). A cluster's model takes none from tenants.
-        """
-        namespace, name = model.metadata.namespace, model.metadata.name
+        """Pull secrets of the templates and services of a namespace's model, which the model itself need not name."""
+        namespace = model.metadata.namespace
         if not namespace:
             return ()
-        services = self.cache[SERVICE]
-        users = [
-            *services.by_index(BY_USED_MODEL, name),
-            *services.by_index(BY_USED_MODEL, _as_image(model.spec.image)),
-        ]
-        lenders = (user for user in (*users, *self._naming(model)) if key_of(user).namespace == namespace)
-        return tuple(sorted({secret for lender in lenders for secret in _pull_secrets_of(lender)}))
+        of_templates = (secret for template in self._naming(model) for secret in pull_secrets_of(template))
+        of_services = lent_secrets(self.cache, namespace, model.metadata.name, model.spec.image)
+        return tuple(sorted({*of_templates, *of_services}))
 
     def _naming(self, model: Model) -> list[Manifest]:
         """Templates of the model's scope that name it."""
@@ -146,15 +147,7 @@ class _ModelReconciler(KindReconciler[ApiObject, ObservedModel]):
 
     def _models_lent_to(self, service: Manifest, cache: Cache) -> Iterable[Key]:
         """The namespace's models that a service uses, and may lend its pull secrets to."""
-        namespace = key_of(service).namespace
-        if not self.kind.namespaced:
-            return
-        for used in _used_models_of(service):
-            if not used.startswith(_IMAGE):
-                yield Key(namespace, used)
-            for model in cache[self.kind].by_index(BY_IMAGE, used):
-                if key_of(model).namespace == namespace:
-                    yield key_of(model)
+        return borrowers(service, cache, self.kind) if self.kind.namespaced else ()
 
     def _parse(self, manifest: Manifest) -> Template:
         if self.templates.namespaced:
@@ -201,39 +194,3 @@ def _templates_changed(before: Manifest | None, after: Manifest | None) -> bool:
     if before is None or after is None:
         return True
     return list(_templates_of_service(before)) != list(_templates_of_service(after))
-
-
-_IMAGE = "image "
-
-
-def _as_image(image: str) -> str:
-    """An image beside names of models, in the same index."""
-    return _IMAGE + image.strip()
-
-
-def _image_of(model: Manifest) -> Iterable[str]:
-    return (_as_image(str((model.get("spec") or {}).get("image") or "")),)
-
-
-def _used_models_of(service: Manifest) -> Iterable[str]:
-    """Names of the models, and the images, that a service is or wants to be served by."""
-    wanted = (service.get("spec") or {}).get("model") or {}
-    resolved = (service.get("status") or {}).get("resolvedModel") or {}
-    images = (wanted.get("image"), (wanted.get("custom") or {}).get("baseImage"))
-    names = (str(name).strip() for name in (wanted.get("name"), resolved.get("name")) if name)
-    return dict.fromkeys((*names, *(_as_image(str(image)) for image in images if image)))
-
-
-def _pull_secrets_of(manifest: Manifest) -> Iterable[str]:
-    secrets = (manifest.get("spec") or {}).get("imagePullSecrets") or ()
-    return tuple(str(secret["name"]) for secret in secrets if secret.get("name"))
-
-
-def _lending_changed(before: Manifest | None, after: Manifest | None) -> bool:
-    """Whether a service has other pull secrets, or lends them to another model."""
-    return _lending(before) != _lending(after)
-
-
-def _lending(service: Manifest | None) -> tuple[Iterable[str], Iterable[str]] | None:
-    secrets = tuple(_pull_secrets_of(service)) if service is not None else ()
-    return (secrets, tuple(_used_models_of(service))) if secrets and service is not None else None

@@ -136,15 +136,15 @@ class ModelSourceReconciler(KindReconciler[AIMClusterModelSource, ObservedSource
         """All filters, several at once; those that are not done in time are in error until the next listing."""
         names = tuple(secret.name for secret in obj.spec.image_pull_secrets if secret.name)
         try:
-            keyring = await self._secrets.keyring("", names)
+            credentials = await self._secrets.credentials("", names)
         except CredentialsMissing as problem:
             wait = self._wait(SECRET_WAITS, troubles)
             return _Listed(question, (), self._monotonic() + wait, troubles + 1, problem.failure)
-        if isinstance(keyring, RegistryFailure):
-            results: list[FilterResult] = [FilterResult("", failures=(keyring.message,))]
+        if isinstance(credentials, RegistryFailure):
+            results: list[FilterResult] = [FilterResult("", failures=(credentials.message,))]
             return _Listed(question, results, self._monotonic() + self._wait(LASTING_WAITS, troubles), troubles + 1)
         filters = filters_of(obj)
-        answers = await self._ask(filters, keyring)
+        answers = await self._ask(filters, credentials.keyring)
         results = [_result(wanted, answer) for wanted, answer in zip(filters, answers, strict=True)]
         passing = any(failure.passing for answer in answers if answer is not None for failure in answer.failures)
         unanswered = any(

@@ -10,6 +10,15 @@ from aimd.api.model import AIMClusterModel, AIMModel
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.controllers.changes import gpu_labels_changed, intent_changed
 from aimd.controllers.discovery import DISCOVERY_SOURCES, DiscoveryRuns, discovery_watches
+from aimd.controllers.lending import (
+    BY_IMAGE,
+    BY_USED_MODEL,
+    borrowers,
+    image_of,
+    lending_changed,
+    lent_secrets,
+    used_models_of,
+)
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
 from aimd.planning.gpus import GpuInventory, inventory_of
@@ -17,6 +26,7 @@ from aimd.planning.kinds import (
     CLUSTER_MODEL,
     CLUSTER_SERVICE_TEMPLATE,
     MODEL,
+    SERVICE,
     SERVICE_TEMPLATE,
     TEMPLATE_CACHE,
 )
@@ -54,15 +64,17 @@ class _TemplateReconciler(KindReconciler[ApiObject, ObservedTemplate]):
     @property
     def sources(self) -> Sequence[Source]:
         indexes = {BY_CONFIG: config_of, BY_MODEL: _model_of, BY_GPU_NEED: _gpu_need_of}
-        others = (Source(kind) for kind in (*self.models, TEMPLATE_CACHE))
-        nodes = Source(NODE, optional=True)
-        return (Source(self.kind, indexes=indexes), *others, nodes, *DISCOVERY_SOURCES, *CONFIG_SOURCES)
+        models = (Source(kind, indexes={BY_IMAGE: image_of}) for kind in self.models)
+        services = Source(SERVICE, indexes={BY_USED_MODEL: used_models_of})
+        others = (Source(TEMPLATE_CACHE), Source(NODE, optional=True))
+        return (Source(self.kind, indexes=indexes), *models, services, *others, *DISCOVERY_SOURCES, *CONFIG_SOURCES)
 
     @property
     def watches(self) -> Sequence[Watch]:
         return (
             Watch(self.kind, itself, intent_changed),
             *(Watch(kind, _templates_of_model(self.kind)) for kind in self.models),
+            Watch(SERVICE, self._templates_lent_to, lending_changed),
             Watch(NODE, _templates_with_gpu(self.kind), gpu_labels_changed),
             Watch(TEMPLATE_CACHE, controlled_by(self.kind), intent_changed),
             *discovery_watches(self.kind, self._runs),
@@ -83,15 +95,24 @@ class _TemplateReconciler(KindReconciler[ApiObject, ObservedTemplate]):
         """From the cache; live only what discovery pods printed, and why they don't start."""
         assert isinstance(obj, AIMServiceTemplate | AIMClusterServiceTemplate)
         namespace = obj.metadata.namespace
+        model = self._model(namespace, obj.spec.model_name)
         observed = ObservedTemplate(
             template=obj,
             config=observe_config(self.cache, obj.spec.runtime_config_name, namespace),
             system_namespace=self._runs.system_namespace,
-            model=self._model(namespace, obj.spec.model_name),
+            model=model,
+            lent=lent_secrets(self.cache, namespace, obj.spec.model_name, model.spec.image) if model else (),
             inventory=self._inventory(),
             cache=next(iter(self.cache[TEMPLATE_CACHE].by_index("owner", obj.metadata.uid)), None),
         )
         return replace(observed, run=await self._runs.observe(observed, self.clock()))
+
+    def _templates_lent_to(self, service: Manifest, cache: Cache) -> Iterable[Key]:
+        """The namespace's templates whose discovery may need the pull secrets of a service."""
+        namespace = key_of(service).namespace
+        models = {key.name for key in borrowers(service, cache, *self.models)} if self.kind.namespaced else ()
+        found = (template for model in models for template in cache[self.kind].by_index(BY_MODEL, model))
+        return (key for template in found if (key := key_of(template)).namespace == namespace)
 
     def _model(self, namespace: str, name: str) -> Model | None:
         """The model of the template's scope; for a namespaced template a cluster model will do as well (W15)."""

@@ -41,13 +41,15 @@ _NAME_LENGTH = 45
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryContext:
-    """What a discovery Job is made from; `profile` is the template's own, `system_namespace` the operator's."""
+    """What a discovery Job is made from; `profile` is the template's own, `system_namespace` the operator's, `lent` are
+    pull secrets of services that use the model."""
 
     template: Template
     model: Model
     config: ResolvedConfig
     system_namespace: str
     profile: ProfileFile | None = None
+    lent: tuple[str, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -64,12 +66,13 @@ class DiscoveryContext:
 
     @property
     def pull_secrets(self) -> tuple[str, ...]:
-        """Names, the model's before the template's (W15)."""
+        """Names, the model's before the template's before those of services (W15)."""
         given: tuple[LocalObjectReference, ...] = (
             *self.model.spec.image_pull_secrets,
             *self.template.spec.image_pull_secrets,
         )
-        return tuple(dict.fromkeys(reference.name for reference in given if reference.name))
+        own = (reference.name for reference in given if reference.name)
+        return tuple(dict.fromkeys((*own, *self.lent)))
 
     @property
     def service_account(self) -> str:

@@ -30,14 +30,15 @@ class Inspection:
     """What came of asking the registry about a model's image.
 
     One of: `metadata`; `failure`, what the registry said; `unreadable`, labels that make no sense; `secret`, a pull
-    secret that is missing or cannot be read; or nothing, while there is no answer yet. `again_after` is when to ask
-    again, in seconds.
+    secret that is missing or cannot be read; or nothing, while there is no answer yet. `awaits_secret` is whether a
+    failure may end with a Secret that was offered and is not there. `again_after` is when to ask again, in seconds.
     """
 
     metadata: ImageMetadata | None = None
     failure: RegistryFailure | None = None
     unreadable: LabelsUnreadable | None = None
     secret: Failure | None = None
+    awaits_secret: bool = False
     again_after: float | None = None
 
 

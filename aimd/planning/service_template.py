@@ -47,13 +47,14 @@ NO_RUN = DiscoveryRun()
 class ObservedTemplate:
     """A template and everything its plan depends on.
 
-    `inventory` is None when nodes may not be read; `cache` is the AIMTemplateCache that the template owns; `run` is
-    what there is of the discovery.
+    `lent` are pull secrets of services that use its model; `inventory` is None when nodes may not be read; `cache` is
+    the AIMTemplateCache that the template owns; `run` is what there is of the discovery.
     """
 
     template: Template
     config: ResolvedConfig
     model: Model | None = None
+    lent: tuple[str, ...] = ()
     inventory: GpuInventory | None = None
     cache: Manifest | None = None
     run: DiscoveryRun = NO_RUN
@@ -98,7 +99,7 @@ def discovery_context(observed: ObservedTemplate) -> DiscoveryContext | None:
         profile = profile_file(template)
     except InvalidProfile:
         return None
-    return DiscoveryContext(template, model, observed.config, observed.system_namespace, profile)
+    return DiscoveryContext(template, model, observed.config, observed.system_namespace, profile, observed.lent)
 
 
 def wants_discovery(observed: ObservedTemplate, run: DiscoveryRun, now: datetime) -> bool:

@@ -347,20 +347,30 @@ async def test_a_pull_secret_that_appears_heals(world: World, registries: Regist
 async def test_a_service_lends_its_pull_secret_to_a_model_that_was_there_before(
     world: World, registries: Registries
 ) -> None:
+    """The Secret may come last; discovery pulls with it, too."""
     secret, image = unique("lent"), f"{registries.locked}/acme/aim-tiny:1.1.0"
     await world.create(MODEL, "private", spec={"image": image})
     refused = await world.until_word(MODEL, "private", "Degraded")
     assert condition(refused, "ImageMetadataReady") == ("False", "ImagePullAuthFailure")
+    secrets = [{"name": secret}, {"name": "none-of-that-name"}]
+    await world.create(SERVICE, "chat", spec={"model": {"image": image}, "imagePullSecrets": secrets})
+
+    def told(live: Manifest) -> bool:
+        messages = (item["message"] for item in live["status"]["conditions"] if item["type"] == "ImageMetadataReady")
+        return secret in next(messages)
+
+    await world.until(lambda: world.get(MODEL, "private"), told)
     auth = {"auths": {registries.locked: {"username": LOGIN[0], "password": LOGIN[1]}}}
     data = {".dockerconfigjson": b64encode(json.dumps(auth).encode()).decode()}
     await world.create(SECRET, secret, type="kubernetes.io/dockerconfigjson", data=data)
-    secrets = [{"name": secret}, {"name": "none-of-that-name"}]
-    await world.create(SERVICE, "chat", spec={"model": {"image": image}, "imagePullSecrets": secrets})
 
     def known(live: Manifest) -> bool:
         return condition(live, "ImageMetadataReady") == ("True", "ImageFound")
 
     await world.until(lambda: world.get(MODEL, "private"), known)
+    (job,) = await world.until(lambda: world.client.list(JOB, namespace=world.namespace))
+    pulls = {item["name"] for item in job["spec"]["template"]["spec"]["imagePullSecrets"]}
+    assert pulls == {item["name"] for item in secrets}
 
 
 async def test_a_silent_registry_delays_nobody_else(world: World, registries: Registries) -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from aimd.api.model_source import AIMClusterModelSource
-from aimd.controllers.inspection import CredentialsMissing, PullSecrets
+from aimd.controllers.inspection import Credentials, CredentialsMissing, PullSecrets
 from aimd.controllers.model_source import ModelSourceReconciler
 from aimd.planning.kinds import CLUSTER_MODEL
 from aimd.planning.model_source import ObservedSource
@@ -48,12 +48,12 @@ class Secrets:
     def __init__(self) -> None:
         self.missing = False
 
-    async def keyring(
+    async def credentials(
         self, namespace: str, names: tuple[str, ...], account: str = "", lent: tuple[str, ...] = ()
-    ) -> Keyring:
+    ) -> Credentials:
         if self.missing:
             raise CredentialsMissing(Failure(Category.MISSING_UPSTREAM, "SecretNotFound", "no Secret"))
-        return Keyring()
+        return Credentials(Keyring())
 
 
 class World:

@@ -282,14 +282,14 @@ CHANGES = [
                 **TEAM,
             }
         },
-        {"service": {"a/fixed"}, "model": {"a/plain"}},
-        id="service: pull secrets for its model",
+        {"service": {"a/fixed"}, "model": {"a/plain"}, "service-template": {"a/gpu"}},
+        id="service: pull secrets for its model and its templates",
     ),
     pytest.param(
         SERVICE,
         "a/choosing",
         {"spec": {"model": {"image": "teamed:1"}, "imagePullSecrets": [{"name": "s"}]}},
-        {"service": {"a/choosing"}, "model": {"a/teamed"}},
+        {"service": {"a/choosing"}, "model": {"a/teamed"}, "service-template": {"a/cpu"}},
         id="service: pull secrets for the models of its image",
     ),
     pytest.param(

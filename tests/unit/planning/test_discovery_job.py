@@ -1,5 +1,6 @@
 """The discovery Job (models-and-templates.md §5.7, §6, §12)."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -152,6 +153,14 @@ def test_own_variables_win_over_namesakes_of_the_template() -> None:
     given = [{"name": "AIM_METRIC", "value": "throughput"}, {"name": "B", "value": "1"}, {"name": "B", "value": "2"}]
     names = env(context(metric="latency", env=given))
     assert names[2:] == [("B", "2"), ("AIM_METRIC", "latency")]
+
+
+def test_services_lend_their_pull_secrets() -> None:
+    own = context(imagePullSecrets=[{"name": "b"}])
+    lent = replace(own, lent=("a", "b"))
+    assert [item["name"] for item in job(lent)["spec"]["template"]["spec"]["imagePullSecrets"]] == ["b", "a"]
+    assert job_key(lent) != job_key(own)
+    assert spec_hash(lent) == spec_hash(own)
 
 
 def test_pull_secrets_are_united_and_the_template_names_the_account() -> None:
