@@ -26,6 +26,7 @@ from aimd.sandbox.crds import install_crds
 from aimd.sandbox.gateway import GatewaySettings, run_gateway
 from aimd.sandbox.go import Progress
 from aimd.sandbox.hub import HubSettings, make_repository, run_hub
+from aimd.sandbox.keda import SERVING_NAME, KedaSettings, run_keda
 from aimd.sandbox.kserve import kserve_crds, start_kserve
 from aimd.sandbox.kubelet import KubeletSettings, default_programs, run_kubelet
 from aimd.sandbox.manifests import read_manifests
@@ -128,6 +129,7 @@ async def _furnish(
     gateway_url: str = await tasks.start(partial(run_gateway, client, GatewaySettings(addresses)))
     version = await plane.version()
     await register_nodes(client, settings.nodes, version=version, kubelet_port=kubelet_port)
+    await tasks.start(partial(run_keda, client, _keda_settings(supervisor, plane, addresses)))
     settings.progress("Starting KServe")
     await start_kserve(supervisor, binaries, manifests, plane, client)
     operator = await install_operator_identity(client, binaries.path("helm"), plane)
@@ -171,6 +173,13 @@ def _kubelet_settings(
         # Jobs that say nothing else ask the local hub, and tell how far they are often enough to be watched.
         environment={"HF_ENDPOINT": hub_url, "PROGRESS_INTERVAL": "1"},
     )
+
+
+def _keda_settings(supervisor: Supervisor, plane: ControlPlane, addresses: AddressTable) -> KedaSettings:
+    """The API server wants a certificate for the Service's name."""
+    pair = plane.authority.server("keda", names=[SERVING_NAME])
+    serving = pair.write(supervisor.folder / "keda-tls", "metrics")
+    return KedaSettings(addresses, serving.certificate, serving.key, plane.authority.certificate)
 
 
 @contextmanager

@@ -235,6 +235,7 @@ async def _start_controller_manager(supervisor: Supervisor, binaries: Binaries, 
         f"--service-account-private-key-file={supervisor.folder / 'kube-apiserver' / 'service-accounts.key'}",
         f"--root-ca-file={plane.authority_file}",
         "--controllers=*," + ",".join(f"-{name}" for name in _DISABLED_CONTROLLERS),
+        "--horizontal-pod-autoscaler-sync-period=5s",
     ]
     async with plane.http() as http:
         # Admission refuses pods until the controller manager has made their namespace's service account.

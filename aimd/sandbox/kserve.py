@@ -34,6 +34,8 @@ _SETTINGS: dict[str, Manifest] = {
     "ingress": {"enableGatewayApi": False, "disableIngressCreation": True},
     "inferenceService": {"resource": {"cpuLimit": "", "memoryLimit": "", "cpuRequest": "", "memoryRequest": ""}},
     "localModel": {"enabled": False},
+    # Five minutes are long to watch.
+    "autoscaler": {"scaleDownStabilizationWindowSeconds": "15"},
 }
 _EXAMPLES = "_example"
 

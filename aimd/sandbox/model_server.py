@@ -4,6 +4,8 @@ Answers `/health`, `/metrics`, `/v1/models` and `/v1/chat/completions` (also as 
 gives them. It serves only if the files of the model it was promised (`AIM_MODEL_ID`) are really there below the cache
 (`AIM_CACHE_PATH`); otherwise it says what is missing and exits with status 1, as an engine without weights does.
 
+`ECHO_TOKEN_SECONDS` is how long a word of a stream takes, so that load can be made; nothing by default.
+
 Left out: inference, tokenisation (a token is a word), completions, embeddings, tools, several choices, authentication.
 
 Run it with `python -m aimd.sandbox.model_server --port N [--model ID] [--cache DIR]`.
@@ -19,6 +21,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
 import uvicorn
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from starlette.applications import Starlette
@@ -55,8 +58,9 @@ def require_weights(cache: Path, model: str) -> Path:
 class EchoModel:
     """The endpoints of one served model."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, token_seconds: float = 0.0) -> None:
         self.model = model
+        self._token_seconds = token_seconds
         self._created = int(time.time())
         self._registry = CollectorRegistry()
         label = ["model_name"]
@@ -98,7 +102,8 @@ class EchoModel:
         prompt = last_user_message(body.get("messages"))
         words = f"You said: {prompt}".split(" ")
         limit = body.get("max_completion_tokens") or body.get("max_tokens") or len(words)
-        answer = Answer(self.model, words[:limit], "stop" if limit >= len(words) else "length", len(prompt.split()))
+        finish_reason = "stop" if limit >= len(words) else "length"
+        answer = Answer(self.model, words[:limit], finish_reason, len(prompt.split()), self._token_seconds)
         if body.get("stream"):
             with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
             return StreamingResponse(self._counted(answer.events(with_usage)), media_type="text/event-stream")
@@ -115,8 +120,11 @@ class EchoModel:
 class Answer:
     """One reply, in the two shapes of the OpenAI API."""
 
-    def __init__(self, model: str, words: Sequence[str], finish_reason: str, prompt_tokens: int) -> None:
+    def __init__(
+        self, model: str, words: Sequence[str], finish_reason: str, prompt_tokens: int, token_seconds: float
+    ) -> None:
         self._words = words
+        self._token_seconds = token_seconds
         self._finish_reason = finish_reason
         self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
         self._usage = {
@@ -135,6 +143,8 @@ class Answer:
         """The reply as `chat.completion.chunk` events, a word each, ended by `[DONE]`."""
         yield self._chunk({"role": "assistant", "content": ""})
         for position, word in enumerate(self._words):
+            if self._token_seconds:
+                await anyio.sleep(self._token_seconds)
             yield self._chunk({"content": f" {word}" if position else word})
         yield self._chunk({}, self._finish_reason)
         if with_usage:
@@ -197,7 +207,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except MissingModel as error:
             print(f"error: {error}", file=sys.stderr, flush=True)
             return 1
-    served = EchoModel(options.model or os.environ.get("AIM_ID") or "echo")
+    token_seconds = float(os.environ.get("ECHO_TOKEN_SECONDS") or 0)
+    served = EchoModel(options.model or os.environ.get("AIM_ID") or "echo", token_seconds)
     uvicorn.run(served.application(), host=options.host, port=options.port, timeout_graceful_shutdown=2)
     return 0
 

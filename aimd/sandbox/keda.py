@@ -1,0 +1,297 @@
+"""Stand-in for KEDA with its OpenTelemetry scaler: ScaledObjects scale by what the pods of their Deployment report.
+
+Each ScaledObject gets the HorizontalPodAutoscaler that KEDA would make of it. The real autoscaling controller then asks
+for the value of each trigger by way of the API server's aggregation layer (`external.metrics.k8s.io`), and is answered
+with the sum of a metric over the Deployment's running pods, read from them at that moment.
+
+Left out: triggers other than KServe's external ones, operations over time, scaling to zero, formulas, fallback,
+pausing, ScaledJobs, the store of the collector and its sidecars.
+"""
+
+import base64
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+from anyio.abc import TaskStatus
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from aimd.runtime.client import Client
+from aimd.runtime.controller import Source, Watch, controlled_by, generation_changed, itself
+from aimd.runtime.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, NAMESPACE, POD, SERVICE
+from aimd.runtime.manager import Manager, ManagerOptions
+from aimd.runtime.model import Key, Kind, Manifest, Result, key_of, labels_of, metadata_of, uid_of
+from aimd.runtime.model import Request as Turn
+from aimd.runtime.status import StatusWriter
+from aimd.runtime.store import Cache
+from aimd.sandbox.addresses import AddressTable
+from aimd.sandbox.conditions import condition, merged, timestamp
+from aimd.sandbox.local_server import serve_locally
+
+SCALED_OBJECT = Kind("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects")
+API_SERVICE = Kind("apiregistration.k8s.io", "v1", "APIService", "apiservices", namespaced=False)
+NAMESPACE_NAME = "keda"
+SERVER_NAME = "keda-operator-metrics-apiserver"
+SERVING_NAME = f"{SERVER_NAME}.{NAMESPACE_NAME}.svc"
+"""What the API server expects the metrics server's certificate to be for."""
+
+_FIELD_MANAGER = "aimd-sandbox-keda"
+_GROUP, _VERSION = "external.metrics.k8s.io", "v1beta1"
+_OWNER_LABEL = "scaledobject.keda.sh/name"
+_PORT_ANNOTATION = "prometheus.kserve.io/port"
+_QUERY = re.compile(
+    r'sum\((?P<metric>[\w:]+)\{namespace="(?P<namespace>[^"]+)", deployment="(?P<deployment>[^"]+)"\}\)'
+)
+
+
+@dataclass(frozen=True)
+class KedaSettings:
+    """Where pods really listen; the certificate of the metrics server, and who has signed it (PEM)."""
+
+    addresses: AddressTable
+    certificate: Path
+    key: Path
+    authority: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """What a trigger asks for: a metric, summed over a Deployment's pods, and how much of it one pod bears."""
+
+    metric: str
+    deployment: Key
+    target: str
+
+
+async def run_keda(
+    client: Client, settings: KedaSettings, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+) -> None:
+    """Runs until cancelled; reports that it started once its API is registered and all ScaledObjects are known.
+
+    Raises ApiError when the API cannot be registered.
+    """
+    manager = Manager(client, ManagerOptions(metric_prefix="aimd_sandbox_keda"))
+    manager.add(ScaledObjectReconciler(client, manager.cache))
+    metrics = ExternalMetrics(manager.cache, settings.addresses)
+    served = serve_locally(metrics.application(), certificate=settings.certificate, key=settings.key)
+    async with served as port, anyio.create_task_group() as tasks:
+        await register(client, port, settings.authority)
+        await tasks.start(manager.run)
+        task_status.started()
+
+
+async def register(client: Client, port: int, authority: bytes) -> None:
+    """Tells the API server who answers for the external metrics: by an external name, which may be loopback's."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE_NAME}}
+    service = {
+        "apiVersion": SERVICE.api_version,
+        "kind": SERVICE.name,
+        "metadata": {"namespace": NAMESPACE_NAME, "name": SERVER_NAME},
+        "spec": {"type": "ExternalName", "externalName": "localhost"},
+    }
+    api_service = {
+        "apiVersion": API_SERVICE.api_version,
+        "kind": API_SERVICE.name,
+        "metadata": {"name": f"{_VERSION}.{_GROUP}"},
+        "spec": {
+            "group": _GROUP,
+            "version": _VERSION,
+            "groupPriorityMinimum": 100,
+            "versionPriority": 100,
+            "service": {"namespace": NAMESPACE_NAME, "name": SERVER_NAME, "port": port},
+            "caBundle": base64.b64encode(authority).decode(),
+        },
+    }
+    for kind, manifest in ((NAMESPACE, namespace), (SERVICE, service), (API_SERVICE, api_service)):
+        await client.apply(kind, manifest, field_manager=_FIELD_MANAGER, reason="setup")
+
+
+def triggers_of(scaled_object: Manifest) -> list[Trigger | None]:
+    """Its triggers in their order, None for each that is not understood."""
+    found: list[Trigger | None] = []
+    for trigger in scaled_object["spec"].get("triggers") or ():
+        metadata = trigger.get("metadata") or {}
+        query = _QUERY.fullmatch(str(metadata.get("metricQuery") or ""))
+        if trigger.get("type") != "external" or query is None:
+            found.append(None)
+            continue
+        deployment = Key(query["namespace"], query["deployment"])
+        found.append(Trigger(query["metric"], deployment, str(metadata.get("targetValue") or "0")))
+    return found
+
+
+def autoscaler_of(scaled_object: Manifest) -> Manifest:
+    """The HorizontalPodAutoscaler that KEDA makes of a ScaledObject."""
+    key, spec = key_of(scaled_object), scaled_object["spec"]
+    selector = {"matchLabels": {_OWNER_LABEL: key.name}}
+    metrics = [
+        {
+            "type": "External",
+            "external": {
+                "metric": {"name": metric_name(position), "selector": selector},
+                "target": {"type": "AverageValue", "averageValue": trigger.target},
+            },
+        }
+        for position, trigger in enumerate(triggers_of(scaled_object))
+        if trigger is not None
+    ]
+    target = {"apiVersion": DEPLOYMENT.api_version, "kind": DEPLOYMENT.name, "name": spec["scaleTargetRef"]["name"]}
+    advanced = ((spec.get("advanced") or {}).get("horizontalPodAutoscalerConfig") or {}).get("behavior")
+    owner = {
+        "apiVersion": SCALED_OBJECT.api_version,
+        "kind": SCALED_OBJECT.name,
+        "name": key.name,
+        "uid": uid_of(scaled_object),
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    return {
+        "apiVersion": HORIZONTAL_POD_AUTOSCALER.api_version,
+        "kind": HORIZONTAL_POD_AUTOSCALER.name,
+        "metadata": {
+            "namespace": key.namespace,
+            "name": f"keda-hpa-{key.name}",
+            "labels": {**labels_of(scaled_object), _OWNER_LABEL: key.name},
+            "ownerReferences": [owner],
+        },
+        "spec": {
+            "scaleTargetRef": target,
+            "minReplicas": spec.get("minReplicaCount") or 1,
+            "maxReplicas": spec.get("maxReplicaCount") or 100,
+            "metrics": metrics,
+            **({"behavior": advanced} if advanced else {}),
+        },
+    }
+
+
+def metric_name(position: int) -> str:
+    """Of a trigger, by its position."""
+    return f"s{position}-external"
+
+
+class ScaledObjectReconciler:
+    """Keeps the HorizontalPodAutoscaler of each ScaledObject."""
+
+    name = "scaledobject"
+    kind = SCALED_OBJECT
+    workers = 2
+    sources: Sequence[Source] = (
+        Source(SCALED_OBJECT),
+        Source(HORIZONTAL_POD_AUTOSCALER),
+        Source(DEPLOYMENT),
+        Source(POD),
+    )
+    watches: Sequence[Watch] = (
+        Watch(SCALED_OBJECT, itself, generation_changed),
+        Watch(HORIZONTAL_POD_AUTOSCALER, controlled_by(SCALED_OBJECT), generation_changed),
+    )
+
+    def __init__(self, client: Client, cache: Cache) -> None:
+        self._client = client
+        self._cache = cache
+        self._status = StatusWriter(client, cache, _FIELD_MANAGER)
+
+    async def reconcile(self, request: Turn) -> Result:
+        """Applies the autoscaler and says so; without a trigger that is understood there is none."""
+        live = self._cache[SCALED_OBJECT].get(request.key)
+        if live is None or metadata_of(live).get("deletionTimestamp"):
+            return Result()
+        if not any(triggers_of(live)):
+            text = "no trigger of type external with a sum over a Deployment's pods"
+            await self._report(live, condition("Ready", False, "ScaledObjectCheckFailed", text))
+            return Result()
+        autoscaler = autoscaler_of(live)
+        await self._client.apply(
+            HORIZONTAL_POD_AUTOSCALER, autoscaler, field_manager=_FIELD_MANAGER, reason="scaled-object"
+        )
+        await self._report(live, condition("Ready", True, "ScaledObjectReady", "ScaledObject is ready for scaling"))
+        return Result()
+
+    async def _report(self, live: Manifest, ready: Manifest) -> None:
+        previous = (live.get("status") or {}).get("conditions") or ()
+        await self._status.write(SCALED_OBJECT, live, {"conditions": merged(previous, [ready], timestamp())})
+
+
+class ExternalMetrics:
+    """The API `external.metrics.k8s.io`, as much of it as the autoscaling controller uses."""
+
+    def __init__(self, cache: Cache, addresses: AddressTable) -> None:
+        self._cache = cache
+        self._addresses = addresses
+
+    def application(self) -> Starlette:
+        """Discovery, and the values."""
+        base = f"/apis/{_GROUP}/{_VERSION}"
+        return Starlette(
+            routes=[
+                Route(base, self.resources),
+                Route(base + "/namespaces/{namespace}/{metric}", self.value),
+            ]
+        )
+
+    async def resources(self, _: Request) -> Response:
+        """What there is in the group's version."""
+        resource = {"name": "externalmetrics", "singularName": "", "namespaced": True, "verbs": ["get"]}
+        resource["kind"] = "ExternalMetricValueList"
+        version = f"{_GROUP}/{_VERSION}"
+        return JSONResponse(
+            {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": [resource]}
+        )
+
+    async def value(self, request: Request) -> Response:
+        """The value of the trigger that the metric's name and the selector name; an empty list where nobody answers."""
+        _, _, owner = request.query_params.get("labelSelector", "").partition("=")
+        scaled_object = self._cache[SCALED_OBJECT].get(Key(request.path_params["namespace"], owner))
+        triggers = dict(enumerate(triggers_of(scaled_object))) if scaled_object is not None else {}
+        metric = request.path_params["metric"]
+        trigger = next((item for position, item in triggers.items() if metric_name(position) == metric), None)
+        values = await self._read(trigger) if trigger is not None else []
+        item = {"metricName": metric, "metricLabels": {}, "timestamp": timestamp(), "value": _quantity(sum(values))}
+        return JSONResponse(
+            {
+                "kind": "ExternalMetricValueList",
+                "apiVersion": f"{_GROUP}/{_VERSION}",
+                "metadata": {},
+                "items": [item] if values else [],
+            }
+        )
+
+    async def _read(self, trigger: Trigger) -> list[float]:
+        """The metric of each pod that answers."""
+        values: list[float] = []
+        async with httpx.AsyncClient(trust_env=False, timeout=2.0) as http:
+            for port in self._ports(trigger.deployment):
+                try:
+                    text = (await http.get(f"http://127.0.0.1:{port}/metrics")).raise_for_status().text
+                except httpx.HTTPError:
+                    continue
+                values += [sum(_samples(text, trigger.metric))]
+        return values
+
+    def _ports(self, deployment: Key) -> Iterable[int]:
+        """Loopback ports at which the running pods of a Deployment tell their metrics."""
+        live = self._cache[DEPLOYMENT].get(deployment)
+        wanted: dict[str, Any] = live["spec"]["selector"].get("matchLabels") or {} if live is not None else {}
+        for pod in self._cache[POD].list(deployment.namespace) if wanted else ():
+            status, port = pod.get("status") or {}, (metadata_of(pod).get("annotations") or {}).get(_PORT_ANNOTATION)
+            if port and status.get("podIP") and wanted.items() <= labels_of(pod).items():
+                local = self._addresses.resolve(status["podIP"], int(port))
+                if local is not None:
+                    yield local
+
+
+def _samples(text: str, metric: str) -> Iterable[float]:
+    families = text_string_to_metric_families(text)
+    return (sample.value for family in families for sample in family.samples if sample.name == metric)
+
+
+def _quantity(value: float) -> str:
+    return f"{round(value * 1000)}m"
