@@ -169,8 +169,13 @@ def pod_failure(
     found = classify_log(log)
     if found is not None:
         return _known(*found)
-    excerpt = "\n".join([line for line in log.splitlines() if line.strip()][-3:])
-    return Failure(_INVALID, "PodFailed", _sentence(ended, excerpt or told))
+    return Failure(_INVALID, "PodFailed", _sentence(ended, _last_lines(log) or told))
+
+
+def log_excerpt(log: str) -> str:
+    """What a log says about why its container ended: the telling line with advice, else the last lines."""
+    found = classify_log(log)
+    return _cut(f"{_ADVICE[found[0]]} {found[1]}" if found is not None else _last_lines(log))
 
 
 def needs_log(pod: Mapping[str, Any], exit_codes: Mapping[int, str] = DOWNLOADER_EXIT_CODES) -> bool:
@@ -194,6 +199,10 @@ def classify_log(log: str) -> tuple[str, str] | None:
             if any(pattern.search(line) for pattern in patterns):
                 return reason, line.strip()
     return None
+
+
+def _last_lines(log: str) -> str:
+    return "\n".join([line for line in log.splitlines() if line.strip()][-3:])
 
 
 def _known(reason: str, detail: str) -> Failure:

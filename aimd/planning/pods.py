@@ -11,12 +11,13 @@ from datetime import datetime
 from typing import Any
 
 from aimd.planning.health import Component, Direction, State, parse_timestamp
-from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, pod_failure
+from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, log_excerpt, needs_log, pod_failure
 from aimd.runtime.model import Category, Failure, Manifest, key_of, metadata_of, uid_of
 
 _PULLING = frozenset({"ImagePullBackOff", "ErrImagePull"})
+_CRASHING = "CrashLoopBackOff"
 _CANNOT_START = frozenset(
-    {"CreateContainerConfigError", "CreateContainerError", "InvalidImageName", "RunContainerError", "CrashLoopBackOff"}
+    {"CreateContainerConfigError", "CreateContainerError", "InvalidImageName", "RunContainerError", _CRASHING}
 )
 _BLOCKING_EVENTS = frozenset({"FailedScheduling", "FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"})
 _AUTH_WORDS = ("unauthorized", "authentication", "401", "403", "forbidden", "denied", "credentials")
@@ -54,7 +55,7 @@ def probe_pods(
 ) -> PodHealth:
     """Health of pods that stand for one thing.
 
-    `logs` gives log tails by pod name (of failed pods that `pod_failures.needs_log` asked for), `events` the events
+    `logs` gives log tails by pod name (of pods that `tells_in_its_log` asked for), `events` the events
     of pending pods, `exit_codes` the meaning of exit codes (empty for images that have none).
     """
     living = sorted((pod for pod in pods if not metadata_of(pod).get("deletionTimestamp")), key=_age, reverse=True)
@@ -77,6 +78,13 @@ def probe_pods(
     if pending:
         return _pending(pending[0], events)
     return PodHealth(State.PROGRESSING, "PodsProgressing", "Pods are being set up")
+
+
+def tells_in_its_log(pod: Mapping[str, Any], exit_codes: Mapping[int, str] = DOWNLOADER_EXIT_CODES) -> bool:
+    """Whether the end of its log is what tells why a pod failed, or fails again and again."""
+    if _phase(pod) == "Failed":
+        return needs_log(pod, exit_codes)
+    return any(reason == _CRASHING for reason, _ in _waiting(pod))
 
 
 def newest(pods: Iterable[Manifest]) -> Manifest | None:
@@ -154,7 +162,9 @@ def _trouble(pod: Manifest, logs: Mapping[str, str], exit_codes: Mapping[int, st
             return Failure(Category.RESOURCE_EXHAUSTION, "OOMKilled", text)
     for reason, message in _waiting(pod):
         if reason in _CANNOT_START:
-            return Failure(Category.INVALID_SPEC, reason, message or f"A container cannot start: {reason}")
+            told = [message or f"A container cannot start: {reason}"]
+            told += [log_excerpt(logs[key_of(pod).name])] if reason == _CRASHING and key_of(pod).name in logs else []
+            return Failure(Category.INVALID_SPEC, reason, ": ".join(filter(None, told)))
     return None
 
 

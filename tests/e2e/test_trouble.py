@@ -1,6 +1,9 @@
 """A missing model, a missing template, weights that are not there: named, contained, and healed by themselves."""
 
-from aimd.planning.kinds import ARTIFACT
+from typing import Any
+
+from aimd.planning.kinds import ARTIFACT, SERVICE
+from aimd.runtime.model import Key, Manifest
 from aimd.sandbox.hub import make_repository
 from tests.e2e.world import REPOSITORY_BYTES, World, condition, model, service, status_word, template, wait_until
 
@@ -48,4 +51,30 @@ async def test_weights_that_are_not_there_fail_with_a_reason_and_heal(world: Wor
     assert "SourceNotFound" in reasons
     make_repository(world.sandbox.hub_root, repository, REPOSITORY_BYTES)
     await world.wait_running(timeout=180)
+    assert not world.operator.tracebacks
+
+
+async def test_no_trouble_of_the_predictor_or_its_route_keeps_a_fix_from_rolling_out(world: World) -> None:
+    """One fault after the other, each repaired by the edit that brings the next."""
+
+    async def edit(**spec: Any) -> None:
+        await world.client.patch(SERVICE, Key(world.namespace, "chat"), {"spec": spec}, reason="test")
+
+    async def until_reason(type_: str, reason: str, word: str) -> Manifest:
+        def holds(live: Manifest) -> bool:
+            return (condition(live, type_).get("reason"), status_word(live)) == (reason, word)
+
+        live: Manifest = await wait_until(reason, world.service, holds)
+        return live
+
+    too_many = {"limits": {"amd.com/gpu": "20"}}
+    await world.apply(model(world.namespace), template(world.namespace), service(world.namespace, resources=too_many))
+    await until_reason("InferenceServicePodsReady", "FailedScheduling", "Pending")
+    await edit(resources=None, env=[{"name": "AIM_MODEL_ID", "value": "acme/elsewhere"}])
+    crashing = await until_reason("InferenceServicePodsReady", "CrashLoopBackOff", "Failed")
+    assert "acme/elsewhere" in condition(crashing, "InferenceServicePodsReady")["message"]
+    await edit(env=None, routing={"gatewayRef": {"name": "nobody-s"}})
+    await until_reason("HTTPRouteReady", "HTTPRoutePending", "Starting")
+    await edit(routing=None)
+    await world.wait_running()
     assert not world.operator.tracebacks

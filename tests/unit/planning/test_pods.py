@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from aimd.planning.health import State
 from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, classify_log, needs_log, pod_failure
-from aimd.planning.pods import PodHealth, has_issue, is_waiting_for_events, probe_pods, pull_failure, unexplained
+from aimd.planning.pods import (
+    PodHealth,
+    has_issue,
+    is_waiting_for_events,
+    probe_pods,
+    pull_failure,
+    tells_in_its_log,
+    unexplained,
+)
 from aimd.runtime.model import Category
 
 
@@ -143,6 +151,18 @@ def test_events_of_a_pod_that_does_not_start_are_asked_for_ever_more_seldom(
 )
 def test_events_are_not_asked_for_where_the_status_tells(pods: list[dict[str, Any]]) -> None:
     assert unexplained(pods, datetime(2026, 1, 1, 1, tzinfo=UTC)) is None
+
+
+def test_a_crashing_container_is_quoted() -> None:
+    crashing = pod("Running", container=waiting("CrashLoopBackOff", "back-off 10s"))
+    assert tells_in_its_log(crashing)
+    assert not tells_in_its_log(pod("Pending", container=waiting("ErrImagePull")))
+    assert probe_pods([crashing]).message == "back-off 10s"
+    assert probe_pods([crashing], logs={"p": "a\nb\n\nc\nd\n"}).message == "back-off 10s: b\nc\nd"
+    full = probe_pods([crashing], logs={"p": "start\nOSError: No space left on device\nbye"})
+    assert full.reason == "CrashLoopBackOff"
+    assert "volume is too small" in full.message
+    assert "No space left" in full.message
 
 
 def test_a_dead_pod_does_not_outrank_a_younger_one() -> None:
