@@ -209,11 +209,13 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         the server is asked."""
         namespace = service.metadata.namespace
         made = self.cache[SERVICE_TEMPLATE].by_index(BY_MAKER, f"{namespace}/{name_label(service.metadata.name)}")
-        known = _distinct([*templates, *self._parse(AIMServiceTemplate, made)])
-        if not leftover_templates(service, known, self._services(self.cache[SERVICE].list(namespace))):
-            return []
-        others = self._services(await self.client.list(SERVICE, namespace=namespace))
-        return leftover_templates(service, known, others)
+        found = leftover_templates(service, _distinct([*templates, *self._parse(AIMServiceTemplate, made)]), ())
+        if found:
+            found = leftover_templates(service, found, self._services(self.cache[SERVICE].list(namespace)))
+        if found:
+            others = self._services(await self.client.list(SERVICE, namespace=namespace))
+            found = leftover_templates(service, found, others)
+        return found
 
     def _services(self, manifests: Iterable[Manifest]) -> list[AIMService]:
         return list(self._parse(AIMService, manifests))

@@ -1,13 +1,13 @@
-"""Whatever ails a predictor or a route is told with its reason, and never keeps the user's fix from rolling out.
+"""Whatever ails a predictor, its route or its autoscaler is told, and never keeps the user's fix from rolling out.
 
-Each row of spec/service.md §15 and §14.5: break it, see the reason, repair it by an edit of the AIMService, see it run.
+Each row of spec/service.md §15 and §14.5, and some more: break it, see the reason, repair it by an edit, see it run.
 The test plays KServe, the kubelet and the gateway; the rows run side by side, each with a service of its own.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from aimd.planning.kinds import INFERENCE_SERVICE, RUNTIME_CONFIG, SERVICE
+from aimd.planning.service import autoscaler
 from aimd.runtime.kinds import EVENT, POD
 from aimd.runtime.model import Kind, Manifest, key_of, uid_of
 from aimd.sandbox.control_plane import ControlPlane
@@ -191,17 +192,31 @@ async def break_and_repair_route(world: World, name: str, row: RouteTrouble) -> 
     await until_running(world, name)
 
 
+async def break_and_repair_autoscaler(world: World, name: str) -> None:
+    """KEDA's kinds are there, and nobody acts on them."""
+    inference_service = await create(world, name, minReplicas=1, maxReplicas=3)
+    await until_reason(world, name, "HPAReady", "HPANotFound", "Starting")
+    await serve(world, name, inference_service)
+    conditions = await until_reason(world, name, "HPAReady", "AutoscalerNotInstalled", "Degraded")
+    assert "is KEDA running?" in conditions["HPAReady"]["message"]
+    await world.edit(name, env=[FIXED], minReplicas=None, maxReplicas=None)
+    await until_fixed(world, name)
+    await until_running(world, name)
+
+
 Repair = Callable[[World, str], Awaitable[None]]
 
 
-async def test_whatever_ails_a_service_is_told_and_repaired(world: World) -> None:
+async def test_whatever_ails_a_service_is_told_and_repaired(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """All rows, a dozen at a time; fails with what went wrong in each."""
+    monkeypatch.setattr(autoscaler, "GRACE", timedelta(seconds=2))
     rows: dict[str, Repair] = {
         **{f"pod-{row.reason}": partial(break_and_repair_pods, row=row) for row in POD_TROUBLES},
         "beside-crashing": partial(break_and_repair_beside_a_good_pod, status=waits("CrashLoopBackOff")),
         "beside-unpulled": partial(break_and_repair_beside_a_good_pod, status=waits("ErrImagePull", "denied")),
         "kserve-serverless": partial(break_and_repair_kserve, reason="ServerlessModeRejected"),
         "kserve-internal": partial(break_and_repair_kserve, reason="InternalError"),
+        "keda-silent": break_and_repair_autoscaler,
         **{f"route-{row.reason}": partial(break_and_repair_route, row=row) for row in ROUTE_TROUBLES},
     }
     places = asyncio.Semaphore(AT_ONCE)
