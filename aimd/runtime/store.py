@@ -16,6 +16,7 @@ import orjson
 import structlog
 from pydantic import BaseModel
 
+from aimd.runtime.kinds import EVENT
 from aimd.runtime.model import Key, Kind, Manifest, key_of, metadata_of, uid_of
 from aimd.runtime.mutation import mutation_detector
 
@@ -26,6 +27,7 @@ Handler = Callable[[Manifest | None, Manifest | None, bool], None]
 M = TypeVar("M", bound=BaseModel)
 
 _REMEMBERED_DELETIONS = 4096
+_PARSED = 8192
 _FOREVER = 1 << 63
 _ALIKE = ("labels", "ownerReferences")
 """Parts of the metadata that siblings have in common."""
@@ -285,7 +287,7 @@ class Cache:
 
     def __init__(self) -> None:
         self._stores: dict[Kind, Store] = {}
-        self._parsed: OrderedDict[tuple[str, type[BaseModel]], tuple[str, BaseModel]] = OrderedDict()
+        self._parsed: dict[str, dict[type[BaseModel], tuple[str, BaseModel]]] = {}
         self._managers: set[str] = set()
         self._parts: dict[int, Any] = {}
 
@@ -307,6 +309,7 @@ class Cache:
     def add(self, store: Store) -> Store:
         """Adds a store; its objects lose other managers' `managedFields` and share what they have in common."""
         store.add_transform(self._trim)
+        store.subscribe(self._forget_parsed)
         self._stores[store.kind] = store
         return store
 
@@ -320,22 +323,29 @@ class Cache:
         uid, version = str(metadata.get("uid") or ""), str(metadata.get("resourceVersion") or "")
         if not uid or not version:
             return model.model_validate(manifest)
-        known = self._parsed.get((uid, model))
+        known = self._parsed.get(uid, {}).get(model)
         if known is not None and known[0] == version:
             assert isinstance(known[1], model)
             return known[1]
         parsed = model.model_validate(manifest)
-        self._parsed[(uid, model)] = (version, parsed)
-        self._parsed.move_to_end((uid, model))
-        while len(self._parsed) > 8192:
-            self._parsed.popitem(last=False)
+        self._parsed.setdefault(uid, {})[model] = (version, parsed)
+        while len(self._parsed) > _PARSED:  # Objects that no store holds are parsed as well.
+            del self._parsed[next(iter(self._parsed))]
         return parsed
+
+    def _forget_parsed(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
+        """An object that is gone is not asked for again."""
+        if before is not None and (after is None or uid_of(after) != uid_of(before)):
+            self._parsed.pop(uid_of(before), None)
 
     # Observer of the client
 
     def written(self, kind: Kind, manifest: Manifest) -> None:
-        """An object that we wrote, as the server stored it; removing the last finalizer may have ended it."""
-        if kind not in self._stores:
+        """An object that we wrote, as the server stored it; removing the last finalizer may have ended it.
+
+        Our own Events are not what an Event's store is for: no watch would ever tell that one has expired.
+        """
+        if kind not in self._stores or kind == EVENT:
             return
         if _is_ended(manifest):
             self._stores[kind].forget(key_of(manifest), uid_of(manifest))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from aimd.runtime.kinds import CONFIG_MAP, POD
+from aimd.runtime.kinds import CONFIG_MAP, EVENT, POD
 from aimd.runtime.model import Key, Manifest, key_of
 from aimd.runtime.store import Cache, KindNotWatched, Store
 
@@ -166,6 +166,27 @@ def test_parse_once_per_version() -> None:
     first = cache.parse(Typed, thing("a", 1))
     assert cache.parse(Typed, thing("a", 1)) is first
     assert cache.parse(Typed, thing("a", 2)) is not first
+
+
+@pytest.mark.parametrize("successor", [None, thing("a", 3, uid="another")])
+def test_what_was_parsed_goes_with_its_object(successor: Manifest | None) -> None:
+    cache = Cache()
+    store = cache.add(Store(CONFIG_MAP))
+    store.upsert(thing("a", 1))
+    first = cache.parse(Typed, thing("a", 1))
+    if successor is None:
+        store.forget(Key("ns", "a"), "uid-a")
+    else:
+        store.upsert(successor)
+    assert cache.parse(Typed, thing("a", 1)) is not first
+
+
+def test_events_that_we_write_are_not_kept() -> None:
+    """Each would stay for ever: no watch of ours selects it, so none tells that it has expired."""
+    cache = Cache()
+    store = cache.add(Store(EVENT))
+    cache.written(EVENT, thing("told", 1))
+    assert names(store) == []
 
 
 def test_reading_an_undeclared_kind_is_an_error() -> None:
