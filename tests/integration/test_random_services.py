@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -77,18 +76,23 @@ async def without_a_condition(soak: Soak) -> list[str]:
 async def remove_all(soak: Soak) -> None:
     """The services, and what outlives them: models made for them, shared caches with their weights."""
     for kind in (SERVICE, TEMPLATE_CACHE, ARTIFACT, MODEL):
+        await remove(soak, kind)
 
-        async def left(kind: Kind = kind) -> list[Key]:
-            found = await soak.admin.list(kind, namespace=soak.namespace)
-            return [key for item in found if (key := key_of(item)).name != "tiny"]
 
-        async def gone(left: Callable[[], Awaitable[list[Key]]] = left) -> bool:
-            return not await left()
+async def remove(soak: Soak, kind: Kind) -> None:
+    """All objects of a kind but those that the test itself has made; returns when they are gone."""
 
-        for key in await left():
-            with suppress(NotFound):
-                await soak.admin.delete(kind, key, reason="test")
-        await until(f"no {kind.name} left", gone, 600)
+    async def left() -> list[Key]:
+        found = await soak.admin.list(kind, namespace=soak.namespace)
+        return [key for item in found if (key := key_of(item)).name != "tiny"]
+
+    async def gone() -> bool:
+        return not await left()
+
+    for key in await left():
+        with suppress(NotFound):
+            await soak.admin.delete(kind, key, reason="test")
+    await until(f"no {kind.name} left", gone, 600)
 
 
 @pytest.mark.parametrize(
