@@ -28,7 +28,7 @@ from aimd.runtime.kinds import POD
 from aimd.runtime.manager import Manager
 from aimd.runtime.model import Key, Kind, Manifest, key_of, uid_of
 from aimd.sandbox.control_plane import ControlPlane
-from tests.integration.stand_ins import KEDA, install_crds, make_namespace
+from tests.integration.stand_ins import install_crds, make_namespace
 
 USER = "service-controller-test"
 GATEWAY = {"name": "inference-gateway", "namespace": "gateways"}
@@ -108,7 +108,7 @@ class World:
 async def service_world(api_server: ControlPlane, folder: Path) -> AsyncIterator[World]:
     """A namespace of its own; the controller ends with it."""
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
-        await install_crds(admin, folder, KEDA)
+        await install_crds(admin, folder)
         await served(admin, INFERENCE_SERVICE, HTTP_ROUTE, SCALED_OBJECT, SERVICE, TEMPLATE_CACHE)
         namespace = f"service-{uuid4().hex[:8]}"
         await make_namespace(admin, namespace)

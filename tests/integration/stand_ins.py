@@ -15,15 +15,14 @@ from aimd.runtime.model import Manifest, key_of, labels_of, metadata_of
 from aimd.sandbox.binaries import locate_manifests
 from aimd.sandbox.manifests import apply_manifests, read_manifests
 
-FOREIGN = {"inferenceservices.serving.kserve.io", "httproutes.gateway.networking.k8s.io"}
-KEDA = "scaledobjects.keda.sh"
+FOREIGN = {"inferenceservices.serving.kserve.io", "httproutes.gateway.networking.k8s.io", "scaledobjects.keda.sh"}
 
 
-async def install_crds(admin: Client, folder: Path, *more: str) -> None:
-    """aimd's own CRDs, those of what it creates, and `more` by their names, without the controllers behind them."""
+async def install_crds(admin: Client, folder: Path) -> None:
+    """aimd's own CRDs and those of what it creates, without the controllers behind them."""
     write_crds(folder / "crds")
     foreign = [crd for name in ("kserve", "gateway-api", "keda") for crd in locate_manifests().read(name)]
-    needed = [crd for crd in foreign if crd["metadata"]["name"] in {*FOREIGN, *more}]
+    needed = [crd for crd in foreign if crd["metadata"]["name"] in FOREIGN]
     await apply_manifests(admin, [*read_manifests(folder / "crds"), *needed])
 
 

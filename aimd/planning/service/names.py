@@ -1,14 +1,13 @@
 """Names of the objects a service makes or looks for (spec/service.md §8).
 
-Names that are kept as they are, are those of the reference operator, digit for digit. One that is truncated, or has a
-dot that becomes a dash, additionally hashes what it was made from: two long names of one namespace would otherwise
-collide, and so would `a.b` and `a-b`.
+Names that fit whole are those of the reference operator, digit for digit. A truncated name additionally hashes what it
+was truncated from, because two long names of one namespace would otherwise collide.
 """
 
 import re
 
 from aimd.api.service import AIMService, ServiceOverrides
-from aimd.planning.naming import MAXIMUM_LENGTH, NameTooLong, derive_name, fits_whole, image_part, name_part
+from aimd.planning.naming import MAXIMUM_LENGTH, NameTooLong, derive_name, fits_whole, image_part
 from aimd.planning.service.resources import DEFAULT_GPU_RESOURCE
 
 _MINIMUM_LIMIT = 10
@@ -67,7 +66,7 @@ def shared_cache_name(template_name: str, namespace: str) -> str:
 def dedicated_cache_name(template_name: str, service: AIMService) -> str:
     """Name of the template cache that belongs to one service."""
     parts = [template_name, service.metadata.name]
-    return derive_name(parts, [service.metadata.uid, *([] if _are_kept(parts) else parts)])
+    return derive_name(parts, [service.metadata.uid, *([] if fits_whole(parts) else parts)])
 
 
 def profile_config_map_name(service_name: str) -> str:
@@ -94,7 +93,7 @@ def derived_template_name(base: str, overrides: ServiceOverrides | None) -> str:
         return base
     parts, inputs = _derived_parts(base, overrides)
     unnamed = [item for pair in _unnamed_changes(overrides).items() for item in pair]
-    if unnamed or name_part(base) != base or not fits_whole(parts, hash_length=_DERIVED_HASH):
+    if unnamed or not fits_whole(parts, hash_length=_DERIVED_HASH):
         return derive_name(parts, [*inputs, *unnamed, base])
     return derive_name(parts, inputs, hash_length=_DERIVED_HASH)
 
@@ -150,14 +149,9 @@ def _inference_service_limit(namespace: str) -> int:
 
 
 def _collision_free(name: str, namespace: str, limit: int) -> str:
-    if _are_kept([name], limit=limit):
+    if fits_whole([name], limit=limit):
         return derive_name([name], [namespace], limit=limit)
     return derive_name([name], [namespace, name], limit=limit)
-
-
-def _are_kept(names: list[str], *, limit: int = MAXIMUM_LENGTH) -> bool:
-    """Whether names appear in a derived name as they are, so that no other ones look the same in it."""
-    return all(name_part(name) == name for name in names) and fits_whole(names, limit=limit)
 
 
 def _by_namespace(name: str, namespace: str, limit: int) -> str:

@@ -13,7 +13,6 @@ from aimd.planning.service.names import (
     autoscaler_name,
     dedicated_cache_name,
     derived_template_name,
-    former_derived_template_name,
     former_http_route_name,
     former_inference_service_name,
     http_route_name,
@@ -55,22 +54,6 @@ def test_two_truncated_names_of_one_namespace_differ() -> None:
     first, second = inference_service_name(LONG, "ml-team"), inference_service_name(LONG + "-2", "ml-team")
     assert first != second
     assert first[:-9] == second[:-9]
-
-
-def test_a_dot_and_a_dash_are_not_the_same(service) -> None:
-    metric = ServiceOverrides(metric="latency")
-    for derive in (
-        lambda text: inference_service_name(text, "ml-team"),
-        lambda text: http_route_name(text, "ml-team"),
-        lambda text: shared_cache_name(text, "ml-team"),
-        lambda text: dedicated_cache_name(text, service()),
-        lambda text: profile_config_map_name(text),
-        lambda text: derived_template_name(text, metric),
-    ):
-        assert len({derive(text) for text in ("a.b-c", "a-b.c", "a-b-c", "a.b.c")}) == 4
-    assert former_inference_service_name("qwen2.5", "ml-team") == "qwen2-5-a04542d9"
-    assert former_http_route_name("qwen2.5", "ml-team") == "qwen2-5-a04542d9"
-    assert former_derived_template_name("qwen2.5", metric) == "qwen2-5-ovr-latency-817c"
 
 
 def test_caches_profiles_and_what_hangs_on_the_inference_service(service) -> None:
