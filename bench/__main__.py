@@ -14,7 +14,7 @@ from rich.table import Table
 from bench.figures import Figure, Figures
 from bench.report import PAGE, RESULTS, markdown, merged, read_results, with_table
 
-NAMES = ("unary", "queue", "events", "initial_sync", "propagation", "footprint")
+NAMES = ("unary", "queue", "events", "initial_sync", "propagation", "footprint", "downloads")
 
 
 def main(arguments: list[str]) -> int:

@@ -15,7 +15,7 @@ from aimd.downloads.progress import Progress
 from aimd.downloads.settings import DownloadSettings
 from aimd.downloads.snapshot import RemoteFile, Snapshot
 from aimd.downloads.tree import Tree, is_whole
-from aimd.downloads.wire import WIRE_ERRORS, RangeReader, RangesRefused, open_session
+from aimd.downloads.wire import LEAST_RATE, WIRE_ERRORS, RangeReader, RangesRefused, open_session
 
 _LARGE_BYTES = 2 * 2**30
 
@@ -135,13 +135,14 @@ class SnapshotFetcher:
 
     async def _once(self, reader: RangeReader, partial: Partial, span: tuple[int, int], patience: Patience) -> int:
         """One request, and the wait after it if it failed; returns how many bytes came."""
-        before = partial.filled(span[0])
+        before, began = partial.filled(span[0]), self._progress.clock()
         try:
             await reader.read(partial, *span)
         except (*WIRE_ERRORS, Retryable) as error:
             if isinstance(error, ValueError):
                 raise DownloadFailure(Reason.BAD_REQUEST, f"the endpoint or a redirect: {error}") from error
-            if partial.filled(span[0]) > before:
+            # A trickle does not renew it, or a server that sends byte by byte would be borne with for ever.
+            if partial.filled(span[0]) - before > LEAST_RATE * (self._progress.clock() - began):
                 patience.renew()
             await patience.wait(error if isinstance(error, Retryable) else _wire_failure(error, partial.file))
         return partial.filled(span[0]) - before

@@ -21,8 +21,10 @@ from aimd.downloads.tree import Tree
 
 T = TypeVar("T")
 
-CHUNK = 64 * 2**20
+CHUNK = 16 * 2**20
 _READ = 4 * 2**20
+_BUFFER = 2**20
+_MOST_PIECES = 512  # the kernel takes no more than 1024 at once
 _SYNC = 128 * 2**20
 _COUNT = 4  # bytes of a journal entry, an unsigned integer
 
@@ -41,6 +43,7 @@ class Partial:
         self._present = array("I", bytes(_COUNT * max(1, -(-file.size // chunk))))
         self._digest = new_digest(file.checksum, file.size)
         self._hashed = 0
+        self._buffer = bytearray(min(_BUFFER, file.size))
         self._grown = anyio.Event()
         self._at_work: list[None] = []
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
@@ -95,7 +98,7 @@ class Partial:
                 await self._grown.wait()
             while self._hashed < beginning:
                 length = min(_READ, beginning - self._hashed)
-                await in_thread(self._busily, self._hash, self._digest, self._hashed, length)
+                await in_thread(self._busily, self._hash, self._digest, self._buffer, self._hashed, length)
                 self._hashed += length
                 self._progress.active()
 
@@ -107,6 +110,7 @@ class Partial:
             os.ftruncate(self._journal, 0)
         os.ftruncate(self._data, 0)
         self._digest, self._hashed = new_digest(self.file.checksum, self.file.size), 0
+        self._buffer = bytearray(len(self._buffer))
 
     @property
     def intact(self) -> bool:
@@ -137,24 +141,26 @@ class Partial:
         return found
 
     def _write(self, offset: int, pieces: Sequence[bytes]) -> None:
-        """Piece by piece, so that nothing is copied, and each within its chunk."""
-        for piece in pieces:
-            rest = memoryview(piece)
-            while rest:
-                index = offset // self._chunk
-                written = os.pwrite(self._data, rest[: self._end_of(index) - offset], offset)
-                self._present[index] += written
-                offset, rest = offset + written, rest[written:]
-                if self._journal >= 0:
-                    os.pwrite(self._journal, self._present[index : index + 1].tobytes(), _COUNT * index)
+        """As few calls as there are chunks: each costs the event loop a wait for the interpreter's lock."""
+        rest = [memoryview(piece) for piece in pieces]
+        while rest:
+            index = offset // self._chunk
+            within, _ = _split(rest[:_MOST_PIECES], self._end_of(index) - offset)
+            written = os.pwritev(self._data, within, offset)
+            self._present[index] += written
+            offset, rest = offset + written, _split(rest, written)[1]
+            if self._journal >= 0:
+                os.pwrite(self._journal, self._present[index : index + 1].tobytes(), _COUNT * index)
 
-    def _hash(self, digest: Digest, offset: int, length: int) -> None:
+    def _hash(self, digest: Digest, into: bytearray, offset: int, length: int) -> None:
+        """Digest and buffer are arguments: a thread that was given up must not touch those of the next beginning."""
+        buffer = memoryview(into)
         while length:
-            data = os.pread(self._data, length, offset)
-            if not data:
+            count = os.preadv(self._data, [buffer[:length]], offset)
+            if not count:
                 raise OSError(errno.EIO, "bytes that were written are gone")
-            digest.update(data)
-            offset, length = offset + len(data), length - len(data)
+            digest.update(buffer[:count])
+            offset, length = offset + count, length - count
         # Little by little, while bytes still come: at the end there would be much to wait for.
         if offset // _SYNC > (offset - _READ) // _SYNC:
             os.fdatasync(self._data)
@@ -165,6 +171,17 @@ class Partial:
             work(*arguments)
         finally:
             self._at_work.pop()
+
+
+def _split(pieces: Sequence[memoryview], size: int) -> tuple[list[memoryview], list[memoryview]]:
+    """The first `size` bytes of the pieces, and the rest."""
+    first, second = list[memoryview](), list[memoryview]()
+    for piece in pieces:
+        taken = min(size, len(piece))
+        size -= taken
+        first += [piece[:taken]] if taken else []
+        second += [piece[taken:]] if taken < len(piece) else []
+    return first, second
 
 
 async def in_thread(function: Callable[..., T], *arguments: object) -> T:

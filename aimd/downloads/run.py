@@ -63,13 +63,14 @@ class _Job:
             "downloadedBytes": self.progress.shown,
             "totalBytes": self.total,
         }
-        doing = in_words(self.progress)
-        await self.status.report(progress=figures, **self._state(f"{self.protocol}: {doing}" if self.protocol else ""))
+        doing = f"{self.transport}: {in_words(self.progress)}" if self.protocol else ""
+        await self.status.report(progress=figures, **self._state(doing))
 
     async def report_complete(self) -> None:
         """All bytes are there: the signal from which the controller tells verification from download."""
         complete = {"percentage": 100, "displayPercentage": "100 %"}
-        await self.status.report(progress={**complete, "downloadedBytes": self.total, "totalBytes": self.total})
+        figures = {**complete, "downloadedBytes": self.total, "totalBytes": self.total}
+        await self.status.report(progress=figures, **self._state("Verifying" if self.protocol else ""))
 
     async def report_attempt(self, message: str) -> None:
         state = self._state(message)
@@ -89,6 +90,11 @@ class _Job:
                 "message": message,
             }
         }
+
+    @property
+    def transport(self) -> str:
+        """What the bytes really come over: the names of two former transports are still accepted (caching.md C-10)."""
+        return self.protocol if self.protocol in ("HTTP", OBJECT_STORE) else f"{self.protocol} as HTTP"
 
     @property
     def is_bucket(self) -> bool:
@@ -162,7 +168,7 @@ async def _attempts(job: _Job, source: Source) -> None:
         if protocol not in KNOWN_PROTOCOLS:
             _log.warning("unknown protocol skipped", protocol=protocol, known=sorted(KNOWN_PROTOCOLS))
             continue
-        await job.report_attempt(f"Downloading with {protocol} (plain HTTP ranges)")
+        # That it began, and with which protocol, is in the first report of its progress, which comes at once.
         try:
             await _guarded(job, lambda protocol=protocol: _attempt(job, source, protocol))  # type: ignore[misc]
         except DownloadFailure as failure:
@@ -172,7 +178,6 @@ async def _attempts(job: _Job, source: Source) -> None:
                 raise
             _log.warning("attempt failed", protocol=protocol, reason=failure.reason.text, detail=failure.detail)
         else:
-            await job.report_attempt("Verifying")
             return
     raise last or DownloadFailure(
         Reason.BAD_REQUEST, f"AIM_DOWNLOADER_PROTOCOL={job.settings.sequence!r} names no known protocol"

@@ -24,6 +24,8 @@ _FLUSH_SECONDS = 0.01
 _FLUSH_BYTES = 4 * 2**20
 _SLOW_SECONDS = 30.0
 _SLOW_BYTES = 32 * 2**10
+LEAST_RATE = _SLOW_BYTES / _SLOW_SECONDS
+"""Bytes per second below which an answer is no download."""
 _ERROR_BYTES = 4096
 
 WIRE_ERRORS = (aiohttp.ClientError, TimeoutError)

@@ -21,6 +21,7 @@ from aimd.planning.artifact_jobs import (
     given_up,
     missing_references,
     not_there,
+    poll_seconds,
     running_pods,
 )
 from aimd.planning.artifact_observed import ObservedArtifact, completion_record, condition_since, is_complete
@@ -75,7 +76,7 @@ def settle_download(
     if run.phase is JobPhase.FAILED and run.job is not None:
         return _failed(observed, run.job, claim, size_bytes, now)
     if run.phase is JobPhase.RUNNING and run.job is not None:
-        return _running(observed, run.job, claim, size_bytes)
+        return _running(observed, run.job, claim, size_bytes, now)
     return _absent(observed, claim, size_bytes, now)
 
 
@@ -119,14 +120,16 @@ def _failed(
     return DownloadStage(Stage(components, requeue_after=wait), condition, "failed")
 
 
-def _running(observed: ObservedArtifact, job: Manifest, claim: Manifest, size_bytes: int) -> DownloadStage:
-    health = running_pods(observed.download, observed, "DownloadRetrying")
+def _running(
+    observed: ObservedArtifact, job: Manifest, claim: Manifest, size_bytes: int, now: datetime
+) -> DownloadStage:
+    health = running_pods(observed.download, observed, "DownloadRetrying", now)
     components = (
         health.component("DownloadJobPods"),
         downstream("DownloadJob", State.PROGRESSING, "JobRunning", "The download runs"),
     )
     stuck = health.state not in (State.READY, State.STARTING)
-    stage = Stage(components, download_identity(observed.context(size_bytes)), requeue_after=POLL_SECONDS)
+    stage = Stage(components, download_identity(observed.context(size_bytes)), requeue_after=poll_seconds(health))
     if stuck and _inputs_changed(observed, job, claim, size_bytes):
         stage = replace(stage, deletions=(delete_job(job, "inputs-changed"),))
     return DownloadStage(stage, _in_progress(observed))

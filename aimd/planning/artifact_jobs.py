@@ -1,16 +1,21 @@
 """What the stages of an artifact have in common: their result, and how a Job shows as components."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from aimd.planning.artifact_observed import JobRun, ObservedArtifact, newest_event
-from aimd.planning.health import Component, Direction, State
+from aimd.planning.health import Component, Direction, State, parse_timestamp
 from aimd.planning.jobs import job_failure
 from aimd.planning.pod_failures import pod_failure
 from aimd.planning.pods import PodHealth, probe_pods
 from aimd.runtime.kinds import JOB
-from aimd.runtime.model import Category, Deletion, Desired, Failure, Manifest, key_of, uid_of
+from aimd.runtime.model import Category, Deletion, Desired, Failure, Manifest, key_of, metadata_of, uid_of
 
 POLL_SECONDS = 10.0
+STARTING_SECONDS = 3.0
+"""For so long the steps of a pod's start are one state: each of them would be a write here and, by way of the caches,
+in every service that waits."""
+_STARTING = frozenset({"PodsPending", "Pulling", "PodsStarting"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ def cause_of(run: JobRun, observed: ObservedArtifact) -> Failure | None:
     return pod_failure(pod, observed.logs.get(key_of(pod).name, ""), observed.exit_codes)
 
 
-def running_pods(run: JobRun, observed: ObservedArtifact, retrying: str) -> PodHealth:
+def running_pods(run: JobRun, observed: ObservedArtifact, retrying: str, now: datetime) -> PodHealth:
     """Health of the newest pod of a Job that runs (C-15).
 
     A pod that failed is no failure while the Job follows up with another one (C-13); a Job whose pods are refused
@@ -74,7 +79,20 @@ def running_pods(run: JobRun, observed: ObservedArtifact, retrying: str) -> PodH
         if refused is not None:
             return PodHealth(State.PENDING, "FailedCreate", str(refused.get("message") or "Pods are refused"))
     pods = () if pod is None else (pod,)
-    return probe_pods(pods, logs=observed.logs, events=observed.events, exit_codes=observed.exit_codes)
+    health = probe_pods(pods, logs=observed.logs, events=observed.events, exit_codes=observed.exit_codes)
+    if pod is not None and health.reason in _STARTING and _is_young(pod, now):
+        return PodHealth(State.PENDING, "PodsPending", "The pod waits to be started")
+    return health
+
+
+def poll_seconds(health: PodHealth) -> float:
+    """When to look again at a Job that runs: soon at one that is being started, for what it turns into."""
+    return STARTING_SECONDS if health.reason == "PodsPending" else POLL_SECONDS
+
+
+def _is_young(pod: Manifest, now: datetime) -> bool:
+    created = parse_timestamp(str(metadata_of(pod).get("creationTimestamp") or ""))
+    return created is not None and (now - created).total_seconds() < STARTING_SECONDS
 
 
 def given_up(name: str, run: JobRun, observed: ObservedArtifact, note: str) -> tuple[Component, Component]:

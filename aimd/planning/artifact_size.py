@@ -14,6 +14,7 @@ from aimd.planning.artifact_jobs import (
     given_up,
     missing_references,
     not_there,
+    poll_seconds,
     running_pods,
 )
 from aimd.planning.artifact_observed import MAXIMUM_BYTES, ObservedArtifact, stated_size
@@ -37,9 +38,9 @@ def settle_size(observed: ObservedArtifact, now: datetime) -> tuple[int, Stage]:
     if run.phase is JobPhase.FAILED and run.job is not None:
         return 0, _failed_check(observed, run.job, now)
     if run.phase is JobPhase.RUNNING:
-        health = running_pods(run, observed, "CheckSizeRetrying")
+        health = running_pods(run, observed, "CheckSizeRetrying", now)
         running = downstream("CheckSizeJob", State.PROGRESSING, "JobRunning", "The source is being asked for its size")
-        return 0, Stage((health.component("CheckSizeJobPods"), running), requeue_after=POLL_SECONDS)
+        return 0, Stage((health.component("CheckSizeJobPods"), running), requeue_after=poll_seconds(health))
     if observed.references.missing:
         return 0, Stage((missing_references("CheckSizeJob", observed),), requeue_after=SECRET_POLL_SECONDS)
     component = not_there("CheckSizeJob", "The job that asks the source for its size is being made")

@@ -9,7 +9,7 @@ from aimd.api.artifact import AIMArtifact
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.api.shared import CacheMode, ModelSource
 from aimd.api.template_cache import AIMTemplateCache
-from aimd.planning.artifact_matching import Circumstances, Match, artifact_env, match_sources
+from aimd.planning.artifact_matching import Circumstances, Match, artifact_env, is_reconciled, match_sources
 from aimd.planning.artifact_observed import HEADROOM
 from aimd.planning.environment import render_env
 from aimd.planning.health import Component, Direction, State, ready
@@ -64,7 +64,7 @@ def plan_template_cache(observed: ObservedTemplateCache, now: datetime) -> Plan:
         components=(
             config_component(observed.config),
             _template_component(observed),
-            _artifacts_component(observed, matches, existing),
+            _artifacts_component(observed, matches),
         ),
         desired=tuple(_artifact(observed, match) for match in missing.values()),
         deletions=_superseded(observed, matches),
@@ -128,7 +128,7 @@ def _template_component(observed: ObservedTemplateCache) -> Component:
     return Component(name, state, own.reason, own.message, direction=Direction.UPSTREAM)
 
 
-def _artifacts_component(observed: ObservedTemplateCache, matches: Sequence[Match], existing: set[str]) -> Component:
+def _artifacts_component(observed: ObservedTemplateCache, matches: Sequence[Match]) -> Component:
     name, direction = "Artifacts", Direction.DOWNSTREAM
     if not matches:
         if observed.template is not None and observed.template.status.status == State.READY:
@@ -138,7 +138,9 @@ def _artifacts_component(observed: ObservedTemplateCache, matches: Sequence[Matc
     found = [match.artifact for match in matches if match.artifact is not None]
     missing = len(matches) - len(found)
     if missing:
-        blocked = [m.name for m in matches if m.artifact is None and m.name in existing]
+        # One that nobody has looked at yet is only new.
+        looked_at = {artifact.metadata.name for artifact in observed.artifacts if is_reconciled(artifact)}
+        blocked = [match.name for match in matches if match.artifact is None and match.name in looked_at]
         waiting = f"; {', '.join(blocked)} exists and cannot be used yet" if blocked else ""
         text = f"{missing} of {len(matches)} artifacts are being made{waiting}"
         return Component(name, State.PROGRESSING, "CreatingCaches", text, direction=direction)

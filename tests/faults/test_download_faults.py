@@ -271,23 +271,36 @@ class Patches:
     def of(self, part: str) -> list[Any]:
         return [body["status"][part] for _, body in self.seen if part in body["status"]]
 
-
-async def test_progress_and_protocol_reach_the_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The life cycle that test suites of the API pin: < 100 while downloading, 100 before verification."""
-    patches = Patches()
-
-    async def record(scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = b""
         while True:
             message = await receive()
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
-        patches.seen.append((scope["path"], json.loads(body)))
+        self.seen.append((scope["path"], json.loads(body)))
         await PlainTextResponse("{}")(scope, receive, send)
 
-    application: Any = record
-    (tmp_path / "token").write_text("t")
+
+@asynccontextmanager
+async def status_endpoint(folder: Path) -> AsyncIterator[tuple[Patches, dict[str, Any]]]:
+    """The endpoint of an artifact, and the settings of a job that reports to it."""
+    patches: Any = Patches()
+    (folder / "token").write_text("t")
+    async with serve_locally(patches) as port:
+        yield (
+            patches,
+            {
+                "api_server": f"http://127.0.0.1:{port}",
+                "artifact_name": "a",
+                "artifact_namespace": "ns",
+                "service_account": folder,
+            },
+        )
+
+
+async def test_progress_and_protocol_reach_the_artifact(tmp_path: Path) -> None:
+    """The life cycle that test suites of the API pin: < 100 while downloading, 100 before verification."""
     environment = {
         "AIM_DOWNLOADER_PROTOCOL": "XET,HTTP",
         "AIM_DEBUG_SIMULATE_HF_DOWNLOAD": "1",
@@ -295,18 +308,10 @@ async def test_progress_and_protocol_reach_the_artifact(tmp_path: Path, monkeypa
         "AIM_DEBUG_SIMULATE_HF_FAIL_PROTOCOLS": "XET",
         "EXPECTED_SIZE_BYTES": "102400",
         "PROGRESS_INTERVAL": "0.05",
-        "ARTIFACT_NAME": "a",
-        "ARTIFACT_NAMESPACE": "ns",
     }
-    async with serve_locally(application) as port:
+    async with status_endpoint(tmp_path) as (patches, reporting):
         plain = settings_from(environment, f"hf://{REPOSITORY}", tmp_path / "target")
-        wanted = replace(
-            plain,
-            api_server=f"http://127.0.0.1:{port}",
-            service_account=tmp_path,
-            termination_log=tmp_path / "termination",
-        )
-        assert await download(wanted) == 0
+        assert await download(replace(plain, termination_log=tmp_path / "termination", **reporting)) == 0
     assert {path for path, _ in patches.seen} == {"/apis/aim.eai.amd.com/v1alpha1/namespaces/ns/aimartifacts/a/status"}
     attempts = [(item["protocol"], item["attempt"], item["totalAttempts"]) for item in patches.of("download")]
     assert attempts[0] == ("XET", 1, 2)
@@ -319,6 +324,21 @@ async def test_progress_and_protocol_reach_the_artifact(tmp_path: Path, monkeypa
         "downloadedBytes": 102400,
         "totalBytes": 102400,
     }
+
+
+async def test_what_is_reported_never_goes_back_nor_over_a_hundred(root: Path, tmp_path: Path) -> None:
+    """Although a file has to be fetched again, and connections break."""
+    async with running_hub(root, rate_limit=2 * SIZE) as hub, status_endpoint(tmp_path) as (patches, reporting):
+        hub.faults.queue = ["cut", "swap"]
+        changes = {"protocols": ("HTTP",), "sequence": "HTTP", "progress_interval": 0.05, **reporting}
+        assert await download(settings(hub, tmp_path / "target", **changes)) == 0
+    shown = [(item["percentage"], item["downloadedBytes"]) for item in patches.of("progress")]
+    assert shown == sorted(shown)
+    assert len(shown) > 5
+    assert shown[-1][0] == 100
+    assert all(percentage <= 99 for percentage, _ in shown[:-1])
+    assert all(item["downloadedBytes"] <= item["totalBytes"] for item in patches.of("progress"))
+    assert [item["message"] for item in patches.of("download")][-1] == "Verifying"
 
 
 async def test_failing_patches_never_fail_the_download(root: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from aimd.runtime.model import Manifest, key_of, labels_of, metadata_of
 from aimd.sandbox.binaries import locate_manifests
 from aimd.sandbox.manifests import apply_manifests, read_manifests
 
+_AUTH = 20
 FOREIGN = {"inferenceservices.serving.kserve.io", "httproutes.gateway.networking.k8s.io", "scaledobjects.keda.sh"}
 
 
@@ -34,13 +35,15 @@ async def make_namespace(admin: Client, name: str) -> None:
 class Kubelet:
     """Ends every pod of a job at once, well or (while `failing`) with this exit code; binds claims to new volumes.
 
-    `succeeded` lists the value of the label `label` of each pod that ended well.
+    While `gated`, pods without HF_TOKEN are refused, as by a hub whose models take a token. `succeeded` lists the value
+    of the label `label` of each pod that ended well.
     """
 
     admin: Client
     namespace: str
     label: str = "aim.eai.amd.com/cache.name"
     failing: int = 0
+    gated: bool = False
     succeeded: list[str] = field(default_factory=list)
 
     @asynccontextmanager
@@ -86,9 +89,11 @@ class Kubelet:
             await self.admin.create(PERSISTENT_VOLUME, volume, reason="test")
 
     async def _end(self, pod: Manifest) -> None:
-        code = self.failing
-        report = {"reason": "NetworkUnavailable" if code else "Completed"}
         container = pod["spec"]["containers"][0]
+        refused = self.gated and not any(item["name"] == "HF_TOKEN" for item in container.get("env") or ())
+        code = _AUTH if refused else self.failing
+        reason = "AuthError" if refused else "NetworkUnavailable"
+        report = {"reason": reason if code else "Completed"}
         terminated = {"exitCode": code, "reason": "Error" if code else "Completed", "message": json.dumps(report)}
         status = {
             "name": container["name"],

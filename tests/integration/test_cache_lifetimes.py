@@ -1,199 +1,30 @@
 """Who deletes what, and when: caches, artifacts and claims over the lives of services (spec/caching.md §4.2)."""
 
 import asyncio
-import json
 import random
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import permutations
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from aimd.controllers.registry import build_reconcilers
-from aimd.planning.kinds import ARTIFACT, MODEL, SERVICE, SERVICE_TEMPLATE, TEMPLATE_CACHE
-from aimd.planning.settings import ControllerSettings
-from aimd.registry.client import connect_registries
-from aimd.runtime.client import Client, ClientOptions, connect
-from aimd.runtime.errors import NotFound
-from aimd.runtime.kinds import JOB, NAMESPACE, PERSISTENT_VOLUME_CLAIM
-from aimd.runtime.manager import Manager, ManagerOptions
-from aimd.runtime.model import Key, Kind, Manifest, key_of, metadata_of
+from aimd.planning.kinds import ARTIFACT, SERVICE, TEMPLATE_CACHE
+from aimd.runtime.kinds import JOB, PERSISTENT_VOLUME_CLAIM, SECRET
+from aimd.runtime.model import Kind, Manifest, key_of, metadata_of
 from aimd.sandbox.control_plane import ControlPlane
-from tests.integration.stand_ins import Kubelet, install_crds, make_namespace
-
-SOURCES = {name: {"modelId": f"acme/{name}", "sourceUri": f"hf://acme/{name}", "size": "1Gi"} for name in "ab"}
-TEMPLATES = {"t-a": "a", "t-ab": "ab"}
-KEPT = (TEMPLATE_CACHE, ARTIFACT, PERSISTENT_VOLUME_CLAIM)
-
-
-@dataclass
-class World:
-    admin: Client
-    plane: ControlPlane
-    namespace: str
-    kubelet: Kubelet
-    _manager: Manager | None = None
-    _running: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """The real controllers, all of them, for this namespace."""
-        started = asyncio.Event()
-
-        async def run() -> None:
-            kubeconfig = self.plane.add_user("lifetimes", groups=["system:masters"])
-            async with connect(ClientOptions(kubeconfig=kubeconfig)) as client, connect_registries() as registries:
-                manager = self._manager = Manager(client, ManagerOptions(namespaces=(self.namespace,)))
-                settings = ControllerSettings(downloader_image="aimd:test", retry_base_seconds=1)
-                for reconciler in build_reconcilers(client, manager.cache, settings, registries):
-                    manager.add(reconciler)
-                started.set()
-                await manager.run()
-
-        self._running = asyncio.create_task(run())
-        await started.wait()
-
-    async def stop(self) -> None:
-        assert self._manager is not None
-        assert self._running is not None
-        self._manager.stop()
-        await self._running
-
-    async def list(self, kind: Kind) -> Sequence[Manifest]:
-        return await self.admin.list(kind, namespace=self.namespace)
-
-    async def delete(self, kind: Kind, name: str) -> None:
-        with suppress(NotFound):
-            await self.admin.delete(kind, Key(self.namespace, name), reason="test")
-
-    async def make(self, kind: Kind, name: str, spec: Manifest) -> None:
-        metadata = {"name": name, "namespace": self.namespace}
-        manifest = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, "spec": spec}
-        await self.admin.apply(kind, manifest, field_manager="user", reason="test")
-
-    async def make_service(self, name: str, template: str, mode: str) -> None:
-        spec = {"model": {"name": "tiny"}, "template": {"name": template}, "caching": {"mode": mode}}
-        await self.make(SERVICE, name, spec)
-
-    async def words(self, kind: Kind) -> dict[str, str]:
-        return {key_of(item).name: str((item.get("status") or {}).get("status")) for item in await self.list(kind)}
-
-    async def all_ready(self) -> bool:
-        """Every service has a Ready cache."""
-        services = await self.list(SERVICE)
-        return all(conditions(item).get("CacheReady") == "True" for item in services)
-
-    async def until(self, what: str, holds: Callable[[], Awaitable[object]], seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if await holds():
-                return
-            await asyncio.sleep(0.2)
-        left = {kind.name: await self.words(kind) for kind in (SERVICE, TEMPLATE_CACHE, ARTIFACT)}
-        pytest.fail(f"{what} did not come true; there are {json.dumps(left, indent=1)}")
-
-
-def conditions(item: Manifest) -> dict[str, str]:
-    return {each["type"]: each["status"] for each in (item.get("status") or {}).get("conditions") or ()}
+from tests.integration.cache_world import KEPT, TEMPLATES, World, cache_world, conditions, names
 
 
 @pytest.fixture
 async def world(api_server: ControlPlane, tmp_path: Path) -> AsyncIterator[World]:
-    async with AsyncExitStack() as stack:
-        admin = await stack.enter_async_context(connect(ClientOptions(kubeconfig=api_server.kubeconfig)))
-        await install_crds(admin, tmp_path)
-        namespace = f"lifetimes-{uuid4().hex[:8]}"
-        await make_namespace(admin, namespace)
-        kubelet = await stack.enter_async_context(Kubelet(admin, namespace).running())
-        world = World(admin, api_server, namespace, kubelet)
-        model = {"image": "aim:1", "discovery": {"extractMetadata": False, "createServiceTemplates": False}}
-        await world.make(MODEL, "tiny", model)
-        for name, sources in TEMPLATES.items():
-            wanted = [SOURCES[source] for source in sources]
-            hardware = {"cpu": {"requests": "1"}}
-            await world.make(
-                SERVICE_TEMPLATE, name, {"modelName": "tiny", "hardware": hardware, "modelSources": wanted}
-            )
-        await world.start()
-        yield world
-        await world.stop()
-        await admin.delete(NAMESPACE, Key("", namespace), reason="test")
-
-
-async def names(world: World, kind: Kind) -> set[str]:
-    return {key_of(item).name for item in await world.list(kind) if not metadata_of(item).get("deletionTimestamp")}
-
-
-ORDERS = [
-    pytest.param(order, marks=() if index in (0, 5) else pytest.mark.slow, id="-".join(order))
-    for index, order in enumerate(permutations(("service", "cache", "artifact")))
-]
-
-
-@pytest.mark.parametrize("mode", ["Shared", "Dedicated"])
-@pytest.mark.parametrize("order", ORDERS)
-async def test_whatever_is_deleted_first_what_is_in_use_comes_back_and_the_rest_goes(
-    world: World, mode: str, order: tuple[str, ...]
-) -> None:
-    await world.make_service("chat", "t-a", mode)
-    await world.until("the cache is ready", world.all_ready)
-    wanted = True
-    for thing in order:
-        before = {kind: await names(world, kind) for kind in KEPT}
-        uids = {metadata_of(item)["uid"] for kind in KEPT for item in await world.list(kind)}
-        if thing == "service":
-            await world.delete(SERVICE, "chat")
-            wanted = False
-        else:
-            kind = TEMPLATE_CACHE if thing == "cache" else ARTIFACT
-            for name in before[kind]:
-                await world.delete(kind, name)
-        look = partial(settled, world, mode, wanted, thing, before, uids)
-        await world.until(f"settled after {thing}", look)
-        if not wanted and mode == "Dedicated":
-            for kind in KEPT:
-                assert await names(world, kind) == set()
-    if mode == "Shared":
-        # What is left belongs to nobody, and a user may delete it.
-        for kind in (TEMPLATE_CACHE, ARTIFACT):
-            for name in await names(world, kind):
-                await world.delete(kind, name)
-    await world.until("nothing is left", lambda: nothing(world))
+    async with cache_world(api_server, tmp_path) as running:
+        yield running
 
 
 async def nothing(world: World) -> bool:
     return not any([await world.list(kind) for kind in KEPT])
-
-
-async def settled(
-    world: World, mode: str, wanted: bool, thing: str, before: dict[Kind, set[str]], uids: set[str]
-) -> bool:
-    """Whether what follows from deleting `thing` has come."""
-    items = {kind: await world.list(kind) for kind in KEPT}
-    if any(metadata_of(item).get("deletionTimestamp") for found in items.values() for item in found):
-        return False
-    if wanted:
-        # Somebody uses it: the cache and its weights are there, and new where they were deleted.
-        renewed = {"cache": TEMPLATE_CACHE, "artifact": ARTIFACT}[thing]
-        fresh = all(metadata_of(item)["uid"] not in uids for item in items[renewed])
-        return bool(items[renewed]) and fresh and await world.all_ready()
-    if mode == "Dedicated":
-        return not any(items.values())
-    # Shared and Ready: it outlives the service, whole, unless the user deletes it.
-    expected = dict(before)
-    if thing == "cache":
-        expected[TEMPLATE_CACHE] = set()
-    if thing == "artifact":
-        expected[ARTIFACT] = expected[PERSISTENT_VOLUME_CLAIM] = set()
-        if before[TEMPLATE_CACHE]:  # A cache that is there wants its artifacts.
-            return len(items[ARTIFACT]) == 1 and set((await world.words(TEMPLATE_CACHE)).values()) == {"Ready"}
-    return {kind: {key_of(item).name for item in found} for kind, found in items.items()} == expected
 
 
 async def test_a_failed_shared_cache_goes_with_its_service(world: World) -> None:
@@ -223,6 +54,47 @@ async def test_deleting_one_of_two_services_leaves_a_cache_that_still_loads(worl
     world.kubelet.failing = 0
     await world.until("the other one has its cache", world.all_ready)
     assert {metadata_of(item)["uid"] for kind in KEPT for item in await world.list(kind)} == uids
+
+
+@pytest.mark.parametrize("giver", ["chat", "other"])
+async def test_a_token_given_later_starts_a_fresh_try(world: World, giver: str) -> None:
+    """By the service whose download failed without it, or by another one of the same template (§15.7, C-4)."""
+    world.kubelet.gated = True
+    await world.make_service("chat", "t-a", "Shared")
+
+    async def failed() -> bool:
+        return "Failed" in (await world.words(TEMPLATE_CACHE)).values()
+
+    await world.until("the download failed", failed)
+    refused = {metadata_of(item)["uid"] for item in await world.list(ARTIFACT)}
+    secret = {"metadata": {"name": "hub", "namespace": world.namespace}, "stringData": {"token": "hf_x"}}
+    await world.admin.create(SECRET, {"apiVersion": "v1", "kind": "Secret", **secret}, reason="test")
+    token = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}
+    await world.make_service(giver, "t-a", "Shared", env=[token])
+
+    async def replaced() -> bool:
+        found = await world.list(ARTIFACT)
+        return await world.all_ready() and not refused & {metadata_of(item)["uid"] for item in found}
+
+    await world.until("the weights came with the token, and what failed is gone", replaced)
+    assert len(world.kubelet.succeeded) == 1
+    assert len(await world.list(TEMPLATE_CACHE)) == len(await world.list(ARTIFACT)) == 1
+
+
+async def test_last_use_is_written_when_services_begin_and_end_to_use_the_weights(world: World) -> None:
+    await world.make_service("chat", "t-a", "Shared")
+
+    async def noted(status: str) -> str:
+        found = [item for item in await world.list(ARTIFACT) if conditions(item).get("InUse") == status]
+        return str(found[0]["status"].get("lastUsed")) if found else ""
+
+    await world.until("use began", lambda: noted("True"))
+    began = await noted("True")
+    await asyncio.sleep(1.5)  # The time has whole seconds.
+    await world.delete(SERVICE, "chat")
+    # The garbage collector takes the InferenceService along.
+    await world.until("use ended", lambda: noted("False"))
+    assert began < await noted("False")
 
 
 @dataclass

@@ -42,7 +42,7 @@ from aimd.runtime.kinds import (
     STORAGE_CLASS,
 )
 from aimd.runtime.manager import Manager
-from aimd.runtime.model import Key, Kind, Manifest, metadata_of
+from aimd.runtime.model import Key, Kind, Manifest, key_of, metadata_of
 from aimd.sandbox.manifests import apply_manifests, read_manifests
 
 USER = "download-controllers-test"
@@ -95,6 +95,7 @@ class World:
             "claimRef": {"namespace": self.namespace, "name": claim["metadata"]["name"]},
             "hostPath": {"path": f"/nowhere/{self.namespace}"},
             "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": claim["spec"].get("storageClassName", ""),
         }
         volume = {
             "apiVersion": "v1",
@@ -270,6 +271,47 @@ async def test_a_source_that_is_missing_fails_at_once_and_heals(world: World) ->
     await world.until_word(ARTIFACT, "Ready")
     cache = await world.until_word(TEMPLATE_CACHE, "Ready")
     assert condition(cache, "ArtifactsReady") == ("True", "AllCachesReady")
+
+
+@pytest.mark.slow
+async def test_a_pod_that_goes_with_its_node_is_followed_by_another(world: World) -> None:
+    await make(world)
+    await world.bind()
+    first = await world.until(world._living_pod)
+    await world.client.delete(POD, key_of(first), reason="test", grace_period_seconds=0)
+    second = await world.until(world._living_pod, lambda pod: pod["metadata"]["uid"] != first["metadata"]["uid"])
+    # The scheduler has had its say about the pod when the artifact is Pending.
+    await world.until_word(ARTIFACT, "Pending")
+    assert metadata_of(second)["ownerReferences"][0]["uid"] == metadata_of(first)["ownerReferences"][0]["uid"]
+    await world.end_pod(0, {"reason": "Completed"})
+    await world.until_word(ARTIFACT, "Ready")
+
+
+async def test_a_volume_that_turned_out_too_small_is_asked_to_grow(world: World) -> None:
+    """The API server itself refuses this for a class that does not allow it."""
+    growing = {"apiVersion": STORAGE_CLASS.api_version, "kind": STORAGE_CLASS.name, "metadata": {"name": "growing"}}
+    allowed = {"provisioner": "example.com/outside", "allowVolumeExpansion": True}
+    await apply_manifests(world.client, [{**growing, **allowed}])
+    await world.create(ARTIFACT, "tiny", spec={**SOURCE, "storageClassName": "growing"})
+    claim = await world.bind()
+    assert claim["spec"]["resources"]["requests"]["storage"] == "2Gi"
+    await world.until_word(ARTIFACT, "Pending")
+    await world.until(
+        lambda: world.only(PERSISTENT_VOLUME_CLAIM), lambda live: (live.get("status") or {}).get("phase") == "Bound"
+    )
+    await world.end_pod(22, {"reason": "StorageFull", "detail": "no space left on device", "sizeBytes": 5 * 2**30})
+    claim = await world.until(
+        lambda: world.only(PERSISTENT_VOLUME_CLAIM),
+        lambda live: live["spec"]["resources"]["requests"]["storage"] == "6Gi",
+    )
+    await world.until(
+        lambda: world.only(ARTIFACT), lambda live: condition(live, "CachePvcReady") == ("False", "PvcExpanding")
+    )
+    grown = {"capacity": {"storage": "6Gi"}}
+    await world.report(PERSISTENT_VOLUME_CLAIM, claim["metadata"]["name"], grown)
+    await world.end_pod(0, {"reason": "Completed"})
+    artifact = await world.until_word(ARTIFACT, "Ready")
+    assert artifact["status"]["allocatedSize"] == "6Gi"
 
 
 async def test_a_cache_takes_its_unfinished_artifacts_along(world: World) -> None:

@@ -10,4 +10,4 @@ def test_the_table_shows_the_committed_results() -> None:
 
 def test_every_part_is_there() -> None:
     names = {figures.benchmark for figures in read_results()}
-    assert names >= {"unary", "queue", "events", "initial-sync", "propagation", "footprint"}
+    assert names >= {"unary", "queue", "events", "initial-sync", "propagation", "footprint", "downloads"}

@@ -395,6 +395,46 @@ def test_waits_have_a_limit_and_transient_failures_wait_the_base() -> None:
     assert world.plan.requeue_after == pytest.approx(600, abs=3)
 
 
+def test_an_hour_without_the_endpoint_is_borne() -> None:
+    """Attempt after attempt, without anybody doing anything; never longer than the base between two of them."""
+    world = World(size="1Gi")
+    world.turn()
+    down_until = world.now + timedelta(hours=1)
+    attempts = 0
+    while world.now < down_until:
+        fail(world, exit_code=25)
+        attempts += 1
+        assert world.condition("DownloadJobPodsReady") == ("False", "NetworkError")
+        assert world.plan.requeue_after == pytest.approx(600, abs=2)
+        world.turn(world.plan.requeue_after + 1)
+        assert "delete retry" in world.written
+        world.turn()
+    assert attempts >= 5
+    world.pod("Running")
+    world.turn()
+    assert world.word == "Progressing"
+    world.pods[-1]["status"]["phase"] = "Succeeded"
+    world.finish("Complete")
+    world.turn()
+    assert world.word == "Ready"
+
+
+def test_a_pod_that_goes_with_its_node_is_no_failure() -> None:
+    """Drained, or deleted because its node is gone: the Job makes another pod (§13)."""
+    world = World(size="1Gi").downloading()
+    world.pods.clear()
+    world.turn()
+    assert (world.word, world.written) == ("Progressing", [])
+    world.pod("Failed", exit_code=137, reason="Evicted")
+    world.pods[-1]["status"] |= {"reason": "Evicted", "containerStatuses": []}
+    world.turn()
+    assert (world.word, world.written) == ("Progressing", [])
+    assert world.condition("DownloadJobPodsReady") == ("False", "DownloadRetrying")
+    world.pod("Running")
+    world.turn()
+    assert world.condition("DownloadJobPodsReady") == ("True", "PodsReady")
+
+
 @pytest.mark.parametrize("change", [{"env": [{"name": "HF_TOKEN", "value": "new"}]}, {"modelDownloadImage": "x"}])
 def test_a_change_of_the_inputs_retries_at_once(change: dict[str, Any]) -> None:
     world = World(size="1Gi")
@@ -749,6 +789,23 @@ def test_an_unschedulable_pod_shows_as_pending() -> None:
     }
     world.turn()
     assert (world.word, world.condition("DownloadJobPodsReady")) == ("Pending", ("False", "FailedScheduling"))
+
+
+def test_the_steps_of_a_quick_start_are_one_state() -> None:
+    """Each would be a write here, in the cache and in every service; what lasts shows after a moment."""
+    world = World(size="1Gi")
+    world.turn()
+    world.turn()
+    world.pod("Pending")
+    seen = set()
+    for change in ({}, {"phase": "Running"}):
+        world.pods[-1]["status"] |= change
+        world.turn(seconds=0.1)
+        seen.add((world.word, world.condition("DownloadJobPodsReady"), world.plan.requeue_after))
+    assert seen == {("Pending", ("False", "PodsPending"), 3.0)}
+    world.pods[-1]["status"] |= {"phase": "Running"}
+    world.turn(seconds=3)
+    assert (world.word, world.condition("DownloadJobPodsReady")) == ("Progressing", ("False", "PodsStarting"))
 
 
 def test_pods_refused_at_admission_are_explained() -> None:

@@ -169,6 +169,9 @@ def test_an_existing_artifact_is_never_written_again() -> None:
     plan, summary = settle(ObservedTemplateCache(cache(), ResolvedConfig(), template(), [artifact(name, status="")]))
     assert plan.desired == ()
     assert condition(summary, "ArtifactsReady") == ("False", "CreatingCaches")
+    _, before = settle(ObservedTemplateCache(cache(), ResolvedConfig(), template(), []))
+    messages = [next(c.message for c in each.conditions if c.type == "ArtifactsReady") for each in (before, summary)]
+    assert messages[0] == messages[1], "an artifact that nobody has looked at yet is no news"
 
 
 @pytest.mark.parametrize(

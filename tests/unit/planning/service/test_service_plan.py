@@ -126,6 +126,16 @@ def test_the_cache_carries_layered_env_and_labels(observed, service_manifest, mo
     }
 
 
+@pytest.mark.parametrize("mode", ["Shared", "Always", "Auto"])
+def test_a_shared_cache_belongs_to_nobody(observed, service_manifest, model, template, now, mode: str) -> None:
+    fields = {"models": [model()], "templates": [template()]}
+    cache = rendered(
+        plan_service(observed(service=service_manifest(caching={"mode": mode}), **fields), now), "AIMTemplateCache"
+    )
+    assert cache["spec"]["mode"] == "Shared"
+    assert "ownerReferences" not in cache["metadata"]
+
+
 @pytest.mark.parametrize("mode", ["Dedicated", "Never"])
 def test_a_dedicated_cache_belongs_to_the_service(observed, service_manifest, model, template, now, mode: str) -> None:
     fields = {"models": [model()], "templates": [template(name="qwen3-32b-latency", namespace="")]}

@@ -1,0 +1,204 @@
+"""Every order of deleting service, template, cache, artifact, claim and job (spec/caching.md §4.2, §13).
+
+Many lives run beside one another in one namespace, each with a template, a source and a service of its own. After each
+deletion a life waits until what `expected` says has come, so that what follows from one is not hidden by the next.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+from aimd.planning.artifact_observed import COMPLETE
+from aimd.planning.kinds import ARTIFACT, SERVICE, SERVICE_TEMPLATE, TEMPLATE_CACHE
+from aimd.runtime.kinds import JOB, PERSISTENT_VOLUME_CLAIM, ROLE, ROLE_BINDING, SERVICE_ACCOUNT
+from aimd.runtime.model import Kind, Manifest, key_of, labels_of, metadata_of
+from aimd.sandbox.control_plane import ControlPlane
+from tests.integration.cache_world import World, cache_world, conditions
+
+KINDS = {
+    "service": SERVICE,
+    "template": SERVICE_TEMPLATE,
+    "cache": TEMPLATE_CACHE,
+    "artifact": ARTIFACT,
+    "claim": PERSISTENT_VOLUME_CLAIM,
+    "job": JOB,
+}
+IDENTITIES = (SERVICE_ACCOUNT, ROLE, ROLE_BINDING)
+THINGS = tuple(KINDS)
+WEIGHTS = frozenset({"artifact", "claim"})
+KEPT = WEIGHTS | {"cache"}
+ALL = frozenset(THINGS)
+
+# A balanced square: each thing is first once, and follows each other thing once.
+BALANCED = [tuple(THINGS[(row + step) % 6] for step in (0, 1, 5, 2, 4, 3)) for row in range(6)]
+EVERY = list(permutations(THINGS))
+BATCH = 40
+_LOOK_SECONDS = 0.4
+
+
+def expected(mode: str, there: frozenset[str], deleted: str) -> tuple[frozenset[str], frozenset[str]]:
+    """What is there after a deletion has had its effects, and which of it is new; of `there`, all but the job."""
+    service, template = (name in there and name != deleted for name in ("service", "template"))
+    left = there - {deleted}
+    if deleted == "artifact" or (deleted == "cache" and mode == "Dedicated"):
+        left -= WEIGHTS
+    if deleted == "service":
+        # What is dedicated goes with it, and of what is shared a cache that cannot be Ready.
+        left -= KEPT if mode == "Dedicated" else frozenset() if template else {"cache"}
+    wanted = frozenset[str]()
+    if service and template:
+        wanted |= KEPT
+    if template and "cache" in left:
+        wanted |= WEIGHTS
+    if "artifact" in left:
+        wanted |= {"claim"}
+    return left | wanted, wanted - left
+
+
+@dataclass
+class Snapshots:
+    """What is in the namespace, looked at for all lives at once."""
+
+    world: World
+    items: dict[Kind, Sequence[Manifest]] = field(default_factory=dict)
+    _fresh: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    @asynccontextmanager
+    async def kept_up(self) -> AsyncIterator["Snapshots"]:
+        watching = asyncio.create_task(self._watch())
+        try:
+            yield self
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def next(self) -> None:
+        async with self._fresh:
+            await self._fresh.wait()
+
+    async def _watch(self) -> None:
+        while True:
+            self.items = {kind: await self.world.list(kind) for kind in (*KINDS.values(), *IDENTITIES)}
+            async with self._fresh:
+                self._fresh.notify_all()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+@dataclass
+class Life:
+    """One service with all that belongs to it, taken apart in one order."""
+
+    snapshots: Snapshots
+    number: int
+    mode: str
+    order: Sequence[str]
+    there: frozenset[str] = ALL - {"job"}
+    downloads: int = 1
+
+    @property
+    def world(self) -> World:
+        return self.snapshots.world
+
+    @property
+    def name(self) -> str:
+        return f"w{self.number:04d}x"
+
+    async def run(self) -> None:
+        await self.world.make_template(self.name, [self.name])
+        await self.world.make_service(self.name, self.name, self.mode)
+        await self._until("everything", self.there, {}, frozenset())
+        for thing in self.order:
+            await self._delete(thing)
+        await self._clean_up()
+
+    async def _delete(self, thing: str) -> None:
+        before = {name: uid for name in THINGS for uid in self._uids(name)}
+        self.there, renewed = expected(self.mode, self.there, thing)
+        self.downloads += "claim" in renewed
+        for name in self._names(KINDS[thing]):
+            await self.world.delete(KINDS[thing], name)
+        await self._until(thing, self.there, before, renewed)
+
+    async def _until(self, after: str, there: frozenset[str], before: dict[str, str], renewed: frozenset[str]) -> None:
+        for _ in range(300):
+            await self.snapshots.next()
+            missing = self._missing(there, before, renewed)
+            if not missing:
+                return
+        pytest.fail(f"{self.mode}, {'-'.join(self.order)}, after {after}: {missing}")
+
+    def _missing(self, there: frozenset[str], before: dict[str, str], renewed: frozenset[str]) -> str:
+        """What is not yet as it has to be; empty when all is."""
+        for name in sorted(ALL - {"job"}):
+            found = self._own(KINDS[name])
+            if any(metadata_of(item).get("deletionTimestamp") for item in found):
+                return f"{name} is going"
+            if len(found) != (name in there):
+                return f"{len(found)} of {name}"
+            if name in before and name in there and (before[name] in self._uids(name)) is (name in renewed):
+                return f"{name} is {'not' if name in renewed else 'needlessly'} new"
+            if found and not self._is_fit(name, found[0]):
+                return f"{name} is not as it should be: {found[0].get('status')}"
+        if "artifact" not in there and any(self._own(kind) for kind in (JOB, *IDENTITIES)):
+            return "what a download needs is still there"
+        fetched = sum(self.name in label for label in self.world.kubelet.succeeded)
+        return "" if fetched == self.downloads else f"fetched {fetched} times, not {self.downloads}"
+
+    def _is_fit(self, name: str, item: Manifest) -> bool:
+        word = (item.get("status") or {}).get("status")
+        if name == "artifact":
+            return bool(word == "Ready")
+        if name == "claim":
+            return COMPLETE in (metadata_of(item).get("annotations") or {})
+        if name == "cache":
+            return bool(word == ("Ready" if "template" in self.there else "Failed"))
+        if name == "service":
+            return "template" not in self.there or conditions(item).get("CacheReady") == "True"
+        return True
+
+    async def _clean_up(self) -> None:
+        """What is left belongs to nobody, or to what does; a user may delete it."""
+        for name in ("cache", "artifact"):
+            for found in self._names(KINDS[name]):
+                await self.world.delete(KINDS[name], found)
+        await self._until("the end", frozenset(), {}, frozenset())
+
+    def _own(self, kind: Kind) -> list[Manifest]:
+        """By name: it is in the source, which artifacts are named by, and what belongs to those by them."""
+        named = [item for item in self.snapshots.items[kind] if self.name in key_of(item).name]
+        return named or [item for item in self.snapshots.items[kind] if self.name in str(labels_of(item))]
+
+    def _names(self, kind: Kind) -> set[str]:
+        return {key_of(item).name for item in self._own(kind)}
+
+    def _uids(self, name: str) -> set[str]:
+        return {metadata_of(item)["uid"] for item in self._own(KINDS[name])}
+
+
+@pytest.fixture
+async def snapshots(api_server: ControlPlane, tmp_path: Path) -> AsyncIterator[Snapshots]:
+    async with AsyncExitStack() as stack:
+        world = await stack.enter_async_context(cache_world(api_server, tmp_path))
+        yield await stack.enter_async_context(Snapshots(world).kept_up())
+
+
+async def live(snapshots: Snapshots, orders: Iterable[tuple[str, Sequence[str]]], first: int = 0) -> None:
+    async with asyncio.TaskGroup() as lives:
+        for number, (mode, order) in enumerate(orders, first):
+            lives.create_task(Life(snapshots, number, mode, order).run())
+
+
+async def test_each_thing_first_and_after_each_other(snapshots: Snapshots) -> None:
+    await live(snapshots, [(mode, order) for mode in ("Shared", "Dedicated") for order in BALANCED])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["Shared", "Dedicated"])
+async def test_every_order(snapshots: Snapshots, mode: str) -> None:
+    for first in range(0, len(EVERY), BATCH):
+        await live(snapshots, [(mode, order) for order in EVERY[first : first + BATCH]], first)
