@@ -18,6 +18,8 @@ from aimd.downloads.tree import Tree, is_whole
 from aimd.downloads.wire import LEAST_RATE, WIRE_ERRORS, RangeReader, RangesRefused, open_session
 
 _LARGE_BYTES = 2 * 2**30
+_SILENCE = 60.0
+"""Seconds after which a silent connection is given up for another; a shorter stall timeout ends the attempt before."""
 
 _log = structlog.get_logger()
 
@@ -53,12 +55,11 @@ class SnapshotFetcher:
 
     async def _fetch_all(self, files: list[RemoteFile]) -> None:
         settings = self._settings
-        read_timeout = max(1.0, min(60.0, settings.stall_timeout))
         slots = anyio.CapacityLimiter(self._connections)
         # A file that waits for its checksum or the volume must not keep connections idle.
         files_at_once = anyio.Semaphore(2 * self._connections)
         async with (
-            open_session(self._connections, read_timeout, settings.object_store.ca_bundle) as session,
+            open_session(self._connections, _SILENCE, settings.object_store.ca_bundle) as session,
             anyio.create_task_group() as tasks,
         ):
             reader = RangeReader(session, self._snapshot.origin)
