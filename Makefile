@@ -49,7 +49,7 @@ e2e: $(READY) binaries ## The whole sandbox: control plane, KServe, stand-ins, `
 
 test-slow: $(READY) binaries ## What takes minutes: crash points, failovers, chaos, thousands of objects.
 	HYPOTHESIS_PROFILE=search $(BIN)/pytest $(PARALLEL) tests/unit tests/integration/test_runtime_apply.py
-	$(BIN)/pytest $(PARALLEL) -m slow tests/unit tests/integration
+	$(BIN)/pytest $(PARALLEL) -m slow tests/unit tests/faults tests/integration
 	$(BIN)/pytest -m slow tests/e2e
 
 soak: $(READY) binaries ## Hours of edits, faults and restarts against an oracle; DURATION=10m (s, m or h).

@@ -236,6 +236,9 @@ async def _start_controller_manager(supervisor: Supervisor, binaries: Binaries, 
         f"--root-ca-file={plane.authority_file}",
         "--controllers=*," + ",".join(f"-{name}" for name in _DISABLED_CONTROLLERS),
         "--horizontal-pod-autoscaler-sync-period=5s",
+        # With the default of 20 a second, garbage collection is what tests would wait for.
+        "--kube-api-qps=200",
+        "--kube-api-burst=400",
     ]
     async with plane.http() as http:
         # Admission refuses pods until the controller manager has made their namespace's service account.

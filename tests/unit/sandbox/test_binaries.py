@@ -60,7 +60,8 @@ class Machine:
         return [line for line in file.read_text().splitlines() if f'[["{verb}"' in line] if file.exists() else []
 
     def files(self) -> list[Path]:
-        return [path for path in self.cache.rglob("*") if path.is_file() and path.name != ".lock"]
+        """Of the cache; unlike rglob, os.walk bears folders that go away meanwhile."""
+        return [Path(folder) / name for folder, _, names in os.walk(self.cache) for name in names if name != ".lock"]
 
 
 @pytest.fixture
