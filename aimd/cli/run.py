@@ -13,6 +13,8 @@ import structlog
 
 from aimd import __version__
 from aimd.cli.settings import Environment, Flags
+from aimd.controllers.discovery import DiscoveryPlaces
+from aimd.controllers.fleet_counts import FleetCounts
 from aimd.controllers.fleet_history import FleetHistory
 from aimd.controllers.fleet_state import BuildInfo, FleetState
 from aimd.controllers.model_source import FILTER_SECONDS
@@ -70,12 +72,14 @@ async def operate(flags: Flags, environment: Environment) -> None:
         connect_registries(replace(registry_options(flags), observer=asked.observe)) as registries,
     ):
         manager = Manager(client, manager_options(flags, environment))
-        reconcilers = build_reconcilers(client, manager.cache, controller_settings(flags, environment), registries)
+        places = DiscoveryPlaces(manager.cache, flags.discovery_slots)
+        settings = controller_settings(flags, environment)
+        reconcilers = build_reconcilers(client, manager.cache, settings, registries, places)
         _refuse_unknown(flags.named_controllers - {reconciler.name for reconciler in reconcilers})
         for reconciler in reconcilers:
             reconciler.workers = flags.workers_of(reconciler.name)
             manager.add(reconciler)
-        _measure_fleet(manager, flags)
+        _measure_fleet(manager, flags, places)
         for collector in asked.collectors:
             manager.metrics.registry.register(collector)
         async with anyio.create_task_group() as tasks:
@@ -85,7 +89,7 @@ async def operate(flags: Flags, environment: Environment) -> None:
     _log.info("stopped")
 
 
-def _measure_fleet(manager: Manager, flags: Flags) -> None:
+def _measure_fleet(manager: Manager, flags: Flags, places: DiscoveryPlaces) -> None:
     """Adds the fleet's metrics to the manager's; the reconcilers' sources have to be there.
 
     Only the leader tells them, or sums over replicas would count the fleet several times.
@@ -93,7 +97,8 @@ def _measure_fleet(manager: Manager, flags: Flags) -> None:
     limit = flags.object_metrics_limit if flags.object_metrics else 0
     registry = manager.metrics.registry
     registry.register(BuildInfo())
-    for collector in (FleetState(manager.cache, flags.discovery_slots, limit), FleetHistory(manager.cache)):
+    cache = manager.cache
+    for collector in (FleetState(cache, places, limit), FleetHistory(cache), FleetCounts(cache)):
         registry.register(Gated(collector, lambda: manager.leads))
 
 

@@ -82,6 +82,22 @@ class DiscoveryPlaces:
         """The promise is used up, or not needed."""
         self._promised.discard(ticket)
 
+    @property
+    def total(self) -> int:
+        """Jobs that may run at once."""
+        return self._places
+
+    @property
+    def running(self) -> int:
+        """Jobs that run."""
+        return len(self._running())
+
+    @property
+    def waiting(self) -> int:
+        """Templates that stand in the queue."""
+        now = self._clock()
+        return sum(1 for seen in self._queue.values() if now - seen < _FORGET_AFTER)
+
     def next_in_line(self, kind: Kind) -> list[Key]:
         """Those of a kind who would get a place now."""
         free = self._places - len(self._running()) - len(self._promised)
@@ -94,16 +110,9 @@ class DiscoveryPlaces:
 class DiscoveryRuns:
     """Observes the discovery of templates of both scopes."""
 
-    def __init__(
-        self,
-        client: Client,
-        cache: Cache,
-        system_namespace: str,
-        places: int,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, client: Client, cache: Cache, system_namespace: str, places: DiscoveryPlaces) -> None:
         self.system_namespace = system_namespace
-        self.places = DiscoveryPlaces(cache, places, clock)
+        self.places = places
         self._client = client
         self._cache = cache
 

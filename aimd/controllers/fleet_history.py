@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from aimd.controllers.pipeline import Clock, utc_now
-from aimd.planning.fleet import download_bytes, phase_seconds, scheme_of, status_word
+from aimd.planning.fleet import download_bytes, phase_seconds, protocol_of, scheme_of, status_word
 from aimd.planning.kinds import ARTIFACT, SERVICE
 from aimd.runtime.metrics import TallyFamily
 from aimd.runtime.model import Manifest, key_of, metadata_of, uid_of
@@ -43,12 +43,12 @@ class FleetHistory(Collector):
         self._running = TallyFamily(
             "aimd_service_time_to_running_seconds",
             "From creation or the last edit to Running",
-            ("namespace",),
+            ("namespace", "cache"),
             _BUCKETS,
         )
         self._phases = TallyFamily("aimd_service_phase_seconds", "Where the time of a start went", ("phase",), _BUCKETS)
         self._downloaded = TallyFamily(
-            "aimd_artifact_download_seconds", "Length of a download", ("scheme", "result"), _BUCKETS
+            "aimd_artifact_download_seconds", "Length of a download", ("scheme", "protocol", "result"), _BUCKETS
         )
         cache[SERVICE].subscribe(self._service_changed)
         cache[ARTIFACT].subscribe(self._artifact_changed)
@@ -80,8 +80,11 @@ class FleetHistory(Collector):
         began = self._starting.pop(uid, None)
         if began is None:
             return
-        self._running.labels(key_of(after).namespace).observe((self._clock() - began).total_seconds())
-        for phase, seconds in phase_seconds(after, began).items():
+        phases = phase_seconds(after, began)
+        # Turns are told to the second: weights that were there turn ready with what comes before them.
+        cache = "cold" if phases["cache"] else "warm"
+        self._running.labels(key_of(after).namespace, cache).observe((self._clock() - began).total_seconds())
+        for phase, seconds in phases.items():
             self._phases.labels(phase).observe(seconds)
 
     def _artifact_changed(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
@@ -98,7 +101,7 @@ class FleetHistory(Collector):
         ended = self._downloads.pop(uid, None)
         if ended is not None and word in _ENDED and not initial:
             labels, download = ended
-            self._downloaded.labels(labels[2], word).observe(now - download.began)
+            self._downloaded.labels(labels[2], protocol_of(after), word).observe(now - download.began)
 
 
 def _is_up_to_date(service: Manifest) -> bool:

@@ -11,15 +11,19 @@ from collections.abc import Iterable, Iterator
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from pydantic import ValidationError
 
 from aimd import __version__
 from aimd.api.kinds import RESOURCES
-from aimd.controllers.discovery import ACTIVE, BY_ACTIVITY
+from aimd.api.model_source import AIMClusterModelSource
+from aimd.controllers.discovery import DiscoveryPlaces
 from aimd.planning.fleet import (
     conditions_of,
     download_bytes,
     gpu_request,
     in_state_since,
+    last_success,
+    missing_gpu,
     ready_reason,
     replica_figures,
     scheme_of,
@@ -36,8 +40,9 @@ from aimd.planning.kinds import (
     SERVICE,
     SERVICE_TEMPLATE,
 )
+from aimd.planning.model_source import DEFAULT_INTERVAL_SECONDS, interval_seconds
 from aimd.planning.quantities import InvalidQuantity, parse_bytes
-from aimd.runtime.kinds import JOB, NODE, PERSISTENT_VOLUME_CLAIM
+from aimd.runtime.kinds import NODE, PERSISTENT_VOLUME_CLAIM
 from aimd.runtime.model import Key, Kind, Manifest, key_of, labels_of
 from aimd.runtime.store import Cache
 
@@ -68,18 +73,18 @@ class BuildInfo(Collector):
 class FleetState(Collector):
     """The fleet's gauges.
 
-    `object_limit` is the most series of a family with names of objects; 0 leaves all of these out. `discovery_places`
-    is how many discovery Jobs may run at once.
+    `object_limit` is the most series of a family with names of objects; 0 leaves all of these out. `places` are
+    those of the discovery Jobs.
     """
 
-    def __init__(self, cache: Cache, discovery_places: int, object_limit: int) -> None:
+    def __init__(self, cache: Cache, places: DiscoveryPlaces, object_limit: int) -> None:
         self._cache = cache
-        self._discovery_places = discovery_places
+        self._places = places
         self._limit = object_limit
 
     def collect(self) -> Iterator[Metric]:
         """All families, made anew."""
-        yield from (self._capabilities(), *self._counts(), self._gpus_requested())
+        yield from (self._capabilities(), *self._counts(), self._gpus_requested(), self._gpus_missing())
         yield from (*self._gpus_there(), self._requested_storage(), *self._discoveries(), *self._sources())
         left_out = _gauge("aimd_metrics_left_out", "1 where a family would have more series than the limit", "family")
         for family in self._object_families() if self._limit else ():
@@ -128,6 +133,19 @@ class FleetState(Collector):
             family.add_metric(labels, count)
         return family
 
+    def _gpus_missing(self) -> Metric:
+        family = _gauge(
+            "aimd_service_gpu_missing", "Services whose template needs a GPU that no node carries", "namespace", "model"
+        )
+        missed = (
+            (_namespace(service), model)
+            for service in self._objects(SERVICE)
+            if (model := missing_gpu(service, self._template_of(service))) is not None
+        )
+        for labels, count in sorted(Counter(missed).items()):
+            family.add_metric(labels, count)
+        return family
+
     def _template_of(self, service: Manifest) -> Manifest | None:
         reference = (service.get("status") or {}).get("resolvedTemplate") or {}
         cluster = reference.get("scope") == "Cluster"
@@ -168,23 +186,36 @@ class FleetState(Collector):
     def _discoveries(self) -> Iterator[Metric]:
         jobs = _gauge("aimd_discovery_jobs", "Discovery jobs that run")
         slots = _gauge("aimd_discovery_slots", "Discovery jobs that may run at once")
-        running = self._cache[JOB].by_index(BY_ACTIVITY, ACTIVE) if JOB in self._cache else ()
-        jobs.add_metric((), len(running))
-        slots.add_metric((), self._discovery_places)
-        yield from (jobs, slots)
+        waiting = _gauge("aimd_discovery_waiting", "Templates that wait for a place for their discovery job")
+        for family, count in (
+            (jobs, self._places.running),
+            (slots, self._places.total),
+            (waiting, self._places.waiting),
+        ):
+            family.add_metric((), count)
+        yield from (jobs, slots, waiting)
 
     def _sources(self) -> Iterator[Metric]:
         images = _gauge("aimd_model_source_images", "Images of a model source", "name", "state")
-        synced = _gauge(
-            "aimd_model_source_last_success_timestamp_seconds", "When the registry was last looked at", "name"
-        )
+        synced = _gauge("aimd_model_source_last_success_timestamp_seconds", "When the registry last answered", "name")
+        due = _gauge("aimd_model_source_next_sync_timestamp_seconds", "When the registry is due to be listed", "name")
+        interval = _gauge("aimd_model_source_interval_seconds", "Time between two listings of the registry", "name")
         for source in self._objects(MODEL_SOURCE):
             name, status = key_of(source).name, source.get("status") or {}
             images.add_metric((name, "matched"), int(status.get("availableModels") or 0))
             images.add_metric((name, "created"), int(status.get("discoveredModels") or 0))
-            if time := _unix_time(str(status.get("lastSyncTime") or "")):
-                synced.add_metric((name,), time)
-        yield from (images, synced)
+            if time := last_success(source):
+                synced.add_metric((name,), time.timestamp())
+            if listed := parse_timestamp(str(status.get("lastSyncTime") or "")):
+                due.add_metric((name,), listed.timestamp() + self._interval_of(source))
+            interval.add_metric((name,), self._interval_of(source))
+        yield from (images, synced, due, interval)
+
+    def _interval_of(self, source: Manifest) -> float:
+        try:
+            return interval_seconds(self._cache.parse(AIMClusterModelSource, source))
+        except ValidationError:
+            return DEFAULT_INTERVAL_SECONDS
 
     def _object_families(self) -> Iterator[GaugeMetricFamily]:
         yield from self._states()
@@ -202,7 +233,14 @@ class FleetState(Collector):
             total, downloaded = download_bytes(artifact)
             expected.add_metric(labels, total)
             there.add_metric(labels, downloaded)
-        yield from (expected, there)
+        yield from (expected, there, self._volumes())
+
+    def _volumes(self) -> GaugeMetricFamily:
+        """Named as kubelet names them, to be joined with what it tells about volumes."""
+        family = _gauge("aimd_cache_volume", "1 for a volume of weights", "namespace", "persistentvolumeclaim")
+        for claim in self._objects(PERSISTENT_VOLUME_CLAIM):
+            family.add_metric((_namespace(claim), key_of(claim).name), 1)
+        return family
 
     def _states(self) -> Iterator[GaugeMetricFamily]:
         state = _gauge("aimd_object_status", "1 for the current state word of an object", *_OBJECT, "status")
@@ -247,8 +285,3 @@ def _amount(quantity: object) -> int:
         return parse_bytes(str(quantity or 0))
     except InvalidQuantity:
         return 0
-
-
-def _unix_time(text: str) -> float:
-    time = parse_timestamp(text)
-    return time.timestamp() if time else 0.0

@@ -3,7 +3,7 @@
 from typing import Any
 
 from aimd.controllers.artifact import ArtifactReconciler
-from aimd.controllers.discovery import DiscoveryRuns
+from aimd.controllers.discovery import DiscoveryPlaces, DiscoveryRuns
 from aimd.controllers.inspection import ImageInspections, PullSecrets
 from aimd.controllers.model import ClusterModelReconciler, ModelReconciler
 from aimd.controllers.model_source import ModelSourceReconciler
@@ -20,10 +20,18 @@ from aimd.runtime.store import Cache
 
 
 def build_reconcilers(
-    client: Client, cache: Cache, settings: ControllerSettings, registries: RegistryClient
+    client: Client,
+    cache: Cache,
+    settings: ControllerSettings,
+    registries: RegistryClient,
+    places: DiscoveryPlaces | None = None,
 ) -> list[KindReconciler[Any, Any]]:
-    """A reconciler of each kind, in the order in which a service needs them."""
-    runs = DiscoveryRuns(client, cache, settings.system_namespace, settings.discovery_places)
+    """A reconciler of each kind, in the order in which a service needs them.
+
+    `places` of discovery jobs are handed in by who counts them, too.
+    """
+    places = places or DiscoveryPlaces(cache, settings.discovery_places)
+    runs = DiscoveryRuns(client, cache, settings.system_namespace, places)
     secrets = PullSecrets(client, settings.system_namespace)
     inspections = ImageInspections(InspectionCache(registries), secrets)
     return [

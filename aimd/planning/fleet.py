@@ -9,13 +9,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from aimd.planning.discovery_job import JOB_LABELS
 from aimd.planning.gpus import normalise_gpu
-from aimd.planning.health import parse_timestamp
+from aimd.planning.health import State, parse_timestamp
+from aimd.planning.jobs import JobPhase, finished_at, job_phase
 from aimd.planning.service.resources import DEFAULT_GPU_RESOURCE
-from aimd.runtime.model import Manifest
+from aimd.runtime.model import Manifest, labels_of
 
 ANY_GPU = "any"
 """Model of the GPUs of a template that names none."""
+
+_FILTERS = {
+    "UnoptimizedTemplateFiltered": "optimization",
+    "ServiceOverridesNotMatched": "overrides",
+    "RequiredGPUNotInCluster": "gpu",
+}
+"""Which filter gives a candidate that verdict; the others are about its availability."""
+_CHOSEN, _OUTRANKED = "BestMatch", "LowerPreferenceRank"
+_NO_CHOICE = {"TemplateNotFound": "none", "TemplateNotReady": "none", "TemplateSelectionAmbiguous": "ambiguous"}
+_DISCOVERY_CONDITIONS = ("DiscoveryPodsReady", "DiscoveryJobReady")
+"""Whose reason says why a discovery failed, the closest to the cause first."""
+_PROTOCOLS = ("xet", "http", "hf_transfer", "s3")
 
 PHASES: Mapping[str, tuple[str, ...]] = {
     "resolve": ("RuntimeConfigReady", "ModelReady", "TemplateReady"),
@@ -35,6 +49,14 @@ class GpuRequest:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class TemplateSelection:
+    """An automatic choice of a template: what became of each candidate, and the counters it raises."""
+
+    verdicts: tuple[tuple[str, str, str], ...]
+    outcomes: tuple[str, ...]
+
+
 def conditions_of(manifest: Manifest) -> Iterator[Mapping[str, Any]]:
     """The stored conditions that can be read."""
     for item in (manifest.get("status") or {}).get("conditions") or ():
@@ -49,9 +71,7 @@ def status_word(manifest: Manifest) -> str:
 
 def ready_reason(manifest: Manifest) -> str:
     """Reason of the condition Ready; `Unknown` before the first reconcile."""
-    return next(
-        (str(item.get("reason") or "Unknown") for item in conditions_of(manifest) if item["type"] == "Ready"), "Unknown"
-    )
+    return _reason(manifest, "Ready") or "Unknown"
 
 
 def in_state_since(manifest: Manifest) -> datetime | None:
@@ -121,3 +141,86 @@ def scheme_of(artifact: Manifest) -> str:
     """Scheme of the source, `hf` or `s3`; anything else is `other`."""
     scheme = str((artifact.get("spec") or {}).get("sourceUri") or "").partition("://")[0].lower()
     return scheme if scheme in ("hf", "s3") else "other"
+
+
+def protocol_of(artifact: Manifest) -> str:
+    """Protocol of the download, in small letters; anything that aimd does not speak is `other`."""
+    protocol = str(((artifact.get("status") or {}).get("download") or {}).get("protocol") or "").lower()
+    return protocol if protocol in _PROTOCOLS else "other"
+
+
+def selection_of(service: Manifest) -> TemplateSelection | None:
+    """The automatic choice that the status tells; None where the template is named or nothing was chosen yet."""
+    if ((service.get("spec") or {}).get("template") or {}).get("name"):
+        return None
+    candidates = (service.get("status") or {}).get("templateCandidates") or ()
+    verdicts = tuple(
+        (str(item.get("scope")), str(item.get("name")), str(item.get("verdict")))
+        for item in candidates
+        if isinstance(item, Mapping)
+    )
+    given = [verdict for _, _, verdict in verdicts]
+    missed = _NO_CHOICE.get(_reason(service, "TemplateReady"))
+    if _CHOSEN not in given and missed is None:
+        return None
+    fallen = (verdict for verdict in given if verdict not in (_CHOSEN, _OUTRANKED))
+    removed = tuple(f"removed_by_{_FILTERS.get(verdict, 'availability')}" for verdict in fallen)
+    return TemplateSelection(verdicts, ("selected" if _CHOSEN in given else missed or "none", *removed))
+
+
+def attempt_ended(before: Manifest, after: Manifest) -> str:
+    """How an attempt at a download ended between two looks: Ready, Failed, Retried; empty when none did."""
+    word = status_word(after)
+    if word in (State.READY, State.FAILED) and status_word(before) not in (State.READY, State.FAILED):
+        return word
+    return "Retried" if _attempt(after) > _attempt(before) > 0 else ""
+
+
+def discovery_outcome(before: Manifest, after: Manifest) -> tuple[str, str] | None:
+    """Result (succeeded, failed) and reason of a discovery that ended between two looks at its template."""
+    if _discovery_attempts(after) > _discovery_attempts(before):
+        reason = next((text for type_ in _DISCOVERY_CONDITIONS if (text := _reason(after, type_, "False"))), "Unknown")
+        return "failed", reason
+    found = "DiscoveryComplete"
+    if _reason(after, "Discovered", "True") == found and _reason(before, "Discovered", "True") != found:
+        return "succeeded", found
+    return None
+
+
+def discovery_job_seconds(job: Manifest) -> tuple[str, float] | None:
+    """Result (Complete, Failed) and length of a discovery Job; None while it runs, and for other Jobs."""
+    labels, phase = labels_of(job), job_phase(job)
+    if phase not in (JobPhase.COMPLETE, JobPhase.FAILED) or any(labels.get(k) != v for k, v in JOB_LABELS.items()):
+        return None
+    began, ended = parse_timestamp(str((job.get("status") or {}).get("startTime") or "")), finished_at(job)
+    return (str(phase), (ended - began).total_seconds()) if began is not None and ended is not None else None
+
+
+def missing_gpu(service: Manifest, template: Manifest | None) -> str | None:
+    """GPU model that the service's template needs and the cluster lacks; None when nothing is missing."""
+    if template is None or status_word(template) != State.NOT_AVAILABLE:
+        return None
+    request = gpu_request(service, template)
+    return request.model if request is not None else ANY_GPU
+
+
+def last_success(source: Manifest) -> datetime | None:
+    """When the registry of a model source last answered; while all of it fails, when that began."""
+    filters = next((item for item in conditions_of(source) if item["type"] == "FiltersReady"), {})
+    since = filters if filters.get("reason") == "AllFiltersFailed" else None
+    text = since.get("lastTransitionTime") if since else (source.get("status") or {}).get("lastSyncTime")
+    return parse_timestamp(str(text or ""))
+
+
+def _reason(manifest: Manifest, type_: str, status: str = "") -> str:
+    """Reason of a condition, if it has that status where one is given; empty when there is none."""
+    found = (item for item in conditions_of(manifest) if item["type"] == type_)
+    return next((str(item.get("reason") or "") for item in found if status in ("", item.get("status"))), "")
+
+
+def _discovery_attempts(template: Manifest) -> int:
+    return int(((template.get("status") or {}).get("discovery") or {}).get("attempts") or 0)
+
+
+def _attempt(artifact: Manifest) -> int:
+    return int(((artifact.get("status") or {}).get("download") or {}).get("attempt") or 0)

@@ -21,13 +21,14 @@ import structlog
 
 from aimd.runtime.client import Client
 from aimd.runtime.difference import Difference, differences, owned_fields, prune
-from aimd.runtime.errors import ApiError, Conflict, Invalid, NotFound, WritesSuspended, failure_of
+from aimd.runtime.errors import ApiError, Conflict, Invalid, NotFound, WritesSuspended, failure_of, refusal_of
 from aimd.runtime.model import Applied, Deletion, Desired, Failure, Key, Kind, Manifest, metadata_of, uid_of
 from aimd.runtime.store import Cache
 
 _ATTEMPTS = 3
 _REFUSAL_SECONDS = 300.0
 _MEMORY = 16384
+_UNCHANGED = "unchanged"
 
 _log = structlog.get_logger()
 
@@ -93,20 +94,33 @@ class Applier:
         return True
 
     async def _apply(self, desired: Desired) -> bool:
-        """True if a request was sent that changed the object."""
+        """True if a request was sent that changed the object; counts what came of it."""
+        try:
+            result = await self._bring(desired)
+        except WritesSuspended:
+            raise
+        except ApiError as error:
+            self._client.metrics.count_apply(desired.kind.name, refusal_of(error))
+            raise
+        self._client.metrics.count_apply(desired.kind.name, result)
+        return result != _UNCHANGED
+
+    async def _bring(self, desired: Desired) -> str:
         rendered = prune(desired.manifest)
         digest = _digest(rendered)
         live = await self._live(desired)
         for attempt in range(_ATTEMPTS):
             if live is not None and self._is_as_wanted(desired, rendered, digest, live):
-                return False
+                return _UNCHANGED
             try:
-                return await self._send(desired, rendered, digest, live)
+                changed = await self._send(desired, rendered, digest, live)
             except Conflict:
                 if attempt == _ATTEMPTS - 1:
                     raise
                 live = await self._read(desired)
-        return False
+            else:
+                return ("created" if live is None else "updated") if changed else _UNCHANGED
+        return _UNCHANGED
 
     async def _live(self, desired: Desired) -> Manifest | None:
         """The object as cached; as the server has it where the cache does not show all of it."""

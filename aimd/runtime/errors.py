@@ -167,6 +167,15 @@ def failure_of(error: BaseException) -> Failure:
     return Failure(Category.UNKNOWN, "UnknownError", str(error) or type(error).__name__)
 
 
+def refusal_of(error: ApiError) -> str:
+    """How a write was refused, as metrics count it: conflict, forbidden, invalid, quota or error."""
+    if isinstance(error, Conflict | AlreadyExists):
+        return "conflict"
+    if isinstance(error, Forbidden):
+        return "quota" if failure_of(error).category is Category.RESOURCE_EXHAUSTION else "forbidden"
+    return "invalid" if isinstance(error, Invalid) else "error"
+
+
 _CATEGORIES: tuple[tuple[type[ApiError], Category, str], ...] = (
     (NotFound, Category.MISSING_DOWNSTREAM, "NotFound"),
     (Unauthorized, Category.AUTH, "Unauthorized"),

@@ -90,27 +90,31 @@ class EventRecorder:
         """Reports something about an object; `type` is Normal or Warning, `reason` CamelCase."""
         identity = (uid_of(regarding) or str(key_of(regarding)), type, reason)
         try:
-            await self._record(identity, kind, regarding, message[:_LONGEST_MESSAGE])
+            written = await self._record(identity, kind, regarding, message[:_LONGEST_MESSAGE])
+            self._client.metrics.count_event(kind.name, type, reason, "yes" if written else "suppressed")
         except ApiError as error:
+            self._client.metrics.count_event(kind.name, type, reason, "failed")
             _log.debug("event not recorded", reason=reason, error=str(error))
 
-    async def _record(self, identity: tuple[str, str, str], kind: Kind, regarding: Manifest, message: str) -> None:
+    async def _record(self, identity: tuple[str, str, str], kind: Kind, regarding: Manifest, message: str) -> bool:
+        """False when the Event was held back."""
         series = self._series.get(identity)
         if series is not None:
             self._series.move_to_end(identity)
             series.count += 1
             if self._clock() - series.written_at < series.interval:
-                return
+                return False
             if await self._repeat(series, message):
-                return
+                return True
         if not self._may_create(identity[0]):
-            return
+            return False
         event = self._event(kind, regarding, identity[1], identity[2], message)
         series = _Series(key_of(event), 1, self._clock(), FIRST_INTERVAL)
         self._series[identity] = series
         while len(self._series) > TABLE_SIZE:
             self._series.popitem(last=False)
         await self._client.create(EVENT, event, reason="event")
+        return True
 
     async def _repeat(self, series: _Series, message: str) -> bool:
         """Counts on the Event object; False when the server has dropped it (they live an hour)."""

@@ -58,6 +58,18 @@ class ClientMetrics:
             ("kind", "verb", "reason"),
             registry=None,
         )
+        self._applies = Counter(
+            f"{prefix}_apply", "Objects of plans brought to the server, by what came of it.", ("kind", "result"),
+            registry=None,
+        )  # fmt: skip
+        self._status_writes = Counter(
+            f"{prefix}_status_write", "Statuses brought to the server, by what came of it.", ("kind", "result"),
+            registry=None,
+        )  # fmt: skip
+        self._events = Counter(
+            f"{prefix}_events", "Events about objects, and whether they were written.",
+            ("kind", "type", "reason", "emitted"), registry=None,
+        )  # fmt: skip
         self._seconds = TallyFamily(
             "rest_client_request_duration_seconds", "Length of a request", ("verb", "host"), _REQUEST_BUCKETS
         )
@@ -66,7 +78,8 @@ class ClientMetrics:
     @property
     def collectors(self) -> tuple[Collector, ...]:
         """To be registered where they shall be exposed."""
-        return (self.requests, self.retries, self.writes, self._seconds)
+        own = (self.writes, self._applies, self._status_writes, self._events)
+        return (self.requests, self.retries, *own, self._seconds)
 
     def count(self, code: str, method: str, host: str, seconds: float | None) -> None:
         """One request; the code is `<error>` when no answer came, `seconds` None for a watch."""
@@ -76,6 +89,18 @@ class ClientMetrics:
         counter.inc()
         if seconds is not None:
             self._seconds.labels(method, host).observe(seconds)
+
+    def count_apply(self, kind: str, result: str) -> None:
+        """One object; unchanged, created, updated, or how it was refused (`errors.refusal_of`)."""
+        self._applies.labels(kind, result).inc()
+
+    def count_status_write(self, kind: str, result: str) -> None:
+        """One status; written, unchanged, conflict or error."""
+        self._status_writes.labels(kind, result).inc()
+
+    def count_event(self, kind: str, type: str, reason: str, emitted: str) -> None:
+        """One Event about an object of that kind; `emitted` is yes, suppressed or failed."""
+        self._events.labels(kind, type, reason, emitted).inc()
 
 
 class ReconcileMetrics:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aimd.runtime.client import Client
-from aimd.runtime.errors import Conflict, Invalid, NotFound
+from aimd.runtime.errors import ApiError, Conflict, Invalid, NotFound, WritesSuspended
 from aimd.runtime.model import Kind, Manifest, key_of, metadata_of, uid_of
 from aimd.runtime.store import Cache
 
@@ -28,6 +28,18 @@ class StatusWriter:
         Keys that `status` does not name stay; None removes. An object that is gone, or is another one by now, is
         left alone (False). Raises Conflict when it changed twice meanwhile, and what else the API server says.
         """
+        count = self._client.metrics.count_status_write
+        try:
+            written = await self._write(kind, live, status, reason)
+        except WritesSuspended:
+            raise
+        except ApiError as error:
+            count(kind.name, "conflict" if isinstance(error, Conflict) else "error")
+            raise
+        count(kind.name, "written" if written else "unchanged")
+        return written
+
+    async def _write(self, kind: Kind, live: Manifest, status: Manifest, reason: str) -> bool:
         if not (body := _patch(live, status)):
             return False
         try:

@@ -287,6 +287,14 @@ def test_what_serves_metrics_and_what_scrapes_them_agree(
     assert ("Certificate" in {item["kind"] for item in found}) is bool(flags.metrics_cert_path)
 
 
+@pytest.mark.parametrize("kind", ["ServiceMonitor", "PodMonitor"])
+def test_namespaces_of_the_fleet_are_not_overwritten_by_that_of_the_target(helm: Path, kind: str) -> None:
+    values = ("prometheus.enable=true", "metrics.secure=false", f"prometheus.monitor={kind}")
+    monitor = next(item for item in render_chart(helm, *values) if item["kind"] == kind)
+    (endpoint,) = monitor["spec"].get("endpoints") or monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["honorLabels"] is True
+
+
 def test_a_monitor_that_could_not_scrape_is_refused(helm: Path) -> None:
     with pytest.raises(ChartError, match="a PodMonitor cannot send the token"):
         render_chart(helm, "prometheus.enable=true", "prometheus.monitor=PodMonitor")

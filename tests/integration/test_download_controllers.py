@@ -16,7 +16,7 @@ import pytest
 
 from aimd.api.crd import write_crds
 from aimd.controllers.artifact import ArtifactReconciler
-from aimd.controllers.discovery import DiscoveryRuns
+from aimd.controllers.discovery import DiscoveryPlaces, DiscoveryRuns
 from aimd.controllers.inspection import ImageInspections, PullSecrets
 from aimd.controllers.model import ClusterModelReconciler, ModelReconciler
 from aimd.controllers.runtime_config import ClusterRuntimeConfigReconciler, RuntimeConfigReconciler
@@ -182,7 +182,7 @@ async def world(api_server: Any, tmp_path: Path) -> AsyncIterator[World]:
             inspections = ImageInspections(NoRegistry(), PullSecrets(client, namespace))
             manager.add(ModelReconciler(client, cache, inspections))
             manager.add(ClusterModelReconciler(client, cache, inspections))
-            runs = DiscoveryRuns(client, cache, namespace, 10)
+            runs = DiscoveryRuns(client, cache, namespace, DiscoveryPlaces(cache, 10))
             manager.add(ServiceTemplateReconciler(client, cache, runs))
             manager.add(ClusterServiceTemplateReconciler(client, cache, runs))
             running = asyncio.create_task(manager.run())

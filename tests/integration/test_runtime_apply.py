@@ -388,3 +388,33 @@ def test_any_sequence_of_renderings_arrives_and_settles(
 
 def writes(client: Client) -> float:
     return sum(sample.value for family in client.metrics.writes.collect() for sample in family.samples)
+
+
+RESOURCE_QUOTA = Kind("", "v1", "ResourceQuota", "resourcequotas")
+
+
+async def test_what_came_of_each_object_is_counted(bench: Bench) -> None:
+    rendered = bench.manifest(CONFIG_MAP, "a", data={"x": "1"})
+    for manifest in (rendered, rendered, {**rendered, "data": {"x": "2"}}):
+        await bench.apply(CONFIG_MAP, manifest)
+    await bench.applier.apply([Desired(CONFIG_MAP, bench.manifest(CONFIG_MAP, "Not a name"), "test")])
+    none = {"configmaps": "0"}
+    await bench.client.create(RESOURCE_QUOTA, bench.manifest(RESOURCE_QUOTA, "q", spec={"hard": none}), reason="test")
+    status = {"status": {"hard": none, "used": none}}
+    await bench.client.patch(RESOURCE_QUOTA, Key(bench.namespace, "q"), status, reason="test", subresource="status")
+
+    async def refused() -> bool:
+        desired = Desired(CONFIG_MAP, bench.manifest(CONFIG_MAP, f"b{uuid4().hex}"), "test")
+        return bool((await bench.applier.apply([desired])).failures)
+
+    with anyio.fail_after(20):
+        while True:
+            if await refused():
+                break
+            await anyio.sleep(0.1)
+    families = (family for collector in bench.client.metrics.collectors for family in collector.collect())
+    samples = (sample for family in families if family.name == "aimd_apply" for sample in family.samples)
+    found = {sample.labels["result"]: sample.value for sample in samples if sample.labels["kind"] == "ConfigMap"}
+    created = found.pop("created")
+    assert created >= 1
+    assert found == {"unchanged": 1, "updated": 1, "invalid": 1, "quota": 1}

@@ -79,6 +79,10 @@ async def test_status_is_written_when_it_differs_and_leaves_other_keys_alone(ben
     assert stored["status"]["capacity"] == {"storage": "1Gi"}
     assert not await bench.status.write(PVC, stored, {"phase": "Pending"})
     assert await bench.status.write(PVC, stored, {"capacity": None})
+    assert counts(bench, "aimd_status_write") == {
+        ("PersistentVolumeClaim", "written"): 2,
+        ("PersistentVolumeClaim", "unchanged"): 1,
+    }
     again = await bench.client.get(PVC, bench.key("p"))
     assert "capacity" not in again["status"]
 
@@ -142,6 +146,17 @@ class Clock:
         return self.now
 
 
+def counts(bench: Bench, name: str) -> dict[tuple[str, ...], float]:
+    """A counter of the client by its labels, in the order in which they are declared."""
+    families = (family for collector in bench.client.metrics.collectors for family in collector.collect())
+    return {
+        tuple(sample.labels.values()): sample.value
+        for family in families
+        if family.name == name
+        for sample in family.samples
+    }
+
+
 async def events(bench: Bench) -> list[Manifest]:
     return await bench.client.list(EVENT, namespace=bench.namespace, field_selector="involvedObject.name=a")
 
@@ -166,6 +181,9 @@ async def test_a_lasting_fault_is_one_event_with_a_count(bench: Bench) -> None:
     assert event["message"] == "attempt 420"
     counted = [sample.value for family in bench.client.metrics.writes.collect() for sample in family.samples]
     assert sum(counted) == 1 + 1 + 1 + 3, "namespace, object, event, three counts"
+    assert counts(bench, "aimd_events") == {("ConfigMap", "Warning", "Broken", "yes"): 4} | {
+        ("ConfigMap", "Warning", "Broken", "suppressed"): 116
+    }
 
 
 async def test_an_object_gets_25_events_in_five_minutes(bench: Bench) -> None:
@@ -195,6 +213,7 @@ async def test_an_event_that_expired_is_created_again(bench: Bench) -> None:
 async def test_recording_never_fails(bench: Bench) -> None:
     nowhere = {"metadata": {"name": "a", "namespace": "no-such-namespace", "uid": "u"}}
     await EventRecorder(bench.client, "c").record(CONFIG_MAP, nowhere, type="Normal", reason="R", message="m")
+    assert counts(bench, "aimd_events") == {("ConfigMap", "Normal", "R", "failed"): 1}
 
 
 async def test_a_conflict_that_lasts_is_raised(bench: Bench) -> None:
@@ -209,6 +228,7 @@ async def test_a_conflict_that_lasts_is_raised(bench: Bench) -> None:
     bench.client.get = outdated  # type: ignore[method-assign]
     with pytest.raises(Conflict):
         await bench.status.write(PVC, stale, {"conditions": [condition("never")]})
+    assert counts(bench, "aimd_status_write") == {("PersistentVolumeClaim", "conflict"): 1}
 
 
 async def test_a_dry_run_answers_like_a_write_and_stores_nothing(bench: Bench, api_server: ApiServer) -> None:

@@ -8,7 +8,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from aimd.controllers.discovery import BY_ACTIVITY, _activity_of
+from aimd.controllers.discovery import BY_ACTIVITY, DiscoveryPlaces, _activity_of
+from aimd.controllers.fleet_counts import FleetCounts
 from aimd.controllers.fleet_history import FleetHistory
 from aimd.controllers.fleet_state import FleetState
 from aimd.planning.discovery_job import JOB_LABELS
@@ -39,19 +40,28 @@ EXPECTED = {
     "aimd_service_status": ("gauge", {"namespace", "status", "reason"}),
     "aimd_service_replicas": ("gauge", {"namespace", "name", "type"}),
     "aimd_service_gpus_requested": ("gauge", {"namespace", "model", "resource"}),
-    "aimd_service_time_to_running_seconds": ("histogram", {"namespace"}),
+    "aimd_service_gpu_missing": ("gauge", {"namespace", "model"}),
+    "aimd_service_time_to_running_seconds": ("histogram", {"namespace", "cache"}),
     "aimd_service_phase_seconds": ("histogram", {"phase"}),
     "aimd_artifact_expected_bytes": ("gauge", WEIGHTS),
     "aimd_artifact_downloaded_bytes": ("gauge", WEIGHTS),
     "aimd_artifact_download_rate_bytes": ("gauge", WEIGHTS),
-    "aimd_artifact_download_seconds": ("histogram", {"scheme", "result"}),
+    "aimd_artifact_download_seconds": ("histogram", {"scheme", "protocol", "result"}),
+    "aimd_artifact_attempts": ("counter", {"namespace", "result", "reason"}),
+    "aimd_template_selection": ("counter", {"outcome"}),
+    "aimd_cache_volume": ("gauge", {"namespace", "persistentvolumeclaim"}),
     "aimd_cache_requested_bytes": ("gauge", {"namespace", "storage_class"}),
     "aimd_discovery_jobs": ("gauge", set()),
     "aimd_discovery_slots": ("gauge", set()),
+    "aimd_discovery_waiting": ("gauge", set()),
+    "aimd_discovery": ("counter", {"result", "reason"}),
+    "aimd_discovery_seconds": ("histogram", {"result"}),
     "aimd_gpu_nodes": ("gauge", {"model"}),
     "aimd_gpu_allocatable": ("gauge", {"model", "resource"}),
     "aimd_model_source_images": ("gauge", {"name", "state"}),
     "aimd_model_source_last_success_timestamp_seconds": ("gauge", {"name"}),
+    "aimd_model_source_interval_seconds": ("gauge", {"name"}),
+    "aimd_model_source_next_sync_timestamp_seconds": ("gauge", {"name"}),
 }
 
 
@@ -67,7 +77,9 @@ class Fleet:
         self.seconds = 0.0
         self.version = 0
         self.registry = CollectorRegistry()
-        self.registry.register(FleetState(self.cache, 10, limit))
+        self.places = DiscoveryPlaces(self.cache, 10, lambda: self.seconds)
+        self.registry.register(FleetState(self.cache, self.places, limit))
+        self.registry.register(FleetCounts(self.cache))
         self.registry.register(
             FleetHistory(self.cache, lambda: START + timedelta(seconds=self.seconds), lambda: self.seconds)
         )
@@ -129,7 +141,25 @@ def fleet() -> Fleet:
     fleet.put(NODE, "gpu-0", metadata={"labels": labels}, status={"allocatable": {"amd.com/gpu": "8", "cpu": "64"}})
     request = {"resources": {"requests": {"storage": "10Gi"}}, "storageClassName": "fast"}
     fleet.put(PERSISTENT_VOLUME_CLAIM, "weights", spec=request)
-    fleet.put(JOB, "discover", metadata={"labels": dict(JOB_LABELS)}, status={})
+    discovery = {"labels": dict(JOB_LABELS)}
+    fleet.put(JOB, "discover", metadata=discovery, status={})
+    began = START.isoformat()
+    fleet.put(JOB, "discovered", metadata=discovery, status={"startTime": began})
+    ended = {"type": "Complete", "status": "True", "lastTransitionTime": (START + timedelta(seconds=40)).isoformat()}
+    fleet.put(JOB, "discovered", metadata=discovery, status={"startTime": began, "conditions": [ended]})
+    fleet.put(SERVICE_TEMPLATE, "tiny", status={"status": "Progressing"})
+    conditions = [
+        {"type": "Discovered", "status": "False", "reason": "DiscoveryFailed"},
+        {"type": "DiscoveryJobReady", "status": "False", "reason": "JobDeadlineExceeded"},
+    ]
+    status: dict[str, Any] = {"status": "NotAvailable", "discovery": {"attempts": 1}, "conditions": conditions}
+    fleet.put(SERVICE_TEMPLATE, "tiny", spec={"hardware": gpu}, status=status)
+    choice = [{"name": "tiny", "scope": "Cluster", "verdict": "RequiredGPUNotInCluster"}]
+    missed = [{"type": "TemplateReady", "status": "False", "reason": "TemplateNotFound"}]
+    fleet.put(SERVICE, "undecided", status={"status": "Pending"})
+    chosen = {"status": "Pending", "templateCandidates": choice, "conditions": missed}
+    chosen["resolvedTemplate"] = {"name": "tiny", "scope": "Namespace"}
+    fleet.put(SERVICE, "undecided", status=chosen)
     status = {"status": "Ready", "availableModels": 5, "discoveredModels": 3, "lastSyncTime": "2026-01-01T00:00:00Z"}
     fleet.put(MODEL_SOURCE, "catalogue", status=status)
     return fleet
@@ -149,13 +179,21 @@ def test_figures(fleet: Fleet) -> None:
     value, team = fleet.value, {"namespace": "ml-team"}
     assert value("aimd_service_status", **team, status="Running", reason="Fine") == 1
     assert value("aimd_objects", kind="AIMArtifact", **team, status="Failed") == 1
-    assert value("aimd_service_gpus_requested", **team, model="MI300X", resource="amd.com/gpu") == 8
+    assert value("aimd_service_gpus_requested", **team, model="MI300X", resource="amd.com/gpu") == 8 + 4
     assert value("aimd_gpu_allocatable", model="MI300X", resource="amd.com/gpu") == 8
     assert value("aimd_gpu_nodes", model="MI300X") == 1
     assert value("aimd_cache_requested_bytes", **team, storage_class="fast") == 10 * 2**30
     assert value("aimd_artifact_download_rate_bytes", **team, name="moving", scheme="hf") == 100
-    assert value("aimd_artifact_download_seconds_sum", scheme="s3", result="Failed") == 10
+    assert value("aimd_artifact_download_seconds_sum", scheme="s3", protocol="other", result="Failed") == 10
+    assert value("aimd_artifact_attempts_total", **team, result="Failed", reason="Unknown") == 1
+    assert value("aimd_cache_volume", **team, persistentvolumeclaim="weights") == 1
+    assert value("aimd_service_gpu_missing", **team, model="MI300X") == 1
+    assert value("aimd_template_selection_total", outcome="none") == 1
+    assert value("aimd_template_selection_total", outcome="removed_by_gpu") == 1
+    assert value("aimd_discovery_total", result="failed", reason="JobDeadlineExceeded") == 1
+    assert value("aimd_discovery_seconds_sum", result="Complete") == 40
     assert value("aimd_discovery_jobs") == 1
+    assert value("aimd_model_source_next_sync_timestamp_seconds", name="catalogue") == START.timestamp() + 3600
     assert value("aimd_object_condition", kind="AIMService", **team, name="chat", type="Ready", reason="Fine") == 1
     assert value("aimd_model_source_last_success_timestamp_seconds", name="catalogue") == START.timestamp()
 
@@ -167,7 +205,7 @@ def test_what_may_not_be_seen_is_told(fleet: Fleet) -> None:
 
 
 def test_a_start_is_timed_once(fleet: Fleet) -> None:
-    assert fleet.value("aimd_service_time_to_running_seconds_sum", namespace="ml-team") == 90
+    assert fleet.value("aimd_service_time_to_running_seconds_sum", namespace="ml-team", cache="cold") == 90
     phases = {
         phase: fleet.value("aimd_service_phase_seconds_sum", phase=phase)
         for phase in ("resolve", "cache", "start", "route")
@@ -175,23 +213,23 @@ def test_a_start_is_timed_once(fleet: Fleet) -> None:
     assert phases == {"resolve": 1, "cache": 60, "start": 29, "route": 0}
     fleet.service("Degraded")
     fleet.service("Running")
-    assert fleet.value("aimd_service_time_to_running_seconds_count", namespace="ml-team") == 1
+    assert fleet.value("aimd_service_time_to_running_seconds_count", namespace="ml-team", cache="cold") == 1
 
 
 def test_an_edit_begins_a_start_that_ends_when_it_was_looked_at(fleet: Fleet) -> None:
     fleet.seconds = 1000
     fleet.service("Running", generation=2, observed=1)
-    assert fleet.value("aimd_service_time_to_running_seconds_count", namespace="ml-team") == 1
+    assert fleet.value("aimd_service_time_to_running_seconds_count", namespace="ml-team", cache="cold") == 1
     fleet.seconds = 1030
     fleet.service("Running", generation=2)
-    assert fleet.value("aimd_service_time_to_running_seconds_sum", namespace="ml-team") == 120
+    assert fleet.value("aimd_service_time_to_running_seconds_sum", namespace="ml-team", cache="warm") == 30
 
 
 def test_what_was_there_before_is_not_timed() -> None:
     fleet = Fleet()
     fleet.put(SERVICE, "old", initial=True, status={"status": "Running", "observedGeneration": 1})
     fleet.put(SERVICE, "old", status={"status": "Running", "observedGeneration": 1})
-    assert fleet.value("aimd_service_time_to_running_seconds_count", namespace="ml-team") is None
+    assert fleet.value("aimd_service_time_to_running_seconds_count", namespace="ml-team", cache="cold") is None
 
 
 def test_a_deleted_object_leaves_no_series(fleet: Fleet) -> None:
@@ -217,3 +255,43 @@ def test_object_metrics_that_are_off_are_not_missed() -> None:
     found = fleet.scrape()
     assert "aimd_object_status" not in found
     assert found["aimd_metrics_left_out"].samples == []
+
+
+def test_a_choice_is_counted_when_it_changes(fleet: Fleet) -> None:
+    best = {"name": "tiny", "scope": "Cluster", "verdict": "BestMatch"}
+    outranked = {"name": "other", "scope": "Cluster", "verdict": "LowerPreferenceRank"}
+    for chosen in ([best], [best], [best, outranked]):
+        fleet.put(SERVICE, "undecided", status={"status": "Starting", "templateCandidates": chosen})
+    assert fleet.value("aimd_template_selection_total", outcome="selected") == 2
+    assert fleet.value("aimd_template_selection_total", outcome="removed_by_availability") is None
+    tied = [{"type": "TemplateReady", "status": "False", "reason": "TemplateSelectionAmbiguous"}]
+    fleet.put(SERVICE, "undecided", status={"status": "Pending", "conditions": tied})
+    assert fleet.value("aimd_template_selection_total", outcome="ambiguous") == 1
+    named = {"template": {"name": "tiny"}}
+    fleet.put(SERVICE, "named", spec=named)
+    fleet.put(SERVICE, "named", spec=named, status={"templateCandidates": [best]})
+    assert fleet.value("aimd_template_selection_total", outcome="selected") == 2
+
+
+def test_another_attempt_within_a_job_is_one_that_ended(fleet: Fleet) -> None:
+    for attempt in (1, 2, 2):
+        fleet.put(ARTIFACT, "moving", status={"status": "Progressing", "download": {"attempt": attempt}})
+    assert fleet.value("aimd_artifact_attempts_total", namespace="ml-team", result="Retried", reason="Unknown") == 1
+
+
+def test_a_source_that_only_fails_had_its_last_success_before(fleet: Fleet) -> None:
+    since = START - timedelta(hours=5)
+    condition = {"type": "FiltersReady", "status": "False", "reason": "AllFiltersFailed"}
+    status = {"lastSyncTime": START.isoformat(), "conditions": [{**condition, "lastTransitionTime": since.isoformat()}]}
+    fleet.put(MODEL_SOURCE, "catalogue", spec={"syncInterval": "never"}, status=status)
+    assert fleet.value("aimd_model_source_last_success_timestamp_seconds", name="catalogue") == since.timestamp()
+    due = fleet.value("aimd_model_source_next_sync_timestamp_seconds", name="catalogue")
+    assert due == START.timestamp() + 3600
+
+
+def test_who_waits_for_a_place_is_counted_while_asking(fleet: Fleet) -> None:
+    tickets = [(SERVICE_TEMPLATE, Key("ml-team", f"t{number}")) for number in range(12)]
+    assert sum(fleet.places.ask(ticket) for ticket in tickets) == 9
+    assert fleet.value("aimd_discovery_waiting") == 3
+    fleet.seconds += 60
+    assert fleet.value("aimd_discovery_waiting") == 0

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from aimd.controllers.discovery import BY_ACTIVITY, _activity_of
+from aimd.controllers.discovery import BY_ACTIVITY, DiscoveryPlaces, _activity_of
+from aimd.controllers.fleet_counts import FleetCounts
 from aimd.controllers.fleet_history import FleetHistory
 from aimd.controllers.fleet_state import BuildInfo, FleetState
 from aimd.controllers.registry_metrics import RegistryMetrics
-from aimd.planning.kinds import ARTIFACT, SERVICE
+from aimd.planning.kinds import ARTIFACT, CLUSTER_SERVICE_TEMPLATE, SERVICE, SERVICE_TEMPLATE
 from aimd.runtime.kinds import JOB
 from aimd.runtime.metrics import ClientMetrics, ManagerMetrics
 from aimd.runtime.store import Cache, Store
@@ -38,6 +39,7 @@ NOT_REASONS = {
         "DownloadJobPods",
         "ImageMetadata",
     ),
+    *("DiscoveryJobReady", "DiscoveryPodsReady", "FiltersReady"),
     *("InferenceServicePods", "InferenceServicePodsReady", "InferenceServiceReady", "HTTPRouteReady", "InUse"),
     *("ClusterServiceTemplates", "ClusterServiceTemplatesReady", "ServiceTemplate", "ServiceTemplates"),
     *("ServiceTemplatesReady", "LabelPropagation", "MaxModelsLimitReached", "ModelReady", "RuntimeConfig"),
@@ -105,12 +107,14 @@ def test_every_page_is_linked() -> None:
 def test_every_metric_is_told() -> None:
     """If this fails: tell in docs/metrics.md what the metric means."""
     cache = Cache()
-    for store in (Store(SERVICE), Store(ARTIFACT), Store(JOB, {BY_ACTIVITY: _activity_of})):
+    kinds = (SERVICE, ARTIFACT, SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE)
+    for store in (*map(Store, kinds), Store(JOB, {BY_ACTIVITY: _activity_of})):
         cache.add(store)
     registry = ManagerMetrics("aimd", ClientMetrics("aimd").collectors).registry
     registry.register(BuildInfo())
-    registry.register(FleetState(cache, 10, 100))
+    registry.register(FleetState(cache, DiscoveryPlaces(cache, 10), 100))
     registry.register(FleetHistory(cache))
+    registry.register(FleetCounts(cache))
     for collector in RegistryMetrics().collectors:
         registry.register(collector)
     names = {f"{family.name}_total" if family.type == "counter" else family.name for family in registry.collect()}

@@ -28,6 +28,9 @@ EXPECTED = {
     "rest_client_request_retries": ("counter", {"code", "verb", "host"}),
     "rest_client_request_duration_seconds": ("histogram", {"verb", "host"}),
     "aimd_api_writes": ("counter", {"kind", "verb", "reason"}),
+    "aimd_apply": ("counter", {"kind", "result"}),
+    "aimd_status_write": ("counter", {"kind", "result"}),
+    "aimd_events": ("counter", {"kind", "type", "reason", "emitted"}),
     "leader_election_master_status": ("gauge", {"name"}),
     "leader_election_slowpath": ("counter", {"name"}),
     "aimd_informer_synced": ("gauge", {"kind"}),
@@ -44,6 +47,9 @@ def test_names_types_labels_and_buckets() -> None:
     client.count("200", "GET", "host", 0.01)
     client.retries.labels("503", "GET", "host").inc()
     client.writes.labels("Pod", "apply", "why").inc()
+    client.count_apply("Pod", "created")
+    client.count_status_write("Pod", "written")
+    client.count_event("Pod", "Warning", "why", "yes")
     metrics = ManagerMetrics("aimd", client.collectors)
     ReconcileMetrics(metrics, "c", 3)
     queue: WorkQueue[str] = WorkQueue(metrics=QueueMetrics(metrics, "c"))

@@ -1,0 +1,79 @@
+"""Metrics that count what the fleet decided and tried: choices of templates, attempts at downloads, discoveries.
+
+Like `fleet_history`, told by the changes in the caches that this process saw. What labels say comes from bounded
+sets: objects have no series of their own.
+"""
+
+from collections.abc import Iterator
+
+from prometheus_client import Counter
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from aimd.planning.fleet import (
+    attempt_ended,
+    discovery_job_seconds,
+    discovery_outcome,
+    ready_reason,
+    selection_of,
+)
+from aimd.planning.kinds import ARTIFACT, CLUSTER_SERVICE_TEMPLATE, SERVICE, SERVICE_TEMPLATE
+from aimd.runtime.kinds import JOB
+from aimd.runtime.metrics import TallyFamily
+from aimd.runtime.model import Manifest, key_of
+from aimd.runtime.store import Cache
+
+_BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 3600)
+
+
+class FleetCounts(Collector):
+    """Counters of the fleet (spec/operations.md §7.2)."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._selections = Counter(
+            "aimd_template_selection", "Automatic choices of a template by their outcome, and what candidates fell to",
+            ("outcome",), registry=None,
+        )  # fmt: skip
+        self._attempts = Counter(
+            "aimd_artifact_attempts", "Attempts at downloads that ended", ("namespace", "result", "reason"),
+            registry=None,
+        )  # fmt: skip
+        self._discoveries = Counter("aimd_discovery", "Discoveries that ended", ("result", "reason"), registry=None)
+        self._seconds = TallyFamily("aimd_discovery_seconds", "Length of a discovery job", ("result",), _BUCKETS)
+        cache[SERVICE].subscribe(self._service_changed)
+        cache[ARTIFACT].subscribe(self._artifact_changed)
+        for kind in (SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE):
+            cache[kind].subscribe(self._template_changed)
+        cache[JOB].subscribe(self._job_changed)
+
+    def collect(self) -> Iterator[Metric]:
+        """The families as they are now."""
+        for family in (self._selections, self._attempts, self._discoveries, self._seconds):
+            yield from family.collect()
+
+    def _service_changed(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
+        if before is None or after is None or initial:
+            return
+        known, made = selection_of(before), selection_of(after)
+        if made is not None and made != known:
+            for outcome in made.outcomes:
+                self._selections.labels(outcome).inc()
+
+    def _artifact_changed(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
+        if before is None or after is None or initial:
+            return
+        if result := attempt_ended(before, after):
+            self._attempts.labels(key_of(after).namespace, result, ready_reason(after)).inc()
+
+    def _template_changed(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
+        if before is None or after is None or initial:
+            return
+        if outcome := discovery_outcome(before, after):
+            self._discoveries.labels(*outcome).inc()
+
+    def _job_changed(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
+        if before is None or after is None or initial or discovery_job_seconds(before) is not None:
+            return
+        if ended := discovery_job_seconds(after):
+            result, seconds = ended
+            self._seconds.labels(result).observe(seconds)
