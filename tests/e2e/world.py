@@ -38,11 +38,11 @@ class Operator:
         self.log = log
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *flags: str) -> None:
         environment = {**os.environ, **self.identity.environment}
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "aimd", "run", *self.identity.arguments, "--artifact-retry-base=3s"],
+                [sys.executable, "-m", "aimd", "run", *self.identity.arguments, "--artifact-retry-base=3s", *flags],
                 env=environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
