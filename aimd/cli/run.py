@@ -67,8 +67,13 @@ async def operate(flags: Flags, environment: Environment) -> None:
     if flags.without_effect:
         _log.info("flags without effect", flags=flags.without_effect)
     asked = RegistryMetrics()
+    access = ClientOptions(
+        kubeconfig=flags.kubeconfig,
+        service_account=environment.aimd_service_account_dir,
+        user_agent=f"aimd/{__version__}",
+    )
     async with (
-        connect(ClientOptions(kubeconfig=flags.kubeconfig, user_agent=f"aimd/{__version__}")) as client,
+        connect(access) as client,
         connect_registries(replace(registry_options(flags), observer=asked.observe)) as registries,
     ):
         manager = Manager(client, manager_options(flags, environment))

@@ -23,7 +23,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _WORKERS = re.compile(r"(?:[a-z][a-z-]*=)?[1-9]\d*")
-_SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 DEFAULT_WORKERS = 8
 
@@ -39,6 +39,8 @@ ENVIRONMENT_TEXTS = {
     "AIM_SYSTEM_NAMESPACE": "namespace of the operator, of cluster-wide models' secrets and discovery jobs, and of the"
     " leader's Lease; unset: that of the mounted service account, else `aim-system`",
     "POD_NAME": "who holds the leader's Lease; unset: the host name",
+    "AIMD_SERVICE_ACCOUNT_DIR": "where the pod's account is mounted; unset:"
+    " `/var/run/secrets/kubernetes.io/serviceaccount`",
     "KUBECONFIG": "path of a kubeconfig, where `--kubeconfig` names none; unset: the pod's account",
     "SSL_CERT_FILE": "certificates that registries are trusted by, instead of the system's",
     "HTTP_PROXY, HTTPS_PROXY, NO_PROXY": "how registries are reached",
@@ -245,7 +247,12 @@ class Environment(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
-    aim_system_namespace: str = Field(default_factory=lambda: _mounted_namespace() or "aim-system")
+    aimd_service_account_dir: Path = _SERVICE_ACCOUNT
+    """Where the pod's account is mounted."""
+
+    aim_system_namespace: str = Field(
+        default_factory=lambda known: _mounted_namespace(known["aimd_service_account_dir"]) or "aim-system"
+    )
     """Namespace of cluster-wide models' secrets and jobs: the variable, else the account's, else `aim-system`."""
 
     pod_name: str = Field(default_factory=socket.gethostname)
@@ -289,8 +296,8 @@ def _plain(value: object) -> object:
     return str(value) if isinstance(value, Path) else value
 
 
-def _mounted_namespace() -> str:
+def _mounted_namespace(account: Path) -> str:
     try:
-        return _SERVICE_ACCOUNT_NAMESPACE.read_text().strip()
+        return (account / "namespace").read_text().strip()
     except OSError:
         return ""

@@ -24,9 +24,9 @@ CONFIG = "/apis/aim.eai.amd.com/v1alpha1/aimclusterruntimeconfigs/of-the-release
 class Helm:
     """The real helm, in one namespace; `release` is the one that tests install."""
 
-    def __init__(self, kubeconfig: Path, cache: Path) -> None:
+    def __init__(self, kubeconfig: Path, cache: Path, namespace: str = HERE) -> None:
         program = locate_binaries(["helm"]).path("helm")
-        self._command = [str(program), "--kubeconfig", str(kubeconfig), "--namespace", HERE]
+        self._command = [str(program), "--kubeconfig", str(kubeconfig), "--namespace", namespace]
         self._environment = {
             "HELM_CACHE_HOME": str(cache),
             "HELM_CONFIG_HOME": str(cache),

@@ -5,7 +5,7 @@ import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -64,7 +64,8 @@ class _Launch:
     command: tuple[str, ...]
     environment: Mapping[str, str]
     folder: Path
-    port: int
+    ports: Mapping[int, int]
+    """Local port by port of the container."""
 
 
 class Container:
@@ -149,12 +150,13 @@ class Container:
         root = self._root
         command = tuple(root.translate_argument(expand(word, declared)) for word in spec.get("command") or ())
         arguments = tuple(root.translate_argument(expand(word, declared)) for word in spec.get("args") or ())
-        port = _free_port()
+        numbers = _ports(spec)
+        ports = dict(zip(numbers, _free_ports(len(numbers)), strict=True))
         environment = self._defaults() | {name: root.translate(value) for name, value in declared.items()}
-        words = program.command_line(ContainerCommand(command, arguments, port))
+        words = program.command_line(ContainerCommand(command, arguments, ports))
         folder = root.on_disk(spec.get("workingDir") or "/")
         folder.mkdir(parents=True, exist_ok=True)
-        return _Launch(tuple(words), environment, folder, port)
+        return _Launch(tuple(words), environment, folder, ports)
 
     def _defaults(self) -> dict[str, str]:
         """What a process gets besides its container's own environment: nothing of the host but its search path."""
@@ -216,14 +218,15 @@ class Container:
         if launch is None:
             yield None
             return
-        port = _first_port(self.spec)
         addresses, address = settings.addresses, self._context.address
         async with local_process(launch.command, launch.environment, launch.folder, log, settings.keeper) as process:
-            addresses.publish(address, port, launch.port)
+            for port, local in launch.ports.items():
+                addresses.publish(address, port, local)
             try:
                 yield process
             finally:
-                addresses.withdraw(address, port)
+                for port in launch.ports:
+                    addresses.withdraw(address, port)
 
     async def _probed(self, execution: Execution) -> int:
         """Asks the probes while the container runs; its exit code."""
@@ -334,16 +337,19 @@ def _tail(path: Path, size: int) -> str:
         return ""
 
 
-def _first_port(container: Manifest) -> int:
-    ports = container.get("ports") or ()
-    return int(ports[0]["containerPort"]) if ports else _DEFAULT_PORT
+def _ports(container: Manifest) -> list[int]:
+    """The declared ports, each once; the usual one where none is declared."""
+    numbers = [int(item["containerPort"]) for item in container.get("ports") or ()]
+    return list(dict.fromkeys(numbers)) or [_DEFAULT_PORT]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _free_ports(count: int) -> list[int]:
+    """Different loopback ports that nobody listens on right now."""
+    with ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def _unreachable_host(image: str) -> str:

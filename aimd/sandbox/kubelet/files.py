@@ -93,7 +93,10 @@ def write_entries(folder: Path, entries: Mapping[str, bytes], items: Iterable[Ma
     for name, content in chosen.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        # At once, as kubelets do: whoever reads meanwhile gets the old content or the new one.
+        unfinished = path.with_name(f".{path.name}.unfinished")
+        unfinished.write_bytes(content)
+        unfinished.rename(path)
 
 
 def entries_of(manifest: Manifest) -> dict[str, bytes]:

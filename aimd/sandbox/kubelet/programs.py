@@ -4,9 +4,10 @@ A table, asked from top to bottom; the first entry whose patterns fit the contai
 that no entry fits are simulated.
 """
 
+import re
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
@@ -15,15 +16,21 @@ from aimd.runtime.model import Manifest
 # -P: a file in the working directory, which may be a volume, must not pass for a module.
 _PYTHON = (sys.executable, "-P", "-m")
 _AIMD = (*_PYTHON, "aimd")
+_LISTENS = re.compile(r"(?P<flag>--[a-z-]+-bind-address)=:(?P<port>\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerCommand:
-    """What a container is to run: `command` and `args` with paths translated, and its first port's local number."""
+    """What a container is to run: `command` and `args` with paths translated, and the local number of each port."""
 
     command: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
-    port: int = 0
+    ports: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def port(self) -> int:
+        """Local number of the first port, 0 without one."""
+        return next(iter(self.ports.values()), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +47,11 @@ class Program:
 
 
 def aimd_command_line(container: ContainerCommand) -> Sequence[str]:
-    """The aimd image: its `aimd` command, its `/check-size.sh`, and an entry point that downloads when given a URI."""
-    words = (*container.command, *container.arguments)
+    """The aimd image: its `aimd` command, its `/check-size.sh`, and an entry point that downloads when given a URI.
+
+    Where it would listen on all addresses of the pod, it listens on the loopback port that stands for that.
+    """
+    words = tuple(_on_loopback(word, container.ports) for word in (*container.command, *container.arguments))
     if container.command:
         name = PurePosixPath(container.command[0]).name
         known = {"aimd": (), "check-size.sh": ("check-size",)}
@@ -49,6 +59,12 @@ def aimd_command_line(container: ContainerCommand) -> Sequence[str]:
     if words and "://" in words[0]:
         return (*_AIMD, "download", *words)
     return (*_AIMD, *words)
+
+
+def _on_loopback(word: str, ports: Mapping[int, int]) -> str:
+    match = _LISTENS.fullmatch(word)
+    local = ports.get(int(match["port"])) if match else None
+    return f"{match['flag']}=127.0.0.1:{local}" if match and local else word
 
 
 def model_command_line(container: ContainerCommand) -> Sequence[str]:

@@ -33,5 +33,7 @@ class KubeletSettings:
     """How long a simulated container takes to become ready."""
     simulated_job_seconds: float = 1.0
     """How long a simulated container runs in a pod that is meant to end, and a simulated init container in any."""
+    token_period: float = 30.0
+    """How often a pod gets a new token of its account; kubelets wait most of its hour."""
     back_off_scale: float = 1.0
     """Factor for the waits between restarts and between attempts to pull an image."""

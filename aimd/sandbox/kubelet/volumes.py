@@ -1,7 +1,7 @@
 """A pod's volumes as folders: persistent volumes as the provisioner made them, everything else written for the pod.
 
-ConfigMaps, Secrets, tokens and pod fields are written once, when the pod starts; they are not refreshed. Volume types
-that are not known here, host paths among them, become empty folders.
+ConfigMaps, Secrets and pod fields are written once, when the pod starts; they are not refreshed, but for tokens
+(`renew_tokens`). Volume types that are not known here, host paths among them, become empty folders.
 """
 
 from collections.abc import Mapping
@@ -36,6 +36,13 @@ class PodVolumes:
         volumes: list[Manifest] = self._pod["spec"].get("volumes") or []
         claims = {item["name"]: self._claimed(item["persistentVolumeClaim"]) for item in volumes if _is_claim(item)}
         return claims | {item["name"]: await self._written(item) for item in volumes if not _is_claim(item)}
+
+    async def renew_tokens(self) -> None:
+        """New tokens in place of those that the pod has. Raises ApiError, and VolumeNotReady without the account."""
+        for volume in self._pod["spec"].get("volumes") or ():
+            for source in (volume.get("projected") or {}).get("sources") or ():
+                if "serviceAccountToken" in source:
+                    await self._write(self._folder / str(volume["name"]), source)
 
     async def read(self, kind: Kind, name: str) -> Manifest | None:
         """A ConfigMap or Secret of the pod's namespace, None if it does not exist."""

@@ -89,6 +89,7 @@ class PodWorker:
         await self._mount()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._stop_when_asked)
+            tasks.start_soon(self._renew_tokens)
             await self._run_containers()
             tasks.cancel_scope.cancel()
 
@@ -105,6 +106,14 @@ class PodWorker:
                     self._record("Warning", "FailedMount", f"MountVolume.SetUp failed: {told}")
             with anyio.move_on_after(_MOUNT_RETRY):
                 await self._stopping.wait()
+
+    async def _renew_tokens(self) -> None:
+        while True:
+            await anyio.sleep(self._settings.token_period)
+            try:
+                await self._volumes.renew_tokens()
+            except (VolumeNotReady, ApiError, OSError) as error:
+                _log.warning("tokens not renewed", pod=str(self.key), error=str(error))
 
     async def _run_containers(self) -> None:
         for container in self._init:

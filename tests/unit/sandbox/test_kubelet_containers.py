@@ -116,11 +116,11 @@ def test_the_aimd_image(command: list[str], arguments: list[str], runs: tuple[st
 
 
 def test_the_model_image_listens_where_it_is_told() -> None:
-    assert tuple(model_command_line(ContainerCommand(port=4711)))[-2:] == ("--port", "4711")
+    assert tuple(model_command_line(ContainerCommand(ports={8000: 4711})))[-2:] == ("--port", "4711")
 
 
 def test_the_model_image_of_the_sandbox_serves_or_does_what_it_is_told() -> None:
-    assert tuple(image_command_line(ContainerCommand(port=4711)))[-3:] == ("serve", "--port", "4711")
+    assert tuple(image_command_line(ContainerCommand(ports={8000: 4711})))[-3:] == ("serve", "--port", "4711")
     asked = ContainerCommand(arguments=("dry-run", "--format=json"))
     assert tuple(image_command_line(asked))[-2:] == ("dry-run", "--format=json")
 
@@ -166,3 +166,16 @@ def test_a_verdict_needs_its_thresholds_and_failures_count_once_per_period() -> 
     assert not verdict.take(False, 40)
     assert not verdict.take(True, 50)
     assert verdict.take(True, 60)
+
+
+def test_aimd_listens_on_the_loopback_ports_that_stand_for_those_of_the_pod() -> None:
+    arguments = ("--health-probe-bind-address=:8081", "--metrics-bind-address=:8443", "--metrics-secure=true")
+    asked = ContainerCommand(("aimd", "run"), arguments, {8081: 4711, 8443: 4712})
+    assert tuple(aimd_command_line(asked))[-4:] == (
+        "run",
+        "--health-probe-bind-address=127.0.0.1:4711",
+        "--metrics-bind-address=127.0.0.1:4712",
+        "--metrics-secure=true",
+    )
+    unknown = ContainerCommand(("aimd", "run"), ("--metrics-bind-address=:1", "--metrics-bind-address=0"), {8081: 4711})
+    assert tuple(aimd_command_line(unknown))[-2:] == ("--metrics-bind-address=:1", "--metrics-bind-address=0")

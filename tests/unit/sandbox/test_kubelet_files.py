@@ -92,3 +92,10 @@ def test_keys_become_files(tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
     with pytest.raises(KeyError, match="missing"):
         write_entries(tmp_path, entries_of(config), [{"key": "missing", "path": "x"}])
+
+
+def test_renewed_content_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    for content in (b"first", b"second"):
+        write_entries(tmp_path, {"token": content})
+    assert [path.name for path in tmp_path.iterdir()] == ["token"]
+    assert (tmp_path / "token").read_bytes() == b"second"
