@@ -19,6 +19,14 @@ _SYNTAX = """Flags are written as in Go: one or two dashes, `--flag=value`, `--f
 `--switch=false`; of the same flag the last one wins, or, where it says so, repeats add up. Durations are written like
 `30s`, `1h30m` or `250ms`. An unknown flag or a wrong value ends the process with status 2 and a line that says what is
 wrong. What is in force is logged at the start. The chart sets flags through its [values](chart-values.md)."""
+_LEVEL = """A process that runs tells everything after SIGUSR1, and what its flags say again after SIGUSR2;
+nothing restarts, and nobody loses the lease. Each replica has a level of its own:
+
+```console
+$ kubectl -n aim-system exec POD -- sh -c 'kill -USR1 1'
+$ kubectl -n aim-system logs -f POD
+$ kubectl -n aim-system exec POD -- sh -c 'kill -USR2 1'
+```"""
 _KEY = re.compile(r"( *)([A-Za-z][A-Za-z0-9]*):(.*)")
 _NO_DEFAULT = ("''", '""', "None", "()")
 
@@ -63,6 +71,10 @@ def configuration_page() -> str:
         "## Environment",
         "",
         *_table(("Variable", "Meaning"), ((f"`{name}`", text) for name, text in ENVIRONMENT_TEXTS.items())),
+        "",
+        "## The log level of a running process",
+        "",
+        _LEVEL,
         "",
     ]
     return "\n".join(lines)

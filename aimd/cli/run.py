@@ -26,7 +26,7 @@ from aimd.registry.options import RegistryOptions
 from aimd.runtime.client import ClientOptions, connect
 from aimd.runtime.errors import ApiError
 from aimd.runtime.leader import LeaderElection, LeaseLost
-from aimd.runtime.logging import configure
+from aimd.runtime.logging import configure, set_level
 from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.metrics import Gated
 from aimd.runtime.serving import ServingCertificate
@@ -89,6 +89,7 @@ async def operate(flags: Flags, environment: Environment) -> None:
             manager.metrics.registry.register(collector)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_on_signal, manager)
+            tasks.start_soon(_change_level_on_signal, flags.log_level)
             await manager.run()
             tasks.cancel_scope.cancel()
     _log.info("stopped")
@@ -181,6 +182,16 @@ async def _stop_on_signal(manager: Manager) -> None:
             last_resort = threading.Timer(manager.options.shutdown_timeout + _AFTER_GRACE, _exit_now)
             last_resort.daemon = True
             last_resort.start()
+
+
+async def _change_level_on_signal(usual: str) -> None:
+    """SIGUSR1 makes the log tell everything, SIGUSR2 what the flags say again."""
+    with anyio.open_signal_receiver(signal.SIGUSR1, signal.SIGUSR2) as signals:
+        async for number in signals:
+            level = "debug" if number == signal.SIGUSR1 else usual
+            set_level("debug")
+            _log.info("log level changed", to=level)
+            set_level(level)
 
 
 def _exit_now() -> None:

@@ -39,11 +39,16 @@ def configure(level: str = "info", json: bool = True) -> None:
         ]
     structlog.configure(
         processors=[*shared, *rendering],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level.lower()]),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
+    set_level(level)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def set_level(level: str) -> None:
+    """From now on lines from this level on are written; loggers that exist follow."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level.lower()]))
 
 
 @contextmanager

@@ -28,6 +28,7 @@ class Helm:
         program = locate_binaries(["helm"]).path("helm")
         self._command = [str(program), "--kubeconfig", str(kubeconfig), "--namespace", namespace]
         self._environment = {
+            "HOME": str(cache),  # Without one it keeps its cache in the current folder.
             "HELM_CACHE_HOME": str(cache),
             "HELM_CONFIG_HOME": str(cache),
             "HELM_DATA_HOME": str(cache),

@@ -72,6 +72,28 @@ async def test_starts_leads_and_stops_cleanly(client: Client, operator: Path, tm
     assert [line for line in lines_of(log) if line["level"] == "error"] == []
 
 
+async def test_the_log_level_changes_while_it_runs(client: Client, operator: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+
+    def levels() -> list[str]:
+        return [line["to"] for line in lines_of(log) if line["msg"] == "log level changed"]
+
+    with running(operator, log, "--zap-log-level=error") as (process, url):
+        await eventually(lambda: ready(url), log)
+        assert lines_of(log) == []
+        for number, told in ((signal.SIGUSR1, ["debug"]), (signal.SIGUSR2, ["debug", "error"])):
+            process.send_signal(number)
+
+            async def changed(told: list[str] = told) -> bool:
+                return levels() == told
+
+            await eventually(changed, log)
+        quiet = len(lines_of(log))
+        process.send_signal(signal.SIGTERM)
+        assert await anyio.to_thread.run_sync(process.wait) == 0
+    assert len(lines_of(log)) == quiet, "it tells errors only again"
+
+
 async def test_builds_and_removes_the_quickstart_with_the_rights_of_the_chart(
     client: Client, operator: Path, tmp_path: Path
 ) -> None:
