@@ -19,6 +19,7 @@ from aimd.runtime.store import Cache
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.chart import render_chart
 from tests.integration.administrator import ACCOUNT, AIM, NAMESPACE, RBAC, Rights, administrator, apply
+from tests.integration.machine import wait_until
 
 OBJECTS = ("weights", "other")
 Right = tuple[str, str, str]
@@ -172,6 +173,8 @@ def test_roles_for_people(rights: Rights, server: httpx.Client, level: str, may:
         "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": f"aim-engine-aimservice-{level}-role"},
     }
     apply(server, binding)
+    # The authoriser learns of a binding by its watch.
+    wait_until(lambda: rights.allow("get", "aimservices", group=AIM, namespace=NAMESPACE))
     everything = {
         verb: rights.allow(verb, "aimservices", group=AIM, namespace=NAMESPACE) for verb in f"{may} {may_not}".split()
     }
