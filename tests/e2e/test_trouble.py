@@ -60,19 +60,19 @@ async def test_no_trouble_of_the_predictor_or_its_route_keeps_a_fix_from_rolling
     async def edit(**spec: Any) -> None:
         await world.client.patch(SERVICE, Key(world.namespace, "chat"), {"spec": spec}, reason="test")
 
-    async def until_reason(type_: str, reason: str, word: str) -> Manifest:
+    async def until_reason(type_: str, reason: str, word: str, quoting: str = "") -> None:
         def holds(live: Manifest) -> bool:
-            return (condition(live, type_).get("reason"), status_word(live)) == (reason, word)
+            found = condition(live, type_)
+            told = (found.get("reason"), status_word(live)) == (reason, word)
+            return told and quoting in found.get("message", "")
 
-        live: Manifest = await wait_until(reason, world.service, holds)
-        return live
+        await wait_until(reason, world.service, holds)
 
     too_many = {"limits": {"amd.com/gpu": "20"}}
     await world.apply(model(world.namespace), template(world.namespace), service(world.namespace, resources=too_many))
     await until_reason("InferenceServicePodsReady", "FailedScheduling", "Pending")
     await edit(resources=None, env=[{"name": "AIM_MODEL_ID", "value": "acme/elsewhere"}])
-    crashing = await until_reason("InferenceServicePodsReady", "CrashLoopBackOff", "Failed")
-    assert "acme/elsewhere" in condition(crashing, "InferenceServicePodsReady")["message"]
+    await until_reason("InferenceServicePodsReady", "CrashLoopBackOff", "Failed", quoting="acme/elsewhere")
     await edit(env=None, routing={"gatewayRef": {"name": "nobody-s"}})
     await until_reason("HTTPRouteReady", "HTTPRoutePending", "Starting")
     await edit(routing=None)

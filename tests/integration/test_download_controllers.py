@@ -345,6 +345,10 @@ async def test_missing_references_are_named_and_heal(world: World) -> None:
     off = {"extractMetadata": False, "createServiceTemplates": False}
     await world.create(MODEL, "tiny", spec={"image": "aim:1", "modelSources": [SOURCE], "discovery": off})
     await world.until_word(SERVICE_TEMPLATE, "Ready")
-    cache = await world.until_word(TEMPLATE_CACHE, "Progressing")
+    references = ("RuntimeConfigReady", "ServiceTemplateReady")
+    cache = await world.until(
+        lambda: world.only(TEMPLATE_CACHE),
+        lambda live: all(condition(live, type_)[0] == "True" for type_ in references),
+    )
     assert cache["status"]["resolvedRuntimeConfig"]["name"] == "team"
     assert cache["status"]["resolvedTemplateKind"] == "AIMServiceTemplate"
