@@ -6,16 +6,19 @@ The weights go to memory where there is room for them, so that no disk is measur
 """
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.figures import Figure, Figures, at_least, no_more_than
+from bench.meters import peak_resident_bytes
 from bench.weights import FILE, FILE_BYTES, TREE, serving_weights, size_of
 
 NAME = "downloads"
@@ -115,10 +118,22 @@ def measured(command: Sequence[str], variables: Mapping[str, str], size: int) ->
         home = {"HF_HOME": f"{folder}/home"}
         began = time.perf_counter()
         process = subprocess.Popen(words, env={**variables, **home}, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
+        memory, status, usage = _watched(process.pid)
         wall = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         there = sum(path.stat().st_size for path in target.rglob("*") if path.is_file() and ".cache" not in path.parts)
         if process.returncode or there != size:
             raise RuntimeError(f"{words[0]} ended with {process.returncode} and {there} of {size} bytes")
-    return Run(size, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return Run(size, wall, usage.ru_utime + usage.ru_stime, memory / 2**20)
+
+
+def _watched(process: int) -> tuple[int, int, resource.struct_rusage]:
+    """The most bytes it has had resident, its status, what it used; `ru_maxrss` counts what its parent had, too."""
+    peak = 0
+    while True:
+        ended, status, usage = os.wait4(process, os.WNOHANG)
+        if ended:
+            return peak, status, usage
+        with suppress(OSError, RuntimeError):
+            peak = max(peak, peak_resident_bytes(process))
+        time.sleep(0.02)

@@ -23,7 +23,7 @@ def artifact_intent_changed(before: Manifest | None, after: Manifest | None) -> 
 
 
 def artifact_state_changed(before: Manifest | None, after: Manifest | None) -> bool:
-    """Anything but the progress that the download pod reports every few seconds (spec/caching.md C-41)."""
+    """Anything but the progress that the pod reports every few seconds (spec/caching.md C-41), save that it began."""
     if before is None or after is None:
         return True
     return _intent(before) != _intent(after) or _settled_status(before) != _settled_status(after)
@@ -54,7 +54,9 @@ def _downloaded(artifact: Manifest) -> bool:
 
 
 def _settled_status(artifact: Manifest) -> dict[str, Any]:
-    return {name: value for name, value in _status(artifact).items() if name not in ("progress", "download")}
+    status = _status(artifact)
+    settled = {name: value for name, value in status.items() if name not in ("progress", "download")}
+    return {**settled, "isDownloading": "download" in status}
 
 
 def _pod_state(pod: Manifest) -> tuple[Any, ...]:

@@ -69,7 +69,7 @@ def plan_template_cache(observed: ObservedTemplateCache, now: datetime) -> Plan:
         desired=tuple(_artifact(observed, match) for match in missing.values()),
         deletions=_superseded(observed, matches),
         status=_status(observed, matches),
-        requeue_after=PROGRESS_SECONDS if any(_moves(match.artifact) for match in matches) else None,
+        requeue_after=PROGRESS_SECONDS if any(_is_coming(match.artifact) for match in matches) else None,
     )
 
 
@@ -161,13 +161,14 @@ def _state(artifact: AIMArtifact) -> State:
     return State.PROGRESSING if state is State.READY and not artifact.status.persistent_volume_claim else state
 
 
-def _moves(artifact: AIMArtifact | None) -> bool:
-    return artifact is not None and _state(artifact) is State.PROGRESSING and artifact.status.progress is not None
+def _is_coming(artifact: AIMArtifact | None) -> bool:
+    """Whether its progress is worth looking at now and then: nobody is woken by it (C-41)."""
+    return artifact is not None and _state(artifact) is State.PROGRESSING
 
 
 def _detail(artifact: AIMArtifact) -> str:
     """What is wrong, or how far it is."""
-    if _moves(artifact) and artifact.status.progress is not None:
+    if _is_coming(artifact) and artifact.status.progress is not None:
         doing = artifact.status.download.message if artifact.status.download is not None else ""
         return f", {artifact.status.progress.percentage or 0} %" + (f" ({doing})" if doing else "")
     if _state(artifact) not in (State.FAILED, State.DEGRADED, State.NOT_AVAILABLE):

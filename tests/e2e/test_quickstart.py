@@ -1,13 +1,30 @@
 """A service comes up, answers, survives its operator, and is left alone once settled."""
 
 import asyncio
+import re
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
-from aimd.planning.kinds import ARTIFACT, HTTP_ROUTE, INFERENCE_SERVICE, TEMPLATE_CACHE
+import pytest
+
+from aimd.planning.kinds import ARTIFACT, HTTP_ROUTE, INFERENCE_SERVICE, SERVICE, TEMPLATE_CACHE
 from aimd.runtime.kinds import DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM
-from tests.e2e.world import World, condition, model, service, status_word, template, wait_until
+from aimd.runtime.model import Manifest
+from aimd.sandbox.hub import hub_app, make_repository
+from aimd.sandbox.local_server import serve_locally
+from tests.e2e.world import (
+    REPOSITORY,
+    World,
+    condition,
+    model,
+    runtime_config,
+    service,
+    status_word,
+    template,
+    wait_until,
+)
 
 SETTLED_SECONDS = 60
 CHILDREN = (TEMPLATE_CACHE, ARTIFACT, PERSISTENT_VOLUME_CLAIM, JOB, INFERENCE_SERVICE, DEPLOYMENT, HTTP_ROUTE)
@@ -72,6 +89,38 @@ async def test_from_apply_to_an_answer_and_then_silence(world: World) -> None:
     await asyncio.sleep(SETTLED_SECONDS)
     late = world.writes()[settled:]
     assert not late, tally(late)
+
+
+@pytest.mark.slow
+async def test_progress_only_grows_from_the_artifact_to_the_service(world: World, tmp_path: Path) -> None:
+    """A download of a minute: what each of the three tells never goes back, and ends below or at 100."""
+    make_repository(tmp_path, REPOSITORY, 12 * 2**20)
+    told: dict[str, list[int]] = {kind.name: [] for kind in (ARTIFACT, TEMPLATE_CACHE, SERVICE)}
+
+    async def note_and_look() -> Manifest:
+        for kind in (ARTIFACT, TEMPLATE_CACHE, SERVICE):
+            for item in await world.client.list(kind, namespace=world.namespace):
+                told[kind.name] += percentages(item)
+        return await world.service()
+
+    async with serve_locally(hub_app(tmp_path, rate_limit_bytes_per_second=12 * 2**20 // 60)) as port:
+        await world.apply(runtime_config(world.namespace, f"http://127.0.0.1:{port}"))
+        await world.apply(model(world.namespace), template(world.namespace), service(world.namespace))
+        await wait_until("Running", note_and_look, lambda live: status_word(live) == "Running")
+    print(f"\n{ {kind: list(dict.fromkeys(numbers)) for kind, numbers in told.items()} }")
+    for kind, numbers in told.items():
+        assert len(set(numbers)) > 2, kind
+        assert numbers == sorted(numbers), kind
+        assert numbers[-1] <= 100, kind
+
+
+def percentages(item: Manifest) -> list[int]:
+    """What an object's status says of a download: the figure, or what its conditions quote of one."""
+    status = item.get("status") or {}
+    if "progress" in status:
+        return [int(status["progress"]["percentage"])]
+    texts = (each["message"] for each in status.get("conditions") or () if each["type"] != "Ready")
+    return [int(number) for text in texts for number in re.findall(r"(\d+) %", text)]
 
 
 async def test_killed_three_times_on_the_way_it_ends_the_same(world: World) -> None:

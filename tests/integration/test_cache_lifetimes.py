@@ -164,6 +164,7 @@ async def test_random_lives_lose_nothing_leave_nothing_and_fetch_nothing_twice(
     await world.until("every service has its cache", world.all_ready, 120)
     print(f"\nseed {seed}: {dict(user.done)}, {len(world.kubelet.succeeded)} downloads")
     await nothing_was_fetched_twice(world, user)
+    await world.until("what lost its cache is collected", lambda: all_owned(world))
     shared = {metadata_of(item)["uid"] for item in await world.list(ARTIFACT) if is_shared(item)}
     for name in user.modes:
         await world.delete(SERVICE, name)
@@ -177,6 +178,13 @@ async def test_random_lives_lose_nothing_leave_nothing_and_fetch_nothing_twice(
 
 def is_shared(item: Manifest) -> bool:
     return not metadata_of(item).get("ownerReferences")
+
+
+async def all_owned(world: World) -> bool:
+    """Whether the garbage collector is done with the caches that went before they were Ready."""
+    caches = {metadata_of(item)["uid"] for item in await world.list(TEMPLATE_CACHE)}
+    owners = [metadata_of(item).get("ownerReferences") or () for item in await world.list(ARTIFACT)]
+    return {reference["uid"] for references in owners for reference in references} <= caches
 
 
 async def only_shared(world: World) -> bool:
