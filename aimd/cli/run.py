@@ -37,6 +37,8 @@ LEASE = "3be10d2f.eai.amd.com"
 _OFF = ("", "0")
 _AFTER_GRACE = 3.0
 """Seconds between the cancellation of what did not end within the grace period, and the end of the process."""
+LEVEL_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
+
 _log = structlog.get_logger()
 
 
@@ -47,6 +49,8 @@ def run_operator(flags: Flags) -> None:
     controller that does not exist.
     """
     configure(flags.log_level, flags.log_json)
+    for number in LEVEL_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # Until somebody listens: one that comes early must not end the process.
     problems: list[BaseException] = []
     try:
         anyio.run(operate, flags, Environment())
@@ -186,7 +190,7 @@ async def _stop_on_signal(manager: Manager) -> None:
 
 async def _change_level_on_signal(usual: str) -> None:
     """SIGUSR1 makes the log tell everything, SIGUSR2 what the flags say again."""
-    with anyio.open_signal_receiver(signal.SIGUSR1, signal.SIGUSR2) as signals:
+    with anyio.open_signal_receiver(*LEVEL_SIGNALS) as signals:
         async for number in signals:
             level = "debug" if number == signal.SIGUSR1 else usual
             set_level("debug")
