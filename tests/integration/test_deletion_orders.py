@@ -198,6 +198,7 @@ async def test_each_thing_first_and_after_each_other(snapshots: Snapshots) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("mode", ["Shared", "Dedicated"])
 async def test_every_order(snapshots: Snapshots, mode: str) -> None:
     for first in range(0, len(EVERY), BATCH):
