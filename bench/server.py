@@ -38,14 +38,21 @@ _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 @contextmanager
 def serving(**counts: int) -> Iterator[str]:
     """A server process with so many objects of each plural; gives its base URL."""
-    command = [sys.executable, "-m", "bench.server", *(f"{plural}={count}" for plural, count in counts.items())]
+    with served_by("bench.server", *(f"{plural}={count}" for plural, count in counts.items())) as url:
+        yield url
+
+
+@contextmanager
+def served_by(module: str, *arguments: str) -> Iterator[str]:
+    """A module run as a server in a process of its own, which prints its port; gives its base URL."""
+    command = [sys.executable, "-m", module, *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
             port = process.stdout.readline().decode().strip()
             if not port:
-                raise RuntimeError("the server of the benchmarks did not start")
+                raise RuntimeError(f"{module} did not start")
             yield f"http://127.0.0.1:{port}"
         finally:
             process.stdin.close()

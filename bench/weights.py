@@ -14,7 +14,6 @@ import hashlib
 import os
 import random
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 import orjson
+
+from bench.server import served_by
 
 FILE, TREE = "bench/file", "bench/tree"
 FILE_BYTES = 8 * 10**9
@@ -42,17 +43,8 @@ _SLACK = 0.05  # seconds of the line that a late wake-up may make good
 @contextmanager
 def serving_weights(bytes_per_second: float) -> Iterator[str]:
     """The server in a process of its own; gives its base URL."""
-    command = [sys.executable, "-m", "bench.weights", str(bytes_per_second)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            port = process.stdout.readline().decode().strip()
-            if not port:
-                raise RuntimeError("the server of weights did not start")
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.stdin.close()
+    with served_by("bench.weights", str(bytes_per_second)) as url:
+        yield url
 
 
 def size_of(repository: str) -> int:

@@ -350,8 +350,8 @@ def test_a_token_given_later_starts_afresh_and_the_failed_artifact_goes() -> Non
 def test_progress_is_looked_for_before_there_is_any() -> None:
     begun = ObservedTemplateCache(cache(), ResolvedConfig(), template(), [artifact(status="Progressing")])
     assert settle(begun)[0].requeue_after == PROGRESS_SECONDS
-    ready = ObservedTemplateCache(cache(), ResolvedConfig(), template(), [artifact(status="Failed")])
-    assert settle(ready)[0].requeue_after is None
+    failed = ObservedTemplateCache(cache(), ResolvedConfig(), template(), [artifact(status="Failed")])
+    assert settle(failed)[0].requeue_after is None
 
 
 def test_progress_is_repeated_at_a_bounded_rate() -> None:
