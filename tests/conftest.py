@@ -7,14 +7,16 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from aimd.runtime.mutation import SWITCH, MutationDetector
 
 os.environ[SWITCH] = "true"
 # `make test` says the same of the same code every time; `make test-slow` looks for new examples.
-settings.register_profile("steady", derandomize=True)
-settings.register_profile("search", print_blob=True)
+# How long an example takes says more about the machine than about the code; pytest's limit holds for the whole test.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("steady", unhurried, derandomize=True)
+settings.register_profile("search", unhurried, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import anyio
@@ -32,8 +33,9 @@ _log = structlog.get_logger()
 class Source:
     """An informer, declared as data; equal ones of several controllers are started once.
 
-    `optional`: the kind may be missing in the cluster and may appear later. `transform` drops what nobody reads; it
-    must be idempotent and must not change its argument. Different selectors of one kind feed one store.
+    `optional`: the kind may be missing in the cluster, and come and go, which wakes every object of the controller.
+    `transform` drops what nobody reads; it must be idempotent and must not change its argument. Different selectors of
+    one kind feed one store.
     """
 
     kind: Kind
@@ -135,6 +137,8 @@ class Controller:
         """Connects the watches to the stores; to be called before the reflectors start."""
         for watch in self.reconciler.watches:
             self._cache[watch.kind].subscribe(self._handler(watch))
+        for kind in {source.kind for source in self.reconciler.sources if source.optional}:
+            self._cache[kind].on_availability(partial(self.enqueue_all, f"{kind.name} has come or gone"))
 
     def enqueue_all(self, reason: str) -> None:
         """Wants a turn for every known object, behind everything that really changed."""

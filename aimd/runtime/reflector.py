@@ -226,7 +226,7 @@ def _listed(state: State, page: Page) -> Step:
         content = (BeginList(), *content)
     if page.continue_token:
         return replace(state, continue_token=page.continue_token), (*content, FetchPage(page.continue_token))
-    return _follow(state, version), (Availability(True), *content, EndList(version), OpenWatch(version))
+    return _follow(state, version), (*content, EndList(version), Availability(True), OpenWatch(version))
 
 
 def _listed_anew(state: State, page: Page) -> Step:
@@ -236,7 +236,7 @@ def _listed_anew(state: State, page: Page) -> Step:
         listing = replace(state, pages=pages, continue_token=page.continue_token)
         return listing, (FetchPage(page.continue_token),)
     version = page.resource_version
-    return _follow(state, version), (Availability(True), Replace(pages, version, reset=True), OpenWatch(version))
+    return _follow(state, version), (Replace(pages, version, reset=True), Availability(True), OpenWatch(version))
 
 
 def _follow(state: State, version: str) -> State:
@@ -277,7 +277,7 @@ def _streamed(state: State, version: str) -> Step:
         # The server's history began anew; what it streamed looks old to the store, so it is listed as a reset.
         listing, effects = _list(state, by_pages=True)
         return listing, (Restarted("history reset"), *effects)
-    return _follow(state, version), (Availability(True), EndList(version))
+    return _follow(state, version), (EndList(version), Availability(True))
 
 
 def _failed(state: State, error: ApiError, jitter: float, seconds: float) -> Step:
@@ -430,7 +430,7 @@ class Reflector:
         if available != self.store.available:
             log = _log.info if available or self.optional else _log.warning
             log("kind is served" if available else "kind is not served", kind=self.selection.kind.name)
-        self.store.available = available
+        self.store.set_available(available)
         if not available and self.optional:
             self.settled.set()
 

@@ -82,6 +82,7 @@ class Store:
         self._seen: dict[Hashable, int] = {}
         self._deleted: OrderedDict[str, int] = OrderedDict()
         self._handlers: list[Handler] = []
+        self._on_availability: list[Callable[[], None]] = []
         self._detector = mutation_detector(kind)
 
     # Reading
@@ -110,6 +111,17 @@ class Store:
         return tuple(self._objects[key] for key in sorted(keys))
 
     # Declaring
+
+    def set_available(self, available: bool) -> None:
+        """Whether the server serves the kind; tells who asked when that changes."""
+        if available != self.available:
+            self.available = available
+            for handler in self._on_availability:
+                handler()
+
+    def on_availability(self, handler: Callable[[], None]) -> None:
+        """`handler` is called whenever the kind has come, with its objects, or gone."""
+        self._on_availability.append(handler)
 
     def add_index(self, name: str, function: IndexFunction) -> None:
         """Another index; works before and after objects arrived."""

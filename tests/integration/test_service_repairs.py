@@ -6,20 +6,24 @@ The test plays KServe, the kubelet and the gateway; the rows run side by side, e
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from aimd.planning.kinds import INFERENCE_SERVICE, RUNTIME_CONFIG, SERVICE
+from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, RUNTIME_CONFIG, SERVICE
 from aimd.planning.service import autoscaler
-from aimd.runtime.kinds import EVENT, POD
-from aimd.runtime.model import Kind, Manifest, key_of, uid_of
+from aimd.runtime.errors import Invalid
+from aimd.runtime.kinds import CUSTOM_RESOURCE_DEFINITION, EVENT, POD
+from aimd.runtime.model import Key, Kind, Manifest, key_of, uid_of
 from aimd.sandbox.control_plane import ControlPlane
 from tests.integration.service_world import READY, World, container_of, fill_cache, gateway, provide, service_world
+from tests.integration.stand_ins import install_crds
 
 AT_ONCE = 12
 FIXED = {"name": "FIXED", "value": "yes"}
@@ -228,6 +232,85 @@ async def test_whatever_ails_a_service_is_told_and_repaired(world: World, monkey
     outcomes = await asyncio.gather(*(run(*row) for row in rows.items()), return_exceptions=True)
     failed = {name: outcome for name, outcome in zip(rows, outcomes, strict=True) if outcome is not None}
     assert not failed, "\n".join(f"{name}: {outcome!r}" for name, outcome in failed.items())
+
+
+POLICY = Kind(
+    "admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicy", "validatingadmissionpolicies", namespaced=False
+)
+BINDING = Kind(
+    "admissionregistration.k8s.io",
+    "v1",
+    "ValidatingAdmissionPolicyBinding",
+    "validatingadmissionpolicybindings",
+    namespaced=False,
+)
+
+
+@asynccontextmanager
+async def routes_refused(world: World) -> AsyncIterator[None]:
+    """No HTTPRoute can be made in the namespace, as where an administrator forbids it."""
+    rule = {"apiGroups": [HTTP_ROUTE.group], "apiVersions": ["*"], "operations": ["CREATE"], "resources": ["*"]}
+    refusal = {"expression": "false", "message": "routes are made by the network team"}
+    policy = {"matchConstraints": {"resourceRules": [rule]}, "validations": [refusal]}
+    here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": world.namespace}}}
+    binding = {"policyName": world.namespace, "validationActions": ["Deny"], "matchResources": here}
+    key = Key("", world.namespace)
+    for kind, spec in ((POLICY, policy), (BINDING, binding)):
+        manifest = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": key.name}, "spec": spec}
+        await world.client.create(kind, manifest, reason="test")
+    try:
+        yield
+    finally:
+        for kind in (BINDING, POLICY):
+            await world.client.delete(kind, key, reason="test")
+
+
+async def until_refused(world: World) -> None:
+    """Policies take a moment to be enforced."""
+
+    async def refused() -> Manifest:
+        probe = {"apiVersion": HTTP_ROUTE.api_version, "kind": HTTP_ROUTE.name, "spec": {}}
+        probe["metadata"] = {"name": uuid4().hex, "namespace": world.namespace}
+        try:
+            await world.client.create(HTTP_ROUTE, probe, reason="test")
+        except Invalid as error:
+            return {"message": str(error)}
+        return {}
+
+    await world.until(refused)
+
+
+async def test_a_route_that_cannot_be_made_is_told_and_repaired(world: World) -> None:
+    """What would be HTTPRouteCreating, held up by an administrator's policy; switching routing off helps."""
+    async with routes_refused(world):
+        await until_refused(world)
+        inference_service = await create(world, "unrouted")
+        conditions = await until_reason(world, "unrouted", "HTTPRouteReady", "InvalidSpec", "Failed")
+        assert "made by the network team" in conditions["HTTPRouteReady"]["message"]
+        await serve(world, "unrouted", inference_service)
+        await world.edit("unrouted", env=[FIXED])
+        await until_fixed(world, "unrouted")
+        await world.edit("unrouted", routing={"enabled": False})
+        await until_running(world, "unrouted")
+
+
+async def test_a_cluster_without_the_gateway_api_is_told_and_repaired(world: World, tmp_path: Path) -> None:
+    """The row HTTPRouteFetchError: the kind goes while the service runs; without routing the service needs none."""
+    inference_service = await create(world, "lost")
+    await serve(world, "lost", inference_service)
+    await until_running(world, "lost")
+    name = f"{HTTP_ROUTE.plural}.{HTTP_ROUTE.group}"
+    await world.client.delete(CUSTOM_RESOURCE_DEFINITION, Key("", name), reason="test")
+    try:
+        await until_reason(world, "lost", "HTTPRouteReady", "HTTPRouteFetchError", "Degraded")
+        await world.edit("lost", env=[FIXED])
+        await until_fixed(world, "lost")
+        await world.edit("lost", routing={"enabled": False})
+        await until_running(world, "lost")
+    finally:
+        await install_crds(world.client, tmp_path)
+    await world.edit("lost", routing={"enabled": True})
+    await until_running(world, "lost")
 
 
 async def create(world: World, name: str, **spec: Any) -> Manifest:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from aimd.api.service import AIMService
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.custom_profile import InvalidProfile, ProfileFile, profile_file
 from aimd.planning.health import Component, Direction, State
-from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, SCALED_OBJECT
+from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE
 from aimd.planning.plan import Plan
 from aimd.planning.pods import unexplained
 from aimd.planning.service.autoscaler import (
@@ -50,7 +49,6 @@ from aimd.planning.service.routing import (
     route_of,
     routing_status,
 )
-from aimd.planning.service.scaling import wants_autoscaling
 from aimd.planning.service.service_health import (
     Judged,
     forgiven_while_running,
@@ -63,9 +61,6 @@ from aimd.planning.service.service_health import (
 from aimd.planning.service.template_reference import COMPONENT as TEMPLATE
 from aimd.planning.service.template_reference import TemplateChoice, candidates_status, is_named, resolve_template
 from aimd.runtime.model import Deletion, Desired, key_of
-
-ABSENT_KIND_SECONDS = 15.0
-"""How often to look whether KServe or the Gateway API has been installed: nothing tells when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,18 +174,10 @@ def _judge(observed: Observed, decision: _Decision, now: datetime) -> tuple[tupl
         autoscaler,
     )
     scaling = autoscaler_grace_left(autoscaler, observed, now=now) if serving else None
-    wanted = _wanted_kinds(observed.service, decision)
-    installed = ABSENT_KIND_SECONDS if observed.absent_kinds & wanted else None
     unstarted = unexplained(observed.pods, now)
     events = unstarted.again_after if unstarted is not None else None
-    waits = [model.again_after, template.again_after, runtime.again_after, scaling, installed, events]
+    waits = [model.again_after, template.again_after, runtime.again_after, scaling, events]
     return tuple(item for item in components if item is not None), [wait for wait in waits if wait is not None]
-
-
-def _wanted_kinds(service: AIMService, decision: _Decision) -> set[str]:
-    routed = [HTTP_ROUTE.name] if decision.route.enabled else []
-    scaled = [SCALED_OBJECT.name] if wants_autoscaling(service.spec) else []
-    return {INFERENCE_SERVICE.name, *routed, *scaled}
 
 
 def _status(observed: Observed, decision: _Decision) -> Mapping[str, Any]:

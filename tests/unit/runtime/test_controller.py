@@ -29,7 +29,7 @@ class Scripted:
     kind = CONFIG_MAP
     workers = 3
     watches: Sequence[Watch] = (Watch(CONFIG_MAP, itself), Watch(POD, controlled_by(CONFIG_MAP), generation_changed))
-    sources: Sequence[Source] = ()
+    sources: Sequence[Source] = (Source(NODE, optional=True),)
 
     def __init__(self, act: Callable[[Request], Any]) -> None:
         self.act = act
@@ -48,6 +48,7 @@ class Bench:
         self.cache = Cache()
         self.cache.add(Store(CONFIG_MAP))
         self.cache.add(Store(POD))
+        self.cache.add(Store(NODE))
         self.metrics = ManagerMetrics("test")
         self.reconciler = Scripted(act)
         self.controller = Controller(self.reconciler, self.cache, self.metrics, timeout)
@@ -82,6 +83,19 @@ async def test_changes_wake_keys_with_the_reason() -> None:
     assert bench.reconciler.requests == [Request(Key("ns", "a"), ("Pod ns/p",))]
     assert bench.value("controller_runtime_reconcile_total", result="success") == 1
     assert bench.value("controller_runtime_reconcile_total", result="error") == 0
+
+
+async def test_everybody_is_woken_when_an_optional_kind_comes_or_goes() -> None:
+    bench = Bench(lambda request: None)
+    for name in ("a", "b"):
+        bench.upsert(name)
+    bench.cache[NODE].set_available(True)
+    bench.cache[NODE].set_available(False)
+    await bench.run_until(lambda: len(bench.keys) == 2)
+    assert {request.reasons for request in bench.reconciler.requests} == {
+        ("ConfigMap ns/a", "Node has come or gone"),
+        ("ConfigMap ns/b", "Node has come or gone"),
+    }
 
 
 async def test_a_deleted_object_wakes_its_own_key() -> None:
