@@ -5,6 +5,8 @@ deletion a life waits until what `expected` says has come, so that what follows 
 """
 
 import asyncio
+import re
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,8 +17,12 @@ import pytest
 
 from aimd.planning.artifact_observed import COMPLETE
 from aimd.planning.kinds import ARTIFACT, SERVICE, SERVICE_TEMPLATE, TEMPLATE_CACHE
+from aimd.runtime.client import ClientOptions, connect
+from aimd.runtime.controller import Source
 from aimd.runtime.kinds import JOB, PERSISTENT_VOLUME_CLAIM, ROLE, ROLE_BINDING, SERVICE_ACCOUNT
+from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.model import Kind, Manifest, key_of, labels_of, metadata_of
+from aimd.runtime.store import Cache
 from aimd.sandbox.control_plane import ControlPlane
 from tests.integration.cache_world import World, cache_world, conditions
 
@@ -29,6 +35,9 @@ KINDS = {
     "job": JOB,
 }
 IDENTITIES = (SERVICE_ACCOUNT, ROLE, ROLE_BINDING)
+WATCHED = (*KINDS.values(), *IDENTITIES)
+LIFE = re.compile(r"w\d{4}x")
+"""A life's name: in its source, by which artifacts are named, and in the names or labels of what belongs to those."""
 THINGS = tuple(KINDS)
 WEIGHTS = frozenset({"artifact", "claim"})
 KEPT = WEIGHTS | {"cache"}
@@ -37,7 +46,7 @@ ALL = frozenset(THINGS)
 # A balanced square: each thing is first once, and follows each other thing once.
 BALANCED = [tuple(THINGS[(row + step) % 6] for step in (0, 1, 5, 2, 4, 3)) for row in range(6)]
 EVERY = list(permutations(THINGS))
-BATCH = 40
+AT_ONCE = 40
 _LOOK_SECONDS = 0.4
 
 
@@ -62,28 +71,34 @@ def expected(mode: str, there: frozenset[str], deleted: str) -> tuple[frozenset[
 
 @dataclass
 class Snapshots:
-    """What is in the namespace, looked at for all lives at once."""
+    """What is in the namespace, as watches of the test's own tell, looked at for all lives at once."""
 
     world: World
-    items: dict[Kind, Sequence[Manifest]] = field(default_factory=dict)
+    cache: Cache
+    items: dict[tuple[str, Kind], list[Manifest]] = field(default_factory=dict)
     _fresh: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @asynccontextmanager
     async def kept_up(self) -> AsyncIterator["Snapshots"]:
-        watching = asyncio.create_task(self._watch())
+        looking = asyncio.create_task(self._look())
         try:
             yield self
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
     async def next(self) -> None:
         async with self._fresh:
             await self._fresh.wait()
 
-    async def _watch(self) -> None:
+    async def _look(self) -> None:
         while True:
-            self.items = {kind: await self.world.list(kind) for kind in (*KINDS.values(), *IDENTITIES)}
+            items = defaultdict[tuple[str, Kind], list[Manifest]](list)
+            for kind in WATCHED:
+                for item in self.cache[kind].list():
+                    for life in set(LIFE.findall(key_of(item).name) or LIFE.findall(str(labels_of(item)))):
+                        items[life, kind].append(item)
+            self.items = items
             async with self._fresh:
                 self._fresh.notify_all()
             await asyncio.sleep(_LOOK_SECONDS)
@@ -169,9 +184,7 @@ class Life:
         await self._until("the end", frozenset(), {}, frozenset())
 
     def _own(self, kind: Kind) -> list[Manifest]:
-        """By name: it is in the source, which artifacts are named by, and what belongs to those by them."""
-        named = [item for item in self.snapshots.items[kind] if self.name in key_of(item).name]
-        return named or [item for item in self.snapshots.items[kind] if self.name in str(labels_of(item))]
+        return self.snapshots.items.get((self.name, kind), [])
 
     def _names(self, kind: Kind) -> set[str]:
         return {key_of(item).name for item in self._own(kind)}
@@ -184,13 +197,35 @@ class Life:
 async def snapshots(api_server: ControlPlane, tmp_path: Path) -> AsyncIterator[Snapshots]:
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(cache_world(api_server, tmp_path))
-        yield await stack.enter_async_context(Snapshots(world).kept_up())
+        cache = await stack.enter_async_context(watched(api_server, world.namespace))
+        yield await stack.enter_async_context(Snapshots(world, cache).kept_up())
 
 
-async def live(snapshots: Snapshots, orders: Iterable[tuple[str, Sequence[str]]], first: int = 0) -> None:
+@asynccontextmanager
+async def watched(api_server: ControlPlane, namespace: str) -> AsyncIterator[Cache]:
+    async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as client:
+        manager = Manager(client, ManagerOptions(namespaces=(namespace,)))
+        for kind in WATCHED:
+            manager.add_source(Source(kind))
+        running = asyncio.create_task(manager.run())
+        try:
+            yield manager.cache
+        finally:
+            manager.stop()
+            await running
+
+
+async def live(snapshots: Snapshots, orders: Iterable[tuple[str, Sequence[str]]]) -> None:
+    """All of them, so many at once as the controllers have to do with anyway."""
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def run(life: Life) -> None:
+        async with places:
+            await life.run()
+
     async with asyncio.TaskGroup() as lives:
-        for number, (mode, order) in enumerate(orders, first):
-            lives.create_task(Life(snapshots, number, mode, order).run())
+        for number, (mode, order) in enumerate(orders):
+            lives.create_task(run(Life(snapshots, number, mode, order)))
 
 
 async def test_each_thing_first_and_after_each_other(snapshots: Snapshots) -> None:
@@ -201,5 +236,4 @@ async def test_each_thing_first_and_after_each_other(snapshots: Snapshots) -> No
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("mode", ["Shared", "Dedicated"])
 async def test_every_order(snapshots: Snapshots, mode: str) -> None:
-    for first in range(0, len(EVERY), BATCH):
-        await live(snapshots, [(mode, order) for order in EVERY[first : first + BATCH]], first)
+    await live(snapshots, [(mode, order) for order in EVERY])
