@@ -96,7 +96,7 @@ class ArtifactReconciler(KindReconciler[AIMArtifact, ObservedArtifact]):
         return replace(
             observed,
             logs=await log_tails(self.client, pods_to_read(observed)),
-            events=await events_about(self.client, objects_to_explain(observed)),
+            events=await events_about(self.client, objects_to_explain(observed, self.clock())),
             references=await self._look_up(obj.metadata.namespace, references_to_read(observed)),
         )
 

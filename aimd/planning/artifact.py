@@ -9,7 +9,13 @@ from typing import Any
 from aimd.planning.artifact_claim import bytes_of, requested_bytes, settle_claim
 from aimd.planning.artifact_download import DownloadStage, settle_download
 from aimd.planning.artifact_jobs import Stage
-from aimd.planning.artifact_observed import ObservedArtifact, given_size, headroom_percent, is_complete
+from aimd.planning.artifact_observed import (
+    ObservedArtifact,
+    explained_after,
+    given_size,
+    headroom_percent,
+    is_complete,
+)
 from aimd.planning.artifact_size import settle_size
 from aimd.planning.artifact_use import usage
 from aimd.planning.download_job import claim_name
@@ -31,7 +37,8 @@ def plan_artifact(observed: ObservedArtifact, now: datetime) -> Plan:
         download = settle_download(observed, observed.claim if claim.settled else None, size_bytes, now)
     stages = (size, claim, download.stage)
     used, last_used = usage(observed, now)
-    delays = [stage.requeue_after for stage in stages if stage.requeue_after is not None]
+    waits = (explained_after(observed, now), *(stage.requeue_after for stage in stages))
+    delays = [seconds for seconds in waits if seconds is not None]
     return Plan(
         components=(config, *(component for stage in stages for component in stage.components)),
         desired=tuple(desired for stage in stages for desired in stage.desired),

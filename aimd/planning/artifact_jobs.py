@@ -3,18 +3,15 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from aimd.planning.artifact_observed import JobRun, ObservedArtifact, newest_event
-from aimd.planning.health import Component, Direction, State, parse_timestamp
+from aimd.planning.artifact_observed import STARTING_SECONDS, JobRun, ObservedArtifact, age_seconds, newest_event
+from aimd.planning.health import Component, Direction, State
 from aimd.planning.jobs import job_failure
 from aimd.planning.pod_failures import pod_failure
 from aimd.planning.pods import PodHealth, probe_pods
 from aimd.runtime.kinds import JOB
-from aimd.runtime.model import Category, Deletion, Desired, Failure, Manifest, key_of, metadata_of, uid_of
+from aimd.runtime.model import Category, Deletion, Desired, Failure, Manifest, key_of, uid_of
 
 POLL_SECONDS = 10.0
-STARTING_SECONDS = 3.0
-"""For so long the steps of a pod's start are one state: each of them would be a write here and, by way of the caches,
-in every service that waits."""
 _STARTING = frozenset({"PodsPending", "Pulling", "PodsStarting"})
 
 
@@ -80,7 +77,7 @@ def running_pods(run: JobRun, observed: ObservedArtifact, retrying: str, now: da
             return PodHealth(State.PENDING, "FailedCreate", str(refused.get("message") or "Pods are refused"))
     pods = () if pod is None else (pod,)
     health = probe_pods(pods, logs=observed.logs, events=observed.events, exit_codes=observed.exit_codes)
-    if pod is not None and health.reason in _STARTING and _is_young(pod, now):
+    if pod is not None and health.reason in _STARTING and age_seconds(pod, now) < STARTING_SECONDS:
         return PodHealth(State.PENDING, "PodsPending", "The pod waits to be started")
     return health
 
@@ -88,11 +85,6 @@ def running_pods(run: JobRun, observed: ObservedArtifact, retrying: str, now: da
 def poll_seconds(health: PodHealth) -> float:
     """When to look again at a Job that runs: soon at one that is being started, for what it turns into."""
     return STARTING_SECONDS if health.reason == "PodsPending" else POLL_SECONDS
-
-
-def _is_young(pod: Manifest, now: datetime) -> bool:
-    created = parse_timestamp(str(metadata_of(pod).get("creationTimestamp") or ""))
-    return created is not None and (now - created).total_seconds() < STARTING_SECONDS
 
 
 def given_up(name: str, run: JobRun, observed: ObservedArtifact, note: str) -> tuple[Component, Component]:

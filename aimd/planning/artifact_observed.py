@@ -1,6 +1,7 @@
 """What one decision about an AIMArtifact is based on."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +23,9 @@ from aimd.runtime.model import Manifest, metadata_of, uid_of
 COMPLETE = PREFIX + "download-complete"
 HEADROOM = PREFIX + "pvc-headroom-percent"
 MAXIMUM_BYTES = 2**50
+STARTING_SECONDS = 3.0
+"""So long a pod or a claim may take to get going. The steps of its start are one state meanwhile, as each would be a
+write on the artifact and, by way of the caches, on every service that waits; and nobody asks what keeps it."""
 
 _CHANGING = frozenset({JobPhase.ABSENT, JobPhase.FAILED})
 
@@ -165,11 +169,30 @@ def _unexplained(run: JobRun, observed: ObservedArtifact) -> Iterator[Manifest]:
         yield pod
 
 
-def objects_to_explain(observed: ObservedArtifact) -> tuple[Manifest, ...]:
-    """Objects whose events have to be read: what waits without saying why."""
-    if is_complete(observed):
-        return ()
+def objects_to_explain(observed: ObservedArtifact, now: datetime) -> tuple[Manifest, ...]:
+    """Objects whose events have to be read: what has been waiting for some seconds without saying why.
+
+    Events have no index on the server: a question costs it a walk through all of the namespace's.
+    """
+    return tuple(item for item in _waiting_objects(observed) if age_seconds(item, now) >= STARTING_SECONDS)
+
+
+def explained_after(observed: ObservedArtifact, now: datetime) -> float | None:
+    """In how many seconds the next of those objects is old enough; None when nothing waits for that."""
+    ages = (age_seconds(item, now) for item in _waiting_objects(observed))
+    return min((STARTING_SECONDS - age for age in ages if age < STARTING_SECONDS), default=None)
+
+
+def age_seconds(item: Mapping[str, Any], now: datetime) -> float:
+    """How long ago the object was made; infinite where nothing says so."""
+    created = parse_timestamp(str(metadata_of(item).get("creationTimestamp") or ""))
+    return (now - created).total_seconds() if created is not None else math.inf
+
+
+def _waiting_objects(observed: ObservedArtifact) -> list[Manifest]:
     found: list[Manifest] = []
+    if is_complete(observed):
+        return found
     claim = observed.claim
     if claim is not None and ((claim.get("status") or {}).get("phase") == "Pending" or _is_resizing(claim)):
         found.append(claim)
@@ -181,7 +204,7 @@ def objects_to_explain(observed: ObservedArtifact) -> tuple[Manifest, ...]:
             found.append(run.job)
         elif is_waiting_for_events(pod):
             found.append(pod)
-    return tuple(found)
+    return found
 
 
 def _is_resizing(claim: Manifest) -> bool:
