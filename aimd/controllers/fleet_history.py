@@ -21,6 +21,8 @@ from aimd.runtime.store import Cache
 
 _BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
 _SMOOTHING = 0.5
+_SILENT_SECONDS = 60.0
+"""A download that tells of nothing new for so long has no rate; one that moves tells of it every few seconds."""
 _ENDED = ("Ready", "Failed")
 
 
@@ -62,7 +64,8 @@ class FleetHistory(Collector):
             labels=("namespace", "name", "scheme"),
         )  # fmt: skip
         for labels, download in self._downloads.values():
-            rate.add_metric(labels, download.rate)
+            silent = self._monotonic() - download.at > _SILENT_SECONDS
+            rate.add_metric(labels, 0.0 if silent else download.rate)
         yield rate
 
     def _service_changed(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:

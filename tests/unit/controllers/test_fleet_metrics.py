@@ -238,6 +238,14 @@ def test_a_deleted_object_leaves_no_series(fleet: Fleet) -> None:
     assert fleet.value("aimd_artifact_expected_bytes", namespace="ml-team", name="moving", scheme="hf") is None
 
 
+def test_a_download_that_went_silent_has_no_rate(fleet: Fleet) -> None:
+    labels = {"namespace": "ml-team", "name": "moving", "scheme": "hf"}
+    fleet.seconds += 60
+    assert fleet.value("aimd_artifact_download_rate_bytes", **labels) == 100
+    fleet.seconds += 1
+    assert fleet.value("aimd_artifact_download_rate_bytes", **labels) == 0
+
+
 def test_a_family_with_too_many_series_is_left_out_whole() -> None:
     fleet = Fleet(limit=2)
     for number in range(3):
