@@ -36,7 +36,7 @@ COPY --from=build /opt/aimd /opt/aimd
 COPY --from=build /check-size.sh /check-size.sh
 # Nothing is written but /tmp and /cache, which are volumes: the root file system can be read-only.
 # No user but the numeric one has to exist: jobs run the same image as 1000:1000, which owns no home.
-ENV PATH=/opt/aimd/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+ENV PATH=/opt/aimd/bin:$PATH HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 AIMD_COMMIT=${REVISION}
 USER 65532:65532
 WORKDIR /cache
 ENTRYPOINT ["python", "-m", "aimd"]

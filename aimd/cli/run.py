@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import anyio
@@ -13,6 +13,7 @@ import structlog
 
 from aimd import __version__
 from aimd.cli.settings import Environment, Flags
+from aimd.cli.version import commit
 from aimd.controllers.discovery import DiscoveryPlaces
 from aimd.controllers.fleet_counts import FleetCounts
 from aimd.controllers.fleet_history import FleetHistory
@@ -20,6 +21,7 @@ from aimd.controllers.fleet_state import BuildInfo, FleetState
 from aimd.controllers.model_source import FILTER_SECONDS
 from aimd.controllers.registry import build_reconcilers
 from aimd.controllers.registry_metrics import RegistryMetrics
+from aimd.planning.model_source import ImageCounts
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.client import connect_registries
 from aimd.registry.options import RegistryOptions
@@ -29,6 +31,7 @@ from aimd.runtime.leader import LeaderElection, LeaseLost
 from aimd.runtime.logging import configure, set_level
 from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.metrics import Gated
+from aimd.runtime.model import Key
 from aimd.runtime.serving import ServingCertificate
 
 LEASE = "3be10d2f.eai.amd.com"
@@ -64,7 +67,7 @@ def run_operator(flags: Flags) -> None:
 
 async def operate(flags: Flags, environment: Environment) -> None:
     """All controllers, until a signal asks for the end. Raises what `connect` and `Manager.run` raise."""
-    _log.info("starting", version=__version__, namespace=environment.aim_system_namespace)
+    _log.info("starting", version=__version__, commit=commit(), namespace=environment.aim_system_namespace)
     _log.info("configuration", pod=environment.pod_name, **flags.in_force)
     if flags.watch_namespaces:
         _log.info("some namespaces are served only; of what belongs to none, what may not be seen is off")
@@ -83,12 +86,13 @@ async def operate(flags: Flags, environment: Environment) -> None:
         manager = Manager(client, manager_options(flags, environment))
         places = DiscoveryPlaces(manager.cache, flags.discovery_slots)
         settings = controller_settings(flags, environment)
-        reconcilers = build_reconcilers(client, manager.cache, settings, registries, places)
+        counts: dict[Key, ImageCounts] = {}
+        reconcilers = build_reconcilers(client, manager.cache, settings, registries, places, counts)
         _refuse_unknown(flags.named_controllers - {reconciler.name for reconciler in reconcilers})
         for reconciler in reconcilers:
             reconciler.workers = flags.workers_of(reconciler.name)
             manager.add(reconciler)
-        _measure_fleet(manager, flags, places)
+        _measure_fleet(manager, flags, places, counts)
         for collector in asked.collectors:
             manager.metrics.registry.register(collector)
         async with anyio.create_task_group() as tasks:
@@ -99,16 +103,16 @@ async def operate(flags: Flags, environment: Environment) -> None:
     _log.info("stopped")
 
 
-def _measure_fleet(manager: Manager, flags: Flags, places: DiscoveryPlaces) -> None:
+def _measure_fleet(manager: Manager, flags: Flags, places: DiscoveryPlaces, counts: Mapping[Key, ImageCounts]) -> None:
     """Adds the fleet's metrics to the manager's; the reconcilers' sources have to be there.
 
     Only the leader tells them, or sums over replicas would count the fleet several times.
     """
     limit = flags.object_metrics_limit if flags.object_metrics else 0
     registry = manager.metrics.registry
-    registry.register(BuildInfo())
+    registry.register(BuildInfo(commit()))
     cache = manager.cache
-    for collector in (FleetState(cache, places, limit), FleetHistory(cache), FleetCounts(cache)):
+    for collector in (FleetState(cache, places, limit, counts), FleetHistory(cache), FleetCounts(cache)):
         registry.register(Gated(collector, lambda: manager.leads))
 
 

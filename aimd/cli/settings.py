@@ -41,6 +41,7 @@ ENVIRONMENT_TEXTS = {
     "POD_NAME": "who holds the leader's Lease; unset: the host name",
     "AIMD_SERVICE_ACCOUNT_DIR": "where the pod's account is mounted; unset:"
     " `/var/run/secrets/kubernetes.io/serviceaccount`",
+    "AIMD_COMMIT": "the commit that the image was built from, set in the image; unset: `unknown`",
     "KUBECONFIG": "path of a kubeconfig, where `--kubeconfig` names none; unset: the pod's account",
     "SSL_CERT_FILE": "certificates that registries are trusted by, instead of the system's",
     "HTTP_PROXY, HTTPS_PROXY, NO_PROXY": "how registries are reached",

@@ -7,7 +7,8 @@ namespace and state go on.
 
 import platform
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -17,6 +18,7 @@ from aimd import __version__
 from aimd.api.kinds import RESOURCES
 from aimd.api.model_source import AIMClusterModelSource
 from aimd.controllers.discovery import DiscoveryPlaces
+from aimd.controllers.service_watches import BY_INFERENCE_SERVICE
 from aimd.planning.fleet import (
     conditions_of,
     download_bytes,
@@ -37,13 +39,15 @@ from aimd.planning.kinds import (
     HTTP_ROUTE,
     INFERENCE_SERVICE,
     MODEL_SOURCE,
+    SCALED_OBJECT,
     SERVICE,
     SERVICE_TEMPLATE,
 )
-from aimd.planning.model_source import DEFAULT_INTERVAL_SECONDS, interval_seconds
+from aimd.planning.model_source import DEFAULT_INTERVAL_SECONDS, ImageCounts, interval_seconds
 from aimd.planning.quantities import InvalidQuantity, parse_bytes
-from aimd.runtime.kinds import NODE, PERSISTENT_VOLUME_CLAIM
-from aimd.runtime.model import Key, Kind, Manifest, key_of, labels_of
+from aimd.planning.service.autoscaler import count_ready
+from aimd.runtime.kinds import HORIZONTAL_POD_AUTOSCALER, NODE, PERSISTENT_VOLUME_CLAIM, POD
+from aimd.runtime.model import Key, Kind, Manifest, controller_of, key_of, labels_of
 from aimd.runtime.store import Cache
 
 _KINDS = tuple(
@@ -53,6 +57,8 @@ _KINDS = tuple(
 _CAPABILITIES = {
     "kserve": INFERENCE_SERVICE,
     "gateway": HTTP_ROUTE,
+    "hpa": HORIZONTAL_POD_AUTOSCALER,
+    "keda": SCALED_OBJECT,
     "nodes": NODE,
     "cluster-kinds": CLUSTER_SERVICE_TEMPLATE,
 }
@@ -63,10 +69,13 @@ _OBJECT = ("kind", "namespace", "name")
 class BuildInfo(Collector):
     """Which aimd this is."""
 
+    def __init__(self, commit: str) -> None:
+        self._commit = commit
+
     def collect(self) -> Iterator[Metric]:
         """One series, always 1."""
-        family = _gauge("aimd_build_info", "Which aimd this is", "version", "python")
-        family.add_metric((__version__, platform.python_version()), 1)
+        family = _gauge("aimd_build_info", "Which aimd this is", "version", "commit", "python")
+        family.add_metric((__version__, self._commit, platform.python_version()), 1)
         yield family
 
 
@@ -74,13 +83,20 @@ class FleetState(Collector):
     """The fleet's gauges.
 
     `object_limit` is the most series of a family with names of objects; 0 leaves all of these out. `places` are
-    those of the discovery Jobs.
+    those of the discovery Jobs; `image_counts` are the model sources' own.
     """
 
-    def __init__(self, cache: Cache, places: DiscoveryPlaces, object_limit: int) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        places: DiscoveryPlaces,
+        object_limit: int,
+        image_counts: Mapping[Key, ImageCounts] = MappingProxyType({}),
+    ) -> None:
         self._cache = cache
         self._places = places
         self._limit = object_limit
+        self._image_counts = image_counts
 
     def collect(self) -> Iterator[Metric]:
         """All families, made anew."""
@@ -204,6 +220,9 @@ class FleetState(Collector):
             name, status = key_of(source).name, source.get("status") or {}
             images.add_metric((name, "matched"), int(status.get("availableModels") or 0))
             images.add_metric((name, "created"), int(status.get("discoveredModels") or 0))
+            if counts := self._image_counts.get(key_of(source)):
+                images.add_metric((name, "seen"), counts.seen)
+                images.add_metric((name, "over_limit"), counts.over_limit)
             if time := last_success(source):
                 synced.add_metric((name,), time.timestamp())
             if listed := parse_timestamp(str(status.get("lastSyncTime") or "")):
@@ -220,11 +239,7 @@ class FleetState(Collector):
     def _object_families(self) -> Iterator[GaugeMetricFamily]:
         yield from self._states()
         yield self._conditions()
-        replicas = _gauge("aimd_service_replicas", "Replicas of a service", "namespace", "name", "type")
-        for service in self._objects(SERVICE):
-            for type_, count in replica_figures(service).items():
-                replicas.add_metric((_namespace(service), key_of(service).name, type_), count)
-        yield replicas
+        yield self._replicas()
         by = ("namespace", "name", "scheme")
         expected = _gauge("aimd_artifact_expected_bytes", "Size of the weights", *by)
         there = _gauge("aimd_artifact_downloaded_bytes", "Bytes of the weights that are there", *by)
@@ -234,6 +249,25 @@ class FleetState(Collector):
             expected.add_metric(labels, total)
             there.add_metric(labels, downloaded)
         yield from (expected, there, self._volumes())
+
+    def _replicas(self) -> GaugeMetricFamily:
+        family = _gauge("aimd_service_replicas", "Replicas of a service", "namespace", "name", "type")
+        ready = self._ready_pods()
+        for service in self._objects(SERVICE):
+            key = key_of(service)
+            for type_, count in {"ready": ready[key], **replica_figures(service)}.items():
+                family.add_metric((key.namespace, key.name, type_), count)
+        return family
+
+    def _ready_pods(self) -> Counter[Key]:
+        """Ready pods by service, over all InferenceServices that it controls."""
+        ready: Counter[Key] = Counter()
+        for inference_service in self._objects(INFERENCE_SERVICE):
+            key, owner = key_of(inference_service), controller_of(inference_service)
+            if owner is not None and owner.get("kind") == SERVICE.name:
+                pods = self._cache[POD].by_index(BY_INFERENCE_SERVICE, str(key))
+                ready[Key(key.namespace, str(owner.get("name")))] += count_ready(pods)
+        return ready
 
     def _volumes(self) -> GaugeMetricFamily:
         """Named as kubelet names them, to be joined with what it tells about volumes."""

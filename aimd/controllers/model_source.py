@@ -24,8 +24,10 @@ from aimd.planning.labels import name_label
 from aimd.planning.model_source import (
     SOURCE_LABEL,
     FilterResult,
+    ImageCounts,
     ObservedSource,
     filters_of,
+    image_counts,
     interval_seconds,
     plan_model_source,
     result_of,
@@ -68,7 +70,7 @@ class _Listed:
 
 
 class ModelSourceReconciler(KindReconciler[AIMClusterModelSource, ObservedSource]):
-    """Reconciles AIMClusterModelSources."""
+    """Reconciles AIMClusterModelSources; `counts` are told of each."""
 
     name = "cluster-model-source"
 
@@ -80,6 +82,7 @@ class ModelSourceReconciler(KindReconciler[AIMClusterModelSource, ObservedSource
         secrets: PullSecrets,
         clock: Clock = utc_now,
         *,
+        counts: dict[Key, ImageCounts] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -88,6 +91,7 @@ class ModelSourceReconciler(KindReconciler[AIMClusterModelSource, ObservedSource
         self._secrets = secrets
         self._monotonic = monotonic
         self._jitter = jitter
+        self._counts = {} if counts is None else counts
         self._listed: dict[Key, _Listed] = {}
 
     @property
@@ -108,6 +112,7 @@ class ModelSourceReconciler(KindReconciler[AIMClusterModelSource, ObservedSource
         """What was listed for a source that is gone need not be remembered."""
         if self.cache[self.kind].get(request.key) is None:
             self._listed.pop(request.key, None)
+            self._counts.pop(request.key, None)
         return await super().reconcile(request)
 
     async def observe(self, obj: AIMClusterModelSource) -> ObservedSource:
@@ -120,7 +125,7 @@ class ModelSourceReconciler(KindReconciler[AIMClusterModelSource, ObservedSource
             listed_at = self.clock() if known.secret is None else None
         models = self.cache[CLUSTER_MODEL].list()
         own = frozenset(_image_of(model) for model in models if _is_own(obj, model))
-        return ObservedSource(
+        observed = ObservedSource(
             source=obj,
             config=observe_config(self.cache, "", ""),
             results=known.results,
@@ -131,6 +136,8 @@ class ModelSourceReconciler(KindReconciler[AIMClusterModelSource, ObservedSource
             again_after=max(known.until - self._monotonic(), 1.0),
             secret=known.secret,
         )
+        self._counts[key] = image_counts(observed)
+        return observed
 
     async def _list(self, obj: AIMClusterModelSource, question: tuple[object, ...], troubles: int) -> _Listed:
         """All filters, several at once; those that are not done in time are in error until the next listing."""
@@ -194,7 +201,7 @@ def _result(wanted: ImageFilter | FilterInvalid, answer: Listing | None) -> Filt
         return FilterResult(wanted.text, failures=(text,))
     listed = {repository.name: repository.tags for repository in answer.repositories}
     failures = [f"Filter {wanted.text!r}: {failure.message}" for failure in answer.failures]
-    return result_of(wanted, matching(wanted, listed), failures)
+    return result_of(wanted, matching(wanted, listed), failures, sum(map(len, listed.values())))
 
 
 def _question(obj: AIMClusterModelSource) -> tuple[object, ...]:

@@ -12,10 +12,12 @@ from aimd.controllers.runtime_config import ClusterRuntimeConfigReconciler, Runt
 from aimd.controllers.service import ServiceReconciler
 from aimd.controllers.service_template import ClusterServiceTemplateReconciler, ServiceTemplateReconciler
 from aimd.controllers.template_cache import TemplateCacheReconciler
+from aimd.planning.model_source import ImageCounts
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.cache import InspectionCache
 from aimd.registry.client import RegistryClient
 from aimd.runtime.client import Client
+from aimd.runtime.model import Key
 from aimd.runtime.store import Cache
 
 
@@ -25,10 +27,11 @@ def build_reconcilers(
     settings: ControllerSettings,
     registries: RegistryClient,
     places: DiscoveryPlaces | None = None,
+    image_counts: dict[Key, ImageCounts] | None = None,
 ) -> list[KindReconciler[Any, Any]]:
     """A reconciler of each kind, in the order in which a service needs them.
 
-    `places` of discovery jobs are handed in by who counts them, too.
+    `places` of discovery jobs and `image_counts` of model sources are handed in by who tells them, too.
     """
     places = places or DiscoveryPlaces(cache, settings.discovery_places)
     runs = DiscoveryRuns(client, cache, settings.system_namespace, places)
@@ -39,7 +42,7 @@ def build_reconcilers(
         ClusterRuntimeConfigReconciler(client, cache),
         ModelReconciler(client, cache, inspections),
         ClusterModelReconciler(client, cache, inspections),
-        ModelSourceReconciler(client, cache, registries, secrets),
+        ModelSourceReconciler(client, cache, registries, secrets, counts=image_counts),
         ServiceTemplateReconciler(client, cache, runs),
         ClusterServiceTemplateReconciler(client, cache, runs),
         TemplateCacheReconciler(client, cache),

@@ -156,12 +156,17 @@ def newest_first(tags: Iterable[str]) -> list[str]:
 @dataclass(frozen=True, slots=True)
 class Imports:
     """What a source is to import, and its counters (§4.6): `available` images passed the filters, each counted once;
-    `discovered` of this source's and those exist, or will."""
+    `discovered` of this source's and those exist, or will; `over_limit` are kept out by the limit alone."""
 
     new: tuple[CatalogueImage, ...] = ()
     available: int = 0
     discovered: int = 0
-    limit_reached: bool = False
+    over_limit: int = 0
+
+    @property
+    def limit_reached(self) -> bool:
+        """Whether the limit keeps any out."""
+        return self.over_limit > 0
 
 
 def plan_imports(
@@ -180,7 +185,7 @@ def plan_imports(
     foreign = sum(uri in others and uri not in own for uri in unique)
     existing = len(own) + foreign
     new = missing[: max(most - existing, 0)]
-    return Imports(tuple(new), len(unique), existing + len(new), limit_reached=len(new) < len(missing))
+    return Imports(tuple(new), len(unique), existing + len(new), len(missing) - len(new))
 
 
 def _exact(text: str, source_registry: str) -> tuple[str, str, str] | FilterInvalid:

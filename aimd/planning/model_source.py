@@ -34,12 +34,24 @@ _SHOWN_FAILURES = 5
 
 @dataclass(frozen=True, slots=True)
 class FilterResult:
-    """What listing one filter brought: images, and what went wrong; there may be both."""
+    """What listing one filter brought: images, and what went wrong; there may be both.
+
+    `seen` counts the tags that the registry showed for it, matching or not.
+    """
 
     text: str
     images: Sequence[CatalogueImage] = ()
     failures: Sequence[str] = ()
     warning: str = ""
+    seen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ImageCounts:
+    """Images of a source that its status does not count: `seen` by its filters, and kept out by `maxModels`."""
+
+    seen: int = 0
+    over_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +76,7 @@ class ObservedSource:
 
 def plan_model_source(observed: ObservedSource, now: datetime) -> Plan:
     """The decision about a source; pure and total. Models are added, never changed or deleted (§4.5)."""
-    most = observed.source.spec.max_models
-    imports = plan_imports([result.images for result in observed.results], observed.own, observed.others, most)
+    imports = _imports(observed)
     new = [image for image in imports.new if image.model_name not in observed.names]
     components = [
         ready("ExistingModels", "Listed", f"{len(observed.own)} models of this source exist"),
@@ -79,6 +90,11 @@ def plan_model_source(observed: ObservedSource, now: datetime) -> Plan:
         extra_conditions=(_limit(observed, imports),),
         requeue_after=observed.again_after,
     )
+
+
+def image_counts(observed: ObservedSource) -> ImageCounts:
+    """What metrics tell beside the status."""
+    return ImageCounts(sum(result.seen for result in observed.results), _imports(observed).over_limit)
 
 
 def filters_of(source: AIMClusterModelSource) -> list[ImageFilter | FilterInvalid]:
@@ -96,9 +112,11 @@ def filters_of(source: AIMClusterModelSource) -> list[ImageFilter | FilterInvali
     ]
 
 
-def result_of(wanted: ImageFilter, images: Sequence[CatalogueImage], failures: Sequence[str]) -> FilterResult:
-    """The outcome of a filter that was listed."""
-    return FilterResult(wanted.text, images, failures, constraint_warning(wanted))
+def result_of(
+    wanted: ImageFilter, images: Sequence[CatalogueImage], failures: Sequence[str], seen: int
+) -> FilterResult:
+    """The outcome of a filter that was listed, among so many tags."""
+    return FilterResult(wanted.text, images, failures, constraint_warning(wanted), max(seen, len(images)))
 
 
 def interval_seconds(source: AIMClusterModelSource) -> float:
@@ -108,6 +126,11 @@ def interval_seconds(source: AIMClusterModelSource) -> float:
     except InvalidDuration:
         seconds = 0.0
     return max(seconds, SHORTEST_INTERVAL_SECONDS) if seconds else DEFAULT_INTERVAL_SECONDS
+
+
+def _imports(observed: ObservedSource) -> Imports:
+    most = observed.source.spec.max_models
+    return plan_imports([result.images for result in observed.results], observed.own, observed.others, most)
 
 
 def _interval_problem(source: AIMClusterModelSource) -> tuple[Component, ...]:

@@ -33,3 +33,4 @@ def test_it_runs_as_a_numeric_user_that_is_not_root() -> None:
 def test_it_says_what_it_is() -> None:
     labels = set(re.findall(r"org\.opencontainers\.image\.(\w+)=", RECIPE))
     assert labels == {"title", "description", "licenses", "version", "revision"}
+    assert re.search(r"^ENV .*\bAIMD_COMMIT=\$\{REVISION\}$", RECIPE, re.MULTILINE)

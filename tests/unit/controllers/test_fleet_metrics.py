@@ -1,5 +1,6 @@
 """Metrics about the fleet: names, types and labels that dashboards rely on, and the figures behind them."""
 
+import platform
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,10 +9,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from aimd import __version__
 from aimd.controllers.discovery import BY_ACTIVITY, DiscoveryPlaces, _activity_of
 from aimd.controllers.fleet_counts import FleetCounts
 from aimd.controllers.fleet_history import FleetHistory
-from aimd.controllers.fleet_state import FleetState
+from aimd.controllers.fleet_state import BuildInfo, FleetState
+from aimd.controllers.service_watches import BY_INFERENCE_SERVICE, _inference_service_of
 from aimd.planning.discovery_job import JOB_LABELS
 from aimd.planning.kinds import (
     ARTIFACT,
@@ -19,10 +22,12 @@ from aimd.planning.kinds import (
     HTTP_ROUTE,
     INFERENCE_SERVICE,
     MODEL_SOURCE,
+    SCALED_OBJECT,
     SERVICE,
     SERVICE_TEMPLATE,
 )
-from aimd.runtime.kinds import JOB, NODE, PERSISTENT_VOLUME_CLAIM
+from aimd.planning.model_source import ImageCounts
+from aimd.runtime.kinds import HORIZONTAL_POD_AUTOSCALER, JOB, NODE, PERSISTENT_VOLUME_CLAIM, POD
 from aimd.runtime.model import Key, Kind, Manifest
 from aimd.runtime.store import Cache, Store
 
@@ -71,14 +76,16 @@ class Fleet:
     def __init__(self, limit: int = 100) -> None:
         self.cache = Cache()
         kinds = (SERVICE, ARTIFACT, SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE, MODEL_SOURCE, INFERENCE_SERVICE)
-        for kind in (*kinds, HTTP_ROUTE, NODE, PERSISTENT_VOLUME_CLAIM):
+        for kind in (*kinds, HTTP_ROUTE, HORIZONTAL_POD_AUTOSCALER, SCALED_OBJECT, NODE, PERSISTENT_VOLUME_CLAIM):
             self.cache.add(Store(kind))
+        self.cache.add(Store(POD, {BY_INFERENCE_SERVICE: _inference_service_of}))
         self.cache.add(Store(JOB, {BY_ACTIVITY: _activity_of}))
         self.seconds = 0.0
         self.version = 0
         self.registry = CollectorRegistry()
+        self.image_counts: dict[Key, ImageCounts] = {}
         self.places = DiscoveryPlaces(self.cache, 10, lambda: self.seconds)
-        self.registry.register(FleetState(self.cache, self.places, limit))
+        self.registry.register(FleetState(self.cache, self.places, limit, self.image_counts))
         self.registry.register(FleetCounts(self.cache))
         self.registry.register(
             FleetHistory(self.cache, lambda: START + timedelta(seconds=self.seconds), lambda: self.seconds)
@@ -200,8 +207,39 @@ def test_figures(fleet: Fleet) -> None:
 
 def test_what_may_not_be_seen_is_told(fleet: Fleet) -> None:
     fleet.cache[NODE].available = False
-    told = {api: fleet.value("aimd_capability", api=api) for api in ("kserve", "gateway", "nodes", "cluster-kinds")}
-    assert told == {"kserve": 1, "gateway": 1, "nodes": 0, "cluster-kinds": 1}
+    fleet.cache[SCALED_OBJECT].available = False
+    told = {sample.labels["api"]: sample.value for sample in fleet.scrape()["aimd_capability"].samples}
+    assert told == {"kserve": 1, "gateway": 1, "hpa": 1, "keda": 0, "nodes": 0, "cluster-kinds": 1}
+
+
+def test_the_build_is_told_by_version_commit_and_python() -> None:
+    registry = CollectorRegistry()
+    registry.register(BuildInfo("abc"))
+    labels = {"version": __version__, "commit": "abc", "python": platform.python_version()}
+    assert registry.get_sample_value("aimd_build_info", labels) == 1
+
+
+def test_ready_replicas_are_the_ready_pods_of_the_services_own_inference_service(fleet: Fleet) -> None:
+    for name, owner in (("chat-8a52b1", "chat"), ("someones", "")):
+        reference = {"apiVersion": SERVICE.api_version, "kind": SERVICE.name, "name": owner, "controller": True}
+        fleet.put(INFERENCE_SERVICE, name, metadata={"ownerReferences": [reference] if owner else []})
+    for number, (of, ready) in enumerate((("chat-8a52b1", "True"), ("chat-8a52b1", "False"), ("someones", "True"))):
+        status = {"conditions": [{"type": "Ready", "status": ready}]}
+        labels = {"serving.kserve.io/inferenceservice": of}
+        fleet.put(POD, f"pod-{number}", metadata={"labels": labels}, status=status)
+    ready = {
+        sample.labels["name"]: sample.value
+        for sample in fleet.scrape()["aimd_service_replicas"].samples
+        if sample.labels["type"] == "ready"
+    }
+    assert ready == {"chat": 1, "undecided": 0}
+
+
+def test_images_of_a_source_are_told_by_what_became_of_them(fleet: Fleet) -> None:
+    fleet.image_counts[Key("", "catalogue")] = ImageCounts(seen=9, over_limit=2)
+    samples = fleet.scrape()["aimd_model_source_images"].samples
+    told = {sample.labels["state"]: sample.value for sample in samples}
+    assert told == {"seen": 9, "matched": 5, "created": 3, "over_limit": 2}
 
 
 def test_a_start_is_timed_once(fleet: Fleet) -> None:

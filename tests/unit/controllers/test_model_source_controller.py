@@ -10,12 +10,12 @@ from aimd.api.model_source import AIMClusterModelSource
 from aimd.controllers.inspection import Credentials, CredentialsMissing, PullSecrets
 from aimd.controllers.model_source import ModelSourceReconciler
 from aimd.planning.kinds import CLUSTER_MODEL
-from aimd.planning.model_source import ObservedSource
+from aimd.planning.model_source import ImageCounts, ObservedSource
 from aimd.registry.credentials import Keyring
 from aimd.registry.failures import Problem, failure
 from aimd.registry.listing import Listing, Repository
 from aimd.runtime.client import Client
-from aimd.runtime.model import Category, Failure
+from aimd.runtime.model import Category, Failure, Key, Request
 from aimd.runtime.store import Cache, Store
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -60,12 +60,14 @@ class World:
     def __init__(self) -> None:
         self.registry, self.secrets, self.now = Registry(), Secrets(), 0.0
         self.cache = Cache()
+        self.counts: dict[Key, ImageCounts] = {}
         self.reconciler = ModelSourceReconciler(
             cast(Client, None),
             self.cache,
             self.registry,
             cast(PullSecrets, self.secrets),
             lambda: NOW,
+            counts=self.counts,
             monotonic=lambda: self.now,
             jitter=lambda: 0.5,
         )
@@ -133,6 +135,13 @@ async def test_a_missing_secret_is_asked_for_again(world: World) -> None:
     world.secrets.missing = False
     world.now = 60
     assert (await world.look()).secret is None
+
+
+async def test_what_was_seen_and_what_is_over_the_limit_is_counted(world: World) -> None:
+    await world.look("org/aim-*", "org/aim-x:2.0.0", maxModels=2)
+    assert world.counts == {Key("", "s"): ImageCounts(seen=4 + 1, over_limit=1)}
+    await world.reconciler.reconcile(Request(Key("", "s")))
+    assert world.counts == {}
 
 
 async def test_models_are_told_apart_by_their_source(world: World) -> None:

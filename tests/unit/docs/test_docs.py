@@ -111,7 +111,7 @@ def test_every_metric_is_told() -> None:
     for store in (*map(Store, kinds), Store(JOB, {BY_ACTIVITY: _activity_of})):
         cache.add(store)
     registry = ManagerMetrics("aimd", ClientMetrics("aimd").collectors).registry
-    registry.register(BuildInfo())
+    registry.register(BuildInfo("abc"))
     registry.register(FleetState(cache, DiscoveryPlaces(cache, 10), 100))
     registry.register(FleetHistory(cache))
     registry.register(FleetCounts(cache))

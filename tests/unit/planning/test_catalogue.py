@@ -180,9 +180,9 @@ def some(*tags: str) -> list[CatalogueImage]:
 
 def test_imports_stop_at_the_limit_and_count_each_image_once() -> None:
     own = {"o/x:8", "o/x:9"}
-    assert plan_imports([some("1", "2", "3")], own, (), 4) == Imports(tuple(some("1", "2")), 3, 4, limit_reached=True)
+    assert plan_imports([some("1", "2", "3")], own, (), 4) == Imports(tuple(some("1", "2")), 3, 4, over_limit=1)
     assert plan_imports([some("1", "2"), some("2", "1")], (), (), 2) == Imports(tuple(some("1", "2")), 2, 2)
-    assert plan_imports([some("1", "8")], own, (), 2) == Imports((), 2, 2, limit_reached=True)
+    assert plan_imports([some("1", "8")], own, (), 2) == Imports((), 2, 2, over_limit=1)
     assert plan_imports([some("8", "9")], own, (), 1) == Imports((), 2, 2)
     assert plan_imports([], (), (), 5) == Imports()
 
@@ -206,7 +206,7 @@ def test_what_holds_for_all_imports(
     assert len(new) == len(plan.new)
     assert not new or plan.discovered <= most
     assert plan.available == len(available)
-    assert plan.limit_reached == bool(available - own - others - new)
+    assert plan.over_limit == len(available - own - others - new)
     again = plan_imports(found, own | new, others, most)
     assert again.new == ()  # what was imported is not imported again
     assert (again.discovered, again.limit_reached) == (plan.discovered, plan.limit_reached)
