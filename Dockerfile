@@ -18,7 +18,7 @@ COPY charts charts
 COPY examples examples
 COPY aimd aimd
 RUN python -m venv /opt/aimd \
- && /opt/aimd/bin/pip install --no-cache-dir --no-index --find-links /wheels --no-compile ".[downloads]" \
+ && /opt/aimd/bin/pip install --no-cache-dir --no-index --find-links /wheels --no-compile ".[downloads,tracing]" \
  && /opt/aimd/bin/python -m compileall -q /opt/aimd/lib \
  # The command that size-check jobs name.
  && printf '#!/bin/sh\nexec aimd check-size "$@"\n' > /check-size.sh \

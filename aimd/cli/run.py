@@ -6,6 +6,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 import anyio
@@ -33,6 +34,7 @@ from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.metrics import Gated
 from aimd.runtime.model import Key
 from aimd.runtime.serving import ServingCertificate
+from aimd.runtime.tracing import NoTracer, Tracer
 
 LEASE = "3be10d2f.eai.amd.com"
 """Held by whoever runs these controllers; an operator that aimd replaces holds the same one, so they take turns."""
@@ -49,23 +51,45 @@ def run_operator(flags: Flags) -> None:
     """Runs until SIGTERM or SIGINT.
 
     Exits with status 1, and a line in the log that says why, when it cannot go on; with 2 when a flag names a
-    controller that does not exist.
+    controller that does not exist, or asks for traces without the library for them.
     """
     configure(flags.log_level, flags.log_json)
     for number in LEVEL_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # Until somebody listens: one that comes early must not end the process.
     problems: list[BaseException] = []
-    try:
-        anyio.run(operate, flags, Environment())
-    except* (ApiError, LeaseLost, OSError) as group:
-        problems += _causes(group)
+    environment = Environment()
+    with _tracing(flags, environment) as tracer:
+        try:
+            anyio.run(operate, flags, environment, tracer)
+        except* (ApiError, LeaseLost, OSError) as group:
+            problems += _causes(group)
     for problem in problems:
         _log.error("cannot go on", type=type(problem).__name__, error=str(problem))
     if problems:
         sys.exit(1)
 
 
-async def operate(flags: Flags, environment: Environment) -> None:
+@contextmanager
+def _tracing(flags: Flags, environment: Environment) -> Iterator[Tracer]:
+    """Whoever opens spans, as the flags say, until the last of them are sent."""
+    if not flags.tracing:
+        yield NoTracer()
+        return
+    try:
+        from aimd.cli.tracing import OpenTelemetryTracer, add_trace_ids
+    except ModuleNotFoundError as error:
+        hint = f"no module {error.name}; install it with: pip install 'aimd[tracing]'"
+        print(f"aimd run: --tracing: {hint}", file=sys.stderr)
+        sys.exit(2)
+    configure(flags.log_level, flags.log_json, (add_trace_ids,))
+    tracer = OpenTelemetryTracer(environment.pod_name)
+    try:
+        yield tracer
+    finally:
+        tracer.close()
+
+
+async def operate(flags: Flags, environment: Environment, tracer: Tracer) -> None:
     """All controllers, until a signal asks for the end. Raises what `connect` and `Manager.run` raise."""
     _log.info("starting", version=__version__, commit=commit(), namespace=environment.aim_system_namespace)
     _log.info("configuration", pod=environment.pod_name, **flags.in_force)
@@ -78,6 +102,7 @@ async def operate(flags: Flags, environment: Environment) -> None:
         kubeconfig=flags.kubeconfig,
         service_account=environment.aimd_service_account_dir,
         user_agent=f"aimd/{__version__}",
+        tracer=tracer,
     )
     async with (
         connect(access) as client,

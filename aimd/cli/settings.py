@@ -44,7 +44,10 @@ ENVIRONMENT_TEXTS = {
     "AIMD_COMMIT": "the commit that the image was built from, set in the image; unset: `unknown`",
     "KUBECONFIG": "path of a kubeconfig, where `--kubeconfig` names none; unset: the pod's account",
     "SSL_CERT_FILE": "certificates that registries are trusted by, instead of the system's",
-    "HTTP_PROXY, HTTPS_PROXY, NO_PROXY": "how registries are reached",
+    "HTTP_PROXY, HTTPS_PROXY, NO_PROXY": "how registries and a collector of traces are reached",
+    "OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME, OTEL_*": "with `--tracing`, where spans go,"
+    " which are kept, and what they tell of their source, as the OpenTelemetry specification has it; unset: all of them"
+    " to `http://localhost:4318`, from the service `aimd`",
 }
 
 
@@ -107,6 +110,10 @@ class Flags(BaseSettings):
     zap_log_level: str = Field("", description="lowest level: debug, info (default), error, or a verbosity above 0")
     zap_stacktrace_level: str = Field("", description="no effect: a traceback is logged where it helps")
     zap_time_encoding: str = Field("", description="no effect: times are RFC 3339")
+
+    tracing: bool = Field(
+        False, description="spans of reconciles and their API requests by OTLP over HTTP, as the variables OTEL_* say"
+    )
 
     registry_timeout: Duration = Field(30.0, description="longest question to a registry, in all, e.g. 30s")
     registry_concurrency: int = Field(8, ge=1, description="requests at once to one registry")

@@ -21,6 +21,7 @@ from aimd.runtime.logging import log_context
 from aimd.runtime.metrics import ManagerMetrics, QueueMetrics, ReconcileMetrics
 from aimd.runtime.model import Key, Kind, Manifest, Request, Result, controller_of, key_of, metadata_of
 from aimd.runtime.store import Cache, IndexFunction, Transform
+from aimd.runtime.tracing import NoTracer, Tracer
 from aimd.runtime.workqueue import LOW_PRIORITY, QueueClosed, Turn, WorkQueue
 
 Mapper = Callable[[Manifest, Cache], Iterable[Key]]
@@ -124,7 +125,12 @@ class Controller:
     """Queue and workers of one reconciler."""
 
     def __init__(
-        self, reconciler: Reconciler, cache: Cache, metrics: ManagerMetrics, reconcile_timeout: float = 300.0
+        self,
+        reconciler: Reconciler,
+        cache: Cache,
+        metrics: ManagerMetrics,
+        reconcile_timeout: float = 300.0,
+        tracer: Tracer | None = None,
     ) -> None:
         self.name = reconciler.name
         self.reconciler = reconciler
@@ -132,6 +138,7 @@ class Controller:
         self._cache = cache
         self._metrics = ReconcileMetrics(metrics, self.name, reconciler.workers)
         self._timeout = reconcile_timeout
+        self._tracer = tracer or NoTracer()
 
     def subscribe(self) -> None:
         """Connects the watches to the stores; to be called before the reflectors start."""
@@ -189,8 +196,10 @@ class Controller:
         started = time.monotonic()
         self._metrics.active_workers.inc()
         try:
-            with log_context(_TurnFields(self.name, self.reconciler.kind, turn)):
+            fields = _TurnFields(self.name, self.reconciler.kind, turn)
+            with log_context(fields), self._tracer.turn(self.name, fields) as tell:
                 outcome = await self._reconcile(turn)
+                tell("result", outcome)
                 seconds = time.monotonic() - started
                 _log.debug("reconciled", result=outcome, duration=round(seconds, 4))
         finally:

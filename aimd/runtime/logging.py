@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeAlias
@@ -17,14 +17,16 @@ _context: ContextVar[Fields | None] = ContextVar("log_context", default=None)
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
-def configure(level: str = "info", json: bool = True) -> None:
+def configure(level: str = "info", json: bool = True, further: Sequence[Processor] = ()) -> None:
     """Sets up structlog for the process; `level` is debug, info, warning or error.
 
-    Lines go to standard error. Tracebacks never show local variables: they may hold secrets.
+    `further` processors see each line after the context was added. Lines go to standard error. Tracebacks never show
+    local variables: they may hold secrets.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         _add_context,
+        *further,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         structlog.processors.StackInfoRenderer(),

@@ -102,7 +102,8 @@ class Manager:
             self.add_source(source)
         if reconciler.kind not in self.cache:
             self.add_source(Source(reconciler.kind))
-        self.controllers.append(Controller(reconciler, self.cache, self.metrics, self.options.reconcile_timeout))
+        options, tracer = self.options, self.client.options.tracer
+        self.controllers.append(Controller(reconciler, self.cache, self.metrics, options.reconcile_timeout, tracer))
 
     def stop(self) -> None:
         """Asks `run` to end in order; for signal handlers."""

@@ -24,7 +24,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(kubeconfig: Path, log: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def running(
+    kubeconfig: Path, log: Path, *flags: str, **variables: str
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """`aimd run` and the base URL of its probes; killed at the end if it is still there."""
     address = f"127.0.0.1:{free_port()}"
     command = [
@@ -35,7 +37,7 @@ def running(kubeconfig: Path, log: Path, *flags: str) -> Iterator[tuple[subproce
         f"--kubeconfig={kubeconfig}",
         f"--health-probe-bind-address={address}",
     ]
-    environment = os.environ | {"AIM_SYSTEM_NAMESPACE": NAMESPACE, "POD_NAME": "manager-0"}
+    environment = os.environ | {"AIM_SYSTEM_NAMESPACE": NAMESPACE, "POD_NAME": "manager-0"} | variables
     with log.open("wb") as stderr, subprocess.Popen([*command, *flags], stderr=stderr, env=environment) as process:
         try:
             yield process, f"http://{address}"

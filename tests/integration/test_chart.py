@@ -99,6 +99,8 @@ FLIPS: Mapping[str, tuple[str, ...]] = {
     "prometheus.rules.runbookUrl": (*RULES, "prometheus.rules.runbookUrl=https://wiki/aimd"),
     "prometheus.dashboards.enable": (*DASHBOARDS,),
     "prometheus.dashboards.labels": (*DASHBOARDS, "prometheus.dashboards.labels.team=ml"),
+    "tracing.enable": ("tracing.enable=true",),
+    "tracing.endpoint": ("tracing.enable=true", "tracing.endpoint=https://collector:4318"),
     "networkPolicy.enable": (*POLICED,),
     "networkPolicy.metricsFrom": (*POLICED, "networkPolicy.metricsFrom=null"),
     "networkPolicy.egressPorts": (*POLICED, "networkPolicy.egressPorts={5000}"),

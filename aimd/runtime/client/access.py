@@ -7,7 +7,7 @@ its answer is shown to the observers: the cache thereby knows our own writes bef
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -42,6 +42,7 @@ from aimd.runtime.errors import (
 from aimd.runtime.kinds import POD
 from aimd.runtime.metrics import ClientMetrics
 from aimd.runtime.model import Key, Kind, Manifest, key_of
+from aimd.runtime.tracing import NoTracer, Tracer
 
 _log = structlog.get_logger()
 
@@ -65,6 +66,7 @@ class ClientOptions:
     metric_prefix: str = "aimd"
     service_account: Path = SERVICE_ACCOUNT
     dry_run: bool = False
+    tracer: Tracer = field(default_factory=NoTracer)
 
 
 class WriteObserver(Protocol):
@@ -279,7 +281,10 @@ class Client:
             if not self.fence():
                 raise WritesSuspended(f"{call.verb} of {call.kind} not sent: this process does not hold the lease")
             self.metrics.writes.labels(call.kind.name, call.verb, call.reason).inc()
-        return await self._unary.send(call, token)
+        with self.options.tracer.request(f"{call.verb or call.method.lower()} {call.kind}", call.fields) as tell:
+            answer = await self._unary.send(call, token)
+            tell("http.response.status_code", answer.status)
+            return answer
 
     def _retry_delay(self, call: Call, error: ApiError, attempt: int) -> float | None:
         """Seconds until the next attempt; None when the error is the caller's to handle."""

@@ -79,6 +79,12 @@ class Call:
         """Plural, name and subresource as they stand at the end of the URL."""
         return "/".join(part for part in (self.kind.plural, quote(self.name, safe=""), self.subresource) if part)
 
+    def fields(self) -> dict[str, str]:
+        """What is asked about and why, for traces."""
+        named = ("namespace", "name", "subresource", "reason")
+        told = {name: value for name in named if (value := str(getattr(self, name)))}
+        return {"method": self.method, "kind": self.kind.name, **told}
+
     def headers(self) -> dict[str, str]:
         """Headers that belong to the content."""
         return {"Accept": self.accept} | ({"Content-Type": self.content_type} if self.body is not None else {})

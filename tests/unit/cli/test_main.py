@@ -56,8 +56,17 @@ def test_a_command_imports_only_what_it_needs(arguments: tuple[str, ...], forbid
 
 def test_the_operator_needs_no_extra() -> None:
     code = "import sys, aimd.cli.run; sys.exit(any(name.split('.')[0] in sys.argv[1:] for name in sys.modules))"
-    extras = ("starlette", "uvicorn", "huggingface_hub")
+    extras = ("starlette", "uvicorn", "huggingface_hub", "opentelemetry")
     assert subprocess.run([sys.executable, "-c", code, *extras], timeout=60).returncode == 0
+
+
+def test_traces_without_their_library_end_with_a_hint() -> None:
+    code = "import sys; sys.modules['opentelemetry'] = None; from aimd.cli.main import main; main(['run', '--tracing'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "aimd run: --tracing: no module opentelemetry; install it with: pip install 'aimd[tracing]'\n",
+    )
 
 
 @pytest.mark.parametrize(
