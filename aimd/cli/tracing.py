@@ -41,7 +41,7 @@ class OpenTelemetryTracer:
     @contextmanager
     def turn(self, controller: str, fields: Callable[[], Mapping[str, Any]]) -> Iterator[Tell]:
         """A trace of its own."""
-        with self._tracer.start_as_current_span(f"reconcile {controller}", attributes=dict(fields())) as span:
+        with self._tracer.start_as_current_span(f"reconcile {controller}", attributes=_plain(fields())) as span:
             yield _telling(span)
 
     @contextmanager
@@ -76,6 +76,11 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """One line; that spans are lost is never worse than a warning."""
         _log.warning("tracing", message=record.getMessage())
+
+
+def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what no attribute can be; the log's keys tell name and namespace twice."""
+    return {name: value for name, value in fields.items() if not isinstance(value, Mapping)}
 
 
 def _telling(span: trace.Span) -> Tell:

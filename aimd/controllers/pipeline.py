@@ -13,7 +13,7 @@ import structlog
 from pydantic import ValidationError
 
 from aimd.api.core import ApiObject
-from aimd.planning.health import Component, State, Summary, may_apply, summarise
+from aimd.planning.health import Component, Event, State, Summary, may_apply, summarise
 from aimd.planning.plan import Plan
 from aimd.runtime.apply import Applier
 from aimd.runtime.client import Client
@@ -137,7 +137,7 @@ class KindReconciler(ABC, Generic[ObjectT, ObservedT]):
             sticky=plan.sticky,
         )
         await self._report(live, plan, summary)
-        return Result(requeue_after=plan.requeue_after, retry=summary.retry)
+        return Result(requeue_after=plan.requeue_after, retry=summary.retry, written=applied.written)
 
     async def _decide(self, live: Manifest, now: datetime) -> Plan:
         try:
@@ -156,10 +156,10 @@ class KindReconciler(ABC, Generic[ObjectT, ObservedT]):
         if not self.has_status_word:
             del status["status"]
         await self._status.write(self.kind, live, status)
+        _tell_status(str((live.get("status") or {}).get("status") or ""), str(status.get("status") or ""))
         for event in summary.events:
             if event.changed:
-                log = _log.warning if event.type == "Warning" else _log.info
-                log("condition changed", reason=event.reason, message=event.message)
+                _tell_condition(event)
             self._events.submit(self.kind, live, type=event.type, reason=event.reason, message=event.message)
 
     async def _finalize(self, live: Manifest) -> Result:
@@ -175,6 +175,20 @@ class KindReconciler(ABC, Generic[ObjectT, ObservedT]):
         if remaining is not None:
             self.cache[self.kind].upsert(remaining)
         return Result()
+
+
+def _tell_status(before: str, after: str) -> None:
+    """A user's trouble is a warning; errors are the operator's own."""
+    if after not in ("", before):
+        log = _log.warning if after in ("Failed", "Degraded", "NotAvailable") else _log.info
+        log("status changed", **{"from": before, "to": after})
+
+
+def _tell_condition(event: Event) -> None:
+    log = _log.warning if event.type == "Warning" else _log.info
+    before, now = event.before, event.condition
+    turn = {"from": f"{before.status}/{before.reason}" if before else "", "to": f"{now.status}/{now.reason}"}
+    log("condition changed", condition=now.type, status=now.status, reason=now.reason, message=event.message, **turn)
 
 
 def _unreadable(error: ValidationError) -> Plan:

@@ -92,12 +92,21 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event to record; `changed` is False for the repeat of a fault that lasts."""
+    """An event to record about a condition; `before` is what was stored of it, if anything."""
 
     type: str
-    reason: str
     message: str
-    changed: bool
+    condition: Condition
+    before: Condition | None = None
+
+    @property
+    def reason(self) -> str:
+        return self.condition.reason
+
+    @property
+    def changed(self) -> bool:
+        """False for the repeat of a fault that lasts."""
+        return self.before is None or _turn(self.before) != _turn(self.condition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,10 +324,7 @@ def _stamped(
     result: dict[str, Condition] = {}
     for condition in fresh:
         before = stored.get(condition.type)
-        unchanged = before is not None and (before.status, before.reason) == (
-            condition.status,
-            condition.reason,
-        )
+        unchanged = before is not None and _turn(before) == _turn(condition)
         result[condition.type] = replace(
             condition,
             message=_cut(condition.message),
@@ -340,14 +346,18 @@ def _events(
     """Normal on change; Warning while a fault lasts, which the recorder thins out (status.md §13)."""
     events = []
     for condition in conditions:
-        before = stored.get(condition.type)
-        changed = before is None or (before.status, before.reason) != (condition.status, condition.reason)
+        name = condition.type.removesuffix("Ready") or "Object"
+        text = condition.message or f"{name} is {'ready' if condition.status == 'True' else 'not ready'}"
         warning = _is_fault(condition, components.get(condition.type))
-        if changed or warning:
-            name = condition.type.removesuffix("Ready") or "Object"
-            text = condition.message or f"{name} is {'ready' if condition.status == 'True' else 'not ready'}"
-            events.append(Event("Warning" if warning else "Normal", condition.reason, text, changed))
+        event = Event("Warning" if warning else "Normal", text, condition, stored.get(condition.type))
+        if event.changed or warning:
+            events.append(event)
     return tuple(events)
+
+
+def _turn(condition: Condition) -> tuple[str, str]:
+    """What a change of a condition is a change of."""
+    return condition.status, condition.reason
 
 
 def _is_fault(condition: Condition, component: Component | None) -> bool:

@@ -196,19 +196,20 @@ class Controller:
         started = time.monotonic()
         self._metrics.active_workers.inc()
         try:
-            fields = _TurnFields(self.name, self.reconciler.kind, turn)
+            kind = self.reconciler.kind
+            fields = _TurnFields(self.name, kind, turn, self._cache[kind].get(turn.key))
             with log_context(fields), self._tracer.turn(self.name, fields) as tell:
-                outcome = await self._reconcile(turn)
+                outcome, written = await self._reconcile(turn)
                 tell("result", outcome)
                 seconds = time.monotonic() - started
-                _log.debug("reconciled", result=outcome, duration=round(seconds, 4))
+                _log.debug("reconciled", result=outcome, written=written, duration=round(seconds, 4))
         finally:
             self._metrics.active_workers.dec()
         self._metrics.count(outcome)
         self._metrics.duration.observe(seconds)
 
-    async def _reconcile(self, turn: Turn[Key]) -> str:
-        """One turn; returns how it ended, in controller-runtime's words."""
+    async def _reconcile(self, turn: Turn[Key]) -> tuple[str, int]:
+        """One turn; returns how it ended, in controller-runtime's words, and how many objects it wrote."""
         limit = anyio.CancelScope(deadline=anyio.current_time() + self._timeout)
         result = Result()
         try:
@@ -221,13 +222,13 @@ class Controller:
             self._metrics.errors.inc()
             _log.error("reconcile failed for good", error=str(error))
             self.queue.forget(turn.key)
-            return "error"
+            return "error", 0
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
                 raise
             self._back_off(turn, error, timed_out=limit.cancel_called)
-            return "error"
-        return self._requeue(turn, result)
+            return "error", 0
+        return self._requeue(turn, result), result.written
 
     def _requeue(self, turn: Turn[Key], result: Result) -> str:
         if result.retry:
@@ -258,12 +259,13 @@ class Controller:
 class _TurnFields:
     """What every log line of a turn carries, under controller-runtime's names."""
 
-    __slots__ = ("_controller", "_id", "_kind", "_turn")
+    __slots__ = ("_controller", "_id", "_kind", "_live", "_turn")
 
-    def __init__(self, controller: str, kind: Kind, turn: Turn[Key]) -> None:
+    def __init__(self, controller: str, kind: Kind, turn: Turn[Key], live: Manifest | None) -> None:
         self._controller = controller
         self._kind = kind
         self._turn = turn
+        self._live = live
         self._id = ""
 
     def __call__(self) -> Mapping[str, Any]:
@@ -273,8 +275,10 @@ class _TurnFields:
             "controller": self._controller,
             "controllerGroup": self._kind.group,
             "controllerKind": self._kind.name,
+            self._kind.name: {"name": key.name, "namespace": key.namespace},
             "namespace": key.namespace,
             "name": key.name,
+            "generation": metadata_of(self._live or {}).get("generation", 0),
             "reconcileID": self._id,
             "reasons": self._turn.reasons,
         }

@@ -126,11 +126,12 @@ class Result:
     """How a reconcile ended.
 
     Ask again after `requeue_after` seconds, or when something changes (None); with `retry`, run again with the
-    key's back-off, as after an error, but without one to log.
+    key's back-off, as after an error, but without one to log. `written` objects are told in the log.
     """
 
     requeue_after: float | None = None
     retry: bool = False
+    written: int = 0
 
 
 def metadata_of(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
