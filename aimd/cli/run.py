@@ -13,7 +13,8 @@ import anyio
 import structlog
 
 from aimd import __version__
-from aimd.cli.settings import Environment, Flags
+from aimd.cli.environment import Environment, environment_in_force, read_environment
+from aimd.cli.settings import Flags
 from aimd.cli.version import commit
 from aimd.controllers.discovery import DiscoveryPlaces
 from aimd.controllers.fleet_counts import FleetCounts
@@ -57,7 +58,7 @@ def run_operator(flags: Flags) -> None:
     for number in LEVEL_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # Until somebody listens: one that comes early must not end the process.
     problems: list[BaseException] = []
-    environment = Environment()
+    environment = read_environment()
     with _tracing(flags, environment) as tracer:
         try:
             anyio.run(operate, flags, environment, tracer)
@@ -93,6 +94,7 @@ async def operate(flags: Flags, environment: Environment, tracer: Tracer) -> Non
     """All controllers, until a signal asks for the end. Raises what `connect` and `Manager.run` raise."""
     _log.info("starting", version=__version__, commit=commit(), namespace=environment.aim_system_namespace)
     _log.info("configuration", pod=environment.pod_name, **flags.in_force)
+    _log.info("environment", **environment_in_force(os.environ))
     if flags.watch_namespaces:
         _log.info("some namespaces are served only; of what belongs to none, what may not be seen is off")
     if flags.without_effect:

@@ -1,29 +1,31 @@
-"""The operator's flags and environment (spec: operations.md §2, §3).
+"""The operator's flags (spec: operations.md §2).
 
 The flags are those that existing manifests pass, in Go's syntax: one or two dashes, `--flag=value`, `--flag value`,
 `--switch`, `--switch=false`, the last one wins. What has no effect here is accepted and named in the log.
 """
 
 import re
-import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
     BeforeValidator,
     Field,
+    StringConstraints,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from aimd.cli.environment import NAMESPACE_PATTERN, without_credentials
 
 _DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _WORKERS = re.compile(r"(?:[a-z][a-z-]*=)?[1-9]\d*")
-_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 DEFAULT_WORKERS = 8
 
@@ -34,21 +36,6 @@ WITHOUT_EFFECT = frozenset(
     )
 )
 """Flags that are accepted and change nothing."""
-
-ENVIRONMENT_TEXTS = {
-    "AIM_SYSTEM_NAMESPACE": "namespace of the operator, of cluster-wide models' secrets and discovery jobs, and of the"
-    " leader's Lease; unset: that of the mounted service account, else `aim-system`",
-    "POD_NAME": "who holds the leader's Lease; unset: the host name",
-    "AIMD_SERVICE_ACCOUNT_DIR": "where the pod's account is mounted; unset:"
-    " `/var/run/secrets/kubernetes.io/serviceaccount`",
-    "AIMD_COMMIT": "the commit that the image was built from, set in the image; unset: `unknown`",
-    "KUBECONFIG": "path of a kubeconfig, where `--kubeconfig` names none; unset: the pod's account",
-    "SSL_CERT_FILE": "certificates that registries are trusted by, instead of the system's",
-    "HTTP_PROXY, HTTPS_PROXY, NO_PROXY": "how registries and a collector of traces are reached",
-    "OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME, OTEL_*": "with `--tracing`, where spans go,"
-    " which are kept, and what they tell of their source, as the OpenTelemetry specification has it; unset: all of them"
-    " to `http://localhost:4318`, from the service `aimd`",
-}
 
 
 def parse_duration(value: object) -> object:
@@ -63,6 +50,7 @@ def parse_duration(value: object) -> object:
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
+Namespace = Annotated[str, StringConstraints(pattern=NAMESPACE_PATTERN)]
 
 
 class Flags(BaseSettings):
@@ -73,26 +61,28 @@ class Flags(BaseSettings):
     )
 
     kubeconfig: Path | None = Field(None, description="path of a kubeconfig; empty: KUBECONFIG, else the pod's account")
-    watch_namespaces: tuple[str, ...] = Field((), description="comma list of namespaces; empty: all")
+    watch_namespaces: tuple[Namespace, ...] = Field((), description="comma list of namespaces; empty: all")
     downloader_image: str = Field("", description="image of download jobs that name none; empty: that of this release")
     downloader_requests: tuple[str, ...] = Field(
         (), description="what download pods ask for, as <resource>=<quantity>; repeated; none: cpu=500m and memory=1Gi"
     )
     artifact_retry_base: Duration = Field(
-        600.0, description="shortest wait after a download that failed for good; doubles with each, up to 6h"
+        600.0, ge=1, description="shortest wait after a download that failed for good; doubles with each, up to 6h"
     )
     max_concurrent_reconciles: tuple[str, ...] = Field(
         (str(DEFAULT_WORKERS),), description="workers of each controller; <controller>=<n>, repeated, sets those of one"
     )
-    resync_period: Duration = Field(36_000.0, description="how often everything is looked at again, e.g. 10h")
+    resync_period: Duration = Field(36_000.0, ge=1, description="how often everything is looked at again, e.g. 10h")
     graceful_shutdown_timeout: Duration = Field(
         25.0, description="time for running passes to end; must be below the pod's grace period, e.g. 25s"
     )
 
     leader_elect: bool = Field(False, description="take turns with other replicas by a Lease")
-    leader_elect_lease_duration: Duration = Field(15.0, description="how long a silent leader is waited for, e.g. 15s")
+    leader_elect_lease_duration: Duration = Field(
+        15.0, ge=1, description="how long a silent leader is waited for, e.g. 15s"
+    )
     leader_elect_renew_deadline: Duration = Field(10.0, description="when a leader that cannot renew stops, e.g. 10s")
-    leader_elect_retry_period: Duration = Field(2.0, description="time between attempts, e.g. 2s")
+    leader_elect_retry_period: Duration = Field(2.0, gt=0, description="time between attempts, e.g. 2s")
 
     health_probe_bind_address: str = Field(":8081", description="address of /healthz and /readyz; 0: off")
     metrics_bind_address: str = Field("0", description="address of /metrics; 0: off")
@@ -115,7 +105,7 @@ class Flags(BaseSettings):
         False, description="spans of reconciles and their API requests by OTLP over HTTP, as the variables OTEL_* say"
     )
 
-    registry_timeout: Duration = Field(30.0, description="longest question to a registry, in all, e.g. 30s")
+    registry_timeout: Duration = Field(30.0, gt=0, description="longest question to a registry, in all, e.g. 30s")
     registry_concurrency: int = Field(8, ge=1, description="requests at once to one registry")
     registry_mirrors: tuple[str, ...] = Field(
         (), description="<registry>=<URL>, comma list or repeated: who is asked instead, e.g. docker.io=https://mirror"
@@ -142,10 +132,18 @@ class Flags(BaseSettings):
     def _empty_is_unset(cls, value: object) -> object:
         return value or None
 
-    @field_validator("watch_namespaces", mode="after")
+    @field_validator("watch_namespaces", mode="before")
     @classmethod
-    def _without_blanks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _without_blanks(cls, value: Iterable[str]) -> tuple[str, ...]:
         return tuple(stripped for namespace in value if (stripped := namespace.strip()))
+
+    @field_validator("health_probe_bind_address", "metrics_bind_address", mode="after")
+    @classmethod
+    def _can_be_listened_at(cls, value: str) -> str:
+        _, colon, port = value.rpartition(":")
+        if value not in ("", "0") and not (colon and port.isdecimal() and int(port) < 2**16):
+            raise ValueError("write <host>:<port> or :<port>; 0 switches it off")
+        return value
 
     @field_validator("max_concurrent_reconciles", mode="after")
     @classmethod
@@ -160,14 +158,14 @@ class Flags(BaseSettings):
     def _name_mirrors(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         wrong = [entry for entry in value if not (entry.partition("=")[0] and _is_url(entry.partition("=")[2]))]
         if wrong:
-            raise ValueError(f"{', '.join(wrong)}: write <registry>=<URL>, the URL with https:// or http://")
+            raise ValueError("write <registry>=<URL>, the URL with https:// or http:// and without credentials")
         return value
 
     @field_validator("docker_hub_api", "github_api", mode="after")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
         if value and not _is_url(value):
-            raise ValueError("write a URL with https:// or http://")
+            raise ValueError("write a URL with https:// or http:// and without credentials")
         return value
 
     @field_validator("downloader_requests", mode="after")
@@ -188,6 +186,15 @@ class Flags(BaseSettings):
         if value not in ("", "debug", "info", "error") and not re.fullmatch(r"[1-9]\d*", value):
             raise ValueError("write debug, info, error or a whole number above 0")
         return value
+
+    @model_validator(mode="after")
+    def _leaders_take_turns(self) -> Self:
+        """As client-go asks for; otherwise two could lead, or none for long."""
+        if not self.leader_elect_lease_duration > self.leader_elect_renew_deadline > self.leader_elect_retry_period:
+            raise ValueError(
+                "--leader-elect-lease-duration must be above -renew-deadline, and that above -retry-period"
+            )
+        return self
 
     @property
     def log_level(self) -> str:
@@ -250,31 +257,15 @@ class Flags(BaseSettings):
         return (init_settings,)
 
 
-class Environment(BaseSettings):
-    """Where the operator runs, as the Deployment says through the downward API."""
-
-    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
-
-    aimd_service_account_dir: Path = _SERVICE_ACCOUNT
-    """Where the pod's account is mounted."""
-
-    aim_system_namespace: str = Field(
-        default_factory=lambda known: _mounted_namespace(known["aimd_service_account_dir"]) or "aim-system"
-    )
-    """Namespace of cluster-wide models' secrets and jobs: the variable, else the account's, else `aim-system`."""
-
-    pod_name: str = Field(default_factory=socket.gethostname)
-    """Who holds the leader's Lease: the variable, else the host name."""
-
-
 def parse_flags(arguments: Sequence[str]) -> Flags:
     """The flags of a command line; ends the process with status 2 and one clear line when one is unknown or wrong."""
     try:
         return Flags(_cli_parse_args=[*_uniform(arguments)])
     except ValidationError as error:
         for detail in error.errors():
-            flag = str(detail["loc"][0]).replace("_", "-")
-            print(f"aimd run: --{flag}={detail['input']}: {detail['msg']}", file=sys.stderr)
+            flag = str(detail["loc"][0]).replace("_", "-") if detail["loc"] else ""
+            where = f"--{flag}={without_credentials(str(detail['input']))}: " if flag else ""
+            print(f"aimd run: {where}{detail['msg']}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
@@ -297,15 +288,8 @@ def _uniform(arguments: Sequence[str]) -> Iterator[str]:
 
 def _is_url(text: str) -> bool:
     parts = urlsplit(text)
-    return parts.scheme in ("https", "http") and bool(parts.hostname)
+    return parts.scheme in ("https", "http") and bool(parts.hostname) and "@" not in parts.netloc
 
 
 def _plain(value: object) -> object:
     return str(value) if isinstance(value, Path) else value
-
-
-def _mounted_namespace(account: Path) -> str:
-    try:
-        return (account / "namespace").read_text().strip()
-    except OSError:
-        return ""

@@ -167,12 +167,18 @@ async def allowed(client: Client, kind: Kind, verb: str) -> bool:
     return bool(answer["status"]["allowed"])
 
 
-def test_no_usable_kubeconfig_ends_with_one_line(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    with running(tmp_path / "missing", log) as (process, _):
+@pytest.mark.parametrize("text", [None, "", "{}", "a: ["])
+def test_no_usable_kubeconfig_ends_with_one_line(text: str | None, tmp_path: Path) -> None:
+    log, kubeconfig = tmp_path / "log", tmp_path / "kubeconfig"
+    if text is not None:
+        kubeconfig.write_text(text)
+    with running(kubeconfig, log) as (process, _):
         assert process.wait(30) == 1
     assert "Traceback" not in log.read_text()
     assert [line["msg"] for line in lines_of(log) if line["level"] == "error"] == ["cannot go on"]
+    told = {line["msg"]: line for line in lines_of(log)}
+    assert told["configuration"]["kubeconfig"] == str(kubeconfig)
+    assert told["environment"]["POD_NAME"] == told["configuration"]["pod"] == "manager-0"
 
 
 def test_an_unknown_controller_ends_with_status_2(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import anyio
 from kr8s._api import Api
 from kr8s._auth import KubeAuth
+from yaml import YAMLError
 
 from aimd.runtime.client.credentials import TokenSource
 from aimd.runtime.client.transport import HttpSession, Limits, Response
@@ -163,7 +164,7 @@ async def open_session(
     try:
         await auth
         tls = await auth.ssl_context()  # type: ignore[no-untyped-call]
-    except (ValueError, KeyError, OSError) as error:
+    except (ValueError, KeyError, TypeError, OSError, YAMLError) as error:
         raise ConnectionFailed(f"no usable Kubernetes configuration: {error}") from error
     finally:
         _remove_inline_files(auth)

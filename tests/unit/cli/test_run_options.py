@@ -2,8 +2,9 @@
 
 import pytest
 
+from aimd.cli.environment import Environment
 from aimd.cli.run import LEASE, controller_settings, manager_options, registry_options
-from aimd.cli.settings import Environment, parse_flags
+from aimd.cli.settings import parse_flags
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.options import RegistryOptions
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimd.cli.settings import Environment, Flags, parse_duration, parse_flags
+from aimd.cli.environment import Environment, environment_in_force, read_environment
+from aimd.cli.settings import Flags, parse_duration, parse_flags
 
 REFERENCE_DEFAULTS = {
     "metrics_bind_address": "0",
@@ -98,6 +99,14 @@ def test_every_flag_can_be_emptied_or_set_by_its_own_name() -> None:
         ("--zap-log-level=loud", "--zap-log-level=loud"),
         ("--zap-encoder=xml", "--zap-encoder=xml"),
         ("--max-concurrent-reconciles=service=0", "--max-concurrent-reconciles"),
+        ("--metrics-bind-address=8443", "--metrics-bind-address=8443: "),
+        ("--health-probe-bind-address=:99999", "--health-probe-bind-address=:99999: "),
+        ("--watch-namespaces=fine,Bad_One", "--watch-namespaces=Bad_One: "),
+        ("--resync-period=0", "--resync-period=0"),
+        ("--registry-timeout=0", "--registry-timeout=0"),
+        ("--artifact-retry-base=10ms", "--artifact-retry-base=0"),
+        ("--leader-elect-lease-duration=5s", "--leader-elect-lease-duration must be above"),
+        ("--leader-elect-retry-period=10s", "--leader-elect-lease-duration must be above"),
     ],
 )
 def test_what_is_unknown_or_wrong_ends_with_status_2_and_is_named(
@@ -107,6 +116,15 @@ def test_what_is_unknown_or_wrong_ends_with_status_2_and_is_named(
         parse_flags([argument])
     assert stopped.value.code == 2
     assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["registry-mirrors=docker.io=", "docker-hub-api=", "github-api="])
+def test_urls_with_credentials_are_refused_and_not_repeated(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_flags([f"--{flag}https://me:s3cr3t@mirror.local/hub"])
+    told = capsys.readouterr().err
+    assert "without credentials" in told
+    assert "s3cr3t" not in told
 
 
 def test_help_lists_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
@@ -179,3 +197,32 @@ def test_environment_outside_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("POD_NAME", raising=False)
     assert Environment().aim_system_namespace == "aim-system"
     assert Environment().pod_name
+
+
+def test_a_variable_that_is_wrong_ends_with_status_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AIM_SYSTEM_NAMESPACE", "Not_One")
+    with pytest.raises(SystemExit) as stopped:
+        read_environment()
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith("aimd run: AIM_SYSTEM_NAMESPACE=Not_One: ")
+
+
+def test_what_is_in_force_of_the_environment_is_told_without_credentials() -> None:
+    variables = {
+        "AIM_SYSTEM_NAMESPACE": "models",
+        "POD_NAME": "",
+        "HTTPS_PROXY": "http://me:s3cr3t@proxy:3128",
+        "https_proxy": "http://proxy:3128",
+        "OTEL_EXPORTER_OTLP_HEADERS": "authorization=s3cr3t",
+        "OTEL_TRACES_SAMPLER": "always_off",
+        "HF_TOKEN": "s3cr3t",
+    }
+    assert environment_in_force(variables) == {
+        "AIM_SYSTEM_NAMESPACE": "models",
+        "HTTPS_PROXY": "http://…@proxy:3128",
+        "https_proxy": "http://proxy:3128",
+        "OTEL_EXPORTER_OTLP_HEADERS": "…",
+        "OTEL_TRACES_SAMPLER": "always_off",
+    }
