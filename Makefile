@@ -51,6 +51,7 @@ test-slow: $(READY) binaries ## What takes minutes: crash points, failovers, cha
 	HYPOTHESIS_PROFILE=search $(BIN)/pytest $(PARALLEL) tests/unit tests/integration/test_runtime_apply.py
 	$(BIN)/pytest $(PARALLEL) -m slow tests/unit tests/faults tests/integration
 	$(BIN)/pytest -m slow tests/e2e
+	$(BIN)/pytest --operator=deployment tests/e2e
 
 soak: $(READY) binaries ## Hours of edits, faults and restarts against an oracle; DURATION=10m (s, m or h).
 	AIMD_SOAK_DURATION=$(DURATION) $(BIN)/pytest -s -m soak tests

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
@@ -13,6 +13,7 @@ from aimd.runtime.model import Key
 from aimd.sandbox.cluster import Sandbox, SandboxSettings, sandbox_cluster
 from aimd.sandbox.hub import make_repository
 from aimd.sandbox.manifests import apply_manifests
+from tests.e2e.deployed import DeployedOperator
 from tests.e2e.world import (
     REPOSITORY,
     REPOSITORY_BYTES,
@@ -22,6 +23,15 @@ from tests.e2e.world import (
     refused_of,
     runtime_config,
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--operator",
+        choices=("process", "deployment"),
+        default="process",
+        help="what operates: aimd run as a process of the tests, or the chart's Deployment in the cluster",
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -66,14 +76,23 @@ async def client(sandbox: Sandbox) -> AsyncIterator[Client]:
         yield connected
 
 
-@pytest.fixture(scope="session")
-def operator(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def operator(
+    sandbox: Sandbox, client: Client, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> AsyncIterator[Operator]:
     """A running operator; a test that kills it starts it again. At the end it must never have lacked a right."""
-    running = Operator(sandbox.operator, tmp_path_factory.mktemp("operator") / "aimd.log")
-    running.start()
-    yield running
-    running.stop()
-    print(f"--- operator log: {running.log}")
+    folder = tmp_path_factory.mktemp("operator")
+    if pytestconfig.getoption("--operator", "process") == "deployment":
+        deployed = DeployedOperator(sandbox, folder)
+        await deployed.install(client)
+        yield deployed
+        assert deployed.tracebacks == []
+    else:
+        running = Operator(sandbox.operator, folder / "aimd.log")
+        running.start()
+        yield running
+        running.stop()
+        print(f"--- operator log: {running.log}")
     assert refused_of(sandbox) == set()
 
 

@@ -7,23 +7,19 @@ import pytest
 
 from aimd.planning.kinds import SERVICE
 from aimd.runtime.client import Client, ClientOptions, connect
-from aimd.runtime.kinds import DEPLOYMENT, LEASE, POD
-from aimd.runtime.model import Key, Manifest, key_of
-from aimd.sandbox.chart import NAMESPACE, RELEASE, chart_folder
+from aimd.runtime.kinds import LEASE, POD
+from aimd.runtime.model import Key, key_of
+from aimd.sandbox.chart import NAMESPACE, RELEASE
 from aimd.sandbox.cluster import Sandbox, SandboxSettings, sandbox_cluster
 from aimd.sandbox.manifests import apply_manifests, read_manifests
+from tests.e2e.deployed import POD_NAME, install, manager_pods, wait_ready
 from tests.e2e.world import refused_of, requests_of, status_word, wait_until
 from tests.integration.test_chart_release import Helm
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-MANAGER = Key(NAMESPACE, "aim-engine-controller-manager")
 LEASE_KEY = Key(NAMESPACE, "3be10d2f.eai.amd.com")
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
-
-
-async def manager_pods(client: Client) -> list[Manifest]:
-    return await client.list(POD, namespace=NAMESPACE, label_selector="control-plane=controller-manager")
 
 
 async def leader(client: Client) -> str:
@@ -32,30 +28,15 @@ async def leader(client: Client) -> str:
     return str(lease["spec"].get("holderIdentity") or "").rpartition("_")[0]
 
 
-async def wait_ready(client: Client) -> None:
-    async def look() -> Manifest:
-        return await client.get(DEPLOYMENT, MANAGER)
-
-    await wait_until("two replicas are ready", look, lambda live: live["status"].get("readyReplicas") == 2)
-
-
 async def credentials(sandbox: Sandbox, pod: str) -> list[str]:
     """The tokens that a pod's requests were made with, by the audit log."""
     extras = [event["user"].get("extra") or {} for event in requests_of(sandbox)]
-    own = [extra for extra in extras if pod in extra.get("authentication.kubernetes.io/pod-name", ())]
+    own = [extra for extra in extras if pod in extra.get(POD_NAME, ())]
     return sorted({token for extra in own for token in extra.get("authentication.kubernetes.io/credential-id", ())})
 
 
 def used_several(tokens: list[str]) -> bool:
     return len(tokens) > 1
-
-
-async def install(sandbox: Sandbox, client: Client, helm: Helm) -> None:
-    """What the sandbox applied of the chart passes to helm; images without a registry are asked where it has them."""
-    mirrors = sandbox.operator.arguments[-1]
-    settings = f"manager.replicas=2,manager.args={{--leader-elect,{mirrors}}}"
-    await asyncio.to_thread(helm.do, "install", RELEASE, str(chart_folder()), "--take-ownership", "--set", settings)
-    await wait_ready(client)
 
 
 async def test_installed_by_helm_it_brings_the_quickstart_up(tmp_path: Path) -> None:
