@@ -1,10 +1,10 @@
 # One image for the operator and for the download jobs (docs/architecture.md, "One image").
 #
-#   docker build --build-arg VERSION=0.1.0 --build-arg REVISION=$(git rev-parse HEAD) --tag REGISTRY/aimd:0.1.0 .
+#   docker build --build-arg REVISION=$(git rev-parse HEAD) --tag REGISTRY/aimd:0.1.0 .
 #
-# Where a base has to be pinned, give it by digest: --build-arg BASE=python@sha256:…
-ARG PYTHON_VERSION=3.11
-ARG BASE=python:${PYTHON_VERSION}-slim
+# `make image` does that with the engine that is here. Another base needs Python 3.11 or newer with venv and pip; pin it as well:
+# --build-arg BASE=REGISTRY/python@sha256:…
+ARG BASE=python:3.11.16-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 
 FROM ${BASE} AS build
 WORKDIR /source
@@ -17,9 +17,19 @@ COPY crds crds
 COPY charts charts
 COPY examples examples
 COPY aimd aimd
-RUN python -m venv /opt/aimd \
- && /opt/aimd/bin/pip install --no-cache-dir --no-index --find-links /wheels --no-compile ".[downloads,tracing]" \
- && /opt/aimd/bin/python -m compileall -q /opt/aimd/lib \
+RUN python -m venv --without-pip /opt/aimd \
+ && pip --python /opt/aimd/bin/python install --no-cache-dir --no-index --find-links /wheels --no-compile ".[downloads,tracing]" \
+ # Weights come over plain HTTP ranges, so nothing asks for it.
+ && pip --python /opt/aimd/bin/python uninstall --yes hf-xet \
+ && cd /opt/aimd/lib/python*/site-packages \
+ # Of Amazon's services: the object store, and those that give out credentials for it.
+ && find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -r {} + \
+ # Compiled with debug symbols, a hundred times the size of the Python modules beside them, which do the same.
+ && rm -f box/*.so \
+ && find . -type d -name tests -prune -exec rm -r {} + \
+ && find . -type f \( -name "*.c" -o -name "*.h" -o -name "*.p[xy][dxi]" \) -delete \
+ # Not by modification time, which a copy of a layer may lose.
+ && python -m compileall -q --invalidation-mode unchecked-hash . \
  # The command that size-check jobs name.
  && printf '#!/bin/sh\nexec aimd check-size "$@"\n' > /check-size.sh \
  && chmod 755 /check-size.sh

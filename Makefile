@@ -6,8 +6,10 @@ READY  := $(VENV)/.ready
 DURATION ?= 10m
 # Each worker has a control plane of its own; the files of a folder are dealt out between them.
 PARALLEL := -n 2 --dist loadfile
+ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell command -v $(engine))))
+IMAGE  ?= aimd
 
-.PHONY: demo test test-slow soak bench lint types layers unit integration e2e binaries crds reference lock clean help
+.PHONY: demo test test-slow soak bench lint types layers unit integration e2e binaries image crds reference lock clean help
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -59,6 +61,10 @@ soak: $(READY) binaries ## Hours of edits, faults and restarts against an oracle
 bench: $(READY) binaries ## The runtime against bare loops and kopf; BENCH="unary queue" for some of it.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bench/requirements.lock
 	$(BIN)/python -m bench $(BENCH) --keep
+
+image: ## Build the image with docker, podman or buildah; IMAGE=REGISTRY/aimd:0.1.0 names it, IMAGE_FLAGS go to the engine.
+	@test -n "$(ENGINE)" || { echo "make image needs docker, podman or buildah" >&2; exit 1; }
+	$(ENGINE) build $(IMAGE_FLAGS) --build-arg REVISION=$$(git rev-parse HEAD || echo unknown) --tag $(IMAGE) .
 
 crds: $(READY) ## Render crds/ from the API types.
 	$(BIN)/aimd crds --output crds
