@@ -9,7 +9,7 @@ PARALLEL := -n 2 --dist loadfile
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell command -v $(engine))))
 IMAGE  ?= aimd
 
-.PHONY: demo test test-slow soak bench lint types layers unit integration e2e binaries image crds reference lock clean help
+.PHONY: demo test test-slow soak bench lint types layers unit integration e2e binaries image crds reference docs lock clean help
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -72,10 +72,13 @@ crds: $(READY) ## Render crds/ from the API types.
 reference: $(READY) ## Render docs/configuration.md and docs/chart-values.md.
 	@$(BIN)/aimd reference
 
+docs: $(READY) ## Build the documentation site into site/.
+	$(BIN)/mkdocs build --quiet
+
 lock: $(READY) ## Renew requirements.lock.
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --python-version 3.11 --output-file requirements.lock
 
 clean: ## Remove the virtual environment and caches of the tools.
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache site

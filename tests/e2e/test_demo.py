@@ -20,7 +20,7 @@ async def test_it_explains_a_failure_and_then_shows_the_answer(
     sandbox: Sandbox, client: Client, operator: Operator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quickstart, by_image = acts()
-    for name in ("namespace.yaml", "runtime-config.yaml", "service.yaml"):
+    for name in ("00-namespace.yaml", "runtime-config.yaml", "service.yaml"):
         shutil.copy(quickstart.folder / name, tmp_path)
     assert await demonstrate(sandbox.kubeconfig, sandbox.gateway_url, [replace(quickstart, folder=tmp_path)]) == 1
     printed = capsys.readouterr().out

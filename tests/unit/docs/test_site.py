@@ -1,0 +1,47 @@
+"""The documentation site builds without a warning, and what its pages show is what tests run and apply."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator
+
+from tests.pages import NOT_RUN, PAGES, ROOT, applied, blocks, commands, name_of, shown
+
+LANGUAGES = {"console", "yaml", "python", ""}
+
+
+def test_the_site_builds(tmp_path: Path) -> None:
+    """Links between pages, anchors, pages that the navigation forgets, files that are not there: each is an error."""
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "kind: AIMService" in strip_tags((tmp_path / "site" / "how-to" / "by-name.html").read_text())
+
+
+def strip_tags(html: str) -> str:
+    """Text without markup."""
+    return "".join(part.partition(">")[2] for part in html.split("<"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_block_is_something_that_tests_know(page: Path) -> None:
+    """Manifests are included from `examples/`, and the page applies them; other YAML is values of the chart."""
+    for block in blocks(page):
+        assert block.language in LANGUAGES
+        assert block.language == "console" or "$ " not in block.text, "commands stand in blocks of language console"
+        if block.language == "console":
+            assert block.text.startswith("$ ")
+        if block.language == "yaml" and not block.text.startswith("--8<--"):
+            schema = json.loads((ROOT / "charts" / "aimd" / "values.schema.json").read_text())
+            Draft7Validator(schema).validate(yaml.safe_load(block.text))
+    for name in shown(page):
+        assert any(Path(name).is_relative_to(path) for path in applied(page)), f"{name} is shown and not applied"
+
+
+def test_every_exception_is_still_there() -> None:
+    told = {command.text for page in PAGES for command in commands(page)}
+    assert NOT_RUN.keys() - told == set()
