@@ -27,7 +27,7 @@ from aimd.sandbox.processes import Keeper
 
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
-EVERYTHING = (*CONTROL_PLANE, "kserve-manager", "helm", "registry")
+EVERYTHING = (*CONTROL_PLANE, "kubectl", "kserve-manager", "helm", "registry")
 
 _UNFINISHED = ".unfinished-"
 _OUTPUT_TAIL = 8

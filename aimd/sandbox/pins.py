@@ -102,6 +102,13 @@ KUBERNETES = Module(
     },
     stamped=True,
 )
+KUBECTL = Module(
+    folder="kubectl",
+    name="k8s.io/kubernetes",
+    title="kubectl",
+    binaries={"kubectl": "k8s.io/kubernetes/cmd/kubectl"},
+    stamped=True,
+)
 ETCD = Module(
     folder="etcd", name="go.etcd.io/etcd/server/v3", title="etcd", binaries={"etcd": "go.etcd.io/etcd/server/v3"}
 )
@@ -127,4 +134,4 @@ REGISTRY = Module(
 GATEWAY_API = Module(folder="gateway-api", name="sigs.k8s.io/gateway-api", title="Gateway API")
 KEDA = Module(folder="kserve", name="github.com/kedacore/keda/v2", title="KEDA")
 
-MODULES = (KUBERNETES, ETCD, KSERVE, HELM, REGISTRY)
+MODULES = (KUBERNETES, KUBECTL, ETCD, KSERVE, HELM, REGISTRY)

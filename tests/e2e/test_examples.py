@@ -25,7 +25,8 @@ from aimd.runtime.model import Key, Kind, Manifest
 from aimd.sandbox.cluster import Sandbox
 from aimd.sandbox.hub import make_repository
 from aimd.sandbox.manifests import apply_manifests, read_manifests
-from aimd.sandbox.model_image import HOST
+from aimd.sandbox.model_image import HOST, TAG
+from aimd.sandbox.model_image import REPOSITORY as IMAGE
 from tests.e2e.world import REPOSITORY, REPOSITORY_BYTES, Operator, World, condition, status_word, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -76,12 +77,14 @@ class Team(World):
 
 
 def reachable(manifest: Manifest) -> Manifest:
-    """The manifest as it is, but for what only the internet has: bucket, registry, labels of the model's image."""
+    """The manifest as it is, but for what only the internet has: bucket, registries, labels of images."""
     spec = manifest.get("spec") or {}
     for source in spec.get("modelSources", ()):
         source["sourceUri"] = NO_BUCKET_HERE.get(source["sourceUri"], source["sourceUri"])
     if manifest["kind"] == MODEL.name:
         spec["discovery"] = {"extractMetadata": False}
+    if custom := (spec.get("model") or {}).get("custom"):
+        custom["baseImage"] = f"{HOST}/{IMAGE}:{TAG}"
     if manifest["kind"] == MODEL_SOURCE.name:
         spec |= NO_DOCKER_HUB_HERE
     return manifest
