@@ -14,6 +14,7 @@ PAGES = [
 ]
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _SNIPPET = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
+_MENTIONED = re.compile(r"`(kubectl [^`…]+)`")
 _APPLIED = re.compile(r"-f (examples/\S+)")
 
 NOT_RUN = {
@@ -24,6 +25,8 @@ NOT_RUN = {
     "tests/integration/test_run.py sends the signal",
     "kubectl -n aim-system logs -f POD": "follows until it is stopped",
     "kubectl -n aim-system exec POD -- sh -c 'kill -USR2 1'": "as USR1",
+    "kubectl -n aim-system logs deployment/aim-engine-controller-manager --previous": "no container was restarted",
+    "kubectl -n NAMESPACE patch pvc NAME": "the size is the reader's to write",
 }
 """Commands that no test runs, and why."""
 
@@ -57,6 +60,11 @@ def blocks(page: Path) -> list[Block]:
 def commands(page: Path) -> list[Command]:
     """What a reader would type, in the order of the page."""
     return [command for block in blocks(page) if block.language == "console" for command in _commands_of(block.text)]
+
+
+def mentioned(page: Path) -> list[Command]:
+    """The kubectl commands in running text."""
+    return [Command(" ".join(text.split()), ()) for text in _MENTIONED.findall(page.read_text())]
 
 
 def _commands_of(text: str) -> list[Command]:

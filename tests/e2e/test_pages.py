@@ -26,7 +26,7 @@ from aimd.sandbox.hub import make_repository
 from aimd.sandbox.manifests import read_manifests
 from tests.e2e.test_examples import reachable
 from tests.e2e.world import REPOSITORY_BYTES, Operator
-from tests.pages import NOT_RUN, PAGES, ROOT, Command, commands, name_of
+from tests.pages import NOT_RUN, PAGES, ROOT, Command, commands, mentioned, name_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -56,6 +56,7 @@ class Shell:
             "KUBECONFIG": str(sandbox.kubeconfig),
             "NO_PROXY": "*",
         }
+        (folder / ".curlrc").write_text("fail-with-body\n")  # Else 404 counts as an answer.
         for name in ("charts", "crds"):
             (folder / name).symlink_to(ROOT / name)
         shutil.copytree(ROOT / "examples", folder / "examples")
@@ -71,7 +72,7 @@ class Shell:
 
     async def run(self, command: Command) -> None:
         """Fails with what the command printed, unless it succeeds and prints what the page shows."""
-        text = command.text.replace("GATEWAY", self._gateway).replace("REGISTRY", "registry.example")
+        text = self._filled_in(command.text)
         watches = "--watch" in text.split()
         line = f"timeout {WATCH_SECONDS if watches else COMMAND_SECONDS} {text}"
         done = await asyncio.to_thread(
@@ -85,9 +86,21 @@ class Shell:
         )
         assert done.returncode == (124 if watches else 0), f"{text}\n{done.stdout}{done.stderr}"
         assert done.stdout or not watches
+        assert " -n ml-team " not in text or " -l " not in text or "No resources found" not in done.stderr, text
         printed = done.stdout.splitlines()
         for wanted in command.output:
             assert any(re.fullmatch(pattern(wanted), one.rstrip()) for one in printed), f"{text}\n{done.stdout}"
+
+    def _filled_in(self, text: str) -> str:
+        """The command with values for its placeholders; `pvc NAME` and `job/JOB` are the first of that kind."""
+        for placeholder, value in {
+            "GATEWAY": self._gateway,
+            "REGISTRY": "registry.example",
+            "NAMESPACE": TEAM.name,
+        }.items():
+            text = text.replace(placeholder, value)
+        first = r"\1\2$(kubectl -n ml-team get \1 -o jsonpath='{.items[0].metadata.name}')"
+        return re.sub(r"\b(\w+)([ /])(?:NAME|JOB)\b", first, text)
 
     async def follow(self, page: Path) -> None:
         """Runs the commands of a page in their order."""
@@ -120,6 +133,16 @@ def fill(hub: Path) -> None:
         make_repository(hub, repository, REPOSITORY_BYTES)
 
 
+async def run_what_is_mentioned(shell: Shell) -> None:
+    """Runs the commands in running text, when there is something of everything to look at."""
+    for example in ("catalogue", "model-source", "scaling"):
+        await shell.run(Command(f"kubectl apply -f examples/{example}/", ()))
+    texts = dict.fromkeys(command.text for page in PAGES for command in mentioned(page))
+    for text in texts:
+        if text not in NOT_RUN:
+            await shell.run(Command(text, ()))
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def shell(sandbox: Sandbox, client: Client, operator: Operator, tmp_path: Path) -> AsyncIterator[Shell]:
     """What every page of use begins with: the namespace and the catalogue, and nothing of another page."""
@@ -146,6 +169,8 @@ async def test_from_an_installation_to_a_takeover(tmp_path: Path) -> None:
         await shell.run(Command("kubectl create namespace my-team", ()))  # The quickstart has one of one's own.
         for name in ADMINISTRATION:
             await shell.follow(ROOT / name)
+            if name == "docs/quickstart.md":
+                await run_what_is_mentioned(shell)
             if name == "README.md":
                 await shell.run(Command("helm uninstall aimd --namespace aim-system", ()))
                 await client.delete(NAMESPACE, TEAM, reason="test")
