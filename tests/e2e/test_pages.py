@@ -143,15 +143,24 @@ async def run_what_is_mentioned(shell: Shell) -> None:
             await shell.run(Command(text, ()))
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def shell(sandbox: Sandbox, client: Client, operator: Operator, tmp_path: Path) -> AsyncIterator[Shell]:
-    """What every page of use begins with: the namespace and the catalogue, and nothing of another page."""
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def terminal(
+    sandbox: Sandbox, client: Client, operator: Operator, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Shell]:
+    """What every page of use begins with: the namespace and the catalogue."""
     await wait_gone(client)
     fill(sandbox.hub_root)
-    shell = Shell(sandbox, tmp_path)
+    shell = Shell(sandbox, tmp_path_factory.mktemp("terminal"))
     await shell.run(Command("kubectl apply -f examples/catalogue/", ()))
     yield shell
     await client.delete(NAMESPACE, TEAM, reason="test")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def shell(terminal: Shell) -> AsyncIterator[Shell]:
+    """GPUs are left for the next page."""
+    yield terminal
+    await terminal.run(Command("kubectl -n ml-team delete aimservices --all", ()))
 
 
 @pytest.mark.parametrize("page", USE, ids=name_of)
