@@ -12,9 +12,13 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     *sorted(ROOT.glob("examples/*/README.md")),
 ]
+PROGRAMS = ("kubectl", "helm", "curl")
+"""What a command may begin with: test_pages.py has these, and runs what begins with them."""
+
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _SNIPPET = re.compile(r'^--8<-- "(.+)"$', re.MULTILINE)
-_MENTIONED = re.compile(r"`(kubectl [^`…]+)`")
+_FENCE_MARK = re.compile(r"^[ >*-]*(?:```|~~~)", re.MULTILINE)
+_MENTIONED = re.compile(rf"(?<!`)`((?:{'|'.join(PROGRAMS)}) [^`]+)`(?!`)")
 _APPLIED = re.compile(r"-f (examples/\S+)")
 
 NOT_RUN = {
@@ -57,13 +61,18 @@ def blocks(page: Path) -> list[Block]:
     return [Block(language, textwrap.dedent(text)) for _, language, text in _FENCE.findall(page.read_text())]
 
 
+def unread(page: Path) -> int:
+    """Marks of fences that belong to no block: tildes, quotes, attributes behind the language."""
+    return len(_FENCE_MARK.findall(page.read_text())) - 2 * len(blocks(page))
+
+
 def commands(page: Path) -> list[Command]:
     """What a reader would type, in the order of the page."""
     return [command for block in blocks(page) if block.language == "console" for command in _commands_of(block.text)]
 
 
 def mentioned(page: Path) -> list[Command]:
-    """The kubectl commands in running text."""
+    """The commands of users and administrators in running text; what stands there of `make` and `aimd` are names."""
     return [Command(" ".join(text.split()), ()) for text in _MENTIONED.findall(page.read_text())]
 
 
