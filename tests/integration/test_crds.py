@@ -31,8 +31,11 @@ from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import ApiError, Invalid, NotFound
 from aimd.runtime.kinds import CUSTOM_RESOURCE_DEFINITION, NAMESPACE
 from aimd.runtime.model import Key, Kind, Manifest, key_of
+from aimd.sandbox.manifests import kind_of as kind_by_name
+from aimd.sandbox.manifests import read_manifests
 
 WHO = "crd-tests"
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").rglob("*.yaml"))
 
 GPU = {"gpu": {"model": "MI300X", "requests": 1}}
 SOURCES = [{"modelId": "org/name", "sourceUri": "hf://org/name", "size": "16Gi"}]
@@ -288,6 +291,14 @@ CHANGEABLE = [
 async def test_changeable(world: World, resource: ApiResource, before: Manifest, after: Manifest) -> None:
     name = (await world.apply(resource, {"spec": before}))["metadata"]["name"]
     await world.apply(resource, {"spec": after}, name)
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+async def test_every_example_is_accepted(world: World, file: Path) -> None:
+    for manifest in read_manifests(file):
+        if "namespace" in manifest["metadata"]:
+            manifest["metadata"]["namespace"] = world.namespace  # The examples' own exists for nobody here.
+        await world.client.apply(kind_by_name(manifest), manifest, field_manager=WHO, reason="test", dry_run=True)
 
 
 async def test_defaults(world: World) -> None:
