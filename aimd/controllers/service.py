@@ -39,7 +39,7 @@ from aimd.planning.kinds import (
 )
 from aimd.planning.labels import label_value, name_label
 from aimd.planning.plan import Plan
-from aimd.planning.pods import newest, tells_in_its_log, unexplained
+from aimd.planning.pods import telling_in_its_log, unexplained
 from aimd.planning.service.deletion import FINALIZER, caches_to_delete
 from aimd.planning.service.derived_template import leftover_templates
 from aimd.planning.service.model_creation import created_model_name
@@ -281,9 +281,9 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         return await events_about(self.client, [found.pod]) if found is not None and found.pod is not None else []
 
     async def _logs(self, pods: Sequence[Manifest]) -> dict[str, str]:
-        """The end of the log of the youngest pod, if that tells why it fails."""
-        pod = newest(pods)
-        return await log_tails(self.client, [pod]) if pod is not None and tells_in_its_log(pod, {}) else {}
+        """The end of the log of the youngest pod that tells there why it fails."""
+        pod = telling_in_its_log(pods, {})
+        return await log_tails(self.client, [pod]) if pod is not None else {}
 
     def _scaling(
         self, kind: Kind, inference_service: Manifest | None, name_of: Callable[[str], str]

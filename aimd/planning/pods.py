@@ -55,7 +55,7 @@ def probe_pods(
 ) -> PodHealth:
     """Health of pods that stand for one thing.
 
-    `logs` gives log tails by pod name (of pods that `tells_in_its_log` asked for), `events` the events
+    `logs` gives log tails by pod name (of the pod that `telling_in_its_log` asked for), `events` the events
     of pending pods, `exit_codes` the meaning of exit codes (empty for images that have none).
     """
     living = sorted((pod for pod in pods if not metadata_of(pod).get("deletionTimestamp")), key=_age, reverse=True)
@@ -85,6 +85,13 @@ def tells_in_its_log(pod: Mapping[str, Any], exit_codes: Mapping[int, str] = DOW
     if _phase(pod) == "Failed":
         return needs_log(pod, exit_codes)
     return any(reason == _CRASHING for reason, _ in _waiting(pod))
+
+
+def telling_in_its_log(
+    pods: Iterable[Manifest], exit_codes: Mapping[int, str] = DOWNLOADER_EXIT_CODES
+) -> Manifest | None:
+    """The youngest pod whose log tells why it fails, also where a younger one only waits; None when none does."""
+    return newest(pod for pod in pods if tells_in_its_log(pod, exit_codes))
 
 
 def newest(pods: Iterable[Manifest]) -> Manifest | None:

@@ -86,13 +86,14 @@ async def operator(
         deployed = DeployedOperator(sandbox, folder)
         await deployed.install(client)
         yield deployed
+        deployed.keep_logs()
         assert deployed.tracebacks == []
     else:
         running = Operator(sandbox.operator, folder / "aimd.log")
         running.start()
         yield running
         running.stop()
-        print(f"--- operator log: {running.log}")
+    print(f"--- operator log: {folder}")
     assert refused_of(sandbox) == set()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -43,12 +44,12 @@ class DeployedOperator(Operator):
     """Two replicas; a container that was killed is started again by the kubelet, and the other replica takes over."""
 
     def __init__(self, sandbox: Sandbox, folder: Path) -> None:
-        super().__init__(sandbox.operator, sandbox.folder / "pods")
+        super().__init__(sandbox.operator, folder)
         self._sandbox = sandbox
         self._helm = Helm(sandbox.kubeconfig, folder, NAMESPACE)
 
     async def install(self, client: Client) -> None:
-        await install(self._sandbox, client, self._helm, "--artifact-retry-base=3s")
+        await install(self._sandbox, client, self._helm, "--artifact-retry-base=3s", "--zap-log-level=debug")
 
     def start(self, *flags: str) -> None:
         """The kubelet does."""
@@ -63,11 +64,20 @@ class DeployedOperator(Operator):
                 if f"POD_NAME={self._leader}" in (process / "environ").read_text(errors="replace").split("\0"):
                     os.kill(int(process.name), signal.SIGKILL)
 
+    def keep_logs(self) -> None:
+        """Copies them from the sandbox, with which they would go."""
+        for log in self._logs:
+            shutil.copy(log, self.log / f"{log.parents[1].name}-{log.name}")
+
     @property
     def tracebacks(self) -> list[str]:
-        texts = [log.read_text() for log in self.log.glob("*/manager/*.log")]
-        assert texts, f"no logs below {self.log}"
+        texts = [log.read_text() for log in self._logs]
+        assert texts, "the pods have no logs"
         return [line for text in texts for line in text.splitlines() if "Traceback" in line or '"exception"' in line]
+
+    @property
+    def _logs(self) -> list[Path]:
+        return list((self._sandbox.folder / "pods").glob("*/manager/*.log"))
 
     @property
     def _leader(self) -> str:

@@ -16,6 +16,7 @@ from aimd.planning.pods import (
     is_waiting_for_events,
     probe_pods,
     pull_failure,
+    telling_in_its_log,
     tells_in_its_log,
     unexplained,
 )
@@ -163,6 +164,16 @@ def test_a_crashing_container_is_quoted() -> None:
     assert full.reason == "CrashLoopBackOff"
     assert "volume is too small" in full.message
     assert "No space left" in full.message
+
+
+def test_the_log_of_a_crashing_pod_is_asked_for_beside_a_younger_one_that_waits() -> None:
+    crashing = pod("Running", "a", container=waiting("CrashLoopBackOff", "back-off 10s"), made="2026-01-01T00:00:00Z")
+    older = pod("Running", "c", container=waiting("CrashLoopBackOff"), made="2025-12-31T23:59:59Z")
+    pending = pod("Pending", "b", made="2026-01-01T00:00:00Z")
+    assert telling_in_its_log([pending, older, crashing], {}) == crashing
+    health = probe_pods([pending, crashing], logs={"a": "no such model"})
+    assert "no such model" in health.message
+    assert telling_in_its_log([pending], {}) is None
 
 
 def test_a_dead_pod_does_not_outrank_a_younger_one() -> None:
