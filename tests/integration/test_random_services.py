@@ -10,7 +10,7 @@ import pytest
 
 from aimd.api import kinds
 from aimd.api.crd import render
-from aimd.planning.kinds import ARTIFACT, MODEL, SERVICE, TEMPLATE_CACHE
+from aimd.planning.kinds import ARTIFACT, MODEL, SERVICE, SERVICE_TEMPLATE, TEMPLATE_CACHE
 from aimd.runtime.errors import Invalid, NotFound
 from aimd.runtime.model import Key, Kind, Manifest, key_of
 from aimd.sandbox.control_plane import ControlPlane
@@ -74,8 +74,8 @@ async def without_a_condition(soak: Soak) -> list[str]:
 
 
 async def remove_all(soak: Soak) -> None:
-    """The services, and what outlives them: models made for them, shared caches with their weights."""
-    for kind in (SERVICE, TEMPLATE_CACHE, ARTIFACT, MODEL):
+    """The services, and what outlives them: derived templates, which want caches, shared caches, weights, models."""
+    for kind in (SERVICE, SERVICE_TEMPLATE, TEMPLATE_CACHE, ARTIFACT, MODEL):
         await remove(soak, kind)
 
 
@@ -84,7 +84,7 @@ async def remove(soak: Soak, kind: Kind) -> None:
 
     async def left() -> list[Key]:
         found = await soak.admin.list(kind, namespace=soak.namespace)
-        return [key for item in found if (key := key_of(item)).name != "tiny"]
+        return [key for item in found if (key := key_of(item)).name not in ("tiny", "tiny-cpu")]
 
     async def gone() -> bool:
         return not await left()
