@@ -154,6 +154,7 @@ async def terminal(
     await shell.run(Command("kubectl apply -f examples/catalogue/", ()))
     yield shell
     await client.delete(NAMESPACE, TEAM, reason="test")
+    await wait_gone(client)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
