@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.model import Key, Kind, Manifest, key_of, metadata_of
 from aimd.sandbox.control_plane import ControlPlane
 from tests.integration.stand_ins import Kubelet, install_crds, make_namespace
+from tests.waiting import wait_until
 
 TEMPLATES = {"t-a": "a", "t-ab": "ab"}
 KEPT = (TEMPLATE_CACHE, ARTIFACT, PERSISTENT_VOLUME_CLAIM)
@@ -91,13 +91,11 @@ class World:
         return all(conditions(item).get("CacheReady") == "True" for item in services)
 
     async def until(self, what: str, holds: Callable[[], Awaitable[object]], seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if await holds():
-                return
-            await asyncio.sleep(0.2)
-        left = {kind.name: await self.words(kind) for kind in (SERVICE, TEMPLATE_CACHE, ARTIFACT)}
-        pytest.fail(f"{what} did not come true; there are {json.dumps(left, indent=1)}")
+        try:
+            await wait_until(what, holds, timeout=seconds, every=0.2)
+        except pytest.fail.Exception as failed:
+            left = {kind.name: await self.words(kind) for kind in (SERVICE, TEMPLATE_CACHE, ARTIFACT)}
+            pytest.fail(f"{failed}\nthere are {json.dumps(left, indent=1)}")
 
 
 def conditions(item: Manifest) -> dict[str, str]:
