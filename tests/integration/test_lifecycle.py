@@ -81,6 +81,23 @@ async def test_starting_and_stopping_leaves_nothing(
     assert after[1] <= before[1]
 
 
+async def test_a_client_that_is_closed_has_closed_its_connections(
+    api_server: ControlPlane, admin: Client, namespace: str
+) -> None:
+    """Also those of watches that were left: their loop may end at once."""
+    open_at_the_end = []
+    for _ in range(20):
+        async with (
+            connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as client,
+            managing(client, namespace) as reconciler,
+        ):
+            await put(admin, namespace, f"a-{uuid4().hex[:8]}", "1")
+            while not reconciler.turns:  # noqa: ASYNC110
+                await anyio.sleep(0.001)
+        open_at_the_end.append(descriptors())
+    assert len(set(open_at_the_end[1:])) == 1, open_at_the_end
+
+
 async def test_a_watch_that_lags_makes_no_duplicate_and_no_second_write(
     api_server: ControlPlane, admin: Client, namespace: str, tmp_path: Path
 ) -> None:
