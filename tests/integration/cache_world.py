@@ -5,7 +5,6 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -103,11 +102,11 @@ def conditions(item: Manifest) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def cache_world(api_server: ControlPlane, folder: Path) -> AsyncIterator[World]:
+async def cache_world(api_server: ControlPlane) -> AsyncIterator[World]:
     """A world with a model, its templates, a kubelet that downloads at once, and running controllers."""
     async with AsyncExitStack() as stack:
         admin = await stack.enter_async_context(connect(ClientOptions(kubeconfig=api_server.kubeconfig)))
-        await install_crds(admin, folder)
+        await install_crds(admin)
         namespace = f"lifetimes-{uuid4().hex[:8]}"
         await make_namespace(admin, namespace)
         kubelet = await stack.enter_async_context(Kubelet(admin, namespace).running())

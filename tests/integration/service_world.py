@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -55,10 +54,10 @@ class ServiceWorld(World):
 
 
 @asynccontextmanager
-async def service_world(api_server: ControlPlane, folder: Path) -> AsyncIterator[ServiceWorld]:
+async def service_world(api_server: ControlPlane) -> AsyncIterator[ServiceWorld]:
     """A namespace of its own; the controller ends with it."""
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
-        await install_crds(admin, folder)
+        await install_crds(admin)
         await served(admin, INFERENCE_SERVICE, HTTP_ROUTE, SCALED_OBJECT, SERVICE, TEMPLATE_CACHE)
         namespace = f"service-{uuid4().hex[:8]}"
         await make_namespace(admin, namespace)

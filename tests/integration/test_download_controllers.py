@@ -6,13 +6,11 @@ Jobs are run by the real Job controller, so failure policies and back-off are Ku
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from aimd.api.crd import write_crds
 from aimd.controllers.artifact import ArtifactReconciler
 from aimd.controllers.discovery import DiscoveryPlaces, DiscoveryRuns
 from aimd.controllers.inspection import ImageInspections, PullSecrets
@@ -42,7 +40,8 @@ from aimd.runtime.kinds import (
 )
 from aimd.runtime.model import Key, Kind, Manifest, key_of, metadata_of
 from aimd.runtime.store import Cache
-from aimd.sandbox.manifests import apply_manifests, read_manifests
+from aimd.sandbox.manifests import apply_manifests
+from tests.integration.stand_ins import install_own_crds
 from tests.integration.world import World, operating, served
 
 USER = "download-controllers-test"
@@ -115,10 +114,9 @@ class NoRegistry:
 
 
 @pytest.fixture
-async def world(api_server: Any, tmp_path: Path) -> AsyncIterator[DownloadWorld]:
+async def world(api_server: Any) -> AsyncIterator[DownloadWorld]:
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
-        write_crds(tmp_path / "crds")
-        await apply_manifests(admin, read_manifests(tmp_path / "crds"))
+        await install_own_crds(admin)
         await served(admin, ARTIFACT, TEMPLATE_CACHE, MODEL, SERVICE_TEMPLATE, RUNTIME_CONFIG)
         namespace = f"download-{uuid4().hex[:8]}"
         manifest = {

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +17,6 @@ import httpx
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from aimd.api.crd import write_crds
 from aimd.controllers import inspection
 from aimd.controllers.registry import build_reconcilers
 from aimd.planning.kinds import (
@@ -42,8 +40,8 @@ from aimd.runtime.manager import Manager
 from aimd.runtime.model import Key, Kind, Manifest, key_of
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.image_registry import Image, push_image, start_registry
-from aimd.sandbox.manifests import apply_manifests, read_manifests
 from aimd.sandbox.processes import supervise
+from tests.integration.stand_ins import install_own_crds
 from tests.integration.world import World, operating, served
 
 USER = "model-controllers-test"
@@ -135,13 +133,10 @@ class ModelWorld(World):
 
 
 @pytest.fixture
-async def world(
-    api_server: Any, registries: Registries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[ModelWorld]:
+async def world(api_server: Any, registries: Registries, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ModelWorld]:
     monkeypatch.setattr(inspection, "SECRET_WAITS", (0.5, 1.0))
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
-        write_crds(tmp_path / "crds")
-        await apply_manifests(admin, read_manifests(tmp_path / "crds"))
+        await install_own_crds(admin)
         await served(admin, SERVICE, MODEL, CLUSTER_MODEL, SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE, MODEL_SOURCE)
         namespace = f"models-{uuid4().hex[:8]}"
         await admin.create(NAMESPACE, _named(NAMESPACE, namespace), reason="test")

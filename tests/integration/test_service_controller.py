@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -31,8 +30,8 @@ from tests.integration.service_world import (
 
 
 @pytest.fixture
-async def world(api_server: ControlPlane, tmp_path: Path) -> AsyncIterator[ServiceWorld]:
-    async with service_world(api_server, tmp_path) as running, gateway(running):
+async def world(api_server: ControlPlane) -> AsyncIterator[ServiceWorld]:
+    async with service_world(api_server) as running, gateway(running):
         yield running
 
 

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -39,8 +38,8 @@ FRAMEWORK = {"ConfigValid", "AuthValid", "DependenciesReachable"}
 
 
 @pytest.fixture
-async def world(api_server: ControlPlane, tmp_path: Path) -> AsyncIterator[ServiceWorld]:
-    async with service_world(api_server, tmp_path) as running, gateway(running):
+async def world(api_server: ControlPlane) -> AsyncIterator[ServiceWorld]:
+    async with service_world(api_server) as running, gateway(running):
         await provide(running)
         await running.create(RUNTIME_CONFIG, "bare", spec={"routing": {"enabled": True}})
         await running.create(SERVICE, "first", spec=SPEC)
@@ -304,7 +303,7 @@ async def test_a_route_that_cannot_be_made_is_told_and_repaired(world: ServiceWo
         await until_running(world, "unrouted")
 
 
-async def test_a_cluster_without_the_gateway_api_is_told_and_repaired(world: ServiceWorld, tmp_path: Path) -> None:
+async def test_a_cluster_without_the_gateway_api_is_told_and_repaired(world: ServiceWorld) -> None:
     """The row HTTPRouteFetchError: the kind goes while the service runs; without routing the service needs none."""
     inference_service = await create(world, "lost")
     await serve(world, "lost", inference_service)
@@ -318,7 +317,7 @@ async def test_a_cluster_without_the_gateway_api_is_told_and_repaired(world: Ser
         await world.edit("lost", routing={"enabled": False})
         await until_running(world, "lost")
     finally:
-        await install_crds(world.client, tmp_path)
+        await install_crds(world.client)
     await world.edit("lost", routing={"enabled": True})
     await until_running(world, "lost")
 

@@ -113,7 +113,7 @@ def manifests(namespace: str) -> list[Manifest]:
 @asynccontextmanager
 async def soaking(api_server: ControlPlane, folder: Path) -> AsyncIterator[Soak]:
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
-        await install_crds(admin, folder)
+        await install_crds(admin)
         namespace = f"soak-{uuid4().hex[:8]}"
         await make_namespace(admin, namespace)
         await apply_manifests(admin, manifests(namespace))

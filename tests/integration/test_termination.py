@@ -98,7 +98,7 @@ async def settled(admin: Client, namespace: str) -> dict[str, Any]:
 async def test_a_hundred_turns_end_and_the_next_start_finishes_what_was_left(
     admin: Client, api_server: ControlPlane, tmp_path: Path, open_for: int
 ) -> None:
-    await install_crds(admin, tmp_path)
+    await install_crds(admin)
     brake = Brake(open_for)
     proxy = FaultProxy(api_server.url, api_server.authority_file, gate=brake.gate)
     first, second = tmp_path / "first.log", tmp_path / "second.log"
