@@ -17,15 +17,16 @@ from typing import Any
 import anyio
 import httpx
 
-from aimd.api.crd import write_crds
+from aimd.api.crd import render
+from aimd.api.kinds import RESOURCES
 from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, SERVICE
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.kinds import EVENT, JOB, PERSISTENT_VOLUME_CLAIM, POD
 from aimd.runtime.model import Kind, Manifest, owner_reference
-from aimd.sandbox.binaries import locate_binaries, locate_manifests
+from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.chart import OperatorIdentity, install_operator_identity
 from aimd.sandbox.control_plane import ControlPlane
-from aimd.sandbox.crds import install_crds
+from aimd.sandbox.crds import foreign_crds, install_crds
 from aimd.sandbox.manifests import apply_manifests, read_manifests
 from aimd.sandbox.processes import free_ports
 from bench.cluster import cluster, create_all, create_namespace
@@ -38,7 +39,7 @@ MOST_MEBIBYTES = no_more_than(300)
 
 _EXAMPLES = Path(__file__).parents[1] / "examples" / "quickstart"
 _FOREIGN, _OURS = "somebody-else", "ml-team"
-_NEEDED = {"inferenceservices.serving.kserve.io", "httproutes.gateway.networking.k8s.io"}
+_NEEDED = ("inferenceservices.serving.kserve.io", "httproutes.gateway.networking.k8s.io")
 _CALM_SECONDS, _CALM_SHARE, _PATIENCE = 3.0, 0.05, 300.0
 _MIB = 2**20
 
@@ -97,12 +98,7 @@ async def _measure(plane: ControlPlane, services: int, foreign: int) -> tuple[Me
 
 
 async def _prepare(client: Client, http: httpx.AsyncClient, plane: ControlPlane) -> OperatorIdentity:
-    folder = plane.folder / "aim-crds"
-    write_crds(folder)
-    manifests = locate_manifests()
-    foreign = [crd for name in ("kserve", "gateway-api") for crd in manifests.read(name)]
-    needed = [crd for crd in foreign if crd["metadata"]["name"] in _NEEDED]
-    await install_crds(client, http, [*needed, *read_manifests(folder)])
+    await install_crds(client, http, [*foreign_crds(*_NEEDED), *map(render, RESOURCES)])
     await create_namespace(client, _FOREIGN)
     examples = [item for item in read_manifests(_EXAMPLES) if item["kind"] != "AIMService"]
     await apply_manifests(client, sorted(examples, key=lambda item: item["kind"] != "Namespace"))

@@ -9,9 +9,20 @@ import httpx
 from aimd.runtime.client import Client
 from aimd.runtime.kinds import CUSTOM_RESOURCE_DEFINITION
 from aimd.runtime.model import Manifest
+from aimd.sandbox.binaries import locate_manifests
 
 _POLL = 0.1
 _TIMEOUT = 60.0
+
+
+def foreign_crds(*names: str) -> list[Manifest]:
+    """The pinned definitions of KServe, Gateway API and KEDA that are named, by plural and group.
+
+    Raises BinariesUnavailable, or LookupError for a name that none of them defines.
+    """
+    files = locate_manifests()
+    found = {crd["metadata"]["name"]: crd for source in ("kserve", "gateway-api", "keda") for crd in files.read(source)}
+    return [found[name] for name in names]
 
 
 async def install_crds(client: Client, http: httpx.AsyncClient, definitions: Iterable[Manifest]) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from aimd.planning.kinds import SCALED_OBJECT, SERVICE
 from aimd.runtime.model import Key, Manifest
-from tests.e2e.world import REPOSITORY, World, condition, model, service, template, wait_until
+from tests.e2e.world import REPOSITORY, World, condition, model, service, template
+from tests.waiting import wait_until
 
 CLIENTS = 6
 SLOW = [{"name": "ECHO_TOKEN_SECONDS", "value": "0.5"}]

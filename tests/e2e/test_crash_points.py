@@ -20,9 +20,10 @@ from aimd.runtime.model import Key
 from aimd.sandbox.cluster import Sandbox
 from aimd.sandbox.manifests import apply_manifests
 from tests.e2e.namespaced import NamespacedOperator
-from tests.e2e.world import model, namespace_manifest, runtime_config, service, status_word, template, wait_until
+from tests.e2e.world import model, namespace_manifest, runtime_config, service, status_word, template
 from tests.end_state import end_state
 from tests.faults.proxy import Cut, Seen
+from tests.waiting import wait_until
 
 AT_ONCE = 4
 _WRITE = re.compile(r"/namespaces/[^/]+/(?P<plural>[^/?]+)(?:/[^/?]+(?:/(?P<subresource>[^/?]+))?)?")

@@ -13,7 +13,8 @@ from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import NAMESPACE
 from aimd.runtime.model import Key
 from aimd.sandbox.cluster import Sandbox
-from tests.e2e.world import Operator, wait_until
+from tests.e2e.world import Operator
+from tests.waiting import wait_until
 
 
 async def test_it_explains_a_failure_and_then_shows_the_answer(

@@ -10,7 +10,8 @@ from aimd.planning.kinds import MODEL, SERVICE_TEMPLATE
 from aimd.runtime.kinds import JOB
 from aimd.runtime.model import Manifest
 from aimd.sandbox.model_image import HOST, REPOSITORY, TAG
-from tests.e2e.world import API_VERSION, World, status_word, wait_until
+from tests.e2e.world import API_VERSION, World, status_word
+from tests.waiting import wait_until
 
 TEMPLATES = 12
 DEATHS = 4

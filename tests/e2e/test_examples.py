@@ -27,7 +27,8 @@ from aimd.sandbox.hub import make_repository
 from aimd.sandbox.manifests import apply_manifests, read_manifests
 from aimd.sandbox.model_image import HOST, TAG
 from aimd.sandbox.model_image import REPOSITORY as IMAGE
-from tests.e2e.world import REPOSITORY, REPOSITORY_BYTES, Operator, World, condition, status_word, wait_until
+from tests.e2e.world import REPOSITORY, REPOSITORY_BYTES, Operator, World, condition, status_word
+from tests.waiting import wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMESPACE_NAME = "ml-team"

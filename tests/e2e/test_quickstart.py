@@ -23,8 +23,8 @@ from tests.e2e.world import (
     service,
     status_word,
     template,
-    wait_until,
 )
+from tests.waiting import wait_until
 
 SETTLED_SECONDS = 60
 CHILDREN = (TEMPLATE_CACHE, ARTIFACT, PERSISTENT_VOLUME_CLAIM, JOB, INFERENCE_SERVICE, DEPLOYMENT, HTTP_ROUTE)

@@ -4,7 +4,8 @@ from typing import Any
 
 from aimd.planning.kinds import SERVICE
 from aimd.runtime.model import Key, Manifest
-from tests.e2e.world import World, model, service, template, wait_until
+from tests.e2e.world import World, model, service, template
+from tests.waiting import wait_until
 
 RESOURCES = {"limits": {"memory": "64Gi"}, "requests": {"cpu": "6"}}
 

@@ -5,7 +5,8 @@ from typing import Any
 from aimd.planning.kinds import ARTIFACT, SERVICE
 from aimd.runtime.model import Key, Manifest
 from aimd.sandbox.hub import make_repository
-from tests.e2e.world import REPOSITORY_BYTES, World, condition, model, service, status_word, template, wait_until
+from tests.e2e.world import REPOSITORY_BYTES, World, condition, model, service, status_word, template
+from tests.waiting import wait_until
 
 
 async def test_a_missing_model_is_named_and_heals(world: World) -> None:

@@ -1,28 +1,23 @@
 """What the end-to-end tests share: the operator's process, a user's view of a namespace, the manifests applied."""
 
-import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from aimd.planning.kinds import INFERENCE_SERVICE, SERVICE
 from aimd.runtime.client import Client
-from aimd.runtime.errors import NotFound
 from aimd.runtime.model import Key, Kind, Manifest
 from aimd.sandbox.chart import OperatorIdentity
 from aimd.sandbox.cluster import Sandbox
 from aimd.sandbox.manifests import apply_manifests
+from tests.waiting import wait_until
 
 TIMEOUT = 120.0
 REPOSITORY = "acme/tiny-chat"
@@ -127,19 +122,6 @@ def refused_of(sandbox: Sandbox) -> set[tuple[str, str]]:
         if event.get("responseStatus", {}).get("code") == 403
         and "being terminated" not in event["responseStatus"].get("message", "")
     }
-
-
-async def wait_until(what: str, look: Callable[[], Any], holds: Callable[[Any], Any], timeout: float = TIMEOUT) -> Any:
-    """Looks until `holds`; fails with what was last seen."""
-    deadline = time.monotonic() + timeout
-    seen: Any = None
-    while time.monotonic() < deadline:
-        with suppress(NotFound, AssertionError):
-            seen = await look()
-            if holds(seen):
-                return seen
-        await asyncio.sleep(0.2)
-    pytest.fail(f"{what} did not come true in {timeout:.0f} s; last seen:\n{json.dumps(seen, indent=1)}")
 
 
 def status_word(live: Manifest) -> str:

@@ -200,10 +200,11 @@ class FaultProxy:
             await anyio.sleep(self.watch_lag)
 
     def _choose_for_line(self, seen: Seen) -> Fault | None:
-        """A watch lives long: its faults strike while it runs."""
+        """A watch lives long: its faults strike while it runs. Few do, so the one that struck least comes next."""
         if not self.rate or not self.applies(seen) or self._random.random() >= self.rate:
             return None
-        fault = self._random.choice(sorted(_FOR_WATCHES))
+        struck = names(self.injected)
+        fault = min(sorted(_FOR_WATCHES), key=lambda each: (struck.get(each, 0), self._random.random()))
         self.injected.append((fault, seen.path))
         return fault
 

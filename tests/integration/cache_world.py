@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +21,7 @@ from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.model import Key, Kind, Manifest, key_of, metadata_of
 from aimd.sandbox.control_plane import ControlPlane
 from tests.integration.stand_ins import Kubelet, install_crds, make_namespace
+from tests.waiting import wait_until
 
 TEMPLATES = {"t-a": "a", "t-ab": "ab"}
 KEPT = (TEMPLATE_CACHE, ARTIFACT, PERSISTENT_VOLUME_CLAIM)
@@ -91,13 +90,11 @@ class World:
         return all(conditions(item).get("CacheReady") == "True" for item in services)
 
     async def until(self, what: str, holds: Callable[[], Awaitable[object]], seconds: float = 60) -> None:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if await holds():
-                return
-            await asyncio.sleep(0.2)
-        left = {kind.name: await self.words(kind) for kind in (SERVICE, TEMPLATE_CACHE, ARTIFACT)}
-        pytest.fail(f"{what} did not come true; there are {json.dumps(left, indent=1)}")
+        try:
+            await wait_until(what, holds, timeout=seconds, every=0.2)
+        except pytest.fail.Exception as failed:
+            left = {kind.name: await self.words(kind) for kind in (SERVICE, TEMPLATE_CACHE, ARTIFACT)}
+            pytest.fail(f"{failed}\nthere are {json.dumps(left, indent=1)}")
 
 
 def conditions(item: Manifest) -> dict[str, str]:
@@ -105,11 +102,11 @@ def conditions(item: Manifest) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def cache_world(api_server: ControlPlane, folder: Path) -> AsyncIterator[World]:
+async def cache_world(api_server: ControlPlane) -> AsyncIterator[World]:
     """A world with a model, its templates, a kubelet that downloads at once, and running controllers."""
     async with AsyncExitStack() as stack:
         admin = await stack.enter_async_context(connect(ClientOptions(kubeconfig=api_server.kubeconfig)))
-        await install_crds(admin, folder)
+        await install_crds(admin)
         namespace = f"lifetimes-{uuid4().hex[:8]}"
         await make_namespace(admin, namespace)
         kubelet = await stack.enter_async_context(Kubelet(admin, namespace).running())

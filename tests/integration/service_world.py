@@ -1,15 +1,10 @@
 """A namespace with the service controller beside it, on a real API server; tests play everybody else."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
-
-import pytest
 
 from aimd.controllers.service import ServiceReconciler
 from aimd.planning.kinds import (
@@ -22,44 +17,23 @@ from aimd.planning.kinds import (
     SERVICE_TEMPLATE,
     TEMPLATE_CACHE,
 )
-from aimd.runtime.client import Client, ClientOptions, connect
-from aimd.runtime.errors import ApiError, NotFound
+from aimd.runtime.client import ClientOptions, connect
+from aimd.runtime.errors import ApiError
 from aimd.runtime.kinds import POD
-from aimd.runtime.manager import Manager
 from aimd.runtime.model import Key, Kind, Manifest, key_of, uid_of
 from aimd.sandbox.control_plane import ControlPlane
 from tests.integration.stand_ins import install_crds, make_namespace
+from tests.integration.world import World, operating, served
 
 USER = "service-controller-test"
 GATEWAY = {"name": "inference-gateway", "namespace": "gateways"}
 
 
-@dataclass
-class World:
-    """A namespace, seen by its user; the controller runs beside it under a user of its own."""
-
-    client: Client
-    namespace: str
-    audit_log: Path
-
-    async def create(self, kind: Kind, name: str, status: Manifest | None = None, **fields: Any) -> None:
-        metadata = {"name": name, "namespace": self.namespace, **fields.pop("metadata", {})}
-        manifest = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, **fields}
-        await self.client.create(kind, manifest, reason="test")
-        if status is not None:
-            await self.report(kind, name, status)
-
-    async def report(self, kind: Kind, name: str, status: Manifest) -> None:
-        """Writes a status, as the controller of that kind would."""
-        await self.client.patch(
-            kind, Key(self.namespace, name), {"status": status}, reason="test", subresource="status"
-        )
+class ServiceWorld(World):
+    """A namespace whose user looks at services."""
 
     async def edit(self, name: str = "chat", **spec: Any) -> None:
         await self.client.patch(SERVICE, Key(self.namespace, name), {"spec": spec}, reason="test")
-
-    async def get(self, kind: Kind, name: str) -> Manifest:
-        return await self.client.get(kind, Key(self.namespace, name))
 
     async def service(self, name: str = "chat") -> Manifest:
         return await self.get(SERVICE, name)
@@ -71,74 +45,30 @@ class World:
         assert len(found) == 1, [item["metadata"]["name"] for item in found]
         return found[0]
 
-    async def only(self, kind: Kind) -> Manifest:
-        found = await self.client.list(kind, namespace=self.namespace)
-        assert len(found) == 1, [item["metadata"]["name"] for item in found]
-        return found[0]
-
-    async def until(
-        self, look: Callable[[], Awaitable[Manifest]], holds: Callable[[Manifest], Any] = bool, seconds: float = 20
-    ) -> Manifest:
-        seen: Any = None
-        for _ in range(int(seconds * 10)):
-            with suppress(NotFound, AssertionError):
-                seen = await look()
-                if holds(seen):
-                    return seen
-            await asyncio.sleep(0.1)
-        pytest.fail(f"did not come true; last seen: {json.dumps(seen, indent=1)}")
-
     async def until_word(self, word: str, seconds: float = 20, name: str = "chat") -> Manifest:
         def holds(live: Manifest) -> bool:
             return (live.get("status") or {}).get("status") == word
 
-        return await self.until(lambda: self.service(name), holds, seconds)
-
-    def writes(self) -> list[tuple[str, str]]:
-        """Verb and resource of every write of the controller."""
-        events = [json.loads(line) for line in self.audit_log.read_text().splitlines()]
-        return [
-            (event["verb"], event["objectRef"]["resource"])
-            for event in events
-            if event["user"]["username"] == USER and event["verb"] not in ("get", "list", "watch")
-        ]
+        live: Manifest = await self.until(lambda: self.service(name), holds, seconds)
+        return live
 
 
 @asynccontextmanager
-async def service_world(api_server: ControlPlane, folder: Path) -> AsyncIterator[World]:
+async def service_world(api_server: ControlPlane) -> AsyncIterator[ServiceWorld]:
     """A namespace of its own; the controller ends with it."""
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
-        await install_crds(admin, folder)
+        await install_crds(admin)
         await served(admin, INFERENCE_SERVICE, HTTP_ROUTE, SCALED_OBJECT, SERVICE, TEMPLATE_CACHE)
         namespace = f"service-{uuid4().hex[:8]}"
         await make_namespace(admin, namespace)
-        kubeconfig = api_server.add_user(USER, groups=["system:masters"])
-        async with connect(ClientOptions(kubeconfig=kubeconfig)) as client:
-            manager = Manager(client)
-            manager.add(ServiceReconciler(client, manager.cache))
-            running = asyncio.create_task(manager.run())
-            try:
-                yield World(admin, namespace, api_server.audit_log)
-            finally:
-                manager.stop()
-                await running
-
-
-async def served(client: Client, *kinds: Kind) -> None:
-    """Returns once the API server serves the kinds whose definitions it has."""
-    for kind in kinds:
-        for _ in range(200):
-            try:
-                await client.list(kind)
-                break
-            except ApiError:
-                await asyncio.sleep(0.1)
+        async with operating(api_server, USER, lambda client, cache: [ServiceReconciler(client, cache)]):
+            yield ServiceWorld(admin, namespace, api_server.audit_log, USER)
 
 
 READY = {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
 
 
-async def provide(world: World) -> None:
+async def provide(world: ServiceWorld) -> None:
     """A Ready model and template, and a gateway by config."""
     await world.create(RUNTIME_CONFIG, "default", spec={"routing": {"enabled": True, "gatewayRef": GATEWAY}})
     await world.create(MODEL, "tiny", spec={"image": "registry/aim:1"}, status={"status": "Ready"})
@@ -157,7 +87,7 @@ def usable(metric: str) -> Manifest:
     }
 
 
-async def fill_cache(world: World, template: str = "tiny-latency") -> None:
+async def fill_cache(world: ServiceWorld, template: str = "tiny-latency") -> None:
     async def of_template() -> Manifest:
         caches = await world.client.list(TEMPLATE_CACHE, namespace=world.namespace)
         found = [cache for cache in caches if cache["spec"]["templateName"] == template]
@@ -169,7 +99,7 @@ async def fill_cache(world: World, template: str = "tiny-latency") -> None:
     await world.report(TEMPLATE_CACHE, cache["metadata"]["name"], {"status": "Ready", "artifacts": {"tiny": artifact}})
 
 
-async def serve(world: World) -> str:
+async def serve(world: ServiceWorld) -> str:
     """What KServe and the kubelet do; the InferenceService's name."""
     live = await world.until(lambda: world.only(INFERENCE_SERVICE))
     name = str(live["metadata"]["name"])
@@ -182,7 +112,7 @@ async def serve(world: World) -> str:
 
 
 @asynccontextmanager
-async def gateway(world: World) -> AsyncIterator[None]:
+async def gateway(world: ServiceWorld) -> AsyncIterator[None]:
     """Answers for each route of the namespace, by the name of the gateway that it asks for."""
     task = asyncio.create_task(_answer_routes(world))
     try:
@@ -195,7 +125,7 @@ async def gateway(world: World) -> AsyncIterator[None]:
 _REFUSALS = {"closed": ("Accepted", "NotAllowedByListeners"), "blind": ("ResolvedRefs", "BackendNotFound")}
 
 
-async def _answer_routes(world: World) -> None:
+async def _answer_routes(world: ServiceWorld) -> None:
     answered: dict[str, int] = {}
     while True:
         with suppress(ApiError):

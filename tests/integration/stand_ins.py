@@ -5,26 +5,28 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from aimd.api.crd import write_crds
+from aimd.api.crd import render
+from aimd.api.kinds import RESOURCES
 from aimd.runtime.client import Client
 from aimd.runtime.errors import ApiError
 from aimd.runtime.kinds import NAMESPACE, PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD
 from aimd.runtime.model import Manifest, key_of, labels_of, metadata_of
-from aimd.sandbox.binaries import locate_manifests
-from aimd.sandbox.manifests import apply_manifests, read_manifests
+from aimd.sandbox.crds import foreign_crds
+from aimd.sandbox.manifests import apply_manifests
 
 _AUTH = 20
-FOREIGN = {"inferenceservices.serving.kserve.io", "httproutes.gateway.networking.k8s.io", "scaledobjects.keda.sh"}
+FOREIGN = ("inferenceservices.serving.kserve.io", "httproutes.gateway.networking.k8s.io", "scaledobjects.keda.sh")
 
 
-async def install_crds(admin: Client, folder: Path) -> None:
+async def install_crds(admin: Client) -> None:
     """aimd's own CRDs and those of what it creates, without the controllers behind them."""
-    write_crds(folder / "crds")
-    foreign = [crd for name in ("kserve", "gateway-api", "keda") for crd in locate_manifests().read(name)]
-    needed = [crd for crd in foreign if crd["metadata"]["name"] in FOREIGN]
-    await apply_manifests(admin, [*read_manifests(folder / "crds"), *needed])
+    await install_own_crds(admin)
+    await apply_manifests(admin, foreign_crds(*FOREIGN))
+
+
+async def install_own_crds(admin: Client) -> None:
+    await apply_manifests(admin, map(render, RESOURCES))
 
 
 async def make_namespace(admin: Client, name: str) -> None:

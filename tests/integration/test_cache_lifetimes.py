@@ -5,7 +5,6 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +17,8 @@ from tests.integration.cache_world import KEPT, TEMPLATES, World, cache_world, c
 
 
 @pytest.fixture
-async def world(api_server: ControlPlane, tmp_path: Path) -> AsyncIterator[World]:
-    async with cache_world(api_server, tmp_path) as running:
+async def world(api_server: ControlPlane) -> AsyncIterator[World]:
+    async with cache_world(api_server) as running:
         yield running
 
 

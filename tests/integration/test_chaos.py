@@ -2,7 +2,6 @@
 
 import os
 import random
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -11,54 +10,18 @@ import anyio
 import pytest
 
 from aimd.planning.durations import duration_seconds
-from aimd.runtime.apply import Applier
 from aimd.runtime.client import Client, ClientOptions, connect
-from aimd.runtime.controller import Source, Watch, controlled_by, itself
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import CONFIG_MAP, NAMESPACE, SECRET
 from aimd.runtime.manager import Manager, ManagerOptions
-from aimd.runtime.model import Desired, Key, Manifest, Request, Result, key_of, labels_of, owner_reference
+from aimd.runtime.model import Key, key_of, labels_of
 from aimd.sandbox.control_plane import ControlPlane
 from tests.faults.proxy import Fault, FaultProxy, Seen, names
+from tests.integration.copier import Copier, secret
 from tests.oracle import cache_equals_cluster
 
 LONG = duration_seconds(os.environ.get("AIMD_SOAK_DURATION", "5m"))
 PARENTS = 12
-
-
-class Copier:
-    """Each Secret has two ConfigMaps, and its value in them."""
-
-    name = "chaos"
-    kind = SECRET
-    workers = 4
-    sources: Sequence[Source] = (Source(SECRET), Source(CONFIG_MAP))
-    watches: Sequence[Watch] = (Watch(SECRET, itself), Watch(CONFIG_MAP, controlled_by(SECRET)))
-
-    def __init__(self, manager: Manager) -> None:
-        self.cache = manager.cache
-        self.applier = Applier(manager.client, manager.cache, "chaos")
-
-    async def reconcile(self, request: Request) -> Result:
-        live = self.cache[SECRET].get(request.key)
-        if live is None:
-            return Result()
-        applied = await self.applier.apply([self.copy(live, number) for number in (1, 2)])
-        return Result(retry=bool(applied.failures))
-
-    def copy(self, secret: Manifest, number: int) -> Desired:
-        key = key_of(secret)
-        manifest = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {
-                "name": f"{key.name}-{number}",
-                "namespace": key.namespace,
-                "ownerReferences": [owner_reference(SECRET, secret)],
-            },
-            "data": {"value": labels_of(secret).get("value", "")},
-        }
-        return Desired(CONFIG_MAP, manifest, "copy")
 
 
 async def edit(client: Client, namespace: str, dice: random.Random) -> None:
@@ -72,17 +35,14 @@ async def edit(client: Client, namespace: str, dice: random.Random) -> None:
         if dice.random() < 0.15:
             await client.delete(CONFIG_MAP, Key(namespace, f"{name}-1"), reason="test")
             return
-        metadata = {"name": name, "namespace": namespace, "labels": {"value": str(dice.randrange(10**6))}}
-        body = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
+        body = secret(namespace, name, str(dice.randrange(10**6)))
         await client.apply(SECRET, body, field_manager="user", reason="test")
 
 
 async def expected(client: Client, namespace: str) -> dict[str, str]:
     """What the ConfigMaps must be, from the Secrets alone: what an undisturbed run ends with."""
     secrets = await client.list(SECRET, namespace=namespace)
-    return {
-        f"{key_of(secret).name}-{number}": labels_of(secret).get("value", "") for secret in secrets for number in (1, 2)
-    }
+    return {f"{key_of(item).name}-{number}": labels_of(item).get("value", "") for item in secrets for number in (1, 2)}
 
 
 async def copies(client: Client, namespace: str) -> dict[str, str]:
@@ -105,7 +65,7 @@ async def test_every_fault_at_once(api_server: ControlPlane, tmp_path: Path, sec
         )
         async with connect(disturbed) as client:
             manager = Manager(client, ManagerOptions(namespaces=(namespace,)))
-            manager.add(Copier(manager))
+            manager.add(Copier(manager, "-1", "-2"))
             async with anyio.create_task_group() as tasks:
                 await tasks.start(manager.run)
                 proxy.rate = 0.1

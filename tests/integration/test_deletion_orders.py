@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import permutations
-from pathlib import Path
 
 import pytest
 
@@ -194,9 +193,9 @@ class Life:
 
 
 @pytest.fixture
-async def snapshots(api_server: ControlPlane, tmp_path: Path) -> AsyncIterator[Snapshots]:
+async def snapshots(api_server: ControlPlane) -> AsyncIterator[Snapshots]:
     async with AsyncExitStack() as stack:
-        world = await stack.enter_async_context(cache_world(api_server, tmp_path))
+        world = await stack.enter_async_context(cache_world(api_server))
         cache = await stack.enter_async_context(watched(api_server, world.namespace))
         yield await stack.enter_async_context(Snapshots(world, cache).kept_up())
 

@@ -5,16 +5,12 @@ Jobs are run by the real Job controller, so failure policies and back-off are Ku
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from aimd.api.crd import write_crds
 from aimd.controllers.artifact import ArtifactReconciler
 from aimd.controllers.discovery import DiscoveryPlaces, DiscoveryRuns
 from aimd.controllers.inspection import ImageInspections, PullSecrets
@@ -29,7 +25,8 @@ from aimd.registry.credentials import Keyring
 from aimd.registry.failures import Problem, RegistryFailure, failure
 from aimd.registry.reference import ImageReference
 from aimd.runtime.client import Client, ClientOptions, connect
-from aimd.runtime.errors import ApiError, NotFound
+from aimd.runtime.controller import Reconciler
+from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import (
     JOB,
     NAMESPACE,
@@ -41,54 +38,28 @@ from aimd.runtime.kinds import (
     SERVICE_ACCOUNT,
     STORAGE_CLASS,
 )
-from aimd.runtime.manager import Manager
 from aimd.runtime.model import Key, Kind, Manifest, key_of, metadata_of
-from aimd.sandbox.manifests import apply_manifests, read_manifests
+from aimd.runtime.store import Cache
+from aimd.sandbox.manifests import apply_manifests
+from tests.integration.stand_ins import install_own_crds
+from tests.integration.world import World, operating, served
 
 USER = "download-controllers-test"
 SOURCE = {"modelId": "acme/tiny", "sourceUri": "hf://acme/tiny", "size": "1Gi"}
 
 
-@dataclass
-class World:
-    """A namespace, seen by its user; the controllers run beside it under a user of their own."""
-
-    client: Client
-    namespace: str
-    audit_log: Path
-
-    async def create(self, kind: Kind, name: str, **fields: Any) -> None:
-        metadata = {"name": name, "namespace": self.namespace}
-        manifest = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, **fields}
-        await self.client.create(kind, manifest, reason="test")
-
-    async def report(self, kind: Kind, name: str, status: Manifest) -> None:
-        key = Key(self.namespace, name)
-        await self.client.patch(kind, key, {"status": status}, reason="test", subresource="status")
-
-    async def only(self, kind: Kind) -> Manifest:
-        listed = await self.client.list(kind, namespace=self.namespace)
-        found = [item for item in listed if item["metadata"]["name"] != "default"]
-        if len(found) != 1:
-            raise NotFound(f"{len(found)} of {kind}")
-        return found[0]
-
-    async def until(self, look: Callable[[], Awaitable[Manifest]], holds: Callable[[Manifest], Any] = bool) -> Manifest:
-        seen: Any = None
-        for _ in range(300):
-            with suppress(NotFound):
-                seen = await look()
-                if holds(seen):
-                    return seen
-            await asyncio.sleep(0.1)
-        pytest.fail(f"did not come true; last seen: {json.dumps(seen, indent=1)}")
+class DownloadWorld(World):
+    """A namespace whose user plays the kubelet and the volume binder too."""
 
     async def until_word(self, kind: Kind, word: str) -> Manifest:
-        return await self.until(lambda: self.only(kind), lambda live: (live.get("status") or {}).get("status") == word)
+        live: Manifest = await self.until(
+            lambda: self.only(kind), lambda live: (live.get("status") or {}).get("status") == word
+        )
+        return live
 
     async def bind(self) -> Manifest:
         """Provides a volume for the claim, which the real volume controller then binds."""
-        claim = await self.until(lambda: self.only(PERSISTENT_VOLUME_CLAIM))
+        claim: Manifest = await self.until(lambda: self.only(PERSISTENT_VOLUME_CLAIM))
         spec = {
             "accessModes": claim["spec"]["accessModes"],
             "capacity": claim["spec"]["resources"]["requests"],
@@ -134,18 +105,6 @@ class World:
                 return pod
         raise NotFound("no pod")
 
-    def writes(self) -> list[tuple[str, str]]:
-        """Verb and resource of every write of the controllers in this namespace, events excepted."""
-        events = [json.loads(line) for line in self.audit_log.read_text().splitlines()]
-        return [
-            (event["verb"], event["objectRef"]["resource"])
-            for event in events
-            if event["user"]["username"] == USER
-            and event["verb"] not in ("get", "list", "watch")
-            and event["objectRef"].get("namespace") == self.namespace
-            and event["objectRef"]["resource"] != "events"
-        ]
-
 
 class NoRegistry:
     """The models here say themselves what is in their images."""
@@ -155,12 +114,10 @@ class NoRegistry:
 
 
 @pytest.fixture
-async def world(api_server: Any, tmp_path: Path) -> AsyncIterator[World]:
+async def world(api_server: Any) -> AsyncIterator[DownloadWorld]:
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
-        write_crds(tmp_path / "crds")
-        await apply_manifests(admin, read_manifests(tmp_path / "crds"))
-        for kind in (ARTIFACT, TEMPLATE_CACHE, MODEL, SERVICE_TEMPLATE, RUNTIME_CONFIG):
-            await _served(admin, kind)
+        await install_own_crds(admin)
+        await served(admin, ARTIFACT, TEMPLATE_CACHE, MODEL, SERVICE_TEMPLATE, RUNTIME_CONFIG)
         namespace = f"download-{uuid4().hex[:8]}"
         manifest = {
             "apiVersion": "v1",
@@ -168,40 +125,27 @@ async def world(api_server: Any, tmp_path: Path) -> AsyncIterator[World]:
             "metadata": {"name": namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
         }
         await admin.create(NAMESPACE, manifest, reason="test")
-        kubeconfig = api_server.add_user(USER, groups=["system:masters"])
-        async with connect(ClientOptions(kubeconfig=kubeconfig)) as client:
-            manager = Manager(client)
-            cache, settings = manager.cache, ControllerSettings(downloader_image="aimd:test", retry_base_seconds=3)
-            manager.add(ArtifactReconciler(client, cache, settings))
-            for reconciler in (
-                RuntimeConfigReconciler,
-                ClusterRuntimeConfigReconciler,
-                TemplateCacheReconciler,
-            ):
-                manager.add(reconciler(client, cache))
-            inspections = ImageInspections(NoRegistry(), PullSecrets(client, namespace))
-            manager.add(ModelReconciler(client, cache, inspections))
-            manager.add(ClusterModelReconciler(client, cache, inspections))
-            runs = DiscoveryRuns(client, cache, namespace, DiscoveryPlaces(cache, 10))
-            manager.add(ServiceTemplateReconciler(client, cache, runs))
-            manager.add(ClusterServiceTemplateReconciler(client, cache, runs))
-            running = asyncio.create_task(manager.run())
-            try:
-                yield World(admin, namespace, api_server.audit_log)
-            finally:
-                manager.stop()
-                await running
+        async with operating(api_server, USER, lambda client, cache: reconcilers(client, cache, namespace)):
+            yield DownloadWorld(admin, namespace, api_server.audit_log, USER)
 
 
-async def _served(client: Client, kind: Kind) -> None:
-    for _ in range(200):
-        with suppress(ApiError):
-            await client.list(kind)
-            return
-        await asyncio.sleep(0.1)
+def reconcilers(client: Client, cache: Cache, namespace: str) -> list[Reconciler]:
+    settings = ControllerSettings(downloader_image="aimd:test", retry_base_seconds=3)
+    inspections = ImageInspections(NoRegistry(), PullSecrets(client, namespace))
+    runs = DiscoveryRuns(client, cache, namespace, DiscoveryPlaces(cache, 10))
+    return [
+        ArtifactReconciler(client, cache, settings),
+        RuntimeConfigReconciler(client, cache),
+        ClusterRuntimeConfigReconciler(client, cache),
+        TemplateCacheReconciler(client, cache),
+        ModelReconciler(client, cache, inspections),
+        ClusterModelReconciler(client, cache, inspections),
+        ServiceTemplateReconciler(client, cache, runs),
+        ClusterServiceTemplateReconciler(client, cache, runs),
+    ]
 
 
-async def make(world: World) -> None:
+async def make(world: DownloadWorld) -> None:
     """A model, its template with inline sources, and a cache for it."""
     spec = {"storage": {"pvcHeadroomPercent": 20}, "env": [{"name": "TEAM", "value": "ml"}]}
     await world.create(RUNTIME_CONFIG, "default", spec=spec)
@@ -218,7 +162,7 @@ def condition(live: Manifest, type_: str) -> tuple[str, str]:
     return next(((c["status"], c["reason"]) for c in live["status"]["conditions"] if c["type"] == type_), ("", ""))
 
 
-async def test_weights_arrive_and_then_nothing_is_written_any_more(world: World) -> None:
+async def test_weights_arrive_and_then_nothing_is_written_any_more(world: DownloadWorld) -> None:
     await make(world)
     claim = await world.bind()
     assert claim["spec"]["resources"]["requests"]["storage"] == "2Gi"
@@ -255,7 +199,7 @@ async def test_weights_arrive_and_then_nothing_is_written_any_more(world: World)
     assert len(before) < 30, sorted(before)
 
 
-async def test_a_source_that_is_missing_fails_at_once_and_heals(world: World) -> None:
+async def test_a_source_that_is_missing_fails_at_once_and_heals(world: DownloadWorld) -> None:
     await make(world)
     await world.bind()
     await world.end_pod(21, {"reason": "SourceNotFound", "detail": "acme/tiny does not exist"})
@@ -274,7 +218,7 @@ async def test_a_source_that_is_missing_fails_at_once_and_heals(world: World) ->
 
 
 @pytest.mark.slow
-async def test_a_pod_that_goes_with_its_node_is_followed_by_another(world: World) -> None:
+async def test_a_pod_that_goes_with_its_node_is_followed_by_another(world: DownloadWorld) -> None:
     await make(world)
     await world.bind()
     first = await world.until(world._living_pod)
@@ -287,7 +231,7 @@ async def test_a_pod_that_goes_with_its_node_is_followed_by_another(world: World
     await world.until_word(ARTIFACT, "Ready")
 
 
-async def test_a_volume_that_turned_out_too_small_is_asked_to_grow(world: World) -> None:
+async def test_a_volume_that_turned_out_too_small_is_asked_to_grow(world: DownloadWorld) -> None:
     """The API server itself refuses this for a class that does not allow it."""
     growing = {"apiVersion": STORAGE_CLASS.api_version, "kind": STORAGE_CLASS.name, "metadata": {"name": "growing"}}
     allowed = {"provisioner": "example.com/outside", "allowVolumeExpansion": True}
@@ -314,7 +258,7 @@ async def test_a_volume_that_turned_out_too_small_is_asked_to_grow(world: World)
     assert artifact["status"]["allocatedSize"] == "6Gi"
 
 
-async def test_a_cache_takes_its_unfinished_artifacts_along(world: World) -> None:
+async def test_a_cache_takes_its_unfinished_artifacts_along(world: DownloadWorld) -> None:
     await make(world)
     await world.until(lambda: world.only(ARTIFACT))
     cache = await world.only(TEMPLATE_CACHE)
@@ -328,7 +272,7 @@ async def test_a_cache_takes_its_unfinished_artifacts_along(world: World) -> Non
     pytest.fail(f"left: {left}")
 
 
-async def test_missing_references_are_named_and_heal(world: World) -> None:
+async def test_missing_references_are_named_and_heal(world: DownloadWorld) -> None:
     spec = {"templateName": "tiny-latency", "templateScope": "Namespace", "runtimeConfigName": "team"}
     await world.create(TEMPLATE_CACHE, "tiny-cache", spec=spec)
     cache = await world.until_word(TEMPLATE_CACHE, "Failed")

@@ -17,14 +17,14 @@ from uuid import uuid4
 
 import pytest
 
-from aimd.api.crd import write_crds
 from aimd.planning.kinds import SERVICE
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import LEASE, NAMESPACE
 from aimd.runtime.model import Key
 from aimd.sandbox.control_plane import ControlPlane
-from aimd.sandbox.manifests import apply_manifests, read_manifests
+from aimd.sandbox.manifests import apply_manifests
+from tests.integration.stand_ins import install_own_crds
 
 LEASE_NAME = "3be10d2f.eai.amd.com"
 SERVICES = 10
@@ -152,10 +152,10 @@ async def admin(api_server: ControlPlane) -> AsyncIterator[Client]:
 
 @asynccontextmanager
 async def fleet_of(replicas: int, admin: Client, plane: ControlPlane, folder: Path) -> AsyncIterator[Fleet]:
-    write_crds(folder / "crds")
+    await install_own_crds(admin)
     name = f"ha-{uuid4().hex[:8]}"
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    await apply_manifests(admin, [*read_manifests(folder / "crds"), namespace])
+    await apply_manifests(admin, [namespace])
     fleet = Fleet(admin, plane, name, folder)
     editing = asyncio.create_task(fleet.edit_forever())
     try:

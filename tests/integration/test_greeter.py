@@ -13,6 +13,7 @@ from aimd.sandbox.control_plane import ControlPlane
 from aimd.sandbox.crds import install_crds
 from aimd.sandbox.manifests import apply_manifests
 from docs.examples.greeter import GREETING, main, plan
+from tests.waiting import wait_until
 
 DEFINITION = {
     "apiVersion": CUSTOM_RESOURCE_DEFINITION.api_version,
@@ -41,12 +42,6 @@ ALICE = {
 }
 
 
-async def eventually(look: Any, wanted: Any) -> None:
-    with anyio.fail_after(20):
-        while await look() != wanted:  # noqa: ASYNC110
-            await anyio.sleep(0.05)
-
-
 async def test_the_example_greets(api_server: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", str(api_server.kubeconfig))
     key = Key("default", "alice")
@@ -66,10 +61,10 @@ async def test_the_example_greets(api_server: ControlPlane, monkeypatch: pytest.
         async def status() -> Any:
             return (await client.get(GREETING, key)).get("status")
 
-        await eventually(names, ["Hello, Alice!"])
-        await eventually(status, {"configMap": "alice"})
+        await wait_until("a greeting", names, lambda seen: seen == ["Hello, Alice!"], 20)
+        await wait_until("a status", status, lambda seen: seen == {"configMap": "alice"}, 20)
         await client.patch(CONFIG_MAP, key, {"data": {"text": "Go away"}}, reason="test")
-        await eventually(names, ["Hello, Alice!"])
+        await wait_until("a greeting", names, lambda seen: seen == ["Hello, Alice!"], 20)
         copy, greeting = await client.get(CONFIG_MAP, key), await client.get(GREETING, key)
         assert controller_of(copy) == owner_reference(GREETING, greeting), "garbage collection takes it along"
         await client.delete(GREETING, key, reason="test")

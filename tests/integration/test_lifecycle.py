@@ -4,7 +4,7 @@ import asyncio
 import gc
 import json
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -12,50 +12,13 @@ from uuid import uuid4
 import anyio
 import pytest
 
-from aimd.runtime.apply import Applier
 from aimd.runtime.client import Client, ClientOptions, connect
-from aimd.runtime.controller import Source, Watch, controlled_by, itself
 from aimd.runtime.kinds import CONFIG_MAP, NAMESPACE, SECRET
 from aimd.runtime.manager import Manager, ManagerOptions
-from aimd.runtime.model import Desired, Key, Manifest, Request, Result, owner_reference
+from aimd.runtime.model import Key, Manifest
 from aimd.sandbox.control_plane import ControlPlane
 from tests.faults.proxy import FaultProxy
-
-
-class Counting:
-    """For each Secret a ConfigMap with its value; counts turns, writes and failures."""
-
-    name = "counting"
-    kind = SECRET
-    workers = 2
-    sources: Sequence[Source] = (Source(SECRET), Source(CONFIG_MAP))
-    watches: Sequence[Watch] = (Watch(SECRET, itself), Watch(CONFIG_MAP, controlled_by(SECRET)))
-
-    def __init__(self, manager: Manager) -> None:
-        self.cache = manager.cache
-        self.applier = Applier(manager.client, manager.cache, "counting")
-        self.turns = 0
-        self.written = 0
-
-    async def reconcile(self, request: Request) -> Result:
-        self.turns += 1
-        live = self.cache[SECRET].get(request.key)
-        if live is None:
-            return Result()
-        manifest: Manifest = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {
-                "name": f"{request.key.name}-copy",
-                "namespace": request.key.namespace,
-                "ownerReferences": [owner_reference(SECRET, live)],
-            },
-            "data": {"value": live["metadata"].get("labels", {}).get("value", "")},
-        }
-        applied = await self.applier.apply([Desired(CONFIG_MAP, manifest, "copy")])
-        assert applied.failures == ()
-        self.written += applied.written
-        return Result()
+from tests.integration.copier import Copier, secret
 
 
 @pytest.fixture
@@ -73,15 +36,13 @@ async def namespace(admin: Client) -> str:
 
 
 async def put(admin: Client, namespace: str, name: str, value: str) -> Manifest:
-    metadata = {"name": name, "namespace": namespace, "labels": {"value": value}}
-    body = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
-    return await admin.apply(SECRET, body, field_manager="user", reason="test")
+    return await admin.apply(SECRET, secret(namespace, name, value), field_manager="user", reason="test")
 
 
 @asynccontextmanager
-async def managing(client: Client, namespace: str) -> AsyncIterator[Counting]:
+async def managing(client: Client, namespace: str) -> AsyncIterator[Copier]:
     manager = Manager(client, ManagerOptions(namespaces=(namespace,)))
-    reconciler = Counting(manager)
+    reconciler = Copier(manager, "-copy")
     manager.add(reconciler)
     async with anyio.create_task_group() as tasks:
         await tasks.start(manager.run)
@@ -118,6 +79,23 @@ async def test_starting_and_stopping_leaves_nothing(
     print(f"\n{cycles} cycles; tasks and descriptors {before} → {after}")
     assert after[0] <= before[0]
     assert after[1] <= before[1]
+
+
+async def test_a_client_that_is_closed_has_closed_its_connections(
+    api_server: ControlPlane, admin: Client, namespace: str
+) -> None:
+    """Also those of watches that were left: their loop may end at once."""
+    open_at_the_end = []
+    for _ in range(20):
+        async with (
+            connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as client,
+            managing(client, namespace) as reconciler,
+        ):
+            await put(admin, namespace, f"a-{uuid4().hex[:8]}", "1")
+            while not reconciler.turns:  # noqa: ASYNC110
+                await anyio.sleep(0.001)
+        open_at_the_end.append(descriptors())
+    assert len(set(open_at_the_end[1:])) == 1, open_at_the_end
 
 
 async def test_a_watch_that_lags_makes_no_duplicate_and_no_second_write(

@@ -9,13 +9,13 @@ import httpx
 import pytest
 import yaml
 
-from aimd.api.crd import write_crds
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.chart import NAMESPACE, OperatorIdentity, install_operator_identity
 from aimd.sandbox.control_plane import ControlPlane
-from aimd.sandbox.manifests import apply_manifests, read_manifests
+from aimd.sandbox.manifests import apply_manifests
 from tests.integration.operator_process import eventually, free_port, ready, running
+from tests.integration.stand_ins import install_own_crds
 
 READERS = (
     f"metrics.readers[0].kind=ServiceAccount,metrics.readers[0].name=scraper,metrics.readers[0].namespace={NAMESPACE}"
@@ -30,9 +30,8 @@ async def client(api_server: ControlPlane) -> AsyncIterator[Client]:
 
 
 @pytest.fixture
-async def identity(client: Client, api_server: ControlPlane, tmp_path: Path) -> OperatorIdentity:
-    write_crds(tmp_path / "crds")
-    await apply_manifests(client, read_manifests(tmp_path / "crds"))
+async def identity(client: Client, api_server: ControlPlane) -> OperatorIdentity:
+    await install_own_crds(client)
     helm = locate_binaries(["helm"]).path("helm")
     operator = await install_operator_identity(client, helm, api_server, READERS)
     accounts: list[dict[str, Any]] = [

@@ -7,10 +7,9 @@ import asyncio
 import json
 from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +17,6 @@ import httpx
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from aimd.api.crd import write_crds
 from aimd.controllers import inspection
 from aimd.controllers.registry import build_reconcilers
 from aimd.planning.kinds import (
@@ -35,15 +33,16 @@ from aimd.planning.kinds import (
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.client import connect_registries
 from aimd.registry.options import RegistryOptions
-from aimd.runtime.client import Client, ClientOptions, connect
+from aimd.runtime.client import ClientOptions, connect
 from aimd.runtime.errors import ApiError, NotFound
 from aimd.runtime.kinds import JOB, NAMESPACE, NODE, SECRET
 from aimd.runtime.manager import Manager
 from aimd.runtime.model import Key, Kind, Manifest, key_of
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.image_registry import Image, push_image, start_registry
-from aimd.sandbox.manifests import apply_manifests, read_manifests
 from aimd.sandbox.processes import supervise
+from tests.integration.stand_ins import install_own_crds
+from tests.integration.world import World, operating, served
 
 USER = "model-controllers-test"
 LOGIN = ("reader", "secret")
@@ -103,12 +102,9 @@ def registries() -> Iterator[Registries]:
 
 
 @dataclass
-class World:
-    """A namespace, seen by its user; the controllers run beside it under a user of their own."""
+class ModelWorld(World):
+    """A namespace whose user looks at models and templates."""
 
-    client: Client
-    namespace: str
-    audit_log: Path
     manager: Manager
 
     def turns(self) -> dict[str, float]:
@@ -120,41 +116,13 @@ class World:
                     counted[sample.labels["controller"]] += int(sample.value)
         return dict(counted)
 
-    async def create(self, kind: Kind, name: str, **fields: Any) -> None:
-        metadata = {"name": name, **({"namespace": self.namespace} if kind.namespaced else {})}
-        metadata |= fields.pop("metadata", {})
-        manifest = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, **fields}
-        await self.client.create(kind, manifest, reason="test")
-
-    def key(self, kind: Kind, name: str) -> Key:
-        return Key(self.namespace if kind.namespaced else "", name)
-
     async def edit(self, kind: Kind, name: str, **spec: Any) -> None:
         await self.client.patch(kind, self.key(kind, name), {"spec": spec}, reason="test")
-
-    async def report(self, kind: Kind, name: str, status: Manifest) -> None:
-        key = self.key(kind, name)
-        await self.client.patch(kind, key, {"status": status}, reason="test", subresource="status")
-
-    async def get(self, kind: Kind, name: str) -> Manifest:
-        return await self.client.get(kind, self.key(kind, name))
 
     async def templates(self, model: str, kind: Kind = SERVICE_TEMPLATE) -> list[Manifest]:
         namespace = self.namespace if kind.namespaced else ""
         found = await self.client.list(kind, namespace=namespace, label_selector=f"aim.eai.amd.com/model={model}")
         return sorted(found, key=lambda item: str(item["metadata"]["name"]))
-
-    async def until(
-        self, look: Callable[[], Awaitable[Any]], holds: Callable[[Any], Any] = bool, seconds: float = 30
-    ) -> Any:
-        seen: Any = None
-        for _ in range(int(seconds * 10)):
-            with suppress(NotFound):
-                seen = await look()
-                if holds(seen):
-                    return seen
-            await asyncio.sleep(0.1)
-        pytest.fail(f"did not come true; last seen: {json.dumps(seen, indent=1)}")
 
     async def until_word(self, kind: Kind, name: str, word: str, seconds: float = 30) -> Manifest:
         def holds(live: Manifest) -> bool:
@@ -163,62 +131,33 @@ class World:
         live: Manifest = await self.until(lambda: self.get(kind, name), holds, seconds)
         return live
 
-    def writes(self) -> list[tuple[str, str]]:
-        """Verb and resource of every write of the controllers in this namespace, events excepted."""
-        events = [json.loads(line) for line in self.audit_log.read_text().splitlines()]
-        return [
-            (event["verb"], event["objectRef"]["resource"])
-            for event in events
-            if event["user"]["username"] == USER
-            and event["verb"] not in ("get", "list", "watch")
-            and event["objectRef"].get("namespace") == self.namespace
-            and event["objectRef"]["resource"] != "events"
-        ]
-
 
 @pytest.fixture
-async def world(
-    api_server: Any, registries: Registries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[World]:
+async def world(api_server: Any, registries: Registries, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ModelWorld]:
     monkeypatch.setattr(inspection, "SECRET_WAITS", (0.5, 1.0))
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
-        write_crds(tmp_path / "crds")
-        await apply_manifests(admin, read_manifests(tmp_path / "crds"))
-        for kind in (SERVICE, MODEL, CLUSTER_MODEL, SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE, MODEL_SOURCE):
-            await _served(admin, kind)
+        await install_own_crds(admin)
+        await served(admin, SERVICE, MODEL, CLUSTER_MODEL, SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE, MODEL_SOURCE)
         namespace = f"models-{uuid4().hex[:8]}"
         await admin.create(NAMESPACE, _named(NAMESPACE, namespace), reason="test")
         with suppress(ApiError):
             node = {**_named(NODE, "gpu-node"), "spec": {}}
             node["metadata"]["labels"] = {"amd.com/gpu.device-id": "74a1"}
             await admin.create(NODE, node, reason="test")
-        kubeconfig = api_server.add_user(USER, groups=["system:masters"])
         options = RegistryOptions(timeout=10.0, retry_delays=())
-        async with connect(ClientOptions(kubeconfig=kubeconfig)) as client, connect_registries(options) as images:
-            manager = Manager(client)
-            settings = ControllerSettings(system_namespace=namespace)
-            for reconciler in build_reconcilers(client, manager.cache, settings, images):
-                manager.add(reconciler)
-            running = asyncio.create_task(manager.run())
-            try:
-                yield World(admin, namespace, api_server.audit_log, manager)
-            finally:
-                await admin.delete(NAMESPACE, Key("", namespace), reason="test")
-                manager.stop()
-                await running
+        settings = ControllerSettings(system_namespace=namespace)
+        async with (
+            connect_registries(options) as images,
+            operating(
+                api_server, USER, lambda client, cache: build_reconcilers(client, cache, settings, images)
+            ) as manager,
+        ):
+            yield ModelWorld(admin, namespace, api_server.audit_log, USER, manager)
+            await admin.delete(NAMESPACE, Key("", namespace), reason="test")
 
 
 def _named(kind: Kind, name: str) -> Manifest:
     return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": name}}
-
-
-async def _served(client: Client, kind: Kind) -> None:
-    for _ in range(200):
-        with suppress(ApiError):
-            await client.list(kind)
-            return
-        await asyncio.sleep(0.1)
-    pytest.fail(f"{kind} is not served")
 
 
 def condition(live: Manifest, type_: str) -> tuple[str, str]:
@@ -235,7 +174,7 @@ def unique(name: str) -> str:
     return f"{name}-{uuid4().hex[:6]}"
 
 
-async def test_templates_follow_the_image(world: World, registries: Registries) -> None:
+async def test_templates_follow_the_image(world: ModelWorld, registries: Registries) -> None:
     image = f"{registries.open}/acme/aim-tiny"
     await world.create(MODEL, "tiny", spec={"image": f"{image}:1.0.0"})
     first = await world.until(lambda: world.templates("tiny"), lambda found: len(found) == 2)
@@ -259,7 +198,7 @@ async def test_templates_follow_the_image(world: World, registries: Registries) 
     await world.until(lambda: world.templates("tiny"), lambda found: found == [], 60)
 
 
-async def test_copies_of_templates_stay(world: World, registries: Registries) -> None:
+async def test_copies_of_templates_stay(world: ModelWorld, registries: Registries) -> None:
     name = unique("tiny")
     await world.create(CLUSTER_MODEL, name, spec={"image": f"{registries.open}/acme/aim-tiny:1.1.0"})
     (original,) = await world.until(
@@ -275,7 +214,7 @@ async def test_copies_of_templates_stay(world: World, registries: Registries) ->
     await world.client.delete(CLUSTER_MODEL, Key("", name), reason="test")
 
 
-async def test_definitions_come_and_go_and_change(world: World) -> None:
+async def test_definitions_come_and_go_and_change(world: ModelWorld) -> None:
     def spec(*entries: Manifest, requests: int = 1) -> Manifest:
         hardware = {"gpu": {"model": "MI300X", "requests": requests}}
         return {
@@ -305,7 +244,7 @@ async def test_definitions_come_and_go_and_change(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", [MODEL, CLUSTER_MODEL])
-async def test_what_a_registry_can_answer(world: World, registries: Registries, kind: Kind) -> None:
+async def test_what_a_registry_can_answer(world: ModelWorld, registries: Registries, kind: Kind) -> None:
     async def degraded(name: str, image: str) -> Manifest:
         await world.create(kind, name, spec={"image": image})
         return await world.until_word(kind, name, "Degraded")
@@ -325,7 +264,7 @@ async def test_what_a_registry_can_answer(world: World, registries: Registries, 
 
 
 @pytest.mark.parametrize("kind", [MODEL, CLUSTER_MODEL])
-async def test_a_pull_secret_that_appears_heals(world: World, registries: Registries, kind: Kind) -> None:
+async def test_a_pull_secret_that_appears_heals(world: ModelWorld, registries: Registries, kind: Kind) -> None:
     name, secret = unique("private"), unique("regcred")
     spec = {"image": f"{registries.locked}/acme/aim-tiny:1.1.0", "imagePullSecrets": [{"name": secret}]}
     await world.create(kind, name, spec=spec)
@@ -345,7 +284,7 @@ async def test_a_pull_secret_that_appears_heals(world: World, registries: Regist
 
 
 async def test_a_service_lends_its_pull_secret_to_a_model_that_was_there_before(
-    world: World, registries: Registries
+    world: ModelWorld, registries: Registries
 ) -> None:
     """The Secret may come last; discovery pulls with it, too."""
     secret, image = unique("lent"), f"{registries.locked}/acme/aim-tiny:1.1.0"
@@ -373,7 +312,7 @@ async def test_a_service_lends_its_pull_secret_to_a_model_that_was_there_before(
     assert pulls == {item["name"] for item in secrets}
 
 
-async def test_a_silent_registry_delays_nobody_else(world: World, registries: Registries) -> None:
+async def test_a_silent_registry_delays_nobody_else(world: ModelWorld, registries: Registries) -> None:
     await world.create(MODEL, "silent-0", spec={"image": f"{registries.silent}/acme/aim-tiny:1.0.0"})
     for index in range(1, 4):
         await world.create(MODEL, f"silent-{index}", spec={"image": f"{registries.silent}/acme/a{index}:1"})
@@ -392,7 +331,7 @@ async def test_a_silent_registry_delays_nobody_else(world: World, registries: Re
     assert condition(silent, "ImageMetadataReady") == ("False", "NetworkTimeout")
 
 
-async def test_a_missing_config_heals(world: World) -> None:
+async def test_a_missing_config_heals(world: ModelWorld) -> None:
     config = unique("team")
     spec = {"image": "img:1", "runtimeConfigName": config, "discovery": OFF}
     await world.create(MODEL, "m", spec=spec)
@@ -405,13 +344,14 @@ async def test_a_missing_config_heals(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", [RUNTIME_CONFIG, CLUSTER_RUNTIME_CONFIG])
-async def test_a_config_says_what_is_wrong_with_it(world: World, kind: Kind) -> None:
+async def test_a_config_says_what_is_wrong_with_it(world: ModelWorld, kind: Kind) -> None:
     name = unique("routes")
     await world.create(kind, name, spec={"routing": {"requestTimeout": "3 minutes"}})
 
     async def conditions() -> dict[str, tuple[str, str]]:
         live = await world.get(kind, name)
-        assert "status" not in (live.get("status") or {})
+        if "status" in (live.get("status") or {}):
+            pytest.fail("a config has conditions, but no word")
         return {
             item["type"]: (item["status"], item["reason"]) for item in (live.get("status") or {}).get("conditions", ())
         }
@@ -423,7 +363,9 @@ async def test_a_config_says_what_is_wrong_with_it(world: World, kind: Kind) -> 
     await world.client.delete(kind, world.key(kind, name), reason="test")
 
 
-async def test_the_model_and_its_templates_do_not_hold_each_other_down(world: World, registries: Registries) -> None:
+async def test_the_model_and_its_templates_do_not_hold_each_other_down(
+    world: ModelWorld, registries: Registries
+) -> None:
     await world.create(MODEL, "m", spec={"image": f"{registries.open}/acme/none:0", "modelSources": [SOURCE]})
     await world.create(SERVICE_TEMPLATE, "t", spec={"modelName": "m", "modelSources": [SOURCE]})
     await world.until_word(MODEL, "m", "Degraded")
@@ -444,7 +386,7 @@ async def test_the_model_and_its_templates_do_not_hold_each_other_down(world: Wo
     await world.until_word(SERVICE_TEMPLATE, "t", "Ready")
 
 
-async def test_a_source_imports_what_its_filters_find(world: World, registries: Registries) -> None:
+async def test_a_source_imports_what_its_filters_find(world: ModelWorld, registries: Registries) -> None:
     name = unique("acme")
     spec = {
         "registry": registries.open,
@@ -476,7 +418,7 @@ async def test_a_source_imports_what_its_filters_find(world: World, registries: 
     await world.until(models, lambda found: found == [], 60)
 
 
-async def test_a_source_whose_registry_refuses_fails_and_says_why(world: World, registries: Registries) -> None:
+async def test_a_source_whose_registry_refuses_fails_and_says_why(world: ModelWorld, registries: Registries) -> None:
     name = unique("locked")
     await world.create(MODEL_SOURCE, name, spec={"registry": registries.locked, "filters": [{"image": "acme/aim-*"}]})
     live = await world.until_word(MODEL_SOURCE, name, "Failed")
@@ -486,7 +428,7 @@ async def test_a_source_whose_registry_refuses_fails_and_says_why(world: World, 
     await world.client.delete(MODEL_SOURCE, Key("", name), reason="test")
 
 
-async def test_a_gpu_that_comes_and_goes_takes_template_and_model_along(world: World) -> None:
+async def test_a_gpu_that_comes_and_goes_takes_template_and_model_along(world: ModelWorld) -> None:
     node = unique("node")
     await world.create(NODE, node, metadata={"labels": {"zone": "x"}}, spec={})
     spec = {"image": "img:1", "modelSources": [SOURCE], "discovery": {"extractMetadata": False}}
@@ -504,7 +446,7 @@ async def test_a_gpu_that_comes_and_goes_takes_template_and_model_along(world: W
     await world.client.delete(NODE, Key("", node), reason="test")
 
 
-async def test_labels_go_on_to_whatever_is_made(world: World, registries: Registries) -> None:
+async def test_labels_go_on_to_whatever_is_made(world: ModelWorld, registries: Registries) -> None:
     labels = {"team.example/name": "red", "other": "blue", "aim.eai.amd.com/always": "yes"}
     passed_on = {"team.example/name": "red", "aim.eai.amd.com/always": "yes"}
     config = {"labelPropagation": {"enabled": True, "match": ["team.example/*"]}}
@@ -542,7 +484,7 @@ async def test_labels_go_on_to_whatever_is_made(world: World, registries: Regist
     await world.client.delete(MODEL_SOURCE, Key("", source), reason="test")
 
 
-async def make_catalogue(world: World, models: int, hardware: Manifest, prefix: str) -> None:
+async def make_catalogue(world: ModelWorld, models: int, hardware: Manifest, prefix: str) -> None:
     """Models with four templates each, whose sources are given."""
     entries = [{"name": f"t{index}"} for index in range(4)]
     for index in range(models):
@@ -555,7 +497,7 @@ async def make_catalogue(world: World, models: int, hardware: Manifest, prefix: 
     ("models", "quiet", "patience"),
     [(20, 5.0, 180.0), pytest.param(500, 60.0, 900.0, marks=[pytest.mark.slow, pytest.mark.timeout(1500)])],
 )
-async def test_a_settled_catalogue_is_left_alone(world: World, models: int, quiet: float, patience: float) -> None:
+async def test_a_settled_catalogue_is_left_alone(world: ModelWorld, models: int, quiet: float, patience: float) -> None:
     with_gpu = models // 2
     await make_catalogue(world, with_gpu, {"gpu": {"model": "MI300X", "requests": 1}}, "gpu-")
     await make_catalogue(world, models - with_gpu, {"cpu": {"requests": "4"}}, "cpu-")
@@ -599,7 +541,7 @@ async def test_a_settled_catalogue_is_left_alone(world: World, models: int, quie
     assert world.writes()[before:] == []
 
 
-async def test_places_for_discovery_jobs_are_kept(world: World) -> None:
+async def test_places_for_discovery_jobs_are_kept(world: ModelWorld) -> None:
     await world.create(MODEL, "m", spec={"image": "img:1", "discovery": OFF})
     for index in range(14):
         await world.create(SERVICE_TEMPLATE, f"t{index}", spec={"modelName": "m"})

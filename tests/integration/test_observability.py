@@ -12,12 +12,12 @@ import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from aimd.api.crd import write_crds
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.chart import chart_folder, install_operator_identity, render_chart
 from aimd.sandbox.manifests import apply_manifests, read_manifests
 from tests.integration.operator_process import eventually, free_port, ready, running
+from tests.integration.stand_ins import install_own_crds
 
 ROOT = Path(__file__).parents[2]
 MONITORED = ("prometheus.rules.enable=true", "prometheus.dashboards.enable=true")
@@ -55,8 +55,7 @@ async def client(api_server: Any) -> AsyncIterator[Client]:
 @pytest.fixture
 async def metrics(client: Client, api_server: Any, helm: Path, tmp_path: Path) -> dict[str, Metric]:
     """What the real process exposes about a cluster with the quickstart in it, by name of a family."""
-    write_crds(tmp_path / "crds")
-    await apply_manifests(client, read_manifests(tmp_path / "crds"))
+    await install_own_crds(client)
     identity = await install_operator_identity(client, helm, api_server)
     await apply_manifests(client, read_manifests(ROOT / "examples" / "quickstart"))
     log, port = tmp_path / "log", free_port()

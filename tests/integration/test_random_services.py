@@ -14,8 +14,9 @@ from aimd.planning.kinds import ARTIFACT, MODEL, SERVICE, SERVICE_TEMPLATE, TEMP
 from aimd.runtime.errors import Invalid, NotFound
 from aimd.runtime.model import Key, Kind, Manifest, key_of
 from aimd.sandbox.control_plane import ControlPlane
-from tests.integration.test_soak import Soak, soaking, until
+from tests.integration.test_soak import Soak, soaking
 from tests.schema_values import value_of
+from tests.waiting import wait_until
 
 SEED = 11
 MOST_RECONCILES = 40
@@ -92,7 +93,7 @@ async def remove(soak: Soak, kind: Kind) -> None:
     for key in await left():
         with suppress(NotFound):
             await soak.admin.delete(kind, key, reason="test")
-    await until(f"no {kind.name} left", gone, 600)
+    await wait_until(f"no {kind.name} left", gone, timeout=600, every=1.0)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ async def test_whatever_the_schema_accepts(api_server: ControlPlane, tmp_path: P
             async def judged() -> bool:
                 return not await without_a_condition(soak)
 
-            await until("a condition for each", judged, 60 + count / 2)
+            await wait_until("a condition for each", judged, timeout=60 + count / 2, every=1.0)
             await asyncio.sleep(10)
             reached = await turns(soak)
             await asyncio.sleep(WINDOW)

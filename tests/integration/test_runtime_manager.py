@@ -11,9 +11,8 @@ import anyio
 import httpx
 import pytest
 
-from aimd.runtime.apply import Applier
 from aimd.runtime.client import Client, ClientOptions, connect
-from aimd.runtime.controller import Source, Watch, controlled_by, itself
+from aimd.runtime.controller import Source
 from aimd.runtime.errors import NotFound, WritesSuspended
 from aimd.runtime.kinds import (
     CONFIG_MAP,
@@ -28,9 +27,10 @@ from aimd.runtime.kinds import (
 )
 from aimd.runtime.leader import LeaderElection, LeaderElector, LeaseLost
 from aimd.runtime.manager import Manager, ManagerOptions
-from aimd.runtime.model import Desired, Key, Kind, Manifest, Request, Result, owner_reference
+from aimd.runtime.model import Key, Kind, Manifest
 from aimd.runtime.store import KindNotWatched
 from aimd.sandbox.control_plane import ControlPlane
+from tests.integration.copier import Copier, secret
 
 LATE = Kind("late.runtime-tests.example.com", "v1", "Late", "lates")
 
@@ -39,44 +39,6 @@ async def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
     with anyio.fail_after(seconds):
         while not condition():  # noqa: ASYNC110
             await anyio.sleep(0.01)
-
-
-class Copier:
-    """For each Secret a ConfigMap with the same name and one entry more than before."""
-
-    name = "copier"
-    kind = SECRET
-    workers = 4
-    sources: Sequence[Source] = (Source(SECRET), Source(CONFIG_MAP), Source(LATE, optional=True))
-    watches: Sequence[Watch] = (Watch(SECRET, itself), Watch(CONFIG_MAP, controlled_by(SECRET)))
-
-    def __init__(self, manager: Manager) -> None:
-        self.cache = manager.cache
-        self.applier = Applier(manager.client, manager.cache, "copier")
-        self.written = 0
-        self.turns = 0
-        self.delay = 0.0
-
-    async def reconcile(self, request: Request) -> Result:
-        self.turns += 1
-        await anyio.sleep(self.delay)
-        live = self.cache[SECRET].get(request.key)
-        if live is None:
-            return Result()
-        manifest = {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {
-                "name": request.key.name,
-                "namespace": request.key.namespace,
-                "ownerReferences": [owner_reference(SECRET, live)],
-            },
-            "data": {"copied": str((live.get("metadata") or {}).get("labels", {}).get("value", ""))},
-        }
-        applied = await self.applier.apply([Desired(CONFIG_MAP, manifest, "copy")])
-        assert applied.failures == ()
-        self.written += applied.written
-        return Result()
 
 
 class Bench:
@@ -91,6 +53,7 @@ class Bench:
     @asynccontextmanager
     async def running(self, **options: Any) -> AsyncIterator[tuple[Manager, Copier]]:
         manager = Manager(self.client, self.options(**options))
+        manager.add_source(Source(LATE, optional=True))
         copier = Copier(manager)
         manager.add(copier)
         async with anyio.create_task_group() as tasks:
@@ -99,8 +62,7 @@ class Bench:
             tasks.cancel_scope.cancel()
 
     async def secret(self, name: str, value: str = "") -> Manifest:
-        metadata = {"name": name, "namespace": self.namespace, "labels": {"value": value}}
-        body = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
+        body = secret(self.namespace, name, value)
         return await self.client.apply(SECRET, body, field_manager="user", reason="test")
 
     async def copy(self, name: str) -> Manifest:
@@ -121,7 +83,7 @@ async def test_children_follow_their_owner_and_everything_settles(bench: Bench) 
     async with bench.running() as (manager, copier):
         await bench.secret("after", "2")
         await until(lambda: copier.written == 2)
-        assert (await bench.copy("before"))["data"] == {"copied": "1"}
+        assert (await bench.copy("before"))["data"] == {"value": "1"}
         await bench.secret("before", "3")
         await until(lambda: copier.written == 3)
         await bench.client.delete(CONFIG_MAP, Key(bench.namespace, "after"), reason="test")

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -19,7 +18,7 @@ from aimd.runtime.kinds import HORIZONTAL_POD_AUTOSCALER
 from aimd.runtime.model import Key, Manifest
 from aimd.sandbox.control_plane import ControlPlane
 from tests.integration.service_world import (
-    World,
+    ServiceWorld,
     container_of,
     fill_cache,
     gateway,
@@ -31,12 +30,12 @@ from tests.integration.service_world import (
 
 
 @pytest.fixture
-async def world(api_server: ControlPlane, tmp_path: Path) -> AsyncIterator[World]:
-    async with service_world(api_server, tmp_path) as running, gateway(running):
+async def world(api_server: ControlPlane) -> AsyncIterator[ServiceWorld]:
+    async with service_world(api_server) as running, gateway(running):
         yield running
 
 
-async def test_a_service_comes_up_settles_follows_edits_and_goes(world: World) -> None:
+async def test_a_service_comes_up_settles_follows_edits_and_goes(world: ServiceWorld) -> None:
     env = [{"name": "KEEP", "value": "1"}, {"name": "DROP", "value": "1"}]
     spec = {"model": {"name": "tiny"}, "template": {"name": "tiny-latency"}, "env": env}
     await world.create(SERVICE, "chat", spec=spec)
@@ -57,12 +56,12 @@ async def test_a_service_comes_up_settles_follows_edits_and_goes(world: World) -
     assert {item["type"] for item in status["conditions"] if item["status"] != "True"} == set()
 
     await asyncio.sleep(1)
-    settled = world.writes()
+    settled = world.writes(everything=True)
     for _ in range(3):  # a change that touches nothing of ours still wakes the service
         labels = {"metadata": {"labels": {"touched": uuid4().hex}}}
         await world.client.patch(SERVICE, Key(world.namespace, "chat"), labels, reason="test")
         await asyncio.sleep(0.5)
-    assert world.writes() == settled
+    assert world.writes(everything=True) == settled
 
     await world.edit(replicas=2, env=[{"name": "KEEP", "value": "2"}], resources={"limits": {"cpu": "6"}})
     edited = await world.until(
@@ -92,7 +91,7 @@ async def test_a_service_comes_up_settles_follows_edits_and_goes(world: World) -
     assert (await world.only(TEMPLATE_CACHE))["status"]["status"] == "Ready"
 
 
-async def test_a_running_service_outlives_its_template(world: World) -> None:
+async def test_a_running_service_outlives_its_template(world: ServiceWorld) -> None:
     await provide(world)
     await world.create(SERVICE, "chat", spec={"model": {"name": "tiny"}, "template": {"name": "tiny-latency"}})
     await fill_cache(world)
@@ -113,7 +112,7 @@ async def test_a_running_service_outlives_its_template(world: World) -> None:
     assert after["metadata"]["generation"] == before["metadata"]["generation"]
 
 
-async def test_what_is_switched_off_goes_with_all_that_it_made(world: World) -> None:
+async def test_what_is_switched_off_goes_with_all_that_it_made(world: ServiceWorld) -> None:
     await provide(world)
     spec = {"model": {"name": "tiny"}, "template": {"name": "tiny-latency"}}
     switched_on = {"overrides": {"metric": "throughput"}, "minReplicas": 1, "maxReplicas": 3}
@@ -147,7 +146,7 @@ async def test_what_is_switched_off_goes_with_all_that_it_made(world: World) -> 
     assert {"name": "AIM_METRIC", "value": "latency"} in container_of(live)["env"]
 
 
-async def act_as_kserve_and_keda(world: World, inference_service: str) -> None:
+async def act_as_kserve_and_keda(world: ServiceWorld, inference_service: str) -> None:
     """KServe's ScaledObject, which it leaves behind, and KEDA's autoscaler, which goes with it."""
     name, labels = f"{inference_service}-predictor", {"aim.eai.amd.com/service.name": "chat"}
     owner = await world.get(INFERENCE_SERVICE, inference_service)
@@ -173,7 +172,7 @@ def conditions_of(service: Manifest) -> set[str]:
     return {item["type"] for item in service["status"]["conditions"]}
 
 
-async def test_a_cache_that_never_got_ready_goes_with_its_service(world: World) -> None:
+async def test_a_cache_that_never_got_ready_goes_with_its_service(world: ServiceWorld) -> None:
     await provide(world)
     await world.create(SERVICE, "chat", spec={"model": {"name": "tiny"}, "template": {"name": "tiny-latency"}})
     cache = await world.until(lambda: world.only(TEMPLATE_CACHE))

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -22,7 +21,15 @@ from aimd.runtime.errors import Invalid
 from aimd.runtime.kinds import CUSTOM_RESOURCE_DEFINITION, EVENT, POD
 from aimd.runtime.model import Key, Kind, Manifest, key_of, uid_of
 from aimd.sandbox.control_plane import ControlPlane
-from tests.integration.service_world import READY, World, container_of, fill_cache, gateway, provide, service_world
+from tests.integration.service_world import (
+    READY,
+    ServiceWorld,
+    container_of,
+    fill_cache,
+    gateway,
+    provide,
+    service_world,
+)
 from tests.integration.stand_ins import install_crds
 
 AT_ONCE = 12
@@ -31,8 +38,8 @@ FRAMEWORK = {"ConfigValid", "AuthValid", "DependenciesReachable"}
 
 
 @pytest.fixture
-async def world(api_server: ControlPlane, tmp_path: Path) -> AsyncIterator[World]:
-    async with service_world(api_server, tmp_path) as running, gateway(running):
+async def world(api_server: ControlPlane) -> AsyncIterator[ServiceWorld]:
+    async with service_world(api_server) as running, gateway(running):
         await provide(running)
         await running.create(RUNTIME_CONFIG, "bare", spec={"routing": {"enabled": True}})
         await running.create(SERVICE, "first", spec=SPEC)
@@ -107,7 +114,7 @@ POD_TROUBLES = (
 )
 
 
-async def break_and_repair_pods(world: World, name: str, row: PodTrouble) -> None:
+async def break_and_repair_pods(world: ServiceWorld, name: str, row: PodTrouble) -> None:
     inference_service = await create(world, name)
     pod = await make_pod(world, name, inference_service, row.status)
     if row.event:
@@ -127,7 +134,7 @@ async def break_and_repair_pods(world: World, name: str, row: PodTrouble) -> Non
     await until_running(world, name)
 
 
-async def break_and_repair_beside_a_good_pod(world: World, name: str, status: Manifest) -> None:
+async def break_and_repair_beside_a_good_pod(world: ServiceWorld, name: str, status: Manifest) -> None:
     """A bad new pod is a warning as long as an old one is Ready."""
     inference_service = await create(world, name)
     await serve(world, name, inference_service)
@@ -144,7 +151,7 @@ async def break_and_repair_beside_a_good_pod(world: World, name: str, status: Ma
     await until_running(world, name)
 
 
-async def break_and_repair_kserve(world: World, name: str, reason: str) -> None:
+async def break_and_repair_kserve(world: ServiceWorld, name: str, reason: str) -> None:
     inference_service = await create(world, name)
     await tell(world, INFERENCE_SERVICE, inference_service, reason)
     await until_reason(world, name, "InferenceServiceReady", reason, "Failed")
@@ -178,7 +185,7 @@ ROUTE_TROUBLES = (
 )
 
 
-async def break_and_repair_route(world: World, name: str, row: RouteTrouble) -> None:
+async def break_and_repair_route(world: ServiceWorld, name: str, row: RouteTrouble) -> None:
     """Broken from its birth, and again while it serves."""
     broken = {**dict.fromkeys(row.repair), **row.routing}
     repaired = {**dict.fromkeys(row.routing), **row.repair}
@@ -196,7 +203,7 @@ async def break_and_repair_route(world: World, name: str, row: RouteTrouble) -> 
     await until_running(world, name)
 
 
-async def break_and_repair_autoscaler(world: World, name: str) -> None:
+async def break_and_repair_autoscaler(world: ServiceWorld, name: str) -> None:
     """KEDA's kinds are there, and nobody acts on them."""
     inference_service = await create(world, name, minReplicas=1, maxReplicas=3)
     await until_reason(world, name, "HPAReady", "HPANotFound", "Starting")
@@ -208,10 +215,12 @@ async def break_and_repair_autoscaler(world: World, name: str) -> None:
     await until_running(world, name)
 
 
-Repair = Callable[[World, str], Awaitable[None]]
+Repair = Callable[[ServiceWorld, str], Awaitable[None]]
 
 
-async def test_whatever_ails_a_service_is_told_and_repaired(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whatever_ails_a_service_is_told_and_repaired(
+    world: ServiceWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All rows, a dozen at a time; fails with what went wrong in each."""
     monkeypatch.setattr(autoscaler, "GRACE", timedelta(seconds=2))
     rows: dict[str, Repair] = {
@@ -247,7 +256,7 @@ BINDING = Kind(
 
 
 @asynccontextmanager
-async def routes_refused(world: World) -> AsyncIterator[None]:
+async def routes_refused(world: ServiceWorld) -> AsyncIterator[None]:
     """No HTTPRoute can be made in the namespace, as where an administrator forbids it."""
     rule = {"apiGroups": [HTTP_ROUTE.group], "apiVersions": ["*"], "operations": ["CREATE"], "resources": ["*"]}
     refusal = {"expression": "false", "message": "routes are made by the network team"}
@@ -265,7 +274,7 @@ async def routes_refused(world: World) -> AsyncIterator[None]:
             await world.client.delete(kind, key, reason="test")
 
 
-async def until_refused(world: World) -> None:
+async def until_refused(world: ServiceWorld) -> None:
     """Policies take a moment to be enforced."""
 
     async def refused() -> Manifest:
@@ -280,7 +289,7 @@ async def until_refused(world: World) -> None:
     await world.until(refused)
 
 
-async def test_a_route_that_cannot_be_made_is_told_and_repaired(world: World) -> None:
+async def test_a_route_that_cannot_be_made_is_told_and_repaired(world: ServiceWorld) -> None:
     """What would be HTTPRouteCreating, held up by an administrator's policy; switching routing off helps."""
     async with routes_refused(world):
         await until_refused(world)
@@ -294,7 +303,7 @@ async def test_a_route_that_cannot_be_made_is_told_and_repaired(world: World) ->
         await until_running(world, "unrouted")
 
 
-async def test_a_cluster_without_the_gateway_api_is_told_and_repaired(world: World, tmp_path: Path) -> None:
+async def test_a_cluster_without_the_gateway_api_is_told_and_repaired(world: ServiceWorld) -> None:
     """The row HTTPRouteFetchError: the kind goes while the service runs; without routing the service needs none."""
     inference_service = await create(world, "lost")
     await serve(world, "lost", inference_service)
@@ -308,18 +317,18 @@ async def test_a_cluster_without_the_gateway_api_is_told_and_repaired(world: Wor
         await world.edit("lost", routing={"enabled": False})
         await until_running(world, "lost")
     finally:
-        await install_crds(world.client, tmp_path)
+        await install_crds(world.client)
     await world.edit("lost", routing={"enabled": True})
     await until_running(world, "lost")
 
 
-async def create(world: World, name: str, **spec: Any) -> Manifest:
+async def create(world: ServiceWorld, name: str, **spec: Any) -> Manifest:
     """A service whose InferenceService is there; gives that."""
     await world.create(SERVICE, name, spec={**SPEC, **spec})
     return await world.until(lambda: world.of_service(INFERENCE_SERVICE, name))
 
 
-async def make_pod(world: World, name: str, inference_service: Manifest, status: Manifest) -> Manifest:
+async def make_pod(world: ServiceWorld, name: str, inference_service: Manifest, status: Manifest) -> Manifest:
     labels = {"serving.kserve.io/inferenceservice": key_of(inference_service).name}
     # No scheduler of that name runs: what the test reports stays.
     spec = {"schedulerName": "test", "containers": [{"name": "kserve-container", "image": "registry/aim:1"}]}
@@ -327,13 +336,13 @@ async def make_pod(world: World, name: str, inference_service: Manifest, status:
     return await world.get(POD, name)
 
 
-async def serve(world: World, name: str, inference_service: Manifest) -> None:
+async def serve(world: ServiceWorld, name: str, inference_service: Manifest) -> None:
     """A Ready pod, and an InferenceService that says so."""
     await make_pod(world, f"{name}-ready", inference_service, {"phase": "Running", **READY})
     await world.report(INFERENCE_SERVICE, key_of(inference_service).name, READY)
 
 
-async def tell(world: World, kind: Kind, about: Manifest, reason: str) -> None:
+async def tell(world: ServiceWorld, kind: Kind, about: Manifest, reason: str) -> None:
     """An event about an object, of now."""
     key = key_of(about)
     involved = {"kind": kind.name, "namespace": key.namespace, "name": key.name, "uid": uid_of(about)}
@@ -352,7 +361,7 @@ def conditions_of(service: Manifest) -> dict[str, Manifest]:
     return {item["type"]: item for item in service["status"]["conditions"]}
 
 
-async def until_reason(world: World, name: str, type_: str, reason: str, word: str) -> dict[str, Manifest]:
+async def until_reason(world: ServiceWorld, name: str, type_: str, reason: str, word: str) -> dict[str, Manifest]:
     def holds(live: Manifest) -> bool:
         shown = conditions_of(live).get(type_, {}).get("reason") if live.get("status") else None
         return (shown, (live.get("status") or {}).get("status")) == (reason, word)
@@ -360,7 +369,7 @@ async def until_reason(world: World, name: str, type_: str, reason: str, word: s
     return conditions_of(await world.until(lambda: world.service(name), holds))
 
 
-async def until_fixed(world: World, name: str) -> Manifest:
+async def until_fixed(world: ServiceWorld, name: str) -> Manifest:
     """The InferenceService once the edit has reached it."""
 
     def holds(live: Manifest) -> bool:
@@ -369,7 +378,7 @@ async def until_fixed(world: World, name: str) -> Manifest:
     return await world.until(lambda: world.of_service(INFERENCE_SERVICE, name), holds)
 
 
-async def until_running(world: World, name: str) -> None:
+async def until_running(world: ServiceWorld, name: str) -> None:
     """Running, and nothing is left of former trouble."""
     conditions = conditions_of(await world.until_word("Running", name=name))
     assert {type_ for type_, item in conditions.items() if item["status"] != "True"} == set()

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from aimd.runtime.model import Key, Manifest, key_of
 from aimd.sandbox.control_plane import ControlPlane
 from aimd.sandbox.manifests import apply_manifests
 from tests.integration.stand_ins import Kubelet, install_crds, make_namespace
+from tests.waiting import wait_until
 
 SECONDS = duration_seconds(os.environ.get("AIMD_SOAK_DURATION", "10m"))
 SERVICES = 300
@@ -112,7 +113,7 @@ def manifests(namespace: str) -> list[Manifest]:
 @asynccontextmanager
 async def soaking(api_server: ControlPlane, folder: Path) -> AsyncIterator[Soak]:
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
-        await install_crds(admin, folder)
+        await install_crds(admin)
         namespace = f"soak-{uuid4().hex[:8]}"
         await make_namespace(admin, namespace)
         await apply_manifests(admin, manifests(namespace))
@@ -142,15 +143,6 @@ def start(api_server: ControlPlane, metrics_address: str, log: Path) -> subproce
         )
 
 
-async def until(what: str, holds: Callable[[], object], seconds: float = 180.0) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if await holds():  # type: ignore[misc]
-            return
-        await asyncio.sleep(1.0)
-    raise AssertionError(what)
-
-
 @pytest.mark.parametrize(
     "seconds",
     [
@@ -166,7 +158,7 @@ async def test_under_constant_edits_nothing_grows(api_server: ControlPlane, tmp_
         async def settled() -> bool:
             return not await soak.behind()
 
-        await until("every service has its InferenceService", settled, 300)
+        await wait_until("every service has its InferenceService", settled, timeout=300, every=1.0)
         memory: list[float] = []
         started, edits = time.monotonic(), 0
         while (passed := time.monotonic() - started) < seconds:
@@ -177,10 +169,10 @@ async def test_under_constant_edits_nothing_grows(api_server: ControlPlane, tmp_
             if passed > seconds * len(memory) / 20:
                 memory.append(soak.memory())
             await asyncio.sleep(0.05)
-        await until("every edit arrived", settled)
+        await wait_until("every edit arrived", settled, timeout=180, every=1.0)
         print(f"\n{edits} edits in {seconds:.0f} s; MiB over time: {[round(value) for value in memory]}")
         assert await soak.metric("controller_runtime_reconcile_panics_total") == {}
-        await until("the queues are empty", soak.is_idle)
+        await wait_until("the queues are empty", soak.is_idle, timeout=180, every=1.0)
         writes = await soak.writes()
         await asyncio.sleep(20)
         assert await soak.writes() == writes, "at rest nothing is written"

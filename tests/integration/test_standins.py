@@ -1,6 +1,5 @@
 """The stand-ins for kubelet, storage provisioner and gateway against a real control plane."""
 
-import json
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -41,6 +40,7 @@ from aimd.sandbox.hub import HubSettings, run_hub
 from aimd.sandbox.kubelet import KubeletSettings, Program, run_kubelet
 from aimd.sandbox.kubelet.programs import ContainerCommand, aimd_command_line, model_command_line
 from aimd.sandbox.volumes import VolumeSettings, run_volumes
+from tests.waiting import wait_until
 
 MODEL = "Org/Tiny"
 T = TypeVar("T")
@@ -165,17 +165,8 @@ async def register_node(client: Client, name: str, kubelet_port: int) -> None:
 
 async def eventually(read: Callable[[], Awaitable[T]], accept: Callable[[T], Any] = bool, seconds: float = 30) -> T:
     """Reads until the answer is accepted; the last answer is in the failure."""
-    last: Any = None
-    with anyio.move_on_after(seconds):
-        while True:
-            try:
-                last = await read()
-                if accept(last):
-                    return last  # type: ignore[no-any-return]
-            except NotFound as error:
-                last = error
-            await anyio.sleep(0.1)
-    pytest.fail(f"not within {seconds} s; last seen: {json.dumps(last, default=str, indent=1)}")
+    seen: T = await wait_until("what the test waits for", read, accept, seconds)
+    return seen
 
 
 def condition_of(manifest: Manifest, type_: str) -> str:

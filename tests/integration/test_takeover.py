@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aimd.api.crd import write_crds
+from aimd.api.crd import render
+from aimd.api.kinds import RESOURCES
 from aimd.controllers.registry import build_reconcilers
 from aimd.planning.kinds import INFERENCE_SERVICE, SERVICE
 from aimd.planning.settings import ControllerSettings
@@ -23,13 +24,12 @@ from aimd.runtime.errors import Conflict
 from aimd.runtime.kinds import NAMESPACE, NODE, PERSISTENT_VOLUME_CLAIM, POD
 from aimd.runtime.manager import Manager
 from aimd.runtime.model import Kind, Manifest, key_of
-from aimd.sandbox.binaries import locate_manifests
 from aimd.sandbox.control_plane import ControlPlane, control_plane
-from aimd.sandbox.crds import install_crds
-from aimd.sandbox.manifests import kind_of, read_manifests
+from aimd.sandbox.crds import foreign_crds, install_crds
+from aimd.sandbox.manifests import kind_of
 
 RECORDED = Path(__file__).parents[1] / "data" / "takeover" / "reference-objects.json"
-FOREIGN = {"inferenceservices.serving.kserve.io", "httproutes.gateway.networking.k8s.io"}
+FOREIGN = ("inferenceservices.serving.kserve.io", "httproutes.gateway.networking.k8s.io")
 FROM_THE_SERVER = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "ownerReferences")
 
 
@@ -119,13 +119,10 @@ def gpu_node(name: str) -> Manifest:
     return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {"unschedulable": True}}
 
 
-async def install(admin: Client, plane: ControlPlane, folder: Path) -> None:
+async def install(admin: Client, plane: ControlPlane) -> None:
     """CRDs, the namespace and a node with the GPUs."""
-    foreign = [crd for name in ("kserve", "gateway-api") for crd in locate_manifests().read(name)]
-    write_crds(folder)
     async with plane.http() as http:
-        needed = [crd for crd in foreign if crd["metadata"]["name"] in FOREIGN]
-        await install_crds(admin, http, [*read_manifests(folder), *needed])
+        await install_crds(admin, http, [*map(render, RESOURCES), *foreign_crds(*FOREIGN)])
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ml-team"}}
     await admin.create(NAMESPACE, namespace, reason="replay")
     await admin.create(NODE, gpu_node("gpu"), reason="replay")
@@ -166,9 +163,9 @@ async def run_operator(kubeconfig: Path, seconds: float) -> None:
         await running
 
 
-async def test_nothing_that_runs_is_touched(tmp_path: Path) -> None:
+async def test_nothing_that_runs_is_touched() -> None:
     async with control_plane() as plane, connect(ClientOptions(kubeconfig=plane.kubeconfig)) as admin:
-        await install(admin, plane, tmp_path)
+        await install(admin, plane)
         replay = Replay(admin)
         await replay.run(json.loads(RECORDED.read_text())["items"])
         for item in await admin.list(INFERENCE_SERVICE, namespace="ml-team"):

@@ -23,6 +23,7 @@ from tests.faults.proxy import Cut, FaultProxy, Seen
 from tests.integration.operator_process import lines_of, running
 from tests.integration.stand_ins import Kubelet, install_crds, make_namespace
 from tests.integration.test_soak import manifests, service
+from tests.waiting import wait_until
 
 SERVICES = 100
 WORKERS = (f"--max-concurrent-reconciles=service={SERVICES}",)
@@ -70,13 +71,6 @@ async def namespace_of_services(admin: Client) -> AsyncIterator[str]:
     await admin.delete(NAMESPACE, Key("", name), reason="test")
 
 
-async def until(what: str, holds: Any, seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not await holds():
-        assert time.monotonic() < deadline, what
-        await asyncio.sleep(0.2)
-
-
 async def seen_services(admin: Client, namespace: str) -> int:
     """How many services have a status that speaks of their spec."""
     found = await admin.list(SERVICE, namespace=namespace)
@@ -104,7 +98,7 @@ async def settled(admin: Client, namespace: str) -> dict[str, Any]:
 async def test_a_hundred_turns_end_and_the_next_start_finishes_what_was_left(
     admin: Client, api_server: ControlPlane, tmp_path: Path, open_for: int
 ) -> None:
-    await install_crds(admin, tmp_path)
+    await install_crds(admin)
     brake = Brake(open_for)
     proxy = FaultProxy(api_server.url, api_server.authority_file, gate=brake.gate)
     first, second = tmp_path / "first.log", tmp_path / "second.log"
@@ -115,7 +109,7 @@ async def test_a_hundred_turns_end_and_the_next_start_finishes_what_was_left(
             async def braked() -> bool:
                 return brake.held >= 20
 
-            await until("turns are held in the middle", braked)
+            await wait_until("turns are held in the middle", braked)
             await asyncio.sleep(1)
             process.send_signal(signal.SIGTERM)
             started = time.monotonic()
@@ -139,7 +133,7 @@ async def test_a_hundred_turns_end_and_the_next_start_finishes_what_was_left(
                     async def all_seen(namespace: str = namespace) -> bool:
                         return await seen_services(admin, namespace) == SERVICES
 
-                    await until("every service is seen", all_seen)
+                    await wait_until("every service is seen", all_seen)
                 states = [await settled(admin, namespace) for namespace in (interrupted, undisturbed)]
                 process.send_signal(signal.SIGTERM)
                 assert await asyncio.to_thread(process.wait, GRACE) == 0

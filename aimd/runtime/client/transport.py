@@ -128,7 +128,10 @@ class HttpSession:
                 server_hostname=(extensions or {}).get("sni_hostname"),
             )
         async with response:
-            yield StreamedResponse(self._server, response)
+            try:
+                yield StreamedResponse(self._server, response)
+            finally:
+                _abort_unfinished(response)
 
     async def aclose(self) -> None:
         """Closes all connections."""
@@ -136,6 +139,12 @@ class HttpSession:
         await self._session.close()
         for _ in range(3):  # TLS transports end a few rounds of the loop later, and say so if there are none.
             await anyio.lowlevel.checkpoint()
+
+
+def _abort_unfinished(response: aiohttp.ClientResponse) -> None:
+    """A body that was left early ends its connection; TLS would wait for a farewell, longer than the loop may last."""
+    if response.connection is not None and response.connection.transport is not None:
+        response.connection.transport.abort()
 
 
 def environment_proxy(server: str) -> str | None:
