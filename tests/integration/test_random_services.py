@@ -75,8 +75,8 @@ async def without_a_condition(soak: Soak) -> list[str]:
 
 
 async def remove_all(soak: Soak) -> None:
-    """The services, and what outlives them: derived templates, which want caches, shared caches, weights, models."""
-    for kind in (SERVICE, SERVICE_TEMPLATE, TEMPLATE_CACHE, ARTIFACT, MODEL):
+    """The services, and what outlives them, each kind before what it would make again."""
+    for kind in (SERVICE, MODEL, SERVICE_TEMPLATE, TEMPLATE_CACHE, ARTIFACT):
         await remove(soak, kind)
 
 
