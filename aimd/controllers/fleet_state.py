@@ -21,6 +21,7 @@ from aimd.controllers.discovery import DiscoveryPlaces
 from aimd.controllers.service_watches import BY_INFERENCE_SERVICE
 from aimd.planning.fleet import (
     conditions_of,
+    config_in_force,
     download_bytes,
     gpu_request,
     in_state_since,
@@ -35,10 +36,12 @@ from aimd.planning.gpus import gpus_of_node
 from aimd.planning.health import parse_timestamp
 from aimd.planning.kinds import (
     ARTIFACT,
+    CLUSTER_RUNTIME_CONFIG,
     CLUSTER_SERVICE_TEMPLATE,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
     MODEL_SOURCE,
+    RUNTIME_CONFIG,
     SCALED_OBJECT,
     SERVICE,
     SERVICE_TEMPLATE,
@@ -102,6 +105,7 @@ class FleetState(Collector):
         """All families, made anew."""
         yield from (self._capabilities(), *self._counts(), self._gpus_requested(), self._gpus_missing())
         yield from (*self._gpus_there(), self._requested_storage(), *self._discoveries(), *self._sources())
+        yield self._config_users()
         left_out = _gauge("aimd_metrics_left_out", "1 where a family would have more series than the limit", "family")
         for family in self._object_families() if self._limit else ():
             fits = len(family.samples) <= self._limit
@@ -229,6 +233,17 @@ class FleetState(Collector):
                 due.add_metric((name,), listed.timestamp() + self._interval_of(source))
             interval.add_metric((name,), self._interval_of(source))
         yield from (images, synced, due, interval)
+
+    def _config_users(self) -> Metric:
+        family = _gauge(
+            "aimd_runtime_config_users", "Objects whose status names the runtime config", "kind", "namespace", "name"
+        )
+        used = Counter(user for kind in _KINDS for item in self._objects(kind) if (user := config_in_force(item)))
+        for kind in (RUNTIME_CONFIG, CLUSTER_RUNTIME_CONFIG):
+            for config in self._objects(kind):
+                labels = (kind.name, _namespace(config), key_of(config).name)
+                family.add_metric(labels, used[labels])
+        return family
 
     def _interval_of(self, source: Manifest) -> float:
         try:

@@ -84,6 +84,13 @@ def in_state_since(manifest: Manifest) -> datetime | None:
     return next(times, None)
 
 
+def config_in_force(manifest: Manifest) -> tuple[str, str, str] | None:
+    """Kind, namespace and name of the runtime config that the status names; None where it names none."""
+    reference = (manifest.get("status") or {}).get("resolvedRuntimeConfig") or {}
+    kind = str(reference.get("kind") or "").rpartition("/")[2]
+    return (kind, str(reference.get("namespace") or ""), str(reference.get("name") or "")) if kind else None
+
+
 def phase_seconds(service: Manifest, began: datetime) -> dict[str, float]:
     """Seconds of each phase of a start that began then.
 

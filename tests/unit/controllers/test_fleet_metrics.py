@@ -18,10 +18,12 @@ from aimd.controllers.service_watches import BY_INFERENCE_SERVICE, _inference_se
 from aimd.planning.discovery_job import JOB_LABELS
 from aimd.planning.kinds import (
     ARTIFACT,
+    CLUSTER_RUNTIME_CONFIG,
     CLUSTER_SERVICE_TEMPLATE,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
     MODEL_SOURCE,
+    RUNTIME_CONFIG,
     SCALED_OBJECT,
     SERVICE,
     SERVICE_TEMPLATE,
@@ -63,6 +65,7 @@ EXPECTED = {
     "aimd_discovery_seconds": ("histogram", {"result"}),
     "aimd_gpu_nodes": ("gauge", {"model"}),
     "aimd_gpu_allocatable": ("gauge", {"model", "resource"}),
+    "aimd_runtime_config_users": ("gauge", {"kind", "namespace", "name"}),
     "aimd_model_source_images": ("gauge", {"name", "state"}),
     "aimd_model_source_last_success_timestamp_seconds": ("gauge", {"name"}),
     "aimd_model_source_interval_seconds": ("gauge", {"name"}),
@@ -76,7 +79,16 @@ class Fleet:
     def __init__(self, limit: int = 100) -> None:
         self.cache = Cache()
         kinds = (SERVICE, ARTIFACT, SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE, MODEL_SOURCE, INFERENCE_SERVICE)
-        for kind in (*kinds, HTTP_ROUTE, HORIZONTAL_POD_AUTOSCALER, SCALED_OBJECT, NODE, PERSISTENT_VOLUME_CLAIM):
+        for kind in (
+            *kinds,
+            RUNTIME_CONFIG,
+            CLUSTER_RUNTIME_CONFIG,
+            HTTP_ROUTE,
+            HORIZONTAL_POD_AUTOSCALER,
+            SCALED_OBJECT,
+            NODE,
+            PERSISTENT_VOLUME_CLAIM,
+        ):
             self.cache.add(Store(kind))
         self.cache.add(Store(POD, {BY_INFERENCE_SERVICE: _inference_service_of}))
         self.cache.add(Store(JOB, {BY_ACTIVITY: _activity_of}))
@@ -169,6 +181,7 @@ def fleet() -> Fleet:
     fleet.put(SERVICE, "undecided", status=chosen)
     status = {"status": "Ready", "availableModels": 5, "discoveredModels": 3, "lastSyncTime": "2026-01-01T00:00:00Z"}
     fleet.put(MODEL_SOURCE, "catalogue", status=status)
+    fleet.put(RUNTIME_CONFIG, "default", spec={})
     return fleet
 
 
@@ -233,6 +246,31 @@ def test_ready_replicas_are_the_ready_pods_of_the_services_own_inference_service
         if sample.labels["type"] == "ready"
     }
     assert ready == {"chat": 1, "undecided": 0}
+
+
+def test_users_of_runtime_configs_are_counted() -> None:
+    fleet = Fleet()
+    fleet.put(RUNTIME_CONFIG, "default", spec={})
+    fleet.put(CLUSTER_RUNTIME_CONFIG, "default", spec={})
+    fleet.put(CLUSTER_RUNTIME_CONFIG, "unused", spec={})
+    api = SERVICE.api_version
+    team = {"kind": f"{api}/AIMRuntimeConfig", "name": "default", "namespace": "ml-team", "scope": "Namespace"}
+    cluster = {"kind": f"{api}/AIMClusterRuntimeConfig", "name": "default", "scope": "Cluster"}
+    for kind, name, reference in (
+        (SERVICE, "a", team),
+        (SERVICE, "b", team),
+        (SERVICE_TEMPLATE, "t", team),
+        (CLUSTER_SERVICE_TEMPLATE, "t", cluster),
+        (SERVICE, "without", None),
+    ):
+        fleet.put(kind, name, status={"resolvedRuntimeConfig": reference})
+
+    def users(kind: str, namespace: str, name: str) -> float | None:
+        return fleet.value("aimd_runtime_config_users", kind=kind, namespace=namespace, name=name)
+
+    assert users("AIMRuntimeConfig", "ml-team", "default") == 3
+    assert users("AIMClusterRuntimeConfig", "", "default") == 1
+    assert users("AIMClusterRuntimeConfig", "", "unused") == 0
 
 
 def test_images_of_a_source_are_told_by_what_became_of_them(fleet: Fleet) -> None:
