@@ -18,6 +18,7 @@ from aimd.controllers.model import ClusterModelReconciler, ModelReconciler
 from aimd.controllers.runtime_config import ClusterRuntimeConfigReconciler, RuntimeConfigReconciler
 from aimd.controllers.service_template import ClusterServiceTemplateReconciler, ServiceTemplateReconciler
 from aimd.controllers.template_cache import FINALIZER, TemplateCacheReconciler
+from aimd.planning import artifact_download
 from aimd.planning.artifact_observed import COMPLETE
 from aimd.planning.kinds import ARTIFACT, MODEL, RUNTIME_CONFIG, SERVICE_TEMPLATE, TEMPLATE_CACHE
 from aimd.planning.settings import ControllerSettings
@@ -35,6 +36,7 @@ from aimd.runtime.kinds import (
     POD,
     ROLE,
     ROLE_BINDING,
+    SECRET,
     SERVICE_ACCOUNT,
     STORAGE_CLASS,
 )
@@ -256,6 +258,47 @@ async def test_a_volume_that_turned_out_too_small_is_asked_to_grow(world: Downlo
     await world.end_pod(0, {"reason": "Completed"})
     artifact = await world.until_word(ARTIFACT, "Ready")
     assert artifact["status"]["allocatedSize"] == "6Gi"
+
+
+async def test_the_weights_of_a_lost_volume_are_fetched_again_once_its_claim_is_deleted(world: DownloadWorld) -> None:
+    await make(world)
+    claim = await world.bind()
+    await world.end_pod(0, {"reason": "Completed"})
+    await world.until_word(ARTIFACT, "Ready")
+    volume = Key("", f"volume-{world.namespace}")
+    await world.client.delete(PERSISTENT_VOLUME, volume, reason="test")
+    await world.client.patch(PERSISTENT_VOLUME, volume, {"metadata": {"finalizers": None}}, reason="test")
+    artifact = await world.until(
+        lambda: world.only(ARTIFACT), lambda live: condition(live, "CachePvcReady") == ("False", "PvcLost")
+    )
+    assert artifact["status"]["status"] == "Degraded"
+    [shown] = [item["message"] for item in artifact["status"]["conditions"] if item["type"] == "CachePvcReady"]
+    assert f"claim {key_of(claim).name} is lost: delete the claim" in shown
+
+    await world.client.delete(PERSISTENT_VOLUME_CLAIM, key_of(claim), reason="test")
+    await world.until(
+        lambda: world.only(PERSISTENT_VOLUME_CLAIM), lambda live: live["metadata"]["uid"] != claim["metadata"]["uid"]
+    )
+    await world.bind()
+    await world.end_pod(0, {"reason": "Completed"})
+    await world.until_word(ARTIFACT, "Ready")
+    await world.until_word(TEMPLATE_CACHE, "Ready")
+
+
+async def test_a_download_waits_for_its_secret(world: DownloadWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets are not watched: it asks again by name (decision 12), here more often."""
+    monkeypatch.setattr(artifact_download, "SECRET_POLL_SECONDS", 1.0)
+    token = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}
+    await world.create(ARTIFACT, "tiny", spec={**SOURCE, "env": [token]})
+    await world.bind()
+    artifact = await world.until(
+        lambda: world.only(ARTIFACT), lambda live: condition(live, "DownloadJobReady")[1] == "ReferenceNotFound"
+    )
+    assert any("hub" in item["message"] for item in artifact["status"]["conditions"])
+    assert await world.client.list(JOB, namespace=world.namespace) == []
+    await world.create(SECRET, "hub", stringData={"token": "secret"})
+    await world.end_pod(0, {"reason": "Completed"})
+    await world.until_word(ARTIFACT, "Ready")
 
 
 async def test_a_cache_takes_its_unfinished_artifacts_along(world: DownloadWorld) -> None:
