@@ -173,8 +173,11 @@ async def test_weights_arrive_and_then_nothing_is_written_any_more(world: Downlo
     for kind in (SERVICE_ACCOUNT, ROLE, ROLE_BINDING):
         assert (await world.only(kind))["metadata"]["name"] == job["metadata"]["name"]
 
-    artifact = await world.until_word(ARTIFACT, "Pending")
-    assert condition(artifact, "DownloadJobPodsReady") == ("False", "FailedScheduling")
+    artifact = await world.until(
+        lambda: world.only(ARTIFACT),
+        lambda live: condition(live, "DownloadJobPodsReady") == ("False", "FailedScheduling"),
+    )
+    assert artifact["status"]["status"] == "Pending"
     name = artifact["metadata"]["name"]
     figures = {"percentage": 42, "displayPercentage": "42 %", "downloadedBytes": 5, "totalBytes": 12}
     await world.report(ARTIFACT, name, {"progress": figures, "download": {"protocol": "XET", "message": "x"}})
