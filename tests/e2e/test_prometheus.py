@@ -33,6 +33,8 @@ WITHOUT_SERIES = {
     "kubelet_volume_stats_used_bytes{}": "kubelet's metrics, which the sandbox has not",
 }
 """Selectors of alerts that give nothing while all is well, and why."""
+WITHOUT_DATA = {"Lists and watches begun anew A"}
+"""Panels that may be empty while all is well: nothing has to break."""
 SOURCE = "unreachable-catalogue"
 
 
@@ -125,7 +127,7 @@ async def test_promtool_takes_the_rules(tmp_path: Path) -> None:
 
 async def test_every_query_has_data_and_no_alert_fires_while_a_service_runs(world: World, tmp_path: Path) -> None:
     async with watched(world, tmp_path) as prometheus:
-        assert {name for name, query in panel_queries().items() if not await prometheus.has_had(query)} == set()
+        assert {name for name, query in panel_queries().items() if not await prometheus.has_had(query)} <= WITHOUT_DATA
         asked = {text for expression in alerts().values() for text in selectors(promql_parser.parse(expression))}
         assert {text for text in asked if not await prometheus.has_had(text)} == set(WITHOUT_SERIES)
         groups = (await prometheus.get("rules"))["groups"]
