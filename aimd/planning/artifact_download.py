@@ -35,7 +35,7 @@ from aimd.planning.download_job import (
     download_job,
     inputs_of,
 )
-from aimd.planning.health import Direction, State, parse_timestamp, ready, timestamp
+from aimd.planning.health import Direction, State, created_at, ready, timestamp
 from aimd.planning.jobs import JobPhase, finished_at
 from aimd.planning.pod_failures import PERMANENT_REASONS
 from aimd.runtime.model import Category, Condition, Desired, Failure, Manifest, metadata_of, uid_of
@@ -176,7 +176,7 @@ def _is_for(job: Manifest, claim: Mapping[str, Any] | None) -> bool:
     noted = (metadata_of(job).get("annotations") or {}).get(CLAIM_UID)
     if noted:
         return bool(noted == uid_of(claim))
-    claimed, started = (parse_timestamp(str(metadata_of(item).get("creationTimestamp") or "")) for item in (claim, job))
+    claimed, started = (created_at(item) for item in (claim, job))
     return claimed is not None and started is not None and claimed <= started
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from aimd.api.artifact import AIMArtifact
 from aimd.planning.download_job import JobContext
 from aimd.planning.environment import merge_env
-from aimd.planning.health import parse_timestamp
+from aimd.planning.health import created_at, parse_timestamp
 from aimd.planning.jobs import JobPhase, job_phase
 from aimd.planning.labels import PREFIX
 from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, needs_log
@@ -140,7 +140,7 @@ def vouched_for(observed: ObservedArtifact) -> bool:
         return False
     if status.persistent_volume_claim != metadata_of(claim).get("name"):
         return False
-    made = parse_timestamp(str(metadata_of(claim).get("creationTimestamp") or ""))
+    made = created_at(claim)
     became_ready = condition_since(observed.artifact, "Ready", "True")
     return made is not None and became_ready is not None and made < became_ready
 
@@ -185,7 +185,7 @@ def explained_after(observed: ObservedArtifact, now: datetime) -> float | None:
 
 def age_seconds(item: Mapping[str, Any], now: datetime) -> float:
     """How long ago the object was made; infinite where nothing says so."""
-    created = parse_timestamp(str(metadata_of(item).get("creationTimestamp") or ""))
+    created = created_at(item)
     return (now - created).total_seconds() if created is not None else math.inf
 
 

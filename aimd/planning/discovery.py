@@ -13,12 +13,12 @@ from typing import Any
 from aimd.api.service_template import DiscoveryState
 from aimd.planning.discovery_job import DiscoveryContext, discovery_objects, job_key, spec_hash
 from aimd.planning.discovery_output import DiscoveredProfile, UnusableOutput, read_output
-from aimd.planning.health import Component, Direction, State, parse_timestamp, ready, timestamp
+from aimd.planning.health import Component, Direction, State, created_at, parse_timestamp, ready, timestamp
 from aimd.planning.jobs import JobPhase, job_failure, job_phase
 from aimd.planning.kinds import resource_reference
 from aimd.planning.pods import PodHealth, probe_pods
 from aimd.runtime.kinds import JOB
-from aimd.runtime.model import Category, Condition, Deletion, Desired, Failure, Manifest, key_of, metadata_of, uid_of
+from aimd.runtime.model import Category, Condition, Deletion, Desired, Failure, Manifest, key_of, uid_of
 
 DISCOVERED = "Discovered"
 JOB_COMPONENT = "DiscoveryJob"
@@ -227,7 +227,7 @@ def _is_booked(context: DiscoveryContext, run: DiscoveryRun) -> bool:
         return False
     if stored.uid:
         return stored.uid == uid_of(run.job)
-    created = parse_timestamp(str(metadata_of(run.job).get("creationTimestamp") or ""))
+    created = created_at(run.job)
     last = parse_timestamp(state.last_attempt_time)
     return created is not None and last is not None and created <= last
 

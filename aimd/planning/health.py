@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
-from aimd.runtime.model import Applied, Category, Condition, Failure
+from aimd.runtime.model import Applied, Category, Condition, Failure, metadata_of
 
 INFRASTRUCTURE_GRACE = timedelta(seconds=10)
 MAXIMUM_MESSAGE = 1024
@@ -184,6 +185,11 @@ def parse_timestamp(text: str) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def created_at(item: Mapping[str, Any]) -> datetime | None:
+    """When the object was made, None where nothing says so."""
+    return parse_timestamp(str(metadata_of(item).get("creationTimestamp") or ""))
 
 
 def _state_of(failures: Sequence[Failure]) -> State:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from aimd.planning.health import Component, Direction, State, parse_timestamp
+from aimd.planning.health import Component, Direction, State, created_at
 from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, log_excerpt, needs_log, pod_failure
 from aimd.runtime.model import Category, Failure, Manifest, key_of, metadata_of, uid_of
 
@@ -132,7 +132,7 @@ def unexplained(pods: Iterable[Manifest], now: datetime) -> Unexplained | None:
     pod = newest(pod for pod in living if _phase(pod) == "Pending")
     if pod is None or not is_waiting_for_events(pod):
         return None
-    made = parse_timestamp(str(metadata_of(pod).get("creationTimestamp") or ""))
+    made = created_at(pod)
     waited = max((now - made).total_seconds(), 0.0) if made is not None else _EXPLAINED_AFTER
     if waited < _EXPLAINED_AFTER:
         return Unexplained(None, _EXPLAINED_AFTER - waited)
