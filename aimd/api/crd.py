@@ -72,6 +72,12 @@ def render(resource: ApiResource) -> OpenApi:
     }
 
 
+def status_words(resource: ApiResource) -> tuple[str, ...]:
+    """The words that the schema allows as `status.status`; none for a kind that has no such field."""
+    schema = _root(resource.model)["properties"].get("status", {})
+    return tuple(schema.get("properties", {}).get("status", {}).get("enum", ()))
+
+
 def render_all() -> dict[str, str]:
     """All CRDs as YAML, by file name; the same bytes every time."""
     return {

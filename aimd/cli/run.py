@@ -139,7 +139,7 @@ def _measure_fleet(manager: Manager, flags: Flags, places: DiscoveryPlaces, coun
     registry = manager.metrics.registry
     registry.register(BuildInfo(commit()))
     cache = manager.cache
-    for collector in (FleetState(cache, places, limit, counts), FleetHistory(cache), FleetCounts(cache)):
+    for collector in (FleetState(cache, places, limit, counts), FleetHistory(cache), FleetCounts(cache, limit)):
         registry.register(Gated(collector, lambda: manager.leads))
 
 

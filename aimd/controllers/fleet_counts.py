@@ -1,13 +1,14 @@
 """Metrics that count what the fleet decided and tried: choices of templates, attempts at downloads, discoveries.
 
 Like `fleet_history`, told by the changes in the caches that this process saw. What labels say comes from bounded
-sets: objects have no series of their own.
+sets, but for the names of artifacts: their attempts are told by name as long as they are there and few enough.
 """
 
+from collections import Counter as Multiset
 from collections.abc import Iterator
 
 from prometheus_client import Counter
-from prometheus_client.core import Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from aimd.planning.fleet import (
@@ -27,19 +28,22 @@ _BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 3600)
 
 
 class FleetCounts(Collector):
-    """Counters of the fleet (spec/operations.md §7.2)."""
+    """Counters of the fleet (spec/operations.md §7.2).
 
-    def __init__(self, cache: Cache) -> None:
+    `object_limit` is the most series of a family with names of objects; with more, the names are left empty.
+    """
+
+    def __init__(self, cache: Cache, object_limit: int) -> None:
+        self._limit = object_limit
         self._selections = Counter(
             "aimd_template_selection", "Automatic choices of a template by their outcome, and what candidates fell to",
             ("outcome",), registry=None,
         )  # fmt: skip
-        self._attempts = Counter(
-            "aimd_artifact_attempts", "Attempts at downloads that ended", ("namespace", "result", "reason"),
-            registry=None,
-        )  # fmt: skip
+        self._attempts = Multiset[tuple[str, str, str, str]]()
         self._discoveries = Counter("aimd_discovery", "Discoveries that ended", ("result", "reason"), registry=None)
-        self._seconds = TallyFamily("aimd_discovery_seconds", "Length of a discovery job", ("result",), _BUCKETS)
+        self._seconds = TallyFamily(
+            "aimd_discovery_seconds", "Length of a discovery job", ("result", "reason"), _BUCKETS
+        )
         cache[SERVICE].subscribe(self._service_changed)
         cache[ARTIFACT].subscribe(self._artifact_changed)
         for kind in (SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE):
@@ -48,8 +52,22 @@ class FleetCounts(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The families as they are now."""
-        for family in (self._selections, self._attempts, self._discoveries, self._seconds):
+        for family in (self._selections, self._discoveries, self._seconds):
             yield from family.collect()
+        yield self._attempts_told()
+
+    def _attempts_told(self) -> Metric:
+        family = CounterMetricFamily(
+            "aimd_artifact_attempts", "Attempts at downloads that ended",
+            labels=("namespace", "name", "result", "reason"),
+        )  # fmt: skip
+        told = self._attempts if len(self._attempts) <= self._limit else Multiset[tuple[str, str, str, str]]()
+        if told is not self._attempts:
+            for (namespace, _, result, reason), count in self._attempts.items():
+                told[namespace, "", result, reason] += count
+        for labels, count in sorted(told.items()):
+            family.add_metric(labels, count)
+        return family
 
     def _service_changed(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
         if before is None or after is None or initial:
@@ -60,10 +78,12 @@ class FleetCounts(Collector):
                 self._selections.labels(outcome).inc()
 
     def _artifact_changed(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
-        if before is None or after is None or initial:
-            return
-        if result := attempt_ended(before, after):
-            self._attempts.labels(key_of(after).namespace, result, ready_reason(after)).inc()
+        if after is None:
+            gone = key_of(before or {})
+            for labels in [labels for labels in self._attempts if labels[:2] == gone]:
+                del self._attempts[labels]
+        elif before is not None and not initial and (result := attempt_ended(before, after)):
+            self._attempts[*key_of(after), result, ready_reason(after)] += 1
 
     def _template_changed(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
         if before is None or after is None or initial:
@@ -75,5 +95,5 @@ class FleetCounts(Collector):
         if before is None or after is None or initial or discovery_job_seconds(before) is not None:
             return
         if ended := discovery_job_seconds(after):
-            result, seconds = ended
-            self._seconds.labels(result).observe(seconds)
+            *labels, seconds = ended
+            self._seconds.labels(*labels).observe(seconds)

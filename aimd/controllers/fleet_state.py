@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from pydantic import ValidationError
 
 from aimd import __version__
+from aimd.api.crd import status_words
 from aimd.api.kinds import RESOURCES
 from aimd.api.model_source import AIMClusterModelSource
 from aimd.controllers.discovery import DiscoveryPlaces
@@ -57,6 +58,7 @@ _KINDS = tuple(
     Kind(resource.group, resource.version, resource.kind, resource.plural, resource.namespaced)
     for resource in RESOURCES
 )
+_WORDS = {resource.kind: status_words(resource) for resource in RESOURCES}
 _CAPABILITIES = {
     "kserve": INFERENCE_SERVICE,
     "gateway": HTTP_ROUTE,
@@ -292,13 +294,17 @@ class FleetState(Collector):
         return family
 
     def _states(self) -> Iterator[GaugeMetricFamily]:
-        state = _gauge("aimd_object_status", "1 for the current state word of an object", *_OBJECT, "status")
+        state = _gauge("aimd_object_status", "1 for an object's current state word, 0 for others", *_OBJECT, "status")
         since = _gauge("aimd_object_status_since_seconds", "When readiness last turned, unix time", *_OBJECT)
         lag = _gauge("aimd_object_generation_lag", "Generations of the spec not yet looked at", *_OBJECT)
         for kind in _KINDS:
             for item in self._objects(kind):
                 labels = (kind.name, _namespace(item), key_of(item).name)
-                state.add_metric((*labels, status_word(item)), 1)
+                word = status_word(item)
+                for other in _WORDS[kind.name]:
+                    state.add_metric((*labels, other), float(other == word))
+                if word not in _WORDS[kind.name]:
+                    state.add_metric((*labels, word), 1)
                 if time := in_state_since(item):
                     since.add_metric(labels, time.timestamp())
                 seen = int((item.get("status") or {}).get("observedGeneration") or 0)

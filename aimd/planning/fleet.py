@@ -194,13 +194,16 @@ def discovery_outcome(before: Manifest, after: Manifest) -> tuple[str, str] | No
     return None
 
 
-def discovery_job_seconds(job: Manifest) -> tuple[str, float] | None:
-    """Result (Complete, Failed) and length of a discovery Job; None while it runs, and for other Jobs."""
+def discovery_job_seconds(job: Manifest) -> tuple[str, str, float] | None:
+    """Result (succeeded, failed), reason and length of a discovery Job; None while it runs, and for other Jobs."""
     labels, phase = labels_of(job), job_phase(job)
     if phase not in (JobPhase.COMPLETE, JobPhase.FAILED) or any(labels.get(k) != v for k, v in JOB_LABELS.items()):
         return None
     began, ended = parse_timestamp(str((job.get("status") or {}).get("startTime") or "")), finished_at(job)
-    return (str(phase), (ended - began).total_seconds()) if began is not None and ended is not None else None
+    if began is None or ended is None:
+        return None
+    result = "succeeded" if phase is JobPhase.COMPLETE else "failed"
+    return result, _reason(job, str(phase), "True") or "Unknown", (ended - began).total_seconds()
 
 
 def missing_gpu(service: Manifest, template: Manifest | None) -> str | None:

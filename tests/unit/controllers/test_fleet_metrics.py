@@ -54,7 +54,7 @@ EXPECTED = {
     "aimd_artifact_downloaded_bytes": ("gauge", WEIGHTS),
     "aimd_artifact_download_rate_bytes": ("gauge", WEIGHTS),
     "aimd_artifact_download_seconds": ("histogram", {"scheme", "protocol", "result"}),
-    "aimd_artifact_attempts": ("counter", {"namespace", "result", "reason"}),
+    "aimd_artifact_attempts": ("counter", {"namespace", "name", "result", "reason"}),
     "aimd_template_selection": ("counter", {"outcome"}),
     "aimd_cache_volume": ("gauge", {"namespace", "persistentvolumeclaim"}),
     "aimd_cache_requested_bytes": ("gauge", {"namespace", "storage_class"}),
@@ -62,7 +62,7 @@ EXPECTED = {
     "aimd_discovery_slots": ("gauge", set()),
     "aimd_discovery_waiting": ("gauge", set()),
     "aimd_discovery": ("counter", {"result", "reason"}),
-    "aimd_discovery_seconds": ("histogram", {"result"}),
+    "aimd_discovery_seconds": ("histogram", {"result", "reason"}),
     "aimd_gpu_nodes": ("gauge", {"model"}),
     "aimd_gpu_allocatable": ("gauge", {"model", "resource"}),
     "aimd_runtime_config_users": ("gauge", {"kind", "namespace", "name"}),
@@ -98,7 +98,7 @@ class Fleet:
         self.image_counts: dict[Key, ImageCounts] = {}
         self.places = DiscoveryPlaces(self.cache, 10, lambda: self.seconds)
         self.registry.register(FleetState(self.cache, self.places, limit, self.image_counts))
-        self.registry.register(FleetCounts(self.cache))
+        self.registry.register(FleetCounts(self.cache, limit))
         self.registry.register(
             FleetHistory(self.cache, lambda: START + timedelta(seconds=self.seconds), lambda: self.seconds)
         )
@@ -164,7 +164,8 @@ def fleet() -> Fleet:
     fleet.put(JOB, "discover", metadata=discovery, status={})
     began = START.isoformat()
     fleet.put(JOB, "discovered", metadata=discovery, status={"startTime": began})
-    ended = {"type": "Complete", "status": "True", "lastTransitionTime": (START + timedelta(seconds=40)).isoformat()}
+    ended = {"type": "Complete", "status": "True", "reason": "CompletionsReached"}
+    ended["lastTransitionTime"] = (START + timedelta(seconds=40)).isoformat()
     fleet.put(JOB, "discovered", metadata=discovery, status={"startTime": began, "conditions": [ended]})
     fleet.put(SERVICE_TEMPLATE, "tiny", status={"status": "Progressing"})
     conditions = [
@@ -205,13 +206,13 @@ def test_figures(fleet: Fleet) -> None:
     assert value("aimd_cache_requested_bytes", **team, storage_class="fast") == 10 * 2**30
     assert value("aimd_artifact_download_rate_bytes", **team, name="moving", scheme="hf") == 100
     assert value("aimd_artifact_download_seconds_sum", scheme="s3", protocol="other", result="Failed") == 10
-    assert value("aimd_artifact_attempts_total", **team, result="Failed", reason="Unknown") == 1
+    assert value("aimd_artifact_attempts_total", **team, name="ended", result="Failed", reason="Unknown") == 1
     assert value("aimd_cache_volume", **team, persistentvolumeclaim="weights") == 1
     assert value("aimd_service_gpu_missing", **team, model="MI300X") == 1
     assert value("aimd_template_selection_total", outcome="none") == 1
     assert value("aimd_template_selection_total", outcome="removed_by_gpu") == 1
     assert value("aimd_discovery_total", result="failed", reason="JobDeadlineExceeded") == 1
-    assert value("aimd_discovery_seconds_sum", result="Complete") == 40
+    assert value("aimd_discovery_seconds_sum", result="succeeded", reason="CompletionsReached") == 40
     assert value("aimd_discovery_jobs") == 1
     assert value("aimd_model_source_next_sync_timestamp_seconds", name="catalogue") == START.timestamp() + 3600
     assert value("aimd_object_condition", kind="AIMService", **team, name="chat", type="Ready", reason="Fine") == 1
@@ -308,6 +309,18 @@ def test_what_was_there_before_is_not_timed() -> None:
     assert fleet.value("aimd_service_time_to_running_seconds_count", namespace="ml-team", cache="cold") is None
 
 
+def test_every_word_of_a_kind_is_told(fleet: Fleet) -> None:
+    fleet.put(SERVICE, "new")
+    told = {
+        (sample.labels["name"], sample.labels["status"]): sample.value
+        for sample in fleet.scrape()["aimd_object_status"].samples
+        if sample.labels["kind"] == SERVICE.name and sample.labels["name"] in ("chat", "new")
+    }
+    words = ("Pending", "Starting", "Running", "Degraded", "Failed")
+    expected = {(name, word): float((name, word) == ("chat", "Running")) for name in ("chat", "new") for word in words}
+    assert told == {**expected, ("new", "Unknown"): 1}
+
+
 def test_a_deleted_object_leaves_no_series(fleet: Fleet) -> None:
     fleet.cache[ARTIFACT].forget(Key("ml-team", "moving"), "AIMArtifact/moving")
     assert fleet.value("aimd_artifact_download_rate_bytes", namespace="ml-team", name="moving", scheme="hf") is None
@@ -360,7 +373,20 @@ def test_a_choice_is_counted_when_it_changes(fleet: Fleet) -> None:
 def test_another_attempt_within_a_job_is_one_that_ended(fleet: Fleet) -> None:
     for attempt in (1, 2, 2):
         fleet.put(ARTIFACT, "moving", status={"status": "Progressing", "download": {"attempt": attempt}})
-    assert fleet.value("aimd_artifact_attempts_total", namespace="ml-team", result="Retried", reason="Unknown") == 1
+    labels = {"namespace": "ml-team", "result": "Retried", "reason": "Unknown"}
+    assert fleet.value("aimd_artifact_attempts_total", name="moving", **labels) == 1
+
+
+def test_attempts_of_too_many_artifacts_are_told_without_their_names() -> None:
+    fleet = Fleet(limit=2)
+    for number in range(3):
+        for word in ("Progressing", "Failed"):
+            fleet.put(ARTIFACT, f"weights-{number}", status={"status": word})
+    told = {sample.labels["name"]: sample.value for sample in fleet.scrape()["aimd_artifact_attempts"].samples}
+    assert told == {"": 3}
+    fleet.cache[ARTIFACT].forget(Key("ml-team", "weights-0"), "AIMArtifact/weights-0")
+    told = {sample.labels["name"]: sample.value for sample in fleet.scrape()["aimd_artifact_attempts"].samples}
+    assert told == {"weights-1": 1, "weights-2": 1}
 
 
 def test_a_source_that_only_fails_had_its_last_success_before(fleet: Fleet) -> None:

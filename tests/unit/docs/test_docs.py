@@ -104,7 +104,7 @@ def test_every_metric_is_told() -> None:
     registry.register(BuildInfo("abc"))
     registry.register(FleetState(cache, DiscoveryPlaces(cache, 10), 100))
     registry.register(FleetHistory(cache))
-    registry.register(FleetCounts(cache))
+    registry.register(FleetCounts(cache, 1))
     for collector in RegistryMetrics().collectors:
         registry.register(collector)
     names = {f"{family.name}_total" if family.type == "counter" else family.name for family in registry.collect()}
