@@ -1,7 +1,6 @@
 """What one decision about an AIMArtifact is based on."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,11 +9,11 @@ from typing import Any, NamedTuple
 from aimd.api.artifact import AIMArtifact
 from aimd.planning.download_job import JobContext
 from aimd.planning.environment import merge_env
-from aimd.planning.health import created_at, parse_timestamp
+from aimd.planning.health import age_seconds, created_at, parse_timestamp
 from aimd.planning.jobs import JobPhase, job_phase
 from aimd.planning.labels import PREFIX
 from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, needs_log
-from aimd.planning.pods import is_waiting_for_events, newest
+from aimd.planning.pods import STARTING_SECONDS, is_waiting_for_events, newest
 from aimd.planning.quantities import InvalidQuantity, parse_bytes
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.settings import ControllerSettings
@@ -23,9 +22,6 @@ from aimd.runtime.model import Manifest, metadata_of, uid_of
 COMPLETE = PREFIX + "download-complete"
 HEADROOM = PREFIX + "pvc-headroom-percent"
 MAXIMUM_BYTES = 2**50
-STARTING_SECONDS = 3.0
-"""So long a pod or a claim may take to get going. The steps of its start are one state meanwhile, as each would be a
-write on the artifact and, by way of the caches, on every service that waits; and nobody asks what keeps it."""
 
 _CHANGING = frozenset({JobPhase.ABSENT, JobPhase.FAILED})
 
@@ -181,12 +177,6 @@ def explained_after(observed: ObservedArtifact, now: datetime) -> float | None:
     """In how many seconds the next of those objects is old enough; None when nothing waits for that."""
     ages = (age_seconds(item, now) for item in _waiting_objects(observed))
     return min((STARTING_SECONDS - age for age in ages if age < STARTING_SECONDS), default=None)
-
-
-def age_seconds(item: Mapping[str, Any], now: datetime) -> float:
-    """How long ago the object was made; infinite where nothing says so."""
-    created = created_at(item)
-    return (now - created).total_seconds() if created is not None else math.inf
 
 
 def _waiting_objects(observed: ObservedArtifact) -> list[Manifest]:

@@ -4,6 +4,7 @@ Pure: what was observed and what applying returned go in, the conditions to stor
 reconcile, after apply, so that a failing write shows (status.md D-3).
 """
 
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -190,6 +191,12 @@ def parse_timestamp(text: str) -> datetime | None:
 def created_at(item: Mapping[str, Any]) -> datetime | None:
     """When the object was made, None where nothing says so."""
     return parse_timestamp(str(metadata_of(item).get("creationTimestamp") or ""))
+
+
+def age_seconds(item: Mapping[str, Any], now: datetime) -> float:
+    """How long ago the object was made; infinite where nothing says so."""
+    created = created_at(item)
+    return (now - created).total_seconds() if created is not None else math.inf
 
 
 def _state_of(failures: Sequence[Failure]) -> State:

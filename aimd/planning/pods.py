@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from aimd.planning.health import Component, Direction, State, created_at
+from aimd.planning.health import Component, Direction, State, age_seconds
 from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, log_excerpt, needs_log, pod_failure
 from aimd.runtime.model import Category, Failure, Manifest, key_of, metadata_of, uid_of
 
@@ -22,8 +22,10 @@ _CANNOT_START = frozenset(
 _BLOCKING_EVENTS = frozenset({"FailedScheduling", "FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"})
 _AUTH_WORDS = ("unauthorized", "authentication", "401", "403", "forbidden", "denied", "credentials")
 _MISSING_WORDS = ("not found", "404", "manifest unknown", "name unknown", "no such")
-_EXPLAINED_AFTER = 5.0
 _LOOK_AGAIN_AT_MOST = 60.0
+STARTING_SECONDS = 3.0
+"""So long a pod or a claim may take to get going. The steps of its start are one state meanwhile, as each would be a
+write on the artifact and, by way of the caches, on every service that waits; and nobody asks what keeps it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +134,9 @@ def unexplained(pods: Iterable[Manifest], now: datetime) -> Unexplained | None:
     pod = newest(pod for pod in living if _phase(pod) == "Pending")
     if pod is None or not is_waiting_for_events(pod):
         return None
-    made = created_at(pod)
-    waited = max((now - made).total_seconds(), 0.0) if made is not None else _EXPLAINED_AFTER
-    if waited < _EXPLAINED_AFTER:
-        return Unexplained(None, _EXPLAINED_AFTER - waited)
+    waited = max(age_seconds(pod, now), 0.0)
+    if waited < STARTING_SECONDS:
+        return Unexplained(None, STARTING_SECONDS - waited)
     return Unexplained(pod, min(waited, _LOOK_AGAIN_AT_MOST))
 
 

@@ -15,7 +15,7 @@ from aimd.runtime.model import Key, Manifest
 from aimd.sandbox.chart import NAMESPACE, RELEASE, chart_folder
 from aimd.sandbox.cluster import Sandbox
 from tests.e2e.world import Operator, requests_of
-from tests.integration.test_chart_release import Helm
+from tests.integration.helm import Helm
 from tests.waiting import wait_until
 
 MANAGER = Key(NAMESPACE, "aim-engine-controller-manager")

@@ -14,7 +14,7 @@ from aimd.sandbox.cluster import Sandbox, SandboxSettings, sandbox_cluster
 from aimd.sandbox.manifests import apply_manifests, read_manifests
 from tests.e2e.deployed import POD_NAME, install, manager_pods, wait_ready
 from tests.e2e.world import refused_of, requests_of, status_word
-from tests.integration.test_chart_release import Helm
+from tests.integration.helm import Helm
 from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -1,6 +1,5 @@
 """The chart as helm installs, upgrades and removes it, into a real API server."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.chart import chart_folder
 from tests.integration.administrator import AIM, RBAC, administrator, apply, namespace
+from tests.integration.helm import Helm
 from tests.integration.machine import wait_until
 
 pytestmark = pytest.mark.slow
@@ -19,29 +18,6 @@ HERE = "releases"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 DEFINITION = f"{DEFINITIONS}/aimservices.aim.eai.amd.com"
 CONFIG = "/apis/aim.eai.amd.com/v1alpha1/aimclusterruntimeconfigs/of-the-release"
-
-
-class Helm:
-    """The real helm, in one namespace; `release` is the one that tests install."""
-
-    def __init__(self, kubeconfig: Path, cache: Path, namespace: str = HERE) -> None:
-        program = locate_binaries(["helm"]).path("helm")
-        self._command = [str(program), "--kubeconfig", str(kubeconfig), "--namespace", namespace]
-        self._environment = {
-            "HOME": str(cache),  # Without one it keeps its cache in the current folder.
-            "HELM_CACHE_HOME": str(cache),
-            "HELM_CONFIG_HOME": str(cache),
-            "HELM_DATA_HOME": str(cache),
-        }
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [*self._command, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, env=self._environment, check=False)
-
-    def do(self, *arguments: str) -> str:
-        done = self.run(*arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
 
 @pytest.fixture
@@ -80,7 +56,7 @@ def definitions(server: httpx.Client) -> list[str]:
 
 
 def test_install_upgrade_and_uninstall(server: httpx.Client, api_server: Any, tmp_path: Path) -> None:
-    helm, chart = Helm(api_server.kubeconfig, tmp_path), str(chart_folder())
+    helm, chart = Helm(api_server.kubeconfig, tmp_path, HERE), str(chart_folder())
     fixed = ("--set", "namePrefix=released")
     notes = helm.do("install", "aimd", chart, *fixed, "--wait=false")
     assert "kubectl -n releases rollout status deployment/released-controller-manager" in notes
@@ -107,7 +83,7 @@ def test_install_upgrade_and_uninstall(server: httpx.Client, api_server: Any, tm
 def test_crds_of_another_release_are_adopted_when_asked_to(
     server: httpx.Client, api_server: Any, tmp_path: Path
 ) -> None:
-    helm, chart = Helm(api_server.kubeconfig, tmp_path), str(chart_folder())
+    helm, chart = Helm(api_server.kubeconfig, tmp_path, HERE), str(chart_folder())
     names = ("--set", "namePrefix=adopted,manager.replicas=0")
     helm.do("install", "first", chart, "--set", "namePrefix=first,manager.replicas=0")
     refused = helm.run("install", "second", chart, *names)

@@ -124,12 +124,12 @@ def test_events_tell_why_a_placed_pod_does_not_start() -> None:
 @pytest.mark.parametrize(
     ("pods", "waited", "asked", "again"),
     [
-        ([pod("Pending")], 1, None, 4.0),
-        ([pod("Pending")], 5, "p", 5.0),
+        ([pod("Pending")], 1, None, 2.0),
+        ([pod("Pending")], 3, "p", 3.0),
         ([pod("Pending"), pod("Failed", "dead")], 30, "p", 30.0),
         ([pod("Pending")], 3600, "p", 60.0),
-        ([pod("Pending")], -60, None, 5.0),
-        ([pod("Pending", made="")], 0, "p", 5.0),
+        ([pod("Pending")], -60, None, 3.0),
+        ([pod("Pending", made="")], 0, "p", 60.0),
     ],
 )
 def test_events_of_a_pod_that_does_not_start_are_asked_for_ever_more_seldom(
