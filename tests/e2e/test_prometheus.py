@@ -18,6 +18,7 @@ from aimd.sandbox.chart import render_chart
 from tests.e2e.prometheus import Prometheus, locate_prometheus, serving
 from tests.e2e.world import Operator, World, model, service, template
 from tests.integration.operator_process import free_port
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -94,12 +95,12 @@ async def watched(world: World, folder: Path) -> AsyncIterator[Prometheus]:
     metering.start(f"--metrics-bind-address={target}", "--metrics-secure=false")
     try:
         async with serving(folder, target, JOB, rule_groups()) as prometheus:
-            await until(prometheus, "aimd_objects")
+            await has(prometheus, "aimd_objects")
             await world.apply(model(world.namespace), template(world.namespace), service(world.namespace))
             await world.apply(catalogue())
             await world.wait_running()
-            await until(prometheus, "aimd_model_source_last_success_timestamp_seconds")
-            await until(prometheus, 'aimd_service_status{status="Running"}')
+            await has(prometheus, "aimd_model_source_last_success_timestamp_seconds")
+            await has(prometheus, 'aimd_service_status{status="Running"}')
             await asyncio.sleep(5)
             yield prometheus
     finally:
@@ -108,12 +109,8 @@ async def watched(world: World, folder: Path) -> AsyncIterator[Prometheus]:
         world.operator.start()
 
 
-async def until(prometheus: Prometheus, expression: str) -> None:
-    for _ in range(150):
-        if await prometheus.query(expression):
-            return
-        await asyncio.sleep(0.2)
-    raise AssertionError(f"{expression} gives nothing")
+async def has(prometheus: Prometheus, expression: str) -> None:
+    await wait_until(expression, lambda: prometheus.query(expression))
 
 
 async def test_promtool_takes_the_rules(tmp_path: Path) -> None:
