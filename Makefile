@@ -6,6 +6,8 @@ READY  := $(VENV)/.ready
 DURATION ?= 10m
 # Each worker has a control plane of its own; the files of a folder are dealt out between them.
 PARALLEL := -n 2 --dist loadfile
+# Tests of minutes are dealt out one by one, but for groups that share what takes long to make.
+ONE_BY_ONE := -n 2 --dist loadgroup
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell command -v $(engine))))
 IMAGE  ?= aimd
 
@@ -51,9 +53,9 @@ e2e: $(READY) binaries ## The whole sandbox: control plane, KServe, stand-ins, `
 
 test-slow: $(READY) binaries ## What takes minutes: crash points, failovers, chaos, thousands of objects.
 	HYPOTHESIS_PROFILE=search $(BIN)/pytest $(PARALLEL) tests/unit tests/integration/test_runtime_apply.py
-	$(BIN)/pytest $(PARALLEL) -m slow tests/unit tests/faults tests/integration
-	$(BIN)/pytest -m slow tests/e2e
-	$(BIN)/pytest --operator=deployment tests/e2e
+	$(BIN)/pytest $(ONE_BY_ONE) -m slow tests/unit tests/faults tests/integration
+	$(BIN)/pytest $(PARALLEL) -m slow tests/e2e
+	$(BIN)/pytest $(PARALLEL) --operator=deployment tests/e2e
 
 soak: $(READY) binaries ## Hours of edits, faults and restarts against an oracle; DURATION=10m (s, m or h).
 	AIMD_SOAK_DURATION=$(DURATION) $(BIN)/pytest -s -m soak tests

@@ -34,6 +34,7 @@ KINDS = {
     "job": JOB,
 }
 IDENTITIES = (SERVICE_ACCOUNT, ROLE, ROLE_BINDING)
+RESOURCE_QUOTA = Kind("", "v1", "ResourceQuota", "resourcequotas")
 WATCHED = (*KINDS.values(), *IDENTITIES)
 LIFE = re.compile(r"w\d{4}x")
 """A life's name: in its source, by which artifacts are named, and in the names or labels of what belongs to those."""
@@ -44,7 +45,6 @@ ALL = frozenset(THINGS)
 
 # A balanced square: each thing is first once, and follows each other thing once.
 BALANCED = [tuple(THINGS[(row + step) % 6] for step in (0, 1, 5, 2, 4, 3)) for row in range(6)]
-EVERY = list(permutations(THINGS))
 AT_ONCE = 40
 _LOOK_SECONDS = 0.4
 
@@ -196,6 +196,8 @@ class Life:
 async def snapshots(api_server: ControlPlane) -> AsyncIterator[Snapshots]:
     async with AsyncExitStack() as stack:
         world = await stack.enter_async_context(cache_world(api_server))
+        # Nobody asks here for Events, which are half of what the server would have to write.
+        await world.make(RESOURCE_QUOTA, "no-events", {"hard": {"count/events": "0"}})
         cache = await stack.enter_async_context(watched(api_server, world.namespace))
         yield await stack.enter_async_context(Snapshots(world, cache).kept_up())
 
@@ -232,7 +234,8 @@ async def test_each_thing_first_and_after_each_other(snapshots: Snapshots) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("first", THINGS)
 @pytest.mark.parametrize("mode", ["Shared", "Dedicated"])
-async def test_every_order(snapshots: Snapshots, mode: str) -> None:
-    await live(snapshots, [(mode, order) for order in EVERY])
+async def test_every_order(snapshots: Snapshots, mode: str, first: str) -> None:
+    await live(snapshots, [(mode, order) for order in permutations(THINGS) if order[0] == first])
