@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-DURATION ?= 10m
+DURATION ?= 30m
 # Each worker has a control plane of its own; the files of a folder are dealt out between them.
 PARALLEL := -n 2 --dist loadfile
 # Tests of minutes are dealt out one by one, but for groups that share what takes long to make.
@@ -54,10 +54,10 @@ e2e: $(READY) binaries ## The whole sandbox: control plane, KServe, stand-ins, `
 test-slow: $(READY) binaries ## What takes minutes: crash points, failovers, chaos, thousands of objects.
 	HYPOTHESIS_PROFILE=search $(BIN)/pytest $(PARALLEL) tests/unit tests/integration/test_runtime_apply.py
 	$(BIN)/pytest $(ONE_BY_ONE) -m slow tests/unit tests/faults tests/integration
-	$(BIN)/pytest $(PARALLEL) -m slow tests/e2e
+	$(BIN)/pytest -n 3 --dist loadfile -m slow tests/e2e
 	$(BIN)/pytest $(PARALLEL) --operator=deployment tests/e2e
 
-soak: $(READY) binaries ## Hours of edits, faults and restarts against an oracle; DURATION=10m (s, m or h).
+soak: $(READY) binaries ## Hours of edits, faults and restarts against an oracle; DURATION=30m (s, m or h) is how long each test takes.
 	AIMD_SOAK_DURATION=$(DURATION) $(BIN)/pytest -s -m soak tests
 
 bench: $(READY) binaries ## The runtime against bare loops and kopf; BENCH="unary queue" for some of it.

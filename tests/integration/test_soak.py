@@ -33,7 +33,7 @@ from aimd.sandbox.manifests import apply_manifests
 from tests.integration.stand_ins import Kubelet, install_crds, make_namespace
 from tests.waiting import wait_until
 
-SECONDS = duration_seconds(os.environ.get("AIMD_SOAK_DURATION", "10m"))
+SECONDS = duration_seconds(os.environ.get("AIMD_SOAK_DURATION", "30m"))
 SERVICES = 300
 
 
@@ -146,7 +146,7 @@ def start(api_server: ControlPlane, metrics_address: str, log: Path) -> subproce
 @pytest.mark.parametrize(
     "seconds",
     [
-        pytest.param(300.0, marks=[pytest.mark.slow, pytest.mark.timeout(1200)]),
+        pytest.param(600.0, marks=[pytest.mark.slow, pytest.mark.timeout(1200)]),
         pytest.param(SECONDS, marks=[pytest.mark.soak, pytest.mark.timeout(SECONDS + 1200)]),
     ],
 )
