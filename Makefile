@@ -8,8 +8,6 @@ DURATION ?= 30m
 PARALLEL := -n 2 --dist loadfile
 # Tests of minutes are dealt out one by one, but for groups that share what takes long to make.
 ONE_BY_ONE := -n 2 --dist loadgroup
-# First, so that nothing waits for the longest at the end, and what measures seconds has a calm neighbour.
-LONGEST := tests/integration/test_soak.py tests/integration/test_failover.py
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell command -v $(engine))))
 IMAGE  ?= aimd
 
@@ -55,7 +53,7 @@ e2e: $(READY) binaries ## The whole sandbox: control plane, KServe, stand-ins, `
 
 test-slow: $(READY) binaries ## What takes minutes: crash points, failovers, chaos, thousands of objects.
 	HYPOTHESIS_PROFILE=search $(BIN)/pytest $(PARALLEL) tests/unit tests/integration/test_runtime_apply.py
-	$(BIN)/pytest $(ONE_BY_ONE) -m slow $(LONGEST) tests/unit tests/faults tests/integration
+	$(BIN)/pytest $(ONE_BY_ONE) -m slow tests/unit tests/faults tests/integration
 	$(BIN)/pytest -n 3 --dist loadfile -m slow tests/e2e
 	$(BIN)/pytest $(PARALLEL) --operator=deployment tests/e2e
 

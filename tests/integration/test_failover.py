@@ -207,6 +207,7 @@ async def test_sigterm_hands_over_within_two_seconds(admin: Client, api_server: 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.early
 async def test_fifty_failovers_and_never_two_writers(admin: Client, api_server: ControlPlane, tmp_path: Path) -> None:
     dice = random.Random(7)
     ways: list[Callable[[Fleet, Replica], object]] = [terminate] * 44 + [kill] * 3 + [freeze] * 3

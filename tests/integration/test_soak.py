@@ -143,6 +143,7 @@ def start(api_server: ControlPlane, metrics_address: str, log: Path) -> subproce
         )
 
 
+@pytest.mark.early
 @pytest.mark.parametrize(
     "seconds",
     [
