@@ -6,8 +6,8 @@ READY  := $(VENV)/.ready
 DURATION ?= 30m
 # Each worker has a control plane of its own; the files of a folder are dealt out between them.
 PARALLEL := -n 2 --dist loadfile
-# Tests of minutes are dealt out one by one, but for groups that share what takes long to make.
-ONE_BY_ONE := -n 2 --dist loadgroup
+# What is marked `early` is collected first and stays there.
+IN_ORDER := --no-loadscope-reorder
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell command -v $(engine))))
 IMAGE  ?= aimd
 
@@ -53,7 +53,7 @@ e2e: $(READY) binaries ## The whole sandbox: control plane, KServe, stand-ins, `
 
 test-slow: $(READY) binaries ## What takes minutes: crash points, failovers, chaos, thousands of objects.
 	HYPOTHESIS_PROFILE=search $(BIN)/pytest $(PARALLEL) tests/unit tests/integration/test_runtime_apply.py
-	$(BIN)/pytest $(ONE_BY_ONE) -m slow tests/unit tests/faults tests/integration
+	$(BIN)/pytest $(PARALLEL) $(IN_ORDER) -m slow tests/unit tests/faults tests/integration
 	$(BIN)/pytest -n 3 --dist loadfile -m slow tests/e2e
 	$(BIN)/pytest $(PARALLEL) --operator=deployment tests/e2e
 

@@ -32,7 +32,6 @@ for module in pkgutil.walk_packages(aimd.__path__, "aimd."):
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("image"),  # It is built once.
     pytest.mark.timeout(1200),  # The first test builds, and the first run on a machine makes the base.
     pytest.mark.skipif(missing() != "", reason=missing()),
 ]
