@@ -21,7 +21,7 @@ from aimd.planning.kinds import SERVICE
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import LEASE, NAMESPACE
-from aimd.runtime.model import Key
+from aimd.runtime.model import Key, Manifest
 from aimd.sandbox.control_plane import ControlPlane
 from aimd.sandbox.manifests import apply_manifests
 from tests.integration.stand_ins import install_own_crds
@@ -73,6 +73,11 @@ class Fleet:
     folder: Path
     replicas: list[Replica] = field(default_factory=list)
     edits: int = 0
+    _writes: list[tuple[str, str]] = field(default_factory=list)
+    _read: int = 0
+
+    def __post_init__(self) -> None:
+        self._read = self.plane.audit_log.stat().st_size
 
     def add(self) -> Replica:
         user = f"{self.namespace}-{len(self.replicas)}"
@@ -132,16 +137,23 @@ class Fleet:
     def writers(self) -> list[str]:
         """Who wrote statuses, in the order in which the API server received the writes."""
         users = {replica.user for replica in self.replicas}
-        events = [json.loads(line) for line in self.plane.audit_log.read_text().splitlines()]
-        writes = [
+        self._writes += [
             (event["requestReceivedTimestamp"], event["user"]["username"])
-            for event in events
+            for event in self._new_events()
             if event["user"]["username"] in users
             and event["verb"] in ("patch", "update", "create", "delete")
             and event["objectRef"]["resource"] == SERVICE.plural
             and event["responseStatus"]["code"] < 300
         ]
-        return [user for _, user in sorted(writes)]
+        return [user for _, user in sorted(self._writes)]
+
+    def _new_events(self) -> list[Manifest]:
+        """What has come to the audit log; read once, as other tests may have made it long."""
+        with self.plane.audit_log.open("rb") as log:
+            log.seek(self._read)
+            whole, newline, _ = log.read().rpartition(b"\n")
+        self._read += len(whole) + len(newline)
+        return [json.loads(line) for line in whole.splitlines()]
 
 
 @pytest.fixture
