@@ -99,12 +99,14 @@ class World:
             return str(response.json()["choices"][0]["message"]["content"])
 
     def writes(self) -> list[dict[str, Any]]:
-        """Every write of the operator so far, from the audit log, leases excepted."""
+        """Every write of the operator so far, from the audit log; no leases, and nothing in what other tests left."""
         verbs = {"create", "update", "patch", "delete", "deletecollection"}
         return [
             event
             for event in requests_of(self.sandbox)
-            if event["verb"] in verbs and event.get("objectRef", {}).get("resource") != "leases"
+            if event["verb"] in verbs
+            and (written := event.get("objectRef", {})).get("resource") != "leases"
+            and written.get("namespace", "") in ("", self.namespace)
         ]
 
 
