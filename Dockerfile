@@ -19,8 +19,6 @@ COPY examples examples
 COPY aimd aimd
 RUN python -m venv --without-pip /opt/aimd \
  && pip --python /opt/aimd/bin/python install --no-cache-dir --no-index --find-links /wheels --no-compile ".[downloads,tracing]" \
- # Weights come over plain HTTP ranges, so nothing asks for it.
- && pip --python /opt/aimd/bin/python uninstall --yes hf-xet \
  && cd /opt/aimd/lib/python*/site-packages \
  # Of Amazon's services: the object store, and those that give out credentials for it.
  && find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -r {} + \

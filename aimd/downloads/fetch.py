@@ -5,17 +5,20 @@ The hub's own library cannot go on at the byte where a killed process stopped; a
 
 from collections.abc import Iterator
 
+import aiohttp
 import anyio
 import structlog
 
 from aimd.downloads.failures import DownloadFailure, Reason
+from aimd.downloads.hub import HubOrigin
 from aimd.downloads.partial import Partial, in_thread
 from aimd.downloads.patience import Patience, Retryable
 from aimd.downloads.progress import Progress
 from aimd.downloads.settings import DownloadSettings
 from aimd.downloads.snapshot import RemoteFile, Snapshot
 from aimd.downloads.tree import Tree, is_whole
-from aimd.downloads.wire import LEAST_RATE, WIRE_ERRORS, RangeReader, RangesRefused, open_session
+from aimd.downloads.wire import LEAST_RATE, WIRE_ERRORS, RangeReader, RangesRefused, Reader, open_session
+from aimd.downloads.xet import xet_reader
 
 _LARGE_BYTES = 2 * 2**30
 _SILENCE = 60.0
@@ -27,10 +30,15 @@ _log = structlog.get_logger()
 class SnapshotFetcher:
     """Fills a tree with a snapshot; what was fetched stays for the next attempt.
 
-    Raises DownloadFailure, and OSErrors of the volume, both also inside exception groups.
+    With `xet` what the hub keeps in Xet comes from there; `over_xet` tells whether that is anything. Raises
+    DownloadFailure, and OSErrors of the volume, both also inside exception groups.
     """
 
-    def __init__(self, snapshot: Snapshot, settings: DownloadSettings, progress: Progress) -> None:
+    def __init__(
+        self, snapshot: Snapshot, settings: DownloadSettings, progress: Progress, *, xet: bool = False
+    ) -> None:
+        self.over_xet = False
+        self._xet = xet
         self._snapshot = snapshot
         self._settings = settings
         self._progress = progress
@@ -62,20 +70,29 @@ class SnapshotFetcher:
             open_session(self._connections, _SILENCE, settings.object_store.ca_bundle) as session,
             anyio.create_task_group() as tasks,
         ):
-            reader = RangeReader(session, self._snapshot.origin)
+            reader = await self._reader(session)
             for file in files:
                 await files_at_once.acquire()
                 tasks.start_soon(self._provide, reader, file, slots, files_at_once)
 
+    async def _reader(self, session: aiohttp.ClientSession) -> Reader:
+        origin = self._snapshot.origin
+        plain = RangeReader(session, origin)
+        if not self._xet or not isinstance(origin, HubOrigin):
+            return plain
+        xet = await xet_reader(origin, plain)
+        self.over_xet = xet is not None
+        return xet or plain
+
     async def _provide(
-        self, reader: RangeReader, file: RemoteFile, slots: anyio.CapacityLimiter, files_at_once: anyio.Semaphore
+        self, reader: Reader, file: RemoteFile, slots: anyio.CapacityLimiter, files_at_once: anyio.Semaphore
     ) -> None:
         try:
             await self._fetch(reader, file, slots)
         finally:
             files_at_once.release()
 
-    async def _fetch(self, reader: RangeReader, file: RemoteFile, slots: anyio.CapacityLimiter) -> None:
+    async def _fetch(self, reader: Reader, file: RemoteFile, slots: anyio.CapacityLimiter) -> None:
         """Requests until the file is whole, once more from the start if it is not what the source says."""
         partial = Partial(self._tree, file, self._progress)
         try:
@@ -95,7 +112,7 @@ class SnapshotFetcher:
         await in_thread(self._tree.finish, file)
         self._progress.finished()
 
-    async def _complete(self, reader: RangeReader, partial: Partial, slots: anyio.CapacityLimiter) -> None:
+    async def _complete(self, reader: Reader, partial: Partial, slots: anyio.CapacityLimiter) -> None:
         """All bytes, in ranges; in one piece from a server that does not know ranges."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(partial.follow)
@@ -113,7 +130,7 @@ class SnapshotFetcher:
             await in_thread(partial.clear)
             await self._in_one_piece(reader, partial, slots)
 
-    async def _in_one_piece(self, reader: RangeReader, partial: Partial, slots: anyio.CapacityLimiter) -> None:
+    async def _in_one_piece(self, reader: Reader, partial: Partial, slots: anyio.CapacityLimiter) -> None:
         patience = self._patience()
         while partial.size < partial.file.size:
             await in_thread(partial.clear)
@@ -123,7 +140,7 @@ class SnapshotFetcher:
 
     async def _work(
         self,
-        reader: RangeReader,
+        reader: Reader,
         partial: Partial,
         spans: Iterator[tuple[int, int]],
         slots: anyio.CapacityLimiter,
@@ -134,7 +151,7 @@ class SnapshotFetcher:
                 async with slots:
                     start += await self._once(reader, partial, (start, end), patience)
 
-    async def _once(self, reader: RangeReader, partial: Partial, span: tuple[int, int], patience: Patience) -> int:
+    async def _once(self, reader: Reader, partial: Partial, span: tuple[int, int], patience: Patience) -> int:
         """One request, and the wait after it if it failed; returns how many bytes came."""
         before, began = partial.filled(span[0]), self._progress.clock()
         try:

@@ -41,6 +41,7 @@ class _Job:
     show: Show
     progress: Progress = field(default_factory=Progress)
     snapshot: Snapshot | None = None
+    fetcher: SnapshotFetcher | None = None
     protocol: str = ""
     attempt: int = 0
 
@@ -93,8 +94,9 @@ class _Job:
 
     @property
     def transport(self) -> str:
-        """What the bytes really come over: the names of two former transports are still accepted (caching.md C-10)."""
-        return self.protocol if self.protocol in ("HTTP", OBJECT_STORE) else f"{self.protocol} as HTTP"
+        """What the bytes come over: not every file is in Xet, and HF_TRANSFER is a mere name (caching.md C-10)."""
+        over_xet = self.fetcher is not None and self.fetcher.over_xet
+        return self.protocol if over_xet or self.protocol in ("HTTP", OBJECT_STORE) else f"{self.protocol} as HTTP"
 
     @property
     def is_bucket(self) -> bool:
@@ -194,7 +196,8 @@ async def _attempt(job: _Job, source: Source, protocol: str) -> None:
         job.snapshot = await pinned_snapshot(source, settings, tree, job.progress)
         job.progress.total = job.snapshot.size
         _log.info("listed", source=settings.uri, revision=job.snapshot.revision, bytes=job.snapshot.size)
-        await SnapshotFetcher(job.snapshot, settings, job.progress).run()
+        job.fetcher = SnapshotFetcher(job.snapshot, settings, job.progress, xet=protocol == "XET")
+        await job.fetcher.run()
 
 
 async def _guarded(job: _Job, work: Callable[[], Any]) -> None:

@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Protocol
 
 import aiohttp
 from yarl import URL
@@ -49,6 +50,13 @@ def open_session(connections: int, read_timeout: float, ca_bundle: str = "") -> 
         read_bufsize=_READ_BUFFER,
         trust_env=True,
     )
+
+
+class Reader(Protocol):
+    """What fills partials with bytes of their files."""
+
+    async def read(self, partial: Partial, start: int, end: int) -> None:
+        """Bytes `start` to `end` (exclusive); those that came before an error stay."""
 
 
 class RangeReader:
