@@ -162,8 +162,8 @@ async def test_random_lives_lose_nothing_leave_nothing_and_fetch_nothing_twice(
     world.kubelet.failing = 0
     await world.until("every service has its cache", world.all_ready, 120)
     print(f"\nseed {seed}: {dict(user.done)}, {len(world.kubelet.succeeded)} downloads")
+    await world.until("what lost its cache is collected, and all else is there", lambda: all_settled(world), 120)
     await nothing_was_fetched_twice(world, user)
-    await world.until("what lost its cache is collected", lambda: all_owned(world))
     shared = {metadata_of(item)["uid"] for item in await world.list(ARTIFACT) if is_shared(item)}
     for name in user.modes:
         await world.delete(SERVICE, name)
@@ -179,8 +179,10 @@ def is_shared(item: Manifest) -> bool:
     return not metadata_of(item).get("ownerReferences")
 
 
-async def all_owned(world: World) -> bool:
-    """Whether the garbage collector is done with the caches that went before they were Ready."""
+async def all_settled(world: World) -> bool:
+    """Whether the garbage collector is done with caches that went before they were Ready, and every download ended."""
+    if set((await world.words(ARTIFACT)).values()) - {"Ready"}:
+        return False
     caches = {metadata_of(item)["uid"] for item in await world.list(TEMPLATE_CACHE)}
     owners = [metadata_of(item).get("ownerReferences") or () for item in await world.list(ARTIFACT)]
     return {reference["uid"] for references in owners for reference in references} <= caches
