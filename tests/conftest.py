@@ -21,7 +21,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tasks that outlive a test fail it, but for the end-to-end tests: they share one loop with the whole sandbox."""
+    """`early` tests come first. Tasks that outlive a test fail it, but for the end-to-end tests: they share one loop
+    with the whole sandbox."""
     items.sort(key=lambda item: item.get_closest_marker("early") is None)
     for item in items:
         own_loop = isinstance(item, pytest.Function) and "tests/e2e" not in str(item.path)

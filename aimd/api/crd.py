@@ -74,8 +74,9 @@ def render(resource: ApiResource) -> OpenApi:
 
 def status_words(resource: ApiResource) -> tuple[str, ...]:
     """The words that the schema allows as `status.status`; none for a kind that has no such field."""
-    schema = _root(resource.model)["properties"].get("status", {})
-    return tuple(schema.get("properties", {}).get("status", {}).get("enum", ()))
+    status: Any = resource.model.model_fields["status"].annotation
+    word = status.model_fields.get("status")
+    return _facts(word).enum if word is not None else ()
 
 
 def render_all() -> dict[str, str]:

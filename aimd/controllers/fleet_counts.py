@@ -61,10 +61,10 @@ class FleetCounts(Collector):
             "aimd_artifact_attempts", "Attempts at downloads that ended",
             labels=("namespace", "name", "result", "reason"),
         )  # fmt: skip
-        told = self._attempts if len(self._attempts) <= self._limit else Multiset[tuple[str, str, str, str]]()
-        if told is not self._attempts:
-            for (namespace, _, result, reason), count in self._attempts.items():
-                told[namespace, "", result, reason] += count
+        named = len(self._attempts) <= self._limit
+        told = Multiset[tuple[str, str, str, str]]()
+        for (namespace, name, result, reason), count in self._attempts.items():
+            told[namespace, name if named else "", result, reason] += count
         for labels, count in sorted(told.items()):
             family.add_metric(labels, count)
         return family

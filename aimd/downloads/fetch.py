@@ -52,7 +52,8 @@ class SnapshotFetcher:
         await in_thread(self._tree.pin, self._settings.uri, self._snapshot)
         missing = [file for file in self._snapshot.files if not await self._is_there(file)]
         await in_thread(self._tree.require_space, missing)
-        await self._fetch_all(sorted(missing, key=lambda file: file.size, reverse=True))
+        if missing:
+            await self._fetch_all(sorted(missing, key=lambda file: file.size, reverse=True))
         await in_thread(self._tree.unpin)
         await in_thread(self._tree.clear_bookkeeping)
 

@@ -6,7 +6,7 @@ versions (caching.md C-31).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from aimd.downloads.checksums import Checksum, Kind
@@ -22,6 +22,9 @@ from aimd.downloads.patience import Retryable, is_passing, retry_after
 from aimd.downloads.snapshot import RemoteFile, Snapshot, checked_paths
 from aimd.downloads.source import HubSource
 
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
 
 @dataclass(frozen=True, slots=True)
 class HubOrigin:
@@ -35,8 +38,13 @@ class HubOrigin:
     def url_of(self, file: RemoteFile) -> str:
         return f"{self.endpoint}/{self.repository}/resolve/{self.commit}/{quote(file.path)}"
 
-    def headers(self, file: RemoteFile) -> Mapping[str, str]:
+    @property
+    def credentials(self) -> dict[str, str]:
+        """Headers that show who asks; for the hub alone."""
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
+
+    def headers(self, file: RemoteFile) -> Mapping[str, str]:
+        return self.credentials
 
     def failure_of(self, file: RemoteFile, status: int, headers: Mapping[str, str], body: bytes) -> Exception:
         if headers.get("X-Error-Code") == "GatedRepo":
@@ -50,13 +58,17 @@ class HubOrigin:
         return DownloadFailure(Reason.BAD_REQUEST, f"the hub answered {status} for {file.path}")
 
 
+def hub_api(endpoint: str, token: str) -> "HfApi":
+    """The library's client of a hub; nobody's token but this one is used."""
+    # Imported here: the library takes most of a second to load, which `aimd --help` need not wait for.
+    from huggingface_hub import HfApi
+
+    return HfApi(endpoint=endpoint or None, token=token or False, library_name="aimd")
+
+
 def list_repository(source: HubSource, endpoint: str, token: str) -> Snapshot:
     """Asks the hub once for commit and files. Blocks; raises DownloadFailure, or Retryable for a passing trouble."""
-    # Imported here: the library takes most of a second to load, which `aimd --help` need not wait for.
-    from huggingface_hub import HfApi, constants
-
-    base = endpoint or constants.ENDPOINT
-    api = HfApi(endpoint=base, token=token or False, library_name="aimd")
+    api = hub_api(endpoint, token)
     try:
         info = api.model_info(source.repository, revision=source.revision or None, files_metadata=True, timeout=30)
     except Exception as error:
@@ -65,7 +77,7 @@ def list_repository(source: HubSource, endpoint: str, token: str) -> Snapshot:
         raise DownloadFailure(Reason.NETWORK, f"the hub named no commit for {source.repository}")
     files = sorted((_file(sibling) for sibling in info.siblings or ()), key=lambda file: file.path)
     checked_paths([file.path for file in files])
-    return Snapshot(info.sha, tuple(files), HubOrigin(base.rstrip("/"), source.repository, info.sha, token))
+    return Snapshot(info.sha, tuple(files), HubOrigin(api.endpoint.rstrip("/"), source.repository, info.sha, token))
 
 
 def _file(sibling: Any) -> RemoteFile:

@@ -14,7 +14,7 @@ import anyio
 import structlog
 
 from aimd.downloads.failures import DownloadFailure, Reason
-from aimd.downloads.hub import HubOrigin
+from aimd.downloads.hub import HubOrigin, hub_api
 from aimd.downloads.partial import Partial, in_thread
 from aimd.downloads.snapshot import RemoteFile
 from aimd.downloads.wire import Reader
@@ -81,10 +81,9 @@ async def xet_reader(origin: HubOrigin, plain: Reader) -> XetReader | None:
 
 def _hashes(origin: HubOrigin) -> dict[str, str]:
     """Xet's name of each file's content, by path. A mirror that cannot list a tree has none."""
-    from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
-    api = HfApi(endpoint=origin.endpoint, token=origin.token or False, library_name="aimd")
+    api = hub_api(origin.endpoint, origin.token)
     try:
         tree = list(api.list_repo_tree(origin.repository, recursive=True, revision=origin.commit))
     except Exception as error:
@@ -100,7 +99,7 @@ def _connect(origin: HubOrigin) -> Any:
     try:
         return XetSession(XetConfig().with_config(_SETTINGS)).new_download_stream_group(
             token_refresh_url=f"{origin.endpoint}/api/models/{origin.repository}/xet-read-token/{origin.commit}",
-            token_refresh_headers={"Authorization": f"Bearer {origin.token}"} if origin.token else {},
+            token_refresh_headers=origin.credentials,
         )
     except Exception as error:
         raise _failure(str(error)) from error
