@@ -142,10 +142,7 @@ class EventRecorder:
         return {
             "apiVersion": EVENT.api_version,
             "kind": EVENT.name,
-            "metadata": {
-                "name": f"{key.name[:230]}.{uuid.uuid4().hex[:16]}",
-                "namespace": key.namespace or "default",
-            },
+            "metadata": {"name": f"{key.name[:230]}.{uuid.uuid4().hex[:16]}", "namespace": key.namespace or "default"},
             "involvedObject": {
                 "apiVersion": kind.api_version,
                 "kind": kind.name,

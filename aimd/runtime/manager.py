@@ -223,9 +223,8 @@ class Manager:
 
     def _serve_endpoints(self) -> None:
         options = self.options
-        self.endpoints.add(
-            options.health_address, "healthz", checks_page({"event-loop": self.watchdog.check, "workers": self._stuck})
-        )
+        alive = checks_page({"event-loop": self.watchdog.check, "workers": self._stuck})
+        self.endpoints.add(options.health_address, "healthz", alive)
         self.endpoints.add(options.health_address, "readyz", checks_page({"informers": self._unsynced}))
         self.endpoints.add(options.metrics_address, "metrics", metrics_page(self.metrics.exposition))
         if options.metrics_certificate is not None and options.metrics_address:

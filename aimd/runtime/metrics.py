@@ -40,36 +40,26 @@ class ClientMetrics:
     """What the API client counts; belongs to the client and is exposed by every manager that uses it."""
 
     def __init__(self, prefix: str) -> None:
-        self.requests = Counter(
+        self.requests = _unregistered(
             "rest_client_requests",
             "Number of HTTP requests, partitioned by status code, method, and host.",
-            ("code", "method", "host"),
-            registry=None,
+            *("code", "method", "host"),
         )
-        self.retries = Counter(
+        self.retries = _unregistered(
             "rest_client_request_retries",
             "Requests sent again, by the status code of the answer before, verb and host.",
-            ("code", "verb", "host"),
-            registry=None,
+            *("code", "verb", "host"),
         )
-        self.writes = Counter(
+        self.writes = _unregistered(
             f"{prefix}_api_writes",
             "Writes sent to the API server, by kind of object, verb and the reason the caller gave.",
-            ("kind", "verb", "reason"),
-            registry=None,
+            *("kind", "verb", "reason"),
         )
-        self._applies = Counter(
-            f"{prefix}_apply", "Objects of plans brought to the server, by what came of it.", ("kind", "result"),
-            registry=None,
-        )  # fmt: skip
-        self._status_writes = Counter(
-            f"{prefix}_status_write", "Statuses brought to the server, by what came of it.", ("kind", "result"),
-            registry=None,
-        )  # fmt: skip
-        self._events = Counter(
-            f"{prefix}_events", "Events about objects, and whether they were written.",
-            ("kind", "type", "reason", "emitted"), registry=None,
-        )  # fmt: skip
+        by_result = ("kind", "result")
+        self._applies = _unregistered(f"{prefix}_apply", "Objects of plans, by what came of applying them.", *by_result)
+        self._statuses = _unregistered(f"{prefix}_status_write", "Statuses, by what came of writing them.", *by_result)
+        by_event = ("kind", "type", "reason", "emitted")
+        self._events = _unregistered(f"{prefix}_events", "Events about objects, by what came of them.", *by_event)
         self._seconds = TallyFamily(
             "rest_client_request_duration_seconds", "Length of a request", ("verb", "host"), _REQUEST_BUCKETS
         )
@@ -78,7 +68,7 @@ class ClientMetrics:
     @property
     def collectors(self) -> tuple[Collector, ...]:
         """To be registered where they shall be exposed."""
-        own = (self.writes, self._applies, self._status_writes, self._events)
+        own = (self.writes, self._applies, self._statuses, self._events)
         return (self.requests, self.retries, *own, self._seconds)
 
     def count(self, code: str, method: str, host: str, seconds: float | None) -> None:
@@ -96,11 +86,15 @@ class ClientMetrics:
 
     def count_status_write(self, kind: str, result: str) -> None:
         """One status; written, unchanged, conflict or error."""
-        self._status_writes.labels(kind, result).inc()
+        self._statuses.labels(kind, result).inc()
 
     def count_event(self, kind: str, type: str, reason: str, emitted: str) -> None:
         """One Event about an object of that kind; `emitted` is yes, suppressed or failed."""
         self._events.labels(kind, type, reason, emitted).inc()
+
+
+def _unregistered(name: str, text: str, *labels: str) -> Counter:
+    return Counter(name, text, labels, registry=None)
 
 
 class ReconcileMetrics:
@@ -283,9 +277,8 @@ class ManagerMetrics:
         self.terminal_errors = self._counter(f"{prefix}terminal_reconcile_errors", "Failures for good", by)
         self.panics = self._counter(f"{prefix}reconcile_panics", "Reconciliations ended by an unexpected error", by)
         self.timeouts = self._counter(f"{prefix}reconcile_timeouts", "Reconciliations that took too long", by)
-        self.reconcile_time = self._tally(
-            f"{prefix}reconcile_time_seconds", "Length of a reconciliation", _RECONCILE_BUCKETS, by
-        )
+        seconds = f"{prefix}reconcile_time_seconds"
+        self.reconcile_time = self._tally(seconds, "Length of a reconciliation", _RECONCILE_BUCKETS, by)
         self.max_concurrent = self._gauge(f"{prefix}max_concurrent_reconciles", "Workers there are", by)
         self.active_workers = self._gauge(f"{prefix}active_workers", "Workers that are busy", by)
 
@@ -301,10 +294,6 @@ class ManagerMetrics:
         self.informer_silence = self._gauge(
             f"{informer}silence_seconds", "Since the server last sent anything about the kind", "kind"
         )
-        self.gc_pauses = self._tally(
-            f"{prefix}_gc_pause_seconds",
-            "How long a garbage collection held everything up",
-            _PAUSE_BUCKETS,
-            "generation",
-        )
+        pause = "How long a garbage collection held everything up"
+        self.gc_pauses = self._tally(f"{prefix}_gc_pause_seconds", pause, _PAUSE_BUCKETS, "generation")
         self.loop_lag = self._gauge(f"{prefix}_event_loop_lag_seconds", "How late the event loop last ticked")

@@ -414,6 +414,5 @@ def _is_older(manifest: Manifest, version: int, known: Manifest) -> bool:
     known_version = resource_version(known)
     if version and known_version:
         return version <= known_version
-    return bool(metadata_of(manifest).get("resourceVersion")) and metadata_of(manifest).get(
-        "resourceVersion"
-    ) == metadata_of(known).get("resourceVersion")
+    text = metadata_of(manifest).get("resourceVersion")
+    return bool(text) and text == metadata_of(known).get("resourceVersion")

@@ -4,7 +4,8 @@
 `credentials` keeps the token fresh, `access` is the `Client` that everybody else uses.
 """
 
-from aimd.runtime.client.access import Client, ClientOptions, WriteObserver, connect, separate_session
+from aimd.runtime.client.access import Client, WriteObserver, connect, separate_session
+from aimd.runtime.client.session import ClientOptions
 from aimd.runtime.client.wire import Page, Patch, Selection, WatchEvent, WatchStream
 
 __all__ = [

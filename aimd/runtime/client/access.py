@@ -7,15 +7,14 @@ its answer is shown to the observers: the cache thereby knows our own writes bef
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Protocol
 
 import anyio
 import structlog
 
 from aimd.runtime.client.credentials import TokenSource
-from aimd.runtime.client.session import SERVICE_ACCOUNT, Session, Timeouts, open_session
+from aimd.runtime.client.session import ClientOptions, Session, open_session
 from aimd.runtime.client.wire import (
     APPLY_PATCH,
     JSON,
@@ -42,31 +41,8 @@ from aimd.runtime.errors import (
 from aimd.runtime.kinds import POD
 from aimd.runtime.metrics import ClientMetrics
 from aimd.runtime.model import Key, Kind, Manifest, key_of
-from aimd.runtime.tracing import NoTracer, Tracer
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class ClientOptions:
-    """Where the API server is and how patient to be; times in seconds.
-
-    Without `kubeconfig`: `KUBECONFIG`, then the user's default file, then the pod's service account. With `dry_run` the
-    server checks and answers every write, but stores none.
-    """
-
-    kubeconfig: Path | None = None
-    context: str | None = None
-    user_agent: str = "aimd"
-    connect_timeout: float = 5.0
-    request_timeout: float = 30.0
-    max_concurrent_requests: int = 32
-    max_attempts: int = 4
-    max_retry_delay: float = 10.0
-    metric_prefix: str = "aimd"
-    service_account: Path = SERVICE_ACCOUNT
-    dry_run: bool = False
-    tracer: Tracer = field(default_factory=NoTracer)
 
 
 class WriteObserver(Protocol):
@@ -231,9 +207,7 @@ class Client:
         answer = (await self._call(call)).manifest()
         if self.options.dry_run:
             return
-        if answer.get("kind") == kind.name:
-            for observer in self.observers:
-                observer.written(kind, answer)
+        if self._observe(kind, answer):
             return
         gone = uid or str((answer.get("details") or {}).get("uid") or "")
         for observer in self.observers:
@@ -245,10 +219,17 @@ class Client:
         if self.options.dry_run:
             call, observed = replace(call, params={**call.params, "dryRun": "All"}), False
         stored = (await self._call(call)).manifest()
-        if observed and stored.get("kind") == call.kind.name:
-            for observer in self.observers:
-                observer.written(call.kind, stored)
+        if observed:
+            self._observe(call.kind, stored)
         return stored
+
+    def _observe(self, kind: Kind, stored: Manifest) -> bool:
+        """Shows an answer around; False when it is not the object but a `Status`."""
+        if stored.get("kind") != kind.name:
+            return False
+        for observer in self.observers:
+            observer.written(kind, stored)
+        return True
 
     async def _call(self, call: Call) -> Answer:
         attempt = 1
@@ -312,16 +293,8 @@ async def connect(options: ClientOptions | None = None) -> AsyncIterator[Client]
     """
     options = options or ClientOptions()
     metrics = ClientMetrics(options.metric_prefix)
-    unary, tokens = await open_session(
-        options.kubeconfig,
-        options.context,
-        options.service_account,
-        options.user_agent,
-        options.max_concurrent_requests,
-        Timeouts(options.connect_timeout, options.request_timeout),
-        metrics.count,
-    )
-    watching = unary.sibling(None, Timeouts(options.connect_timeout, options.request_timeout))
+    unary, tokens = await open_session(options, metrics.count)
+    watching = unary.sibling(options, connections=None)
     try:
         yield Client(unary, watching, tokens, options, metrics)
     finally:
@@ -332,10 +305,8 @@ async def connect(options: ClientOptions | None = None) -> AsyncIterator[Client]
 @asynccontextmanager
 async def separate_session(client: Client, request_timeout: float) -> AsyncIterator[Client]:
     """The same server over connections of its own, neither fenced nor observed, one attempt a call: for the lease."""
-    options = ClientOptions(
-        **{**vars(client.options), "request_timeout": request_timeout, "max_attempts": 1, "max_concurrent_requests": 2}
-    )
-    session = client._unary.sibling(2, Timeouts(min(options.connect_timeout, request_timeout), request_timeout))
+    options = replace(client.options, request_timeout=request_timeout, max_attempts=1, max_concurrent_requests=2)
+    session = client._unary.sibling(options, options.max_concurrent_requests)
     try:
         yield Client(session, client._watching, client._tokens, options, client.metrics)
     finally:

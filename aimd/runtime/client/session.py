@@ -9,7 +9,7 @@ comes out as `RequestTimeout` or `ConnectionFailed`.
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from aimd.runtime.client.credentials import TokenSource
 from aimd.runtime.client.transport import HttpSession, Limits, Response
 from aimd.runtime.client.wire import Answer, Call, WatchStream
 from aimd.runtime.errors import ConnectionFailed, RequestTimeout
+from aimd.runtime.tracing import NoTracer, Tracer
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -31,11 +32,25 @@ Counter = Callable[[str, str, str, float | None], None]
 
 
 @dataclass(frozen=True)
-class Timeouts:
-    """Seconds until a connection stands, and until a whole request is answered."""
+class ClientOptions:
+    """Where the API server is and how patient to be; times in seconds.
 
-    connect: float
-    request: float
+    Without `kubeconfig`: `KUBECONFIG`, then the user's default file, then the pod's service account. With `dry_run` the
+    server checks and answers every write, but stores none.
+    """
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+    user_agent: str = "aimd"
+    connect_timeout: float = 5.0
+    request_timeout: float = 30.0
+    max_concurrent_requests: int = 32
+    max_attempts: int = 4
+    max_retry_delay: float = 10.0
+    metric_prefix: str = "aimd"
+    service_account: Path = SERVICE_ACCOUNT
+    dry_run: bool = False
+    tracer: Tracer = field(default_factory=NoTracer)
 
 
 class _Api(Api):
@@ -68,41 +83,44 @@ class _Api(Api):
 
 
 class Session:
-    """A pool of connections; unary calls, watches and the lease have one each, so that none waits for another."""
+    """A pool of connections; unary calls, watches and the lease have one each, so that none waits for another.
 
-    def __init__(self, api: _Api, timeouts: Timeouts, count: Counter) -> None:
+    `host` is host and port of the server, as metrics name it.
+    """
+
+    def __init__(self, api: _Api, options: ClientOptions, count: Counter) -> None:
         self._api = api
-        self._timeouts = timeouts
+        self._options = options
         self._count = count
-        self._host = urlsplit(api.auth.server).netloc
+        self.host = urlsplit(api.auth.server).netloc
 
     @property
     def server(self) -> str:
         """Base URL of the API server."""
         return str(self._api.auth.server)
 
-    def sibling(self, connections: int | None, timeouts: Timeouts) -> "Session":
-        """Other connections to the same server."""
+    def sibling(self, options: ClientOptions, connections: int | None) -> "Session":
+        """Other connections to the same server, `connections` at most."""
         api = _Api(self._api.auth, self._api.tls, self._api.user_agent, connections)
-        return Session(api, timeouts, self._count)
+        return Session(api, options, self._count)
 
     async def send(self, call: Call, token: dict[str, str]) -> Answer:
         """One request, once. Raises RequestTimeout or ConnectionFailed; an error status is an answer."""
-        limit = Limits(connect=self._timeouts.connect, total=self._timeouts.request)
+        limit = Limits(connect=self._options.connect_timeout, total=self._options.request_timeout)
         started = time.monotonic()
         with self._counted_errors(call.method):
             async with self._call_api(call, token, limit, call.content(), stream=False) as response:
                 answer = _answer(response)
-        self.count(call.method, str(answer.status), time.monotonic() - started)
+        self._count(str(answer.status), call.method, self.host, time.monotonic() - started)
         return answer
 
     @asynccontextmanager
     async def stream(self, call: Call, token: dict[str, str], idle: float) -> AsyncIterator[WatchStream | Answer]:
         """A watch, or the answer that refuses it. Silence for `idle` seconds raises RequestTimeout."""
-        limit = Limits(connect=self._timeouts.connect, read=idle)
+        limit = Limits(connect=self._options.connect_timeout, read=idle)
         with self._counted_errors(call.method):
             async with self._call_api(call, token, limit, None, stream=True) as response:
-                self.count(call.method, str(response.status_code))
+                self._count(str(response.status_code), call.method, self.host, None)
                 if response.is_error:
                     yield _answer(await response.read())
                 else:
@@ -130,17 +148,8 @@ class Session:
         try:
             yield
         except (RequestTimeout, ConnectionFailed):
-            self.count(method, "<error>")
+            self._count("<error>", method, self.host, None)
             raise
-
-    @property
-    def host(self) -> str:
-        """Host and port of the server."""
-        return self._host
-
-    def count(self, method: str, code: str, seconds: float | None = None) -> None:
-        """Counts a request."""
-        self._count(code, method, self._host, seconds)
 
     async def aclose(self) -> None:
         """Closes all connections."""
@@ -148,18 +157,11 @@ class Session:
             await self._api.aclose()
 
 
-async def open_session(
-    kubeconfig: Path | None,
-    context: str | None,
-    service_account: Path,
-    user_agent: str,
-    connections: int,
-    timeouts: Timeouts,
-    count: Counter,
-) -> tuple[Session, TokenSource]:
+async def open_session(options: ClientOptions, count: Counter) -> tuple[Session, TokenSource]:
     """Reads the configuration; opens no connection yet. Raises ConnectionFailed when there is none that works."""
+    kubeconfig, service_account = options.kubeconfig, options.service_account
     auth = KubeAuth(
-        kubeconfig=str(kubeconfig) if kubeconfig else None, context=context, serviceaccount=str(service_account)
+        kubeconfig=str(kubeconfig) if kubeconfig else None, context=options.context, serviceaccount=str(service_account)
     )
     try:
         await auth
@@ -177,7 +179,8 @@ async def open_session(
         return auth.token
 
     tokens = TokenSource(auth.token, reload, _token_file(auth, service_account))
-    return Session(_Api(auth, tls, user_agent, connections), timeouts, count), tokens
+    api = _Api(auth, tls, options.user_agent, options.max_concurrent_requests)
+    return Session(api, options, count), tokens
 
 
 def _token_file(auth: KubeAuth, service_account: Path) -> Path | None:
