@@ -16,7 +16,7 @@ does not let us see) is asked for again if it is optional, while its store says 
 
 import random
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TypeAlias
@@ -39,6 +39,7 @@ SHORT_SECONDS = 1.0
 """A watch that brought nothing and ended sooner is a failure, else we would reconnect in a loop."""
 ABSENT_PAUSE = 10.0
 _STEP = 100
+_PRESENT = frozenset({"ADDED", "MODIFIED"})
 
 _log = structlog.get_logger()
 
@@ -159,9 +160,9 @@ class EndList:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Apply these events to the store, in order."""
+    """Apply these events, type and object, to the store, in order."""
 
-    events: list[WatchEvent]
+    events: Sequence[tuple[str, Manifest]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,7 @@ def _listed(state: State, page: Page) -> Step:
     first, version = not state.continue_token, page.resource_version
     if state.pages or (first and _number(version) < _number(state.version)):
         return _listed_anew(state, page)
-    content: tuple[Effect, ...] = (Change([WatchEvent("ADDED", item) for item in page.items]),)
+    content: tuple[Effect, ...] = (Change([("ADDED", item) for item in page.items]),)
     if first:
         content = (BeginList(), *content)
     if page.continue_token:
@@ -246,7 +247,7 @@ def _follow(state: State, version: str) -> State:
 
 
 def _received(state: State, events: list[WatchEvent]) -> Step:
-    version = state.version
+    version, watching = state.version, state.phase is Phase.WATCHING
     for position, event in enumerate(events):
         if event.type == "ERROR":
             status = event.object
@@ -254,9 +255,9 @@ def _received(state: State, events: list[WatchEvent]) -> Step:
             before = replace(state, version=version)
             following, effects = _failed(before, error, 0.0, 0.0)
             return following, (Change(events[:position]), *effects)
-        if state.phase is Phase.WATCHING:
+        if watching:
             version = str(metadata_of(event.object).get("resourceVersion") or version)
-        elif _ends_list(event):
+        elif event.type == "BOOKMARK" and _ends_list(event):
             following, effects = _streamed(state, str(metadata_of(event.object).get("resourceVersion") or ""))
             if following.phase is Phase.WATCHING:
                 following, rest = _received(following, events[position + 1 :])
@@ -265,10 +266,8 @@ def _received(state: State, events: list[WatchEvent]) -> Step:
     return replace(state, version=version), (Change(events),)
 
 
-def _ends_list(event: WatchEvent) -> bool:
-    if event.type != "BOOKMARK":
-        return False
-    annotations = metadata_of(event.object).get("annotations") or {}
+def _ends_list(bookmark: WatchEvent) -> bool:
+    annotations = metadata_of(bookmark.object).get("annotations") or {}
     return bool(annotations.get("k8s.io/initial-events-end") == "true")
 
 
@@ -409,22 +408,20 @@ class Reflector:
                 self._report(cause, error)
         self._measure()
 
-    async def _apply_slowly(self, events: list[WatchEvent]) -> None:
+    async def _apply_slowly(self, events: Sequence[tuple[str, Manifest]]) -> None:
         """In small steps, so that leases are renewed and probes answered meanwhile."""
+        kind, api_version = self.selection.kind.name, self.selection.kind.api_version
         for start in range(0, len(events), _STEP):
             if start:
                 await anyio.lowlevel.checkpoint()
-            for event in events[start : start + _STEP]:
-                self._apply(event)
-
-    def _apply(self, event: WatchEvent) -> None:
-        if self.selection.metadata_only:
-            kind = self.selection.kind
-            event.object["apiVersion"], event.object["kind"] = kind.api_version, kind.name
-        if event.type in ("ADDED", "MODIFIED"):
-            self.store.upsert(event.object, feed=self.feed, initial=not self.settled.is_set())
-        elif event.type == "DELETED":
-            self.store.remove(event.object, feed=self.feed)
+            initial = not self.settled.is_set()
+            for event_type, manifest in events[start : start + _STEP]:
+                if self.selection.metadata_only:
+                    manifest["apiVersion"], manifest["kind"] = api_version, kind
+                if event_type in _PRESENT:
+                    self.store.upsert(manifest, feed=self.feed, initial=initial)
+                elif event_type == "DELETED":
+                    self.store.remove(manifest, feed=self.feed)
 
     def _set_available(self, available: bool) -> None:
         if available != self.store.available:

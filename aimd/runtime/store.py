@@ -132,7 +132,7 @@ class Store:
                 index.setdefault(value, set()).add(key)
 
     def add_transform(self, transform: Transform) -> None:
-        """Applied to each object on its way in; must be idempotent, must not change its argument, and leaves
+        """Applied to each object on its way in; must be idempotent, must not change parts that it keeps, and leaves
         identity, resourceVersion and managedFields as they are (the cache trims those itself)."""
         self._transforms.append(transform)
 
@@ -149,17 +149,17 @@ class Store:
     # Writing: the reflector, and the answers to our own writes
 
     def upsert(self, manifest: Manifest, *, feed: Hashable = None, initial: bool = False) -> bool:
-        """Takes the object over if it is newer than what is known; True if it was."""
-        key = key_of(manifest)
+        """Takes the object over, to keep and to trim, if it is newer than what is known; True if it was."""
+        key, version = key_of(manifest), resource_version(manifest)
         known = self._objects.get(key)
-        version = resource_version(manifest)
         if feed is not None:
             self._count_for(feed, key, version)
         if self._deleted and version < self._deleted.get(uid_of(manifest), -1):
             return False
         if known is not None and _is_older(manifest, version, known):
             return False
-        manifest = self._transformed(manifest)
+        for transform in self._transforms:
+            manifest = transform(manifest)
         if known is not None:
             self._unindex(key, known)
         self._objects[key] = manifest
@@ -223,11 +223,6 @@ class Store:
         self.synced = not self._awaited
 
     # Beneath
-
-    def _transformed(self, manifest: Manifest) -> Manifest:
-        for transform in self._transforms:
-            manifest = transform(manifest)
-        return manifest
 
     def _count_for(self, feed: Hashable, key: Key, version: int) -> None:
         """The feed has the object; a list that is under way counts what it brings, and as of when at its end."""
@@ -301,7 +296,7 @@ class Cache:
         self._stores: dict[Kind, Store] = {}
         self._parsed: dict[str, dict[type[BaseModel], tuple[str, BaseModel]]] = {}
         self._managers: set[str] = set()
-        self._parts: dict[int, Any] = {}
+        self._parts: dict[bytes, Any] = {}
 
     def __getitem__(self, kind: Kind) -> Store:
         """The store of a declared kind. Raises KindNotWatched."""
@@ -362,7 +357,8 @@ class Cache:
         if _is_ended(manifest):
             self._stores[kind].forget(key_of(manifest), uid_of(manifest))
         else:
-            self._stores[kind].upsert(manifest)
+            # The store trims what it is given, and the writer still reads the answer.
+            self._stores[kind].upsert({**manifest, "metadata": {**metadata_of(manifest)}})
 
     def deleted(self, kind: Kind, key: Key, uid: str) -> None:
         """An object that we deleted."""
@@ -370,17 +366,17 @@ class Cache:
             self._stores[kind].forget(key, uid)
 
     def _trim(self, manifest: Manifest) -> Manifest:
-        metadata = {**metadata_of(manifest)}
+        """In place: a copy costs more than all else that a new object costs."""
+        metadata = manifest.get("metadata") or {}
         for name in _ALIKE:
             if name in metadata:
                 metadata[name] = self._shared(metadata[name])
-        if entries := metadata.get("managedFields"):
-            metadata["managedFields"] = [self._field_tree(entry) for entry in entries if self._is_kept(entry)]
-        return {**manifest, "metadata": metadata}
-
-    def _is_kept(self, entry: Manifest) -> bool:
-        applied = entry.get("operation") == "Apply" and not entry.get("subresource")
-        return applied and entry.get("manager") in self._managers
+        entries = metadata.pop("managedFields", ())
+        if kept := [
+            self._field_tree(entry) for entry in entries if entry.get("manager") in self._managers and _is_apply(entry)
+        ]:
+            metadata["managedFields"] = kept
+        return manifest
 
     def _field_tree(self, entry: Manifest) -> Manifest:
         return {
@@ -392,14 +388,17 @@ class Cache:
 
     def _shared(self, part: Any) -> Any:
         """Objects made alike have equal parts: one copy serves all."""
-        fingerprint = hash(orjson.dumps(part))
-        known = self._parts.get(fingerprint)
-        if known == part:
-            return known
-        if len(self._parts) >= _PARTS_SHARED:
-            self._parts.clear()
-        self._parts[fingerprint] = part
-        return part
+        encoded = orjson.dumps(part)
+        known = self._parts.get(encoded)
+        if known is None:
+            if len(self._parts) >= _PARTS_SHARED:
+                self._parts.clear()
+            self._parts[encoded] = known = part
+        return known
+
+
+def _is_apply(entry: Manifest) -> bool:
+    return entry.get("operation") == "Apply" and not entry.get("subresource")
 
 
 def _is_ended(manifest: Manifest) -> bool:

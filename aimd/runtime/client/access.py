@@ -105,9 +105,9 @@ class Client:
             params["continue"] = continue_token
         accept = METADATA_LIST if selection.metadata_only else JSON
         answer = (await self._call(Call("GET", kind, selection.namespace, params=params, accept=accept))).manifest()
-        items = answer.get("items") or []
+        items, api_version, name = answer.get("items") or [], kind.api_version, kind.name
         for item in items:
-            item["apiVersion"], item["kind"] = kind.api_version, kind.name
+            item["apiVersion"], item["kind"] = api_version, name
         metadata = answer.get("metadata") or {}
         return Page(items, str(metadata.get("resourceVersion") or ""), str(metadata.get("continue") or ""))
 

@@ -180,4 +180,4 @@ def decode(body: bytes) -> Manifest:
 
 def _event_of(line: bytes) -> WatchEvent:
     event = decode(line)
-    return WatchEvent(str(event.get("type") or ""), event.get("object") or {})
+    return WatchEvent(event.get("type") or "", event.get("object") or {})

@@ -232,11 +232,11 @@ class ReflectorModel(RuleBasedStateMachine):
         for effect in effects:
             match effect:
                 case Change(events):
-                    for event in events:
-                        if event.type in ("ADDED", "MODIFIED"):
-                            self.store.upsert(event.object, feed="feed")
-                        elif event.type == "DELETED":
-                            self.store.remove(event.object, feed="feed")
+                    for event_type, manifest in events:
+                        if event_type in ("ADDED", "MODIFIED"):
+                            self.store.upsert(manifest, feed="feed")
+                        elif event_type == "DELETED":
+                            self.store.remove(manifest, feed="feed")
                 case Replace(pages, version, reset):
                     objects = [manifest for page in pages for manifest in page]
                     self.store.replace(objects, int(version), feed="feed", reset=reset)

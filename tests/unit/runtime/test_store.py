@@ -1,5 +1,6 @@
 """Stores: newer versions win, indexes follow, deletions stay deleted, several feeds share one store."""
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -138,23 +139,38 @@ def test_a_transform_and_managed_fields_of_our_own_only() -> None:
     cache.keep_fields_of("aim-x")
     store = cache.add(Store(POD, transform=lambda pod: {**pod, "spec": {}}))
 
-    def entry(manager: str, operation: str = "Apply", **more: str) -> Manifest:
-        return {"manager": manager, "operation": operation, "fieldsV1": {"f:spec": {}}, "time": "t", **more}
-
     for name in ("a", "b"):
-        pod = thing(name, 1, spec={"x": 1})
-        pod["metadata"]["managedFields"] = [
-            entry("kubelet", "Update"),
-            entry("aim-x"),
-            entry("aim-x", "Update"),
-            entry("aim-x", subresource="status"),
-        ]
-        store.upsert(pod)
-        assert len(pod["metadata"]["managedFields"]) == 4, "the given object is left alone"
+        store.upsert(owned_thing(name))
     first, second = store.list()
     assert first["spec"] == {}
     assert [item["manager"] for item in first["metadata"]["managedFields"]] == ["aim-x"]
     assert first["metadata"]["managedFields"][0]["fieldsV1"] is second["metadata"]["managedFields"][0]["fieldsV1"]
+
+
+def test_who_wrote_an_object_keeps_the_answer_whole() -> None:
+    cache = Cache()
+    store = cache.add(Store(POD))
+    answer = owned_thing("a")
+    whole = deepcopy(answer)
+    cache.written(POD, answer)
+    assert answer == whole, "the cache trims what is its own only"
+    assert "managedFields" not in store.list()[0]["metadata"]
+
+
+def owned_thing(name: str) -> Manifest:
+    """With the record of four field managers."""
+
+    def entry(manager: str, operation: str = "Apply", **more: str) -> Manifest:
+        return {"manager": manager, "operation": operation, "fieldsV1": {"f:spec": {}}, "time": "t", **more}
+
+    pod = thing(name, 1, spec={"x": 1})
+    pod["metadata"]["managedFields"] = [
+        entry("kubelet", "Update"),
+        entry("aim-x"),
+        entry("aim-x", "Update"),
+        entry("aim-x", subresource="status"),
+    ]
+    return pod
 
 
 class Typed(BaseModel):
