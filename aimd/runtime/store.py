@@ -296,7 +296,7 @@ class Cache:
         self._stores: dict[Kind, Store] = {}
         self._parsed: dict[str, dict[type[BaseModel], tuple[str, BaseModel]]] = {}
         self._managers: set[str] = set()
-        self._parts: dict[bytes, Any] = {}
+        self._parts: dict[int, Any] = {}
 
     def __getitem__(self, kind: Kind) -> Store:
         """The store of a declared kind. Raises KindNotWatched."""
@@ -388,13 +388,15 @@ class Cache:
 
     def _shared(self, part: Any) -> Any:
         """Objects made alike have equal parts: one copy serves all."""
-        encoded = orjson.dumps(part)
-        known = self._parts.get(encoded)
-        if known is None:
-            if len(self._parts) >= _PARTS_SHARED:
-                self._parts.clear()
-            self._parts[encoded] = known = part
-        return known
+        # Their encoding as the key would take several times the memory of the parts themselves.
+        fingerprint = hash(orjson.dumps(part))
+        known = self._parts.get(fingerprint)
+        if known == part:
+            return known
+        if len(self._parts) >= _PARTS_SHARED:
+            self._parts.clear()
+        self._parts[fingerprint] = part
+        return part
 
 
 def _is_apply(entry: Manifest) -> bool:
