@@ -6,6 +6,8 @@ READY  := $(VENV)/.ready
 DURATION ?= 30m
 # Each worker has a control plane of its own; the files of a folder are dealt out between them.
 PARALLEL := -n 2 --dist loadfile
+# What takes minutes waits half of them.
+PARALLEL_SLOW := -n 3 --dist loadfile
 # What is marked `early` is collected first and stays there.
 IN_ORDER := --no-loadscope-reorder
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell command -v $(engine))))
@@ -53,9 +55,9 @@ e2e: $(READY) binaries ## The whole sandbox: control plane, KServe, stand-ins, `
 
 test-slow: $(READY) binaries ## What takes minutes: crash points, failovers, chaos, thousands of objects.
 	HYPOTHESIS_PROFILE=search $(BIN)/pytest $(PARALLEL) tests/unit tests/integration/test_runtime_apply.py
-	$(BIN)/pytest $(PARALLEL) $(IN_ORDER) -m slow tests/unit tests/faults tests/integration
-	$(BIN)/pytest -n 3 --dist loadfile -m slow tests/e2e
-	$(BIN)/pytest $(PARALLEL) --operator=deployment tests/e2e
+	$(BIN)/pytest $(PARALLEL_SLOW) $(IN_ORDER) -m slow tests/unit tests/faults tests/integration
+	$(BIN)/pytest $(PARALLEL_SLOW) -m slow tests/e2e
+	$(BIN)/pytest $(PARALLEL_SLOW) --operator=deployment tests/e2e
 
 soak: $(READY) binaries ## Hours of edits, faults and restarts against an oracle; DURATION=30m (s, m or h) is how long each test takes.
 	AIMD_SOAK_DURATION=$(DURATION) $(BIN)/pytest -s -m soak tests

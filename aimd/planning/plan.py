@@ -1,4 +1,4 @@
-"""What planning an object returns; the controller applies it, `aimd plan` prints it."""
+"""What planning an object returns; the controller applies it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

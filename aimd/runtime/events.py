@@ -9,9 +9,10 @@ after a restart (spec/status.md §13). Recording never fails a reconcile, nor ho
 import time
 import uuid
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 import anyio
 import structlog
@@ -28,18 +29,11 @@ CREATION_WINDOW = 300.0
 TABLE_SIZE = 4096
 BACKLOG = 10_000
 """Events that wait to be written; beyond that the oldest are dropped."""
+LAST_SECONDS = 1.0
+"""What still waits when the process ends must not hold up the next leader."""
 _LONGEST_MESSAGE = 1024
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class _Submitted:
-    kind: Kind
-    regarding: Manifest
-    type: str
-    reason: str
-    message: str
 
 
 @dataclass(slots=True)
@@ -61,29 +55,36 @@ class EventRecorder:
         self._clock = clock
         self._series: OrderedDict[tuple[str, str, str], _Series] = OrderedDict()
         self._creations: OrderedDict[str, list[float]] = OrderedDict()
-        self._backlog: deque[_Submitted] = deque(maxlen=BACKLOG)
+        self._backlog: deque[Callable[[], Awaitable[None]]] = deque(maxlen=BACKLOG)
         self._submitted = anyio.Event()
-        self._closed = False
+        self._closing = anyio.Event()
 
     def submit(self, kind: Kind, regarding: Manifest, *, type: str, reason: str, message: str) -> None:
         """Like `record`, but at once: `run` does the writing."""
-        self._backlog.append(_Submitted(kind, regarding, type, reason, message))
+        self._backlog.append(partial(self.record, kind, regarding, type=type, reason=reason, message=message))
         self._submitted.set()
 
     async def run(self) -> None:
-        """Writes what was submitted, in order, until `close`."""
+        """Writes what was submitted, in order, until `close`; what waits then has `LAST_SECONDS`."""
+        async with anyio.create_task_group() as writing:
+            writing.start_soon(self._write_submitted)
+            await self._closing.wait()
+            writing.cancel_scope.deadline = anyio.current_time() + LAST_SECONDS
+        if self._backlog:
+            _log.info("events dropped", component=self._component, count=len(self._backlog))
+
+    async def _write_submitted(self) -> None:
         while True:
             self._submitted = anyio.Event()
             while self._backlog:
-                item = self._backlog.popleft()
-                await self.record(item.kind, item.regarding, type=item.type, reason=item.reason, message=item.message)
-            if self._closed:
+                await self._backlog.popleft()()
+            if self._closing.is_set():
                 return
             await self._submitted.wait()
 
     def close(self) -> None:
-        """Lets `run` end once it has written what is there."""
-        self._closed = True
+        """Lets `run` end: at once, or when what is there is written."""
+        self._closing.set()
         self._submitted.set()
 
     async def record(self, kind: Kind, regarding: Manifest, *, type: str, reason: str, message: str) -> None:

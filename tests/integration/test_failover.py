@@ -41,8 +41,10 @@ class Replica:
     namespace: str
     log: Path
     process: subprocess.Popen[bytes] | None = None
+    starts: int = 0
 
     def start(self) -> None:
+        self.starts += 1
         flags = ["--leader-elect", "--health-probe-bind-address=0", f"--watch-namespaces={self.namespace}"]
         environment = {**os.environ, "AIM_SYSTEM_NAMESPACE": self.namespace, "POD_NAME": self.user}
         with self.log.open("ab") as output:
@@ -110,12 +112,10 @@ class Fleet:
 
     async def wait_ready(self, replica: Replica) -> None:
         """Until its caches are whole, so that it can take over at once."""
-        started = replica.log.read_text().count('"starting"')
         for _ in range(600):
-            if replica.log.read_text().count("caches are whole") >= started >= 1:
+            if replica.log.read_text().count("caches are whole") == replica.starts:
                 return
             await asyncio.sleep(0.1)
-            started = replica.log.read_text().count('"starting"')
         raise AssertionError(replica.log.read_text()[-3000:])
 
     async def edit_forever(self) -> None:

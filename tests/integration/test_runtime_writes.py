@@ -10,7 +10,7 @@ import pytest
 
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import Conflict, Invalid
-from aimd.runtime.events import CREATIONS, EventRecorder
+from aimd.runtime.events import BACKLOG, CREATIONS, LAST_SECONDS, EventRecorder
 from aimd.runtime.finalizers import add_finalizer, remove_finalizer
 from aimd.runtime.kinds import CONFIG_MAP, EVENT, NAMESPACE, PERSISTENT_VOLUME_CLAIM
 from aimd.runtime.model import Key, Kind, Manifest, metadata_of, uid_of
@@ -269,3 +269,15 @@ async def test_submitting_waits_for_nothing_and_everything_submitted_is_written(
         assert await events(bench) == []
         recorder.close()
     assert sorted(event["reason"] for event in await events(bench)) == [f"Reason{number}" for number in range(5)]
+
+
+async def test_a_backlog_of_events_does_not_hold_up_the_end(bench: Bench) -> None:
+    recorder = EventRecorder(bench.client, "c")
+    for number in range(BACKLOG):
+        live = {"metadata": {"name": f"n{number}", "namespace": bench.namespace, "uid": f"u{number}"}}
+        recorder.submit(CONFIG_MAP, live, type="Normal", reason="Reason", message="m")
+    recorder.close()
+    with anyio.fail_after(LAST_SECONDS + 1.0):
+        await recorder.run()
+    written = await bench.client.list(EVENT, namespace=bench.namespace)
+    assert 0 < len(written) < BACKLOG, "the rest is dropped"
