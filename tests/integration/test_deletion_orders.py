@@ -248,6 +248,7 @@ def test_both_modes_see_every_order_of_the_first_four() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.early
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("first", THINGS)
 async def test_every_order(snapshots: Snapshots, first: str) -> None:

@@ -211,7 +211,7 @@ async def test_sigterm_hands_over_within_two_seconds(admin: Client, api_server: 
         assert first.process.wait(10) == 0
         await until_written(fleet, second)
         print(f"\nSIGTERM to the next leader: {seconds:.2f} s")
-        assert seconds <= 2.0 + LATE
+        assert seconds <= 2.0
         assert turns(fleet.writers()) == [first.user, second.user]
         log = second.log.read_text()
         assert log.count("caches are whole") == 1, "the standby's caches were warm"
@@ -246,7 +246,7 @@ async def test_fifty_failovers_and_never_two_writers(admin: Client, api_server: 
         writers = fleet.writers()
     print({way: f"{len(times)} failovers, {min(times):.2f} to {max(times):.2f} s" for way, times in took.items()})
     print(f"{fleet.edits} edits, {len(writers)} writes of statuses, {len(turns(writers))} turns")
-    assert max(took["terminate"]) <= 2.0 + LATE
+    assert max(took["terminate"]) <= 2.0
     assert max(took["kill"] + took["freeze"]) <= 20.0 + LATE
     assert len(turns(writers)) <= len(ways) + 1
 
