@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 DURATION ?= 30m
 # Each worker has a control plane of its own; the files of a folder are dealt out between them.
 PARALLEL := -n 2 --dist loadfile
-# What takes minutes waits half of them.
+# Some of what takes minutes only waits: a third worker fills the gaps.
 PARALLEL_SLOW := -n 3 --dist loadfile
 # What is marked `early` is collected first and stays there.
 IN_ORDER := --no-loadscope-reorder

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from aimd.runtime.model import Manifest
+from aimd.runtime.model import Manifest, is_apply
 
 _META = frozenset(
     {"name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink"}
@@ -77,7 +77,7 @@ def prune(value: Any) -> Any:
 def owned_fields(live: Manifest, manager: str) -> Mapping[str, Any] | None:
     """The `fieldsV1` of the manager's apply, None when there is none."""
     for entry in (live.get("metadata") or {}).get("managedFields") or ():
-        if entry.get("manager") == manager and entry.get("operation") == "Apply" and not entry.get("subresource"):
+        if entry.get("manager") == manager and is_apply(entry):
             fields: Mapping[str, Any] = entry.get("fieldsV1") or {}
             return fields
     return None

@@ -43,23 +43,23 @@ class ClientMetrics:
         self.requests = _unregistered(
             "rest_client_requests",
             "Number of HTTP requests, partitioned by status code, method, and host.",
-            *("code", "method", "host"),
+            ("code", "method", "host"),
         )
         self.retries = _unregistered(
             "rest_client_request_retries",
             "Requests sent again, by the status code of the answer before, verb and host.",
-            *("code", "verb", "host"),
+            ("code", "verb", "host"),
         )
         self.writes = _unregistered(
             f"{prefix}_api_writes",
             "Writes sent to the API server, by kind of object, verb and the reason the caller gave.",
-            *("kind", "verb", "reason"),
+            ("kind", "verb", "reason"),
         )
         by_result = ("kind", "result")
-        self._applies = _unregistered(f"{prefix}_apply", "Objects of plans, by what came of applying them.", *by_result)
-        self._statuses = _unregistered(f"{prefix}_status_write", "Statuses, by what came of writing them.", *by_result)
+        self._applies = _unregistered(f"{prefix}_apply", "Objects of plans, by what came of applying them.", by_result)
+        self._statuses = _unregistered(f"{prefix}_status_write", "Statuses, by what came of writing them.", by_result)
         by_event = ("kind", "type", "reason", "emitted")
-        self._events = _unregistered(f"{prefix}_events", "Events about objects, by what came of them.", *by_event)
+        self._events = _unregistered(f"{prefix}_events", "Events about objects, by what came of them.", by_event)
         self._seconds = TallyFamily(
             "rest_client_request_duration_seconds", "Length of a request", ("verb", "host"), _REQUEST_BUCKETS
         )
@@ -93,7 +93,7 @@ class ClientMetrics:
         self._events.labels(kind, type, reason, emitted).inc()
 
 
-def _unregistered(name: str, text: str, *labels: str) -> Counter:
+def _unregistered(name: str, text: str, labels: Sequence[str]) -> Counter:
     return Counter(name, text, labels, registry=None)
 
 

@@ -157,6 +157,11 @@ def labels_of(manifest: Mapping[str, Any]) -> Mapping[str, str]:
     return labels
 
 
+def is_apply(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry of `managedFields` records a server-side apply, and not one of a subresource."""
+    return entry.get("operation") == "Apply" and not entry.get("subresource")
+
+
 def controller_of(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The controlling owner reference, if there is one."""
     references = metadata_of(manifest).get("ownerReferences") or ()

@@ -39,7 +39,6 @@ SHORT_SECONDS = 1.0
 """A watch that brought nothing and ended sooner is a failure, else we would reconnect in a loop."""
 ABSENT_PAUSE = 10.0
 _STEP = 100
-_PRESENT = frozenset({"ADDED", "MODIFIED"})
 
 _log = structlog.get_logger()
 
@@ -418,7 +417,7 @@ class Reflector:
             for event_type, manifest in events[start : start + _STEP]:
                 if self.selection.metadata_only:
                     manifest["apiVersion"], manifest["kind"] = api_version, kind
-                if event_type in _PRESENT:
+                if event_type in ("ADDED", "MODIFIED"):
                     self.store.upsert(manifest, feed=self.feed, initial=initial)
                 elif event_type == "DELETED":
                     self.store.remove(manifest, feed=self.feed)

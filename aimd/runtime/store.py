@@ -17,7 +17,7 @@ import structlog
 from pydantic import BaseModel
 
 from aimd.runtime.kinds import EVENT
-from aimd.runtime.model import Key, Kind, Manifest, key_of, metadata_of, uid_of
+from aimd.runtime.model import Key, Kind, Manifest, is_apply, key_of, metadata_of, uid_of
 from aimd.runtime.mutation import mutation_detector
 
 IndexFunction = Callable[[Manifest], Iterable[str]]
@@ -372,10 +372,8 @@ class Cache:
             if name in metadata:
                 metadata[name] = self._shared(metadata[name])
         entries = metadata.pop("managedFields", None) or ()
-        if kept := [
-            self._field_tree(entry) for entry in entries if entry.get("manager") in self._managers and _is_apply(entry)
-        ]:
-            metadata["managedFields"] = kept
+        if ours := [entry for entry in entries if entry.get("manager") in self._managers and is_apply(entry)]:
+            metadata["managedFields"] = [self._field_tree(entry) for entry in ours]
         return manifest
 
     def _field_tree(self, entry: Manifest) -> Manifest:
@@ -397,10 +395,6 @@ class Cache:
             self._parts.clear()
         self._parts[fingerprint] = part
         return part
-
-
-def _is_apply(entry: Manifest) -> bool:
-    return entry.get("operation") == "Apply" and not entry.get("subresource")
 
 
 def _is_ended(manifest: Manifest) -> bool:

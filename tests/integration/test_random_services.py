@@ -98,10 +98,10 @@ async def remove(soak: Soak, kind: Kind) -> None:
 
 @pytest.mark.parametrize(
     ("count", "rounds"),
-    [(20, 1), pytest.param(500, 2, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])],
+    [(20, 1), pytest.param(1000, 2, marks=[pytest.mark.slow, pytest.mark.timeout(3000)])],
 )
 async def test_whatever_the_schema_accepts(api_server: ControlPlane, tmp_path: Path, count: int, rounds: int) -> None:
-    """Two rounds of five hundred, or one of twenty: as many services again must not need more memory."""
+    """Two rounds of a thousand, or one of twenty: as many services again must not need more memory."""
     memory: list[float] = []
     async with soaking(api_server, tmp_path) as soak:
         for number in range(rounds):

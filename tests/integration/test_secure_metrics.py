@@ -15,11 +15,12 @@ from aimd.runtime import health, serving
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.kinds import NAMESPACE, SERVICE_ACCOUNT
 from aimd.runtime.manager import Manager, ManagerOptions
-from aimd.runtime.model import Manifest
+from aimd.runtime.model import Kind, Manifest
 from aimd.runtime.serving import ServingCertificate
 from aimd.sandbox.control_plane import ControlPlane
-from aimd.sandbox.manifests import apply_manifests
 
+CLUSTER_ROLE = Kind("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles", namespaced=False)
+CLUSTER_ROLE_BINDING = Kind("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings", False)
 ADDRESS = "127.0.0.1:0"
 
 
@@ -55,19 +56,20 @@ async def allow(client: Client, namespace: str, account: str) -> None:
     group = "rbac.authorization.k8s.io"
     name = f"metrics-{namespace}"
     role = {
-        "apiVersion": f"{group}/v1",
+        "apiVersion": CLUSTER_ROLE.api_version,
         "kind": "ClusterRole",
         "metadata": {"name": name},
         "rules": [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}],
     }
     binding = {
-        "apiVersion": f"{group}/v1",
+        "apiVersion": CLUSTER_ROLE_BINDING.api_version,
         "kind": "ClusterRoleBinding",
         "metadata": {"name": name},
         "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
         "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
     }
-    await apply_manifests(client, [role, binding])
+    await client.create(CLUSTER_ROLE, role, reason="test")
+    await client.create(CLUSTER_ROLE_BINDING, binding, reason="test")
 
 
 async def test_only_whom_the_cluster_lets_read_gets_in(api_server: ControlPlane, client: Client) -> None:
@@ -95,8 +97,8 @@ async def test_only_whom_the_cluster_lets_read_gets_in(api_server: ControlPlane,
         for sample in family.samples
         if sample.name == "rest_client_requests_total" and sample.labels["method"] == "POST"
     )
-    # The objects created above, one TokenReview for each token, one SubjectAccessReview for each account.
-    assert asked == 3 + 3 + 2
+    # The objects made above, one TokenReview for each token, one SubjectAccessReview for each account.
+    assert asked == 5 + 3 + 2
 
 
 async def test_plain_http_is_not_answered(client: Client) -> None:
