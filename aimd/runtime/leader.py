@@ -95,7 +95,7 @@ class LeaderElector:
                 raise LeaseLost(f"lease {self._key} was not renewed within {self._options.renew_deadline} s")
 
     async def release(self) -> None:
-        """Gives the lease up, so that a standby need not wait for it to run out."""
+        """Gives the lease up if it is ours, so that a standby need not wait for it to run out."""
         if not self.may_write() or self._record is None:
             return
         self._ours_until = float("-inf")
@@ -111,12 +111,13 @@ class LeaderElector:
         try:
             if not self.may_write():
                 await self._read()
-            if self._record is None:
-                record = await self._client.create(LEASE, self._new(), reason="leader-election")
-            elif self._is_free():
-                record = await self._client.replace(LEASE, self._renewed(), reason="leader-election")
-            else:
+            if self._record is not None and not self._is_free():
                 return False
+            with anyio.CancelScope(shield=True):  # Whose answer nobody hears is a lease that nobody can give up.
+                if self._record is None:
+                    record = await self._client.create(LEASE, self._new(), reason="leader-election")
+                else:
+                    record = await self._client.replace(LEASE, self._renewed(), reason="leader-election")
         except ApiError as error:
             _log.debug("lease not renewed", error=str(error))
             if self.may_write():

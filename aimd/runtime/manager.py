@@ -161,6 +161,7 @@ class Manager:
             self.client.fence = elector.may_write
             if await self._unless_stopped(elector.acquire):
                 await self._lead(elector, election)
+            await elector.release()
 
     async def _lead(self, elector: LeaderElector, election: LeaderElection) -> None:
         gauge = self.metrics.leader.labels(election.name)
@@ -172,7 +173,6 @@ class Manager:
             finally:
                 gauge.set(0)
             leading.cancel_scope.cancel()
-        await elector.release()
 
     async def _work(self) -> None:
         """Runs the workers until stopped, then waits for those under way."""
@@ -202,7 +202,6 @@ class Manager:
 
     async def _unless_stopped(self, action: Callable[[], Awaitable[None]]) -> bool:
         """Runs `action` to its end, True, or until `stop`, False."""
-        finished = False
         async with anyio.create_task_group() as race:
 
             async def watch_for_stop() -> None:
@@ -211,9 +210,8 @@ class Manager:
 
             race.start_soon(watch_for_stop)
             await action()
-            finished = True
             race.cancel_scope.cancel()
-        return finished and not self._stop.is_set()
+        return not self._stop.is_set()
 
     async def _resync(self) -> None:
         while True:

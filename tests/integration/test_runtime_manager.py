@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -30,6 +31,7 @@ from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.model import Key, Kind, Manifest
 from aimd.runtime.store import KindNotWatched
 from aimd.sandbox.control_plane import ControlPlane
+from tests.faults.proxy import Cut, FaultProxy, Seen
 from tests.integration.copier import Copier, secret
 
 LATE = Kind("late.runtime-tests.example.com", "v1", "Late", "lates")
@@ -245,6 +247,29 @@ async def test_one_leads_the_other_takes_over_at_once_on_release(bench: Bench, a
                 await until(lambda: standby.written == 1)
     lease = await bench.client.get(LEASE, Key(bench.namespace, "lease"))
     assert lease["spec"]["holderIdentity"] == "", "released when stopped"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_who_is_stopped_while_it_asks_for_the_lease_does_not_keep_it(
+    bench: Bench, api_server: ControlPlane, tmp_path: Path, method: str
+) -> None:
+    """POST is what makes the lease ours, PUT what renews it."""
+    proxy = FaultProxy(api_server.url, api_server.authority_file)
+    async with proxy.serving():
+        options = ClientOptions(kubeconfig=proxy.kubeconfig(api_server.kubeconfig, tmp_path / "kubeconfig"))
+        async with connect(options) as client:
+            manager = Manager(client, bench.options(leader_election=election(bench, "first")))
+            manager.add(Copier(manager))
+
+            async def stop_when_it_asks(seen: Seen) -> Cut:
+                if seen.method == method:
+                    manager.stop()
+                return Cut.NOT
+
+            proxy.gate = stop_when_it_asks
+            await manager.run()
+    lease = await bench.client.get(LEASE, Key(bench.namespace, "lease"))
+    assert lease["spec"]["holderIdentity"] == "", "it was granted, and given back"
 
 
 async def test_who_cannot_renew_stops_writing_before_another_may_take_over(bench: Bench) -> None:
