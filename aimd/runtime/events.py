@@ -28,7 +28,7 @@ CREATIONS = 25
 CREATION_WINDOW = 300.0
 TABLE_SIZE = 4096
 BACKLOG = 10_000
-"""Events that wait to be written; beyond that the oldest are dropped."""
+"""Events that wait to be written; beyond that new ones are dropped."""
 LAST_SECONDS = 1.0
 """What still waits when the process ends must not hold up the next leader."""
 _LONGEST_MESSAGE = 1024
@@ -55,12 +55,15 @@ class EventRecorder:
         self._clock = clock
         self._series: OrderedDict[tuple[str, str, str], _Series] = OrderedDict()
         self._creations: OrderedDict[str, list[float]] = OrderedDict()
-        self._backlog: deque[Callable[[], Awaitable[None]]] = deque(maxlen=BACKLOG)
+        self._backlog: deque[Callable[[], Awaitable[None]]] = deque()
         self._submitted = anyio.Event()
         self._closing = anyio.Event()
 
     def submit(self, kind: Kind, regarding: Manifest, *, type: str, reason: str, message: str) -> None:
         """Like `record`, but at once: `run` does the writing."""
+        if len(self._backlog) == BACKLOG:
+            self._client.metrics.count_event(kind.name, type, reason, "dropped")
+            return
         self._backlog.append(partial(self.record, kind, regarding, type=type, reason=reason, message=message))
         self._submitted.set()
 

@@ -89,7 +89,7 @@ class ClientMetrics:
         self._statuses.labels(kind, result).inc()
 
     def count_event(self, kind: str, type: str, reason: str, emitted: str) -> None:
-        """One Event about an object of that kind; `emitted` is yes, suppressed or failed."""
+        """One Event about an object of that kind; `emitted` is yes, suppressed, failed or dropped."""
         self._events.labels(kind, type, reason, emitted).inc()
 
 

@@ -371,9 +371,9 @@ class Cache:
         for name in _ALIKE:
             if name in metadata:
                 metadata[name] = self._shared(metadata[name])
-        entries = metadata.pop("managedFields", None) or ()
-        if ours := [entry for entry in entries if entry.get("manager") in self._managers and is_apply(entry)]:
-            metadata["managedFields"] = [self._field_tree(entry) for entry in ours]
+        for entry in metadata.pop("managedFields", None) or ():
+            if entry.get("manager") in self._managers and is_apply(entry):
+                metadata.setdefault("managedFields", []).append(self._field_tree(entry))
         return manifest
 
     def _field_tree(self, entry: Manifest) -> Manifest:
