@@ -116,7 +116,6 @@ class KindReconciler(ABC, Generic[ObjectT, ObservedT]):
             return await self._finalize(live)
         if self.finalizer and self.finalizer not in (metadata_of(live).get("finalizers") or ()):
             live = await add_finalizer(self.client, self.kind, live, self.finalizer)
-            self.cache.written(self.kind, live)
         if (metadata_of(live).get("annotations") or {}).get(PAUSED) == "true":
             return Result()
         return await self._converge(live)
@@ -171,9 +170,7 @@ class KindReconciler(ABC, Generic[ObjectT, ObservedT]):
             done = True
         if not done:
             return Result(retry=True)
-        remaining = await remove_finalizer(self.client, self.kind, live, self.finalizer)
-        if remaining is not None:
-            self.cache.written(self.kind, remaining)
+        await remove_finalizer(self.client, self.kind, live, self.finalizer)
         return Result()
 
 

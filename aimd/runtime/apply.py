@@ -166,7 +166,6 @@ class Applier:
                 until = self._clock() + _REFUSAL_SECONDS
                 self._remember(uid_of(live), replace(memory, refused=asked, until=until, error=error))
             raise
-        self._cache.written(desired.kind, stored)
         changed = live is None or _version(live) != _version(stored)
         # Where the server changed nothing, what we took for a difference is none to it.
         left = self._differences(desired, rendered, stored if changed or live is None else live)

@@ -73,10 +73,9 @@ class StatusWriter:
         return True
 
     async def _send(self, kind: Kind, live: Manifest, body: Manifest, reason: str) -> None:
-        stored = await self._client.patch(
+        await self._client.patch(
             kind, key_of(live), body, reason=reason, subresource="status", field_manager=self._field_manager
         )
-        self._cache.written(kind, stored)
 
 
 def _patch(live: Manifest, status: Manifest) -> Manifest:

@@ -293,6 +293,14 @@ async def test_deletions_mean_one_object_and_are_known_at_once(bench: Bench) -> 
     assert (again.written, again.failures) == (0, ())
 
 
+async def test_what_a_dry_run_would_make_is_not_taken_for_there(bench: Bench, api_server: ApiServer) -> None:
+    async with connect(ClientOptions(kubeconfig=api_server.kubeconfig, dry_run=True)) as client:
+        trial = Bench(client, bench.namespace)
+        rendered = bench.manifest(CONFIG_MAP, "a", data={"x": "1"})
+        assert [await trial.apply(CONFIG_MAP, rendered) for _ in range(2)] == [1, 1]
+        assert trial.cache[CONFIG_MAP].get(Key(bench.namespace, "a")) is None
+
+
 async def test_a_kind_that_is_not_cached_is_read(bench: Bench) -> None:
     rendered = bench.manifest(CONFIG_MAP, "a", data={"x": "1"})
     bench.cache = Cache()
