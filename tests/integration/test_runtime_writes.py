@@ -13,10 +13,10 @@ from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import Conflict, Invalid
 from aimd.runtime.events import BACKLOG, CREATIONS, LAST_SECONDS, EventRecorder
 from aimd.runtime.finalizers import add_finalizer, remove_finalizer
-from aimd.runtime.kinds import CONFIG_MAP, EVENT, NAMESPACE, PERSISTENT_VOLUME_CLAIM
+from aimd.runtime.kinds import CONFIG_MAP, EVENT, NAMESPACE, PERSISTENT_VOLUME_CLAIM, SERVICE_ACCOUNT
 from aimd.runtime.model import Key, Kind, Manifest, metadata_of, uid_of
 from aimd.runtime.status import StatusWriter
-from aimd.runtime.store import Cache, Store
+from aimd.runtime.store import Cache, Store, resource_version
 from tests.waiting import wait_until
 
 PVC = PERSISTENT_VOLUME_CLAIM
@@ -32,7 +32,7 @@ class Bench:
         self.client = client
         self.namespace = namespace
         self.cache = Cache()
-        for kind in (PVC, CONFIG_MAP):
+        for kind in (PVC, CONFIG_MAP, SERVICE_ACCOUNT):
             self.cache.add(Store(kind))
         client.observers.append(self.cache)
         self.status = StatusWriter(client, self.cache, "writes-tests")
@@ -105,6 +105,17 @@ async def test_the_status_of_what_is_gone_or_another_object_is_left_alone(bench:
     old = {**(await bench.claim())}
     old = {**old, "metadata": {**old["metadata"], "uid": "another"}}
     assert not await bench.status.write(PVC, old, {"capacity": {"storage": "1Gi"}})
+
+
+@pytest.mark.parametrize("kind", [CONFIG_MAP, SERVICE_ACCOUNT, PVC])
+async def test_what_we_deleted_is_gone_however_the_server_answers(bench: Bench, kind: Kind) -> None:
+    """Answered with a Status, with the object as it was, or with the object while something still holds it."""
+    live = await (bench.claim() if kind is PVC else bench.create(kind, "p"))
+    store = bench.cache[kind]
+    assert store.get(bench.key("p"))
+    await bench.client.delete(kind, bench.key("p"), reason="test", uid=uid_of(live))
+    left = store.get(bench.key("p"))
+    assert (left is not None and "deletionTimestamp" in metadata_of(left)) if kind is PVC else left is None
 
 
 FINALIZER = "example.com/one"

@@ -40,7 +40,7 @@ from aimd.runtime.errors import (
 )
 from aimd.runtime.kinds import POD
 from aimd.runtime.metrics import ClientMetrics
-from aimd.runtime.model import Key, Kind, Manifest, key_of
+from aimd.runtime.model import Key, Kind, Manifest, key_of, metadata_of, uid_of
 
 _log = structlog.get_logger()
 
@@ -207,9 +207,11 @@ class Client:
         answer = (await self._call(call)).manifest()
         if self.options.dry_run:
             return
-        if self._observe(kind, answer):
+        if metadata_of(answer).get("deletionTimestamp"):
+            self._observe(kind, answer)
             return
-        gone = uid or str((answer.get("details") or {}).get("uid") or "")
+        # It is gone: some kinds are answered with a `Status`, others with the object as it was.
+        gone = uid or uid_of(answer) or str((answer.get("details") or {}).get("uid") or "")
         for observer in self.observers:
             observer.deleted(kind, key, gone)
 
@@ -223,13 +225,11 @@ class Client:
             self._observe(call.kind, stored)
         return stored
 
-    def _observe(self, kind: Kind, stored: Manifest) -> bool:
-        """Shows an answer around; False when it is not the object but a `Status`."""
-        if stored.get("kind") != kind.name:
-            return False
-        for observer in self.observers:
-            observer.written(kind, stored)
-        return True
+    def _observe(self, kind: Kind, stored: Manifest) -> None:
+        """Shows an answer around, if it is the object and not a `Status`."""
+        if stored.get("kind") == kind.name:
+            for observer in self.observers:
+                observer.written(kind, stored)
 
     async def _call(self, call: Call) -> Answer:
         attempt = 1
