@@ -94,18 +94,11 @@ class TerminalError(Exception):
     """A reconcile that cannot succeed by being repeated; the key is not retried until something changes."""
 
 
+_NAMED = (NotFound, AlreadyExists, Conflict, Invalid, Unauthorized, Forbidden, Gone, TooManyRequests, ServerTimeout)
 _BY_REASON: dict[str, type[ApiError]] = {
-    "NotFound": NotFound,
-    "AlreadyExists": AlreadyExists,
-    "Conflict": Conflict,
-    "Invalid": Invalid,
-    "Unauthorized": Unauthorized,
-    "Forbidden": Forbidden,
+    **{named.__name__: named for named in _NAMED},
     "Expired": Gone,
-    "Gone": Gone,
-    "TooManyRequests": TooManyRequests,
     "Timeout": ServerTimeout,
-    "ServerTimeout": ServerTimeout,
     "ServiceUnavailable": Unavailable,
     "InternalError": Unavailable,
 }
@@ -132,9 +125,10 @@ def api_error(status: int, body: object, *, text: str = "", retry_after: float |
     fields: dict[str, Any] = body if isinstance(body, dict) else {}
     reason = str(fields.get("reason") or "")
     message = _shortened(str(fields.get("message") or "") or text.strip()) or f"HTTP status {status}"
-    if retry_after is None:
-        seconds = (fields.get("details") or {}).get("retryAfterSeconds")
-        retry_after = float(seconds) if seconds else None
+    details = fields.get("details")
+    if retry_after is None and isinstance(details, dict):  # What stands before the server may say it with a list.
+        seconds = details.get("retryAfterSeconds")
+        retry_after = float(seconds) if isinstance(seconds, int | float) and seconds else None
     error_type = _BY_REASON.get(reason) or _BY_STATUS.get(status, ApiError)
     return error_type(message, status=status, reason=reason, retry_after=retry_after)
 

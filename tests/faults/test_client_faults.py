@@ -1,6 +1,7 @@
 """The client against a server that misbehaves in every scripted way."""
 
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -101,6 +102,45 @@ async def test_a_rotated_token_file_is_read_once_for_all_who_need_it(bench: Any,
         valid.clear()
         with pytest.raises(Unauthorized):
             await client.get(CONFIG_MAP, KEY)
+
+
+PLUGIN = """
+import json, pathlib, sys
+here = pathlib.Path(sys.argv[1])
+if (here / "broken").exists():
+    sys.exit("no way to log in")
+status = {"token": (here / "token").read_text()}
+print(json.dumps({"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}))
+"""
+
+
+async def test_a_credential_plugin_that_fails_is_an_error_of_that_call_and_asked_again(
+    bench: Any, tmp_path: Path
+) -> None:
+    valid, broken = {"Bearer one"}, tmp_path / "broken"
+    (tmp_path / "token").write_text("one")
+    arguments = {"command": sys.executable, "args": ["-c", PLUGIN, str(tmp_path)]}
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", **arguments}}
+
+    def script(asked: Any) -> Any:
+        return bench.ok(OBJECT) if asked.headers["authorization"] in valid else bench.status(401, "Unauthorized")
+
+    async with bench.talking(script, user) as (client, _):
+        await client.get(CONFIG_MAP, KEY)
+        server = client.server
+        broken.touch()
+        valid.clear()
+        with pytest.raises(Unauthorized):
+            await client.get(CONFIG_MAP, KEY)
+        assert client.server == server
+        (tmp_path / "token").write_text("two")
+        broken.unlink()
+        valid.add("Bearer two")
+        await client.get(CONFIG_MAP, KEY)
+    broken.touch()
+    with pytest.raises(ConnectionFailed, match="no usable Kubernetes configuration"):
+        async with bench.talking(script, user):
+            pass
 
 
 async def test_reads_are_repeated_and_creates_are_not(bench: Any) -> None:

@@ -16,7 +16,7 @@ from aimd.runtime.finalizers import add_finalizer, remove_finalizer
 from aimd.runtime.kinds import CONFIG_MAP, EVENT, NAMESPACE, PERSISTENT_VOLUME_CLAIM, SERVICE_ACCOUNT
 from aimd.runtime.model import Key, Kind, Manifest, metadata_of, uid_of
 from aimd.runtime.status import StatusWriter
-from aimd.runtime.store import Cache, Store, resource_version
+from aimd.runtime.store import Cache, Store
 from tests.waiting import wait_until
 
 PVC = PERSISTENT_VOLUME_CLAIM

@@ -15,6 +15,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 import anyio
+import structlog
 from kr8s._api import Api
 from kr8s._auth import KubeAuth
 from yaml import YAMLError
@@ -25,10 +26,14 @@ from aimd.runtime.client.wire import Answer, Call, WatchStream
 from aimd.runtime.errors import ConnectionFailed, RequestTimeout
 from aimd.runtime.tracing import NoTracer, Tracer
 
+_UNUSABLE = (ValueError, LookupError, TypeError, OSError, RuntimeError, YAMLError)
+"""What kr8s raises for a configuration that is not one, or a credential plugin that fails."""
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 Counter = Callable[[str, str, str, float | None], None]
 """(code, method, host, seconds) of each request; the code is `<error>` when no answer came, watches have no length."""
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -166,14 +171,18 @@ async def open_session(options: ClientOptions, count: Counter) -> tuple[Session,
     try:
         await auth
         tls = await auth.ssl_context()  # type: ignore[no-untyped-call]
-    except (ValueError, KeyError, TypeError, OSError, YAMLError) as error:
+    except _UNUSABLE as error:
         raise ConnectionFailed(f"no usable Kubernetes configuration: {error}") from error
     finally:
         _remove_inline_files(auth)
 
     async def reload() -> str | None:
+        known = auth.server, auth.token
         try:
             await auth.reauthenticate()
+        except _UNUSABLE as error:
+            _log.error("credentials not renewed", error=str(error))
+            auth.server, auth.token = known
         finally:
             _remove_inline_files(auth)
         return auth.token

@@ -3,6 +3,8 @@
 import socket
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from aimd.runtime.errors import (
     AlreadyExists,
@@ -98,3 +100,19 @@ def test_long_validation_messages_keep_both_ends() -> None:
 def test_the_wait_that_the_server_asks_for() -> None:
     assert api_error(429, {"details": {"retryAfterSeconds": 7}}).retry_after == 7.0
     assert api_error(429, None, retry_after=3.0).retry_after == 3.0
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["reason", "message", "details", "code"]), JSON_VALUES) | JSON_VALUES)
+@example({"code": 14, "message": "upstream is down", "details": [{"@type": "google.rpc.RetryInfo"}]})
+@example({"details": {"retryAfterSeconds": "soon"}})
+def test_whatever_is_answered_is_an_error_of_ours(body: object) -> None:
+    error = api_error(503, body, text="text")
+    assert type(error) in ApiError.__subclasses__()
+    assert error.message
