@@ -95,6 +95,7 @@ class Manager:
             selection = Selection(kind, namespace, source.label_selector, source.field_selector, source.metadata_only)
             if selection not in self._reflectors:
                 self._reflectors[selection] = Reflector(self.client, store, selection, optional, self.metrics)
+            self._reflectors[selection].optional &= optional  # Who needs the kind is stricter than who does not.
 
     def add(self, reconciler: Reconciler) -> None:
         """A controller with its sources; the reconciler's own kind is watched even if no source names it."""

@@ -204,6 +204,14 @@ async def test_a_kind_that_is_installed_later_is_picked_up(bench: Bench) -> None
         await until(lambda: copier.written == 1)
 
 
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_kind_that_one_controller_needs_is_optional_for_none(bench: Bench, first: bool) -> None:
+    manager = Manager(bench.client)
+    for optional in (first, not first):
+        manager.add_source(Source(LATE, optional=optional))
+    assert [reflector.optional for reflector in manager._reflectors.values()] == [False]
+
+
 async def test_a_watch_without_a_source_is_refused(bench: Bench) -> None:
     class Blind(Copier):
         sources: Sequence[Source] = (Source(SECRET),)

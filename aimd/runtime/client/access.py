@@ -160,14 +160,12 @@ class Client:
         call = Call("POST", kind, namespace, "", "", params, manifest, verb="create", reason=reason)
         return await self._write(replace(call, repeatable=False))
 
-    async def apply(
-        self, kind: Kind, manifest: Manifest, *, field_manager: str, reason: str, dry_run: bool = False
-    ) -> Manifest:
+    async def apply(self, kind: Kind, manifest: Manifest, *, field_manager: str, reason: str) -> Manifest:
         """Server-side apply, forced. With `metadata.resourceVersion` it raises Conflict if the object has changed."""
-        params = {**_manager(field_manager), "force": "true"} | ({"dryRun": "All"} if dry_run else {})
+        params = {**_manager(field_manager), "force": "true"}
         key = key_of(manifest)
         call = Call("PATCH", kind, key.namespace, key.name, "", params, manifest, verb="apply", reason=reason)
-        return await self._write(replace(call, content_type=APPLY_PATCH), observed=not dry_run)
+        return await self._write(replace(call, content_type=APPLY_PATCH))
 
     async def patch(
         self, kind: Kind, key: Key, body: Patch, *, reason: str, subresource: str = "", field_manager: str = ""
@@ -217,12 +215,11 @@ class Client:
 
     # Beneath
 
-    async def _write(self, call: Call, observed: bool = True) -> Manifest:
+    async def _write(self, call: Call) -> Manifest:
         if self.options.dry_run:
-            call, observed = replace(call, params={**call.params, "dryRun": "All"}), False
+            return (await self._call(replace(call, params={**call.params, "dryRun": "All"}))).manifest()
         stored = (await self._call(call)).manifest()
-        if observed:
-            self._observe(call.kind, stored)
+        self._observe(call.kind, stored)
         return stored
 
     def _observe(self, kind: Kind, stored: Manifest) -> None:
