@@ -411,7 +411,7 @@ class Reflector:
         """In small steps, so that leases are renewed and probes answered meanwhile."""
         kind, api_version = self.selection.kind.name, self.selection.kind.api_version
         for start in range(0, len(events), _STEP):
-            if start:
+            if len(events) > _STEP:
                 await anyio.lowlevel.checkpoint()
             initial = not self.settled.is_set()
             for event_type, manifest in events[start : start + _STEP]:

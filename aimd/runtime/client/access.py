@@ -97,8 +97,11 @@ class Client:
             items.extend(page.items)
         return items
 
-    async def list_page(self, selection: Selection, *, continue_token: str = "", limit: int = 500) -> Page:
-        """One page of a list; the first one shows the server's newest state. Raises Gone when the token expired."""
+    async def list_page(self, selection: Selection, *, continue_token: str = "", limit: int = 250) -> Page:
+        """One page of a list; the first one shows the server's newest state. Raises Gone when the token expired.
+
+        While a page is decoded nothing else runs: 250 pods take 30 ms on a slow core.
+        """
         kind = selection.kind
         params = {**selection.parameters(), "limit": str(limit)}
         if continue_token:
