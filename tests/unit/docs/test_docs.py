@@ -18,7 +18,7 @@ from aimd.runtime.metrics import ClientMetrics, ManagerMetrics
 from aimd.runtime.store import Cache, Store
 
 ROOT = Path(__file__).parents[3]
-OUTSIDE = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("examples/*/*.md")]
+OUTSIDE = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *ROOT.glob("examples/*/*.md")]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 REASON = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z0-9]*)+|[A-Z]{2,}[a-z][A-Za-z]+")
 

@@ -42,7 +42,8 @@ def test_what_is_broken_fails_the_build(tmp_path: Path) -> None:
     """The settings in mkdocs.yml do check; with `--quiet`, for one, they would not."""
     for name in ("docs", "examples"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+    for name in ("mkdocs.yml", "CHANGELOG.md"):
+        shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "docs" / "forgotten.md").write_text("# Forgotten\n")
     with (tmp_path / "docs" / "how-to" / "caching.md").open("a") as page:
         page.write("\n" + "\n\n".join(FAULTS))
