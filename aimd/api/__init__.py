@@ -1,5 +1,5 @@
-"""The ten kinds of `aim.eai.amd.com/v1alpha1` as models that read, and the CRDs rendered from them.
+"""The ten kinds of `aim.eai.amd.com/v1alpha1`: pydantic models that read them, and the CRDs rendered from the models.
 
-One module per kind; `shared` holds structures that several kinds use, `core` those of Kubernetes, `schema` how a field
-says what the CRD must say about it, `kinds` the list of kinds, `crd` the renderer.
+There is one module per kind. `shared` holds structures that several kinds use, `core` those of Kubernetes, `schema` the
+annotations that give a field its OpenAPI keywords, `kinds` the list of kinds, `crd` the renderer.
 """

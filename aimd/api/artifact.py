@@ -1,4 +1,4 @@
-"""AIMArtifact: one set of weights on one volume (spec/api.md 3.10)."""
+"""AIMArtifact: one set of weights on one volume."""
 
 from typing import Annotated, ClassVar
 
@@ -8,88 +8,88 @@ from aimd.api.shared import BaseStatus, CacheModeText, ComponentStatusText, Stat
 
 
 class AIMArtifactSpec(ApiModel):
-    """What to download, and where to."""
+    """Desired state of the artifact: what to download, and where to store it."""
 
     source_uri: Annotated[
         str,
         Schema(required=True, min_length=1, pattern=r"^(hf|s3)://[^ \t\r\n]+$", rules=(immutable("sourceUri"),)),
     ] = ""
-    """What to download: `hf://organisation/repository` or `s3://bucket/prefix`. Cannot be changed."""
+    """Source URI of the weights: `hf://organization/repository` or `s3://bucket/prefix`. Immutable."""
     model_id: Annotated[str, Schema(pattern=r"^[a-zA-Z0-9_-]+/[a-zA-Z0-9._-]+$")] = ""
-    """Identity of the weights as `organisation/name`, for information. Where they are mounted follows from the template
-    cache."""
+    """Name of the weights as `organization/name`. Informational; the mount path follows from the template cache."""
     size: Quantity = ""
-    """Size of the weights, for example `16Gi`. Left out or `0`, a job finds it out first."""
+    """Size of the weights, for example `16Gi`. If unset or `0`, a job determines the size before the download."""
     storage_class_name: str = ""
-    """Storage class of the claim; has to offer `ReadWriteMany`. Left out, the runtime config's, finally the cluster's
-    default."""
+    """Storage class of the PersistentVolumeClaim. Must support `ReadWriteMany`. Defaults to the runtime config's class,
+    then to the cluster's default class."""
     env: EnvList = ()
-    """Environment of the jobs, such as tokens, over the runtime config's, by name."""
+    """Environment variables of the size-check and download jobs, such as tokens. Override those of the runtime config
+    by name."""
     model_download_image: str = ""
-    """Image of the jobs. Left out, the operator's own."""
+    """Image of the size-check and download jobs. Defaults to the operator's own image."""
     image_pull_secrets: tuple[LocalObjectReference, ...] = ()
     """Secrets for pulling the image of the jobs."""
     runtime_config_name: str = ""
-    """Name of the runtime config to apply; `default` when left out, any other name has to exist."""
+    """Name of the runtime config to apply. Defaults to `default`, which may be absent; any other name must exist."""
 
 
 class DownloadProgress(ApiModel):
-    """How far the download is."""
+    """Download progress."""
 
     percentage: Annotated[Int32 | None, Schema(minimum=0, maximum=100)] = None
-    """Share that is there, in percent. Verification follows after 100."""
+    """Share of the bytes downloaded, in percent. Verification follows after 100."""
     downloaded_bytes: Int64 = 0
-    """Bytes that are there."""
+    """Number of bytes downloaded."""
     total_bytes: Int64 = 0
-    """Bytes expected."""
+    """Number of bytes expected."""
     display_percentage: str = ""
-    """The share for people: `42 %`, or `N/A` after a failure."""
+    """Human-readable percentage, for example `42 %`; `N/A` after a failure."""
 
 
 class DownloadState(ApiModel):
-    """What the download does."""
+    """State of the current download attempt."""
 
     protocol: str = ""
     """Protocol in use, for example `XET` or `HTTP`."""
     protocol_sequence: str = ""
-    """Protocols to try, in order, separated by commas."""
+    """Protocols to try in order, separated by commas."""
     attempt: Int32 = 0
-    """Number of the attempt that runs, from 1."""
+    """Number of the current attempt, starting at 1."""
     total_attempts: Int32 = 0
-    """How many attempts there will be at most."""
+    """Maximum number of attempts."""
     message: str = ""
-    """What it does right now."""
+    """Human-readable description of the current step."""
 
 
 class AIMArtifactStatus(BaseStatus):
-    """What became of the download."""
+    """Observed state of the artifact."""
 
     status: ComponentStatusText = Status.PENDING.value
-    """`Pending`: size or volume not settled. `Progressing`: the download runs. `Ready`: the weights are there and
-    verified. `Degraded` and `Failed`: see the conditions."""
+    """Overall state. `Pending`: the size or the volume is not known yet. `Progressing`: the download is running.
+    `Ready`: the weights are downloaded and verified. `Degraded` and `Failed`: see the conditions."""
     mode: CacheModeText = ""
-    """`Dedicated` when the artifact belongs to something and goes with it, else `Shared`."""
+    """`Dedicated` if the artifact has an owner and is deleted with it, otherwise `Shared`."""
     progress: DownloadProgress | None = None
-    """How far the download is; written by the download job while it runs."""
+    """Download progress, set by the download job while it runs."""
     download: DownloadState | None = None
-    """What the download does; written by the download job while it runs."""
+    """State of the current download attempt, set by the download job while it runs."""
     discovered_size_bytes: Int64 = 0
-    """Size that the size job found, in bytes."""
+    """Size determined by the size-check job, in bytes."""
     display_size: str = ""
-    """Size for people, for example `1.5 TiB`."""
+    """Human-readable size, for example `1.5 TiB`."""
     allocated_size: Quantity = ""
-    """Size of the claim, headroom included."""
+    """Size of the PersistentVolumeClaim, including headroom."""
     headroom_percent: Int32 | None = None
-    """Headroom that the claim was made with, in percent."""
+    """Headroom that the PersistentVolumeClaim was created with, in percent."""
     persistent_volume_claim: str = ""
-    """Claim that holds the weights."""
+    """Name of the PersistentVolumeClaim that holds the weights."""
     last_used: Timestamp = ""
-    """When a service last started or stopped using the weights."""
+    """Time at which a service last started or stopped using the weights."""
 
 
 class AIMArtifact(ApiObject):
-    """One set of weights on one volume: finds out its size if need be, claims the volume, downloads and verifies.
-    Usually made for an AIMTemplateCache."""
+    """AIMArtifact is one set of weights on one volume. aimd determines its size unless it is given, creates the
+    PersistentVolumeClaim, downloads the weights and verifies them. Usually created for an AIMTemplateCache."""
 
     printer_columns: ClassVar[tuple[PrinterColumn, ...]] = (
         PrinterColumn("Status", ".status.status"),
@@ -102,6 +102,6 @@ class AIMArtifact(ApiObject):
     )
 
     spec: AIMArtifactSpec = AIMArtifactSpec()
-    """What to download, and where to."""
+    """Desired state of the artifact."""
     status: AIMArtifactStatus = AIMArtifactStatus()
-    """What became of the download; written by aimd and by the download job."""
+    """Observed state of the artifact, set by the controller and the download job."""

@@ -1,7 +1,7 @@
-"""Kubernetes' own shapes as far as aimd's kinds contain them: metadata, env, resources, affinity, conditions.
+"""Kubernetes types that aimd's kinds contain: metadata, environment, resources, affinity, conditions.
 
-`EnvVar.value_from` and node affinities are passed on, never looked into, so they are read as raw JSON; the classes
-beside them exist for the structure in the CRD only.
+`EnvVar.value_from` and node affinities are passed through unread, so they are kept as raw JSON. The classes of their
+structure exist only for the schema in the CRD.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ ATOMIC_MAP = Schema(map_type="atomic")
 ATOMIC_LIST = Schema(list_type="atomic")
 
 RawJson: TypeAlias = Mapping[str, Any]
-"""A JSON object that is only passed on."""
+"""A JSON object that is passed through unread."""
 
 
 class OwnerReference(ApiModel):
@@ -38,7 +38,7 @@ class OwnerReference(ApiModel):
 
 
 class ObjectMeta(ApiModel):
-    """The metadata that controllers read; the rest of it is ignored."""
+    """The metadata fields that controllers read; the others are ignored."""
 
     name: str = ""
     namespace: str = ""
@@ -54,7 +54,7 @@ class ObjectMeta(ApiModel):
 
 
 class ApiObject(ApiModel):
-    """A root object. Subclasses add `spec` and `status`, both empty-tolerant."""
+    """A root object. Subclasses add `spec` and `status`, either of which may be absent."""
 
     printer_columns: ClassVar[tuple[PrinterColumn, ...]] = ()
 
@@ -69,11 +69,11 @@ class ConfigMapKeySelector(ApiModel):
     structure: ClassVar[Schema] = ATOMIC_MAP
 
     key: Annotated[str, REQUIRED] = ""
-    """Key to read."""
+    """Key to select."""
     name: Annotated[str, DEFAULTED] = ""
-    """Name of the ConfigMap, in the namespace of the container."""
+    """Name of the ConfigMap in the pod's namespace."""
     optional: bool | None = None
-    """Start the container even if the ConfigMap or the key is missing."""
+    """Whether the container may start without the ConfigMap or the key. Defaults to false."""
 
 
 class SecretKeySelector(ApiModel):
@@ -82,11 +82,11 @@ class SecretKeySelector(ApiModel):
     structure: ClassVar[Schema] = ATOMIC_MAP
 
     key: Annotated[str, REQUIRED] = ""
-    """Key to read."""
+    """Key to select."""
     name: Annotated[str, DEFAULTED] = ""
-    """Name of the Secret, in the namespace of the container."""
+    """Name of the Secret in the pod's namespace."""
     optional: bool | None = None
-    """Start the container even if the Secret or the key is missing."""
+    """Whether the container may start without the Secret or the key. Defaults to false."""
 
 
 class ObjectFieldSelector(ApiModel):
@@ -95,7 +95,7 @@ class ObjectFieldSelector(ApiModel):
     structure: ClassVar[Schema] = ATOMIC_MAP
 
     api_version: str = ""
-    """API version that `fieldPath` is written for; `v1` when left out."""
+    """API version that `fieldPath` refers to. Defaults to `v1`."""
     field_path: Annotated[str, REQUIRED] = ""
     """Path of the field, for example `metadata.name` or `status.podIP`."""
 
@@ -106,53 +106,53 @@ class FileKeySelector(ApiModel):
     structure: ClassVar[Schema] = ATOMIC_MAP
 
     key: Annotated[str, REQUIRED] = ""
-    """Key to read from the file."""
+    """Key to select from the file."""
     optional: Annotated[bool, DEFAULTED] = False
-    """Leave the variable out instead of failing when the file or the key is missing."""
+    """Whether the container may start without the file or the key; the variable is then not set."""
     path: Annotated[str, REQUIRED] = ""
-    """Path of the file inside the volume, relative, without `..`."""
+    """Path of the file, relative to the root of the volume. Must not contain `..`."""
     volume_name: Annotated[str, REQUIRED] = ""
-    """Name of the volume that holds the file."""
+    """Name of the volume that contains the file."""
 
 
 class ResourceFieldSelector(ApiModel):
-    """A resource figure of a container."""
+    """A resource request or limit of a container."""
 
     structure: ClassVar[Schema] = ATOMIC_MAP
 
     container_name: str = ""
-    """Container whose figure to read; needed in volumes, optional for variables."""
+    """Name of the container. Required in volumes, optional in environment variables."""
     divisor: Quantity = ""
-    """Unit to express the figure in, for example `1Mi`; `1` when left out."""
+    """Unit of the resulting value, for example `1Mi`. Defaults to `1`."""
     resource: Annotated[str, REQUIRED] = ""
-    """Which figure, for example `limits.memory`."""
+    """Resource to select, for example `limits.memory`."""
 
 
 class EnvVarSource(ApiModel):
-    """Where the value of a variable comes from; exactly one source may be given."""
+    """Source of the value of an environment variable. Exactly one field must be set."""
 
     config_map_key_ref: ConfigMapKeySelector | None = None
-    """Take the value from a ConfigMap."""
+    """Selects a key of a ConfigMap."""
     field_ref: ObjectFieldSelector | None = None
-    """Take the value from a field of the pod, such as its name or address."""
+    """Selects a field of the pod, such as its name or IP address."""
     file_key_ref: FileKeySelector | None = None
-    """Take the value from an env file in a volume of the pod."""
+    """Selects a key of an env file in a volume of the pod."""
     resource_field_ref: ResourceFieldSelector | None = None
-    """Take the value from the resource requests or limits of a container."""
+    """Selects a resource request or limit of a container."""
     secret_key_ref: SecretKeySelector | None = None
-    """Take the value from a Secret; the usual way to hand over a token."""
+    """Selects a key of a Secret; the usual way to provide a token."""
 
 
 class EnvVar(ApiModel):
     """An environment variable of a container."""
 
     name: Annotated[str, REQUIRED] = ""
-    """Name of the variable; unique within the list."""
+    """Name of the variable, unique within the list."""
     value: str | None = None
-    """Literal value. `$(NAME)` refers to a variable defined earlier, `$$(NAME)` is taken literally. Not together with
-    `valueFrom`."""
+    """Literal value. `$(NAME)` expands to the value of a variable defined earlier; `$$(NAME)` yields a literal
+    `$(NAME)`. Mutually exclusive with `valueFrom`."""
     value_from: Annotated[dict[str, Any] | None, Schema(shape=EnvVarSource)] = None
-    """Where to take the value from when the container starts, for example a key of a Secret. Not together with
+    """Source of the value, resolved when the container starts, for example a key of a Secret. Mutually exclusive with
     `value`."""
 
 
@@ -160,7 +160,7 @@ EnvList: TypeAlias = Annotated[tuple[EnvVar, ...], Schema(list_type="map", list_
 
 
 class LocalObjectReference(ApiModel):
-    """An object of the same namespace, by name."""
+    """A reference to an object in the same namespace."""
 
     structure: ClassVar[Schema] = ATOMIC_MAP
 
@@ -169,79 +169,79 @@ class LocalObjectReference(ApiModel):
 
 
 class ResourceClaim(ApiModel):
-    """A claim of the pod that a container uses."""
+    """A resource claim of the pod that a container uses."""
 
     name: Annotated[str, REQUIRED] = ""
-    """Name of an entry of the pod's resource claims."""
+    """Name of an entry in the pod's resource claims."""
     request: str = ""
-    """Which request of the claim to make available; all of them when left out."""
+    """Request of the claim to make available. Defaults to all requests."""
 
 
 class ResourceRequirements(ApiModel):
     """Compute resources of a container."""
 
     claims: Annotated[tuple[ResourceClaim, ...], Schema(list_type="map", list_keys=("name",))] = ()
-    """Dynamic resource claims. Accepted for completeness; aimd does not carry them over to pods."""
+    """Dynamic resource claims. Accepted for compatibility; aimd does not pass them on to pods."""
     limits: Mapping[str, Quantity] = {}
-    """Most that the container may use, by resource name, for example `memory: 64Gi`."""
+    """Maximum amount of each resource the container may use, by resource name, for example `memory: 64Gi`."""
     requests: Mapping[str, Quantity] = {}
-    """What the scheduler sets aside for the container, by resource name. Where a limit is given and no request, the
-    request equals the limit."""
+    """Amount of each resource reserved for the container, by resource name. Defaults to the limit of the same resource
+    if that is set."""
 
 
 class NodeSelectorRequirement(ApiModel):
-    """A comparison with a node's labels or fields."""
+    """A requirement on a node's labels or fields."""
 
     key: Annotated[str, REQUIRED] = ""
-    """Label key or field name to compare."""
+    """Label key or field name that the requirement applies to."""
     operator: Annotated[str, REQUIRED] = ""
-    """`In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt` or `Lt`."""
+    """Operator: `In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt` or `Lt`."""
     values: Annotated[tuple[str, ...], ATOMIC_LIST] = ()
-    """Values to compare with: some for `In` and `NotIn`, one integer for `Gt` and `Lt`, none otherwise."""
+    """Values to compare with: at least one for `In` and `NotIn`, one integer for `Gt` and `Lt`, none otherwise."""
 
 
 class NodeSelectorTerm(ApiModel):
-    """Requirements that must hold together."""
+    """A set of node requirements, all of which must be met."""
 
     structure: ClassVar[Schema] = ATOMIC_MAP
 
     match_expressions: Annotated[tuple[NodeSelectorRequirement, ...], ATOMIC_LIST] = ()
-    """Requirements on labels of the node."""
+    """Requirements on the node's labels."""
     match_fields: Annotated[tuple[NodeSelectorRequirement, ...], ATOMIC_LIST] = ()
-    """Requirements on fields of the node, such as `metadata.name`."""
+    """Requirements on the node's fields, such as `metadata.name`."""
 
 
 class PreferredSchedulingTerm(ApiModel):
-    """A preference with its weight."""
+    """A scheduling preference and its weight."""
 
     preference: Annotated[NodeSelectorTerm, REQUIRED] = NodeSelectorTerm()
-    """What the preferred nodes have in common."""
+    """Requirements that preferred nodes meet."""
     weight: Annotated[Int32, REQUIRED] = 0
-    """How much a matching node gains, from 1 to 100."""
+    """Weight added to the score of a matching node, from 1 to 100."""
 
 
 class NodeSelector(ApiModel):
-    """Terms of which one must hold."""
+    """A set of node selector terms, at least one of which must match."""
 
     structure: ClassVar[Schema] = ATOMIC_MAP
 
     node_selector_terms: Annotated[tuple[NodeSelectorTerm, ...], Schema(required=True, list_type="atomic")] = ()
-    """Terms; a node has to satisfy at least one."""
+    """Node selector terms. A node must match at least one."""
 
 
 class NodeAffinity(ApiModel):
-    """Which nodes a pod may or should run on."""
+    """Nodes that a pod may or should run on."""
 
     preferred_during_scheduling_ignored_during_execution: Annotated[
         tuple[PreferredSchedulingTerm, ...], ATOMIC_LIST
     ] = ()
-    """Preferences; the scheduler favours nodes with a high sum of weights."""
+    """Preferences. The scheduler favors the nodes with the highest sum of weights."""
     required_during_scheduling_ignored_during_execution: NodeSelector | None = None
-    """Requirement; a pod is only put on a node that satisfies it."""
+    """Requirement. A pod is scheduled only to nodes that meet it."""
 
 
 class ParentReference(ApiModel):
-    """What a route attaches to, usually a Gateway."""
+    """A parent that a route attaches to, usually a Gateway."""
 
     group: Annotated[
         str,
@@ -251,7 +251,7 @@ class ParentReference(ApiModel):
             pattern=r"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
         ),
     ] = "gateway.networking.k8s.io"
-    """API group of the parent; empty means the core group."""
+    """API group of the parent. Empty means the core group."""
     kind: Annotated[
         str,
         Schema(defaulted=True, min_length=1, max_length=63, pattern=r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$"),
@@ -260,9 +260,10 @@ class ParentReference(ApiModel):
     name: Annotated[str, Schema(required=True, min_length=1, max_length=253)] = ""
     """Name of the parent."""
     namespace: Annotated[str, Schema(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")] = ""
-    """Namespace of the parent; the route's own namespace when left out. The parent has to allow routes from there."""
+    """Namespace of the parent. Defaults to the namespace of the route. The parent must allow routes from that
+    namespace."""
     port: Annotated[Int32 | None, Schema(minimum=1, maximum=65535)] = None
-    """Listener port to attach to; all ports when left out."""
+    """Listener port to attach to. Defaults to all ports."""
     section_name: Annotated[
         str,
         Schema(
@@ -271,11 +272,11 @@ class ParentReference(ApiModel):
             pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
         ),
     ] = ""
-    """Listener to attach to by name; all listeners when left out."""
+    """Name of the listener to attach to. Defaults to all listeners."""
 
 
 class Condition(ApiModel):
-    """One aspect of an object's state."""
+    """One aspect of the object's state."""
 
     type: Annotated[
         str,
@@ -286,20 +287,21 @@ class Condition(ApiModel):
             r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
         ),
     ] = ""
-    """Which aspect, for example `Ready` or `ModelReady`; unique within the list."""
+    """Type of the condition, for example `Ready` or `ModelReady`; unique within the list."""
     status: Annotated[str, Schema(required=True, enum=("True", "False", "Unknown"))] = ""
-    """Whether the aspect is as it should be."""
+    """Status of the condition: `True`, `False` or `Unknown`."""
     reason: Annotated[
         str,
         Schema(required=True, min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"),
     ] = ""
-    """Why, in one CamelCase word that programs can rely on."""
+    """Reason for the status, as a CamelCase word that programs can rely on."""
     message: Annotated[str, Schema(required=True, max_length=32768)] = ""
-    """Why, in a sentence for people."""
+    """Human-readable explanation of the status."""
     last_transition_time: Annotated[Timestamp, REQUIRED] = ""
-    """When status or reason last changed; a new message alone does not count."""
+    """Time at which `status` or `reason` last changed. A new message alone does not count."""
     observed_generation: Annotated[Int64 | None, Schema(minimum=0)] = None
-    """Generation of the object that the condition was judged on; lower than `metadata.generation` means outdated."""
+    """Generation of the object that the condition was computed for. If it is lower than `metadata.generation`, the
+    condition is out of date."""
 
 
 Conditions: TypeAlias = Annotated[tuple[Condition, ...], Schema(list_type="map", list_keys=("type",))]

@@ -1,7 +1,7 @@
-"""Renders the CustomResourceDefinitions from the models, by a direct walk over their fields.
+"""Render the CustomResourceDefinitions from the models, by a walk over their fields.
 
-Every word of a CRD comes from a model: the structure from the types, the facts from `Schema`, the descriptions from
-the docstrings, names and columns from `kinds`. `crds/` holds the result; a test keeps it current.
+Everything in a CRD comes from a model: the structure from the types, the constraints from `Schema`, the descriptions
+from the docstrings, names and printer columns from `kinds`. `crds/` holds the result; a test keeps it up to date.
 """
 
 import re
@@ -40,7 +40,7 @@ _KEYWORDS = {
 
 
 def render(resource: ApiResource) -> OpenApi:
-    """The CustomResourceDefinition of a kind, ready to be applied."""
+    """Return the CustomResourceDefinition of a kind as a manifest."""
     singular = resource.kind.lower()
     version: OpenApi = {
         "name": resource.version,
@@ -73,14 +73,14 @@ def render(resource: ApiResource) -> OpenApi:
 
 
 def status_words(resource: ApiResource) -> tuple[str, ...]:
-    """The words that the schema allows as `status.status`; none for a kind that has no such field."""
+    """Return the values that the schema allows for `status.status`; none for a kind without that field."""
     status: Any = resource.model.model_fields["status"].annotation
     word = status.model_fields.get("status")
     return _facts(word).enum if word is not None else ()
 
 
 def render_all() -> dict[str, str]:
-    """All CRDs as YAML, by file name; the same bytes every time."""
+    """Return all CRDs as YAML by file name. The output is deterministic."""
     return {
         f"{GROUP}_{resource.plural}.yaml": HEADER
         + yaml.safe_dump(render(resource), sort_keys=True, allow_unicode=True, width=100)
@@ -89,7 +89,7 @@ def render_all() -> dict[str, str]:
 
 
 def write_crds(directory: Path) -> list[Path]:
-    """Writes one file per kind into `directory`, which is made if need be; returns the files' paths."""
+    """Write one file per kind to `directory`, creating it if necessary, and return the paths."""
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, text in render_all().items():
@@ -105,7 +105,7 @@ def _column(column: PrinterColumn) -> OpenApi:
 
 
 def _root(model: type[ApiObject]) -> OpenApi:
-    """The schema of a root object; its metadata is the API server's business."""
+    """Return the schema of a root object. The API server defines the schema of its metadata."""
     properties = {name: _field(field) for name, field in _fields(model) if name in ("spec", "status")}
     properties["apiVersion"] = {"type": "string", "description": f"Version of the schema: `{GROUP}/<version>`."}
     properties["kind"] = {"type": "string", "description": f"Kind of the object: `{model.__name__}`."}
@@ -114,7 +114,7 @@ def _root(model: type[ApiObject]) -> OpenApi:
 
 
 def _structure(model: type[ApiModel], facts: Schema) -> OpenApi:
-    """The schema of a nested structure, with the facts of the field over those of its class."""
+    """Return the schema of a nested structure. Constraints of the field override those of its class."""
     members = dict(_fields(model))
     schema: OpenApi = {"type": "object", "properties": {name: _field(field) for name, field in members.items()}}
     required = sorted(name for name, field in members.items() if _facts(field).required)
@@ -124,7 +124,7 @@ def _structure(model: type[ApiModel], facts: Schema) -> OpenApi:
 
 
 def _fields(model: type[ApiModel]) -> Iterator[tuple[str, FieldInfo]]:
-    """The fields of a model under their names in JSON."""
+    """Yield the fields of a model by their names in JSON."""
     for name, field in model.model_fields.items():
         yield field.alias or name, field
 
@@ -144,7 +144,7 @@ def _facts(field: FieldInfo) -> Schema:
 
 
 def _merged(metadata: list[Any] | tuple[Any, ...], outer: Schema) -> Schema:
-    """The facts among the arguments of an `Annotated`, the outermost (last) over the inner ones."""
+    """Merge the constraints in the arguments of an `Annotated`; the outermost (last) take precedence."""
     inner = Schema()
     for marker in metadata:
         if isinstance(marker, Schema):
@@ -153,7 +153,7 @@ def _merged(metadata: list[Any] | tuple[Any, ...], outer: Schema) -> Schema:
 
 
 def _schema(annotation: Any, facts: Schema) -> OpenApi:
-    """The schema of a type under the given facts. Raises TypeError for a type the API has no use for."""
+    """Return the schema of a type with the given constraints. Raises TypeError for an unsupported type."""
     if get_origin(annotation) is Annotated:
         inner, *metadata = get_args(annotation)
         return _schema(inner, _merged(metadata, facts))
@@ -187,7 +187,7 @@ def _container_or_scalar(annotation: Any, facts: Schema) -> OpenApi:
 
 
 def _element(annotation: Any) -> OpenApi:
-    """The schema of a list item or map value; structures are described by their class."""
+    """Return the schema of a list item or map value. A structure has the description of its class."""
     schema = _schema(annotation, Schema())
     if isinstance(annotation, type) and issubclass(annotation, ApiModel):
         schema["description"] = _text(annotation.__doc__)
@@ -195,7 +195,7 @@ def _element(annotation: Any) -> OpenApi:
 
 
 def _stated(facts: Schema) -> OpenApi:
-    """The keywords of the facts that say something."""
+    """Return the OpenAPI keywords of the constraints that are set."""
     schema: OpenApi = {}
     for attribute, keyword in _KEYWORDS.items():
         value = getattr(facts, attribute)
@@ -209,5 +209,5 @@ def _stated(facts: Schema) -> OpenApi:
 
 
 def _text(docstring: str | None) -> str:
-    """A docstring as running text; empty lines between paragraphs stay."""
+    """Return a docstring as running text, keeping empty lines between paragraphs."""
     return re.sub(r"(?<!\n)\n[ \t]*(?!\s)", " ", (docstring or "").strip())

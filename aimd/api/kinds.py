@@ -1,4 +1,4 @@
-"""The group, its version, and the ten kinds."""
+"""The API group, its version and the ten kinds."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ VERSION = "v1alpha1"
 
 @dataclass(frozen=True, slots=True)
 class ApiResource:
-    """A kind as the API server knows it; `model` reads its objects."""
+    """A kind of the API. `model` is the class that reads its objects."""
 
     group: str
     version: str
@@ -29,13 +29,8 @@ class ApiResource:
 
     @property
     def api_version(self) -> str:
-        """`group/version`."""
+        """The API version as `group/version`."""
         return f"{self.group}/{self.version}"
-
-    @property
-    def long_kind(self) -> str:
-        """The kind as resolved references show it: `group/version/Kind`."""
-        return f"{self.api_version}/{self.kind}"
 
 
 def _resource(model: type[ApiObject], short_name: str, *, namespaced: bool) -> ApiResource:

@@ -1,4 +1,4 @@
-"""AIMModel and AIMClusterModel: catalogue entries (spec/api.md 3.2, 3.3, chapter 6)."""
+"""AIMModel and AIMClusterModel: entries of the model catalog."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -21,73 +21,73 @@ from aimd.api.shared import (
 
 
 class SourceType(StrEnum):
-    """Whether the weights belong to the image or are the user's own."""
+    """Origin of the weights: the image, or the user's own `modelSources`."""
 
     IMAGE = "Image"
     CUSTOM = "Custom"
 
 
 class RecommendedDeployment(ApiModel):
-    """A way to run the model that its image recommends; a template is made of each."""
+    """A deployment that the image recommends. A template is created for each."""
 
     gpu_model: str = ""
     """GPU model, for example `MI300X`."""
     gpu_count: Int32 = 0
     """GPUs per replica."""
     precision: str = ""
-    """Numeric precision; has to be one that templates know."""
+    """Numeric precision. Must be a value that templates accept."""
     metric: str = ""
-    """What it is optimised for; has to be one that templates know."""
+    """Optimization goal. Must be a value that templates accept."""
     profile_id: str = ""
-    """Profile of the image that belongs to it."""
+    """Profile in the image that this deployment uses."""
     description: str = ""
-    """What it is good for."""
+    """Human-readable description."""
 
 
 class ModelMetadata(ApiModel):
-    """What the image's labels say about the model."""
+    """Information about the model from the labels of the image."""
 
     canonical_name: str = ""
-    """Name of the model as `organisation/name`."""
+    """Name of the model as `organization/name`."""
     source: str = ""
-    """Where the model comes from, usually a web address."""
+    """Origin of the model, usually a URL."""
     tags: tuple[str, ...] = ()
-    """Keywords."""
+    """Keywords of the model."""
     versions: tuple[str, ...] = ()
     """Versions of the model in the image."""
     variants: tuple[str, ...] = ()
     """Variants of the model in the image."""
     hf_token_required: bool | None = None
-    """Whether downloading the weights takes a Hugging Face token."""
+    """Whether downloading the weights requires a Hugging Face token."""
     title: str = ""
-    """Title for people."""
+    """Human-readable title."""
     description_full: str = ""
-    """Description for people."""
+    """Human-readable description."""
     release_notes: str = ""
-    """What is new in this version."""
+    """Changes in this version."""
     recommended_deployments: tuple[RecommendedDeployment, ...] = ()
-    """Ways to run the model; a template is made of each."""
+    """Recommended deployments. A template is created for each."""
 
 
 class OciMetadata(ApiModel):
-    """What the image's standard OCI labels say."""
+    """Standard OCI labels of the image."""
 
     title: str = ""
     """Title of the image."""
     description: str = ""
     """Description of the image."""
     licenses: str = ""
-    """Licences, as an SPDX expression."""
+    """Licenses, as an SPDX expression."""
     vendor: str = ""
-    """Who distributes the image."""
+    """Vendor that distributes the image."""
     authors: str = ""
-    """Who is responsible for the image."""
+    """Contact details of the people responsible for the image."""
     source: str = ""
-    """Address of the source code."""
+    """URL of the source code."""
     documentation: str = ""
-    """Address of the documentation."""
+    """URL of the documentation."""
     created: str = ""
-    """When the image was built."""
+    """Time at which the image was built."""
     revision: str = ""
     """Revision of the source code."""
     version: str = ""
@@ -95,37 +95,37 @@ class OciMetadata(ApiModel):
 
 
 class ImageMetadata(ApiModel):
-    """What is known about an AIM image."""
+    """Metadata of an AIM image."""
 
     model: ModelMetadata | None = None
-    """What the image says about the model."""
+    """Information about the model."""
     oci: OciMetadata | None = None
-    """What the image says about itself."""
+    """Information about the image itself, from its standard OCI labels."""
     original_labels: Mapping[str, str] = {}
-    """The labels as found."""
+    """The labels of the image, unchanged."""
 
 
 class CustomDefaults(ApiModel):
-    """Defaults for the templates of a model with weights of its own."""
+    """Defaults for the templates of a model with `modelSources`."""
 
     hardware: Hardware | None = None
-    """Hardware of one replica, for templates that name none. Needed with `modelSources` unless every custom template
-    has its own."""
+    """Hardware of one replica, for templates that do not set it. Required with `modelSources` unless every custom
+    template sets its own."""
     type: ProfileTypeText = ""
-    """How well the profiles are tuned, for templates that do not say so; `unoptimized` when left out."""
+    """Profile type of templates that do not set it. Defaults to `unoptimized`."""
 
 
 class TemplateProfile(ApiModel):
-    """What a template is selected by."""
+    """Metric and precision of a custom template."""
 
     metric: MetricText = ""
-    """What the template is optimised for."""
+    """Optimization goal of the template."""
     precision: PrecisionText = ""
     """Numeric precision."""
 
 
 class CustomTemplate(ProfileIdentity):
-    """A template to be made as written here."""
+    """A template to create as written here."""
 
     structure: ClassVar[Schema] = Schema(
         rules=(
@@ -138,28 +138,29 @@ class CustomTemplate(ProfileIdentity):
     )
 
     name: Annotated[str, Schema(max_length=63)] = ""
-    """Alias of the template. Services can use it as `template.name`; the object's own name is derived from it."""
+    """Alias of the template, which services can use as `template.name`. The name of the template object is derived from
+    it."""
     type: ProfileTypeText = ""
-    """How well the profile is tuned; `custom.type` of the model when left out, finally `unoptimized`."""
+    """Profile type of the template. Defaults to the model's `custom.type`, then to `unoptimized`."""
     hardware: Hardware | None = None
-    """Hardware of one replica, laid over `custom.hardware` field by field."""
+    """Hardware of one replica. Overrides `custom.hardware` field by field."""
     profile: TemplateProfile | None = None
     """Metric and precision of the template."""
     env: Annotated[EnvList, Schema(max_items=64)] = ()
-    """Environment of the inference container, laid over the model's `env` by name."""
+    """Environment variables of the inference container. Override the model's `env` by name."""
 
 
 class Discovery(ApiModel):
-    """What is made of the image."""
+    """Controls what aimd reads from the image and creates for it."""
 
     extract_metadata: Annotated[bool, DEFAULTED] = True
     """Whether to read the labels of the image from its registry."""
     create_service_templates: Annotated[bool, DEFAULTED] = True
-    """Whether to make templates, from the image's recommendations and from `customTemplates`."""
+    """Whether to create templates, from the image's recommended deployments and from `customTemplates`."""
 
 
 class AIMModelSpec(ApiModel):
-    """An AIM image, or an AIM base image with weights of one's own."""
+    """Desired state of the model: an AIM image, or an AIM base image with your own weights."""
 
     structure: ClassVar[Schema] = Schema(
         rules=(
@@ -174,49 +175,53 @@ class AIMModelSpec(ApiModel):
     )
 
     image: Annotated[str, Schema(required=True, min_length=1)] = ""
-    """AIM container image of the model, or the base image that serves `modelSources`."""
+    """AIM container image of the model, or the AIM base image that serves `modelSources`."""
     model_sources: Annotated[tuple[ModelSource, ...], Schema(max_items=1)] = ()
-    """Weights of one's own. Given, the model counts as a custom one: the image's recommendations are not used and its
-    templates come from `customTemplates`, or from `custom` when there are none."""
+    """Your own weights. If set, the model is a custom model: the recommended deployments of the image are ignored, and
+    templates are created from `customTemplates`, or from `custom` if there are none."""
     custom: CustomDefaults | None = None
     """Defaults for the templates of a model with `modelSources`."""
     custom_templates: Annotated[tuple[CustomTemplate, ...], Schema(max_items=16)] = ()
-    """Templates to make as written, in addition to the image's recommendations; with `modelSources` the only ones."""
+    """Templates to create as written, in addition to the image's recommended deployments. With `modelSources`, these
+    are the only templates."""
     image_metadata: ImageMetadata | None = None
-    """What is known about the image. Given, the registry is not asked; useful where it cannot be reached."""
+    """Metadata of the image. If set, the registry is not queried; use it where the registry cannot be reached."""
     discovery: Discovery | None = None
-    """What is made of the image. Left out, the runtime config's `model.autoDiscovery` decides, finally everything is
-    on."""
+    """Controls what aimd reads from the image and creates for it. Defaults to the runtime config's
+    `model.autoDiscovery`, then to all of it."""
     default_service_template: str = ""
-    """Template that services of this model take when they name none, as long as it is usable. Left out, or while it is
-    not usable, the best one is chosen."""
+    """Template for services of this model that do not name one. If unset, or while the template is unusable, the best
+    template is selected."""
     env: EnvList = ()
-    """Environment of the inference container, handed to templates in the same namespace. Not used for the registry."""
+    """Environment variables of the inference container, for templates created from `custom` or `customTemplates`. Not
+    used to access the registry."""
     resources: ResourceRequirements | None = None
-    """Resources of the inference container, under those of template and service, key by key."""
+    """Resources of the inference container. Those of the template and the service take precedence, key by key."""
     runtime_config_name: str = ""
-    """Name of the runtime config to apply; `default` when left out, any other name has to exist."""
+    """Name of the runtime config to apply. Defaults to `default`, which may be absent; any other name must exist."""
     image_pull_secrets: tuple[LocalObjectReference, ...] = ()
-    """Secrets for the registry, for discovery jobs and for inference pods. They are read in the namespace of the model,
-    for a cluster model in the operator's. All of them have to exist before the registry is asked."""
+    """Pull secrets for the registry, the discovery jobs and the inference pods. They are read from the model's
+    namespace, or from the operator's namespace for an AIMClusterModel. All of them must exist before the registry is
+    queried."""
     service_account_name: str = ""
-    """Service account of discovery jobs, also handed to templates of this model."""
+    """Service account of the discovery jobs and the inference pods. Those of the template and the service take
+    precedence. Its pull secrets are also used to access the registry."""
 
 
 class AIMModelStatus(BaseStatus):
-    """What was found out about the model and its templates."""
+    """Observed state of the model and its templates."""
 
     status: ComponentStatusText = Status.PENDING.value
-    """State of the model as its templates give it: `Ready` when one can be used, `NotAvailable` when the cluster lacks
-    the GPUs of all, `Degraded` when some failed, `Failed` when all did."""
+    """Overall state, determined by the model's templates. `Ready`: at least one can be used. `NotAvailable`: the
+    cluster lacks the GPUs of all templates. `Degraded`: some templates failed. `Failed`: all templates failed."""
     source_type: Annotated[str, Schema(enum=tuple(SourceType))] = ""
-    """`Custom` when the model has weights of its own, else `Image`."""
+    """`Custom` if the model has `modelSources`, otherwise `Image`."""
     image_metadata: ImageMetadata | None = None
-    """What is known about the image, from the spec or from its labels."""
+    """Metadata of the image, from the spec or from its labels."""
     inspected_image: str = ""
-    """Image that `imageMetadata` was read from; when `spec.image` is another one, it is inspected anew."""
+    """Image that `imageMetadata` was read from. The image is inspected again when `spec.image` differs."""
     resolved_runtime_config: ResolvedReference | None = None
-    """Runtime config in force."""
+    """Runtime config in effect."""
 
 
 MODEL_COLUMNS = (
@@ -229,24 +234,24 @@ MODEL_COLUMNS = (
 
 
 class AIMModel(ApiObject):
-    """A model in the catalogue of a namespace: an AIM image, or an AIM base image with weights of one's own. Its image
-    is inspected and service templates are made for it."""
+    """AIMModel is a model that services of its namespace can use: an AIM image, or an AIM base image with your own
+    weights. aimd inspects the image and creates service templates for it."""
 
     printer_columns: ClassVar[tuple[PrinterColumn, ...]] = MODEL_COLUMNS
 
     spec: AIMModelSpec = AIMModelSpec()
-    """The model."""
+    """Desired state of the model."""
     status: AIMModelStatus = AIMModelStatus()
-    """What was found out about the model and its templates; written by aimd."""
+    """Observed state of the model and its templates, set by the controller."""
 
 
 class AIMClusterModel(ApiObject):
-    """A model in the catalogue of all namespaces. Its image is inspected and cluster service templates are made for
-    it."""
+    """AIMClusterModel is a model that services of all namespaces can use. aimd inspects its image and creates cluster
+    service templates for it."""
 
     printer_columns: ClassVar[tuple[PrinterColumn, ...]] = MODEL_COLUMNS
 
     spec: AIMModelSpec = AIMModelSpec()
-    """The model."""
+    """Desired state of the model."""
     status: AIMModelStatus = AIMModelStatus()
-    """What was found out about the model and its templates; written by aimd."""
+    """Observed state of the model and its templates, set by the controller."""

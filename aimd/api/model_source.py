@@ -1,4 +1,4 @@
-"""AIMClusterModelSource: imports models from an image registry (spec/api.md 3.4)."""
+"""AIMClusterModelSource: imports models from an image registry."""
 
 from typing import Annotated, ClassVar
 
@@ -8,38 +8,39 @@ from aimd.api.shared import BaseStatus, Status
 
 
 class ModelSourceFilter(ApiModel):
-    """Which images to import."""
+    """A selection of images to import."""
 
     image: Annotated[str, Schema(required=True, max_length=512)] = ""
-    """Repository, for example `amdenterpriseai/aim-*`, in which `*` stands for any text. A registry may stand in front
-    and a tag behind; with a tag, just that image is imported without asking the registry."""
+    """Repository, for example `amdenterpriseai/aim-*`, where `*` matches any text. A registry may precede it, and a tag
+    may follow it; with a tag, only that image is imported, without querying the registry."""
     exclude: tuple[str, ...] = ()
-    """Repositories to leave out, written exactly and without the registry."""
+    """Repositories to exclude, by exact name without the registry."""
     versions: tuple[str, ...] = ()
-    """Version constraints for the tags of this filter, such as `>=0.8.4` or `~1.2.0`, instead of the source's; all have
-    to hold."""
+    """Version constraints for the tags of this filter, such as `>=0.8.4` or `~1.2.0`, all of which must be met. Replace
+    the source's `versions`."""
 
 
 class AIMClusterModelSourceSpec(ApiModel):
-    """Which images to import, and how often to look."""
+    """Desired state of the model source: the images to import, and how often to query the registry."""
 
     filters: Annotated[tuple[ModelSourceFilter, ...], Schema(required=True, min_items=1, max_items=100)] = ()
-    """What to import; an image that matches any of the filters is taken."""
+    """Images to import. An image is imported if it matches any of the filters."""
     registry: Annotated[str, DEFAULTED] = "docker.io"
-    """Registry for filters that do not name one."""
+    """Registry of filters that do not name one."""
     versions: tuple[str, ...] = ()
-    """Version constraints for the tags of all filters without their own, such as `>=0.8.4`; all have to hold. Tags that
-    are no semantic versions never match a constraint."""
+    """Version constraints, such as `>=0.8.4`, for the tags of filters without their own. All of them must be met. Tags
+    that are not semantic versions never meet a constraint."""
     sync_interval: Annotated[str, DEFAULTED] = "1h"
-    """Pause between two looks at the registry, as a duration such as `30m`."""
+    """Interval between queries of the registry, as a duration such as `30m`."""
     max_models: Annotated[int, Schema(defaulted=True, minimum=1, maximum=10000)] = 100
-    """Most models this source creates. Existing ones are never removed to get below it."""
+    """Maximum number of models that this source creates. Existing models are never deleted to meet it."""
     image_pull_secrets: tuple[LocalObjectReference, ...] = ()
-    """Credentials for the registry: Secrets in the operator's namespace. Also handed to every model created."""
+    """Pull secrets for the registry, in the operator's namespace. Also passed on to every model that this source
+    creates."""
 
 
 class AIMClusterModelSourceStatus(BaseStatus):
-    """What was found in the registry."""
+    """Observed state of the model source."""
 
     status: Annotated[
         str,
@@ -56,20 +57,21 @@ class AIMClusterModelSourceStatus(BaseStatus):
             )
         ),
     ] = ""
-    """`Ready` when every filter was answered, `Degraded` when some were not, `Failed` when none was."""
+    """Overall state. `Ready`: the registry answered for every filter. `Degraded`: some filters failed. `Failed`: all
+    filters failed."""
     available_models: int = 0
-    """Images that passed the filters."""
+    """Number of images that match the filters."""
     discovered_models: int = 0
-    """Models of this source that exist."""
+    """Number of models that exist for this source."""
     models_limit_reached: bool = False
-    """Whether `maxModels` kept images from being imported."""
+    """Whether images were not imported because of `maxModels`."""
     last_sync_time: Timestamp = ""
-    """When the registry was last looked at."""
+    """Time at which the registry was last queried."""
 
 
 class AIMClusterModelSource(ApiObject):
-    """Watches an image registry and creates an AIMClusterModel for every image that passes its filters. Never deletes a
-    model while it exists."""
+    """AIMClusterModelSource imports models from an image registry. It creates an AIMClusterModel for every image that
+    matches its filters, and never deletes one while the source exists."""
 
     printer_columns: ClassVar[tuple[PrinterColumn, ...]] = (
         PrinterColumn("Status", ".status.status"),
@@ -79,6 +81,6 @@ class AIMClusterModelSource(ApiObject):
     )
 
     spec: AIMClusterModelSourceSpec = AIMClusterModelSourceSpec()
-    """Which images to import, and how often to look."""
+    """Desired state of the model source."""
     status: AIMClusterModelSourceStatus = AIMClusterModelSourceStatus()
-    """What was found in the registry; written by aimd."""
+    """Observed state of the model source, set by the controller."""

@@ -1,4 +1,4 @@
-"""AIMRuntimeConfig and AIMClusterRuntimeConfig: defaults of a namespace or of the cluster (spec/api.md 3.5, 3.6)."""
+"""AIMRuntimeConfig and AIMClusterRuntimeConfig: defaults of a namespace or of the cluster."""
 
 from typing import Annotated
 
@@ -8,64 +8,66 @@ from aimd.api.shared import BaseStatus, Routing, Storage
 
 
 class LabelPropagation(ApiModel):
-    """Copying of labels to the objects made for a parent."""
+    """Propagation of labels to the objects created for a parent."""
 
     enabled: Annotated[bool, DEFAULTED] = False
-    """Whether labels are copied. `false` in a namespace does not undo `true` in the cluster's config, because the API
-    fills it in and "unset" cannot be told from "off"."""
+    """Whether labels are copied. `false` in an AIMRuntimeConfig does not override `true` in the
+    AIMClusterRuntimeConfig, because the API server fills in the default and `false` cannot be distinguished from
+    unset."""
     match: tuple[str, ...] = ()
-    """Keys to copy, as patterns in which `*` and `?` stand for any text within one part of the key, for example
-    `team.example.com/*`. An empty list copies nothing. Labels under `aim.eai.amd.com/` are always copied."""
+    """Keys of the labels to copy, as patterns where `*` matches any text and `?` one character within one part of the
+    key, for example `team.example.com/*`. An empty list copies nothing. Labels under `aim.eai.amd.com/` are always
+    copied."""
 
 
 class ModelDefaults(ApiModel):
     """Defaults for models."""
 
     auto_discovery: bool | None = None
-    """Whether models that do not say so themselves (`discovery`) have their image inspected and templates made. On when
-    left out."""
+    """Whether to inspect the image and create templates for models that do not set `discovery`. Defaults to true."""
 
 
 class AIMRuntimeConfigSpec(ApiModel):
-    """The defaults."""
+    """Defaults that the config provides."""
 
     storage: Storage | None = None
-    """How volumes for weights are claimed."""
+    """Storage of weights."""
     routing: Routing | None = None
-    """How services are reached from outside."""
+    """HTTP routes of services."""
     env: EnvList = ()
-    """Environment of inference containers and downloads, under everything that template, model or service say. Merged
-    by name; `AIM_ENGINE_ARGS` as a JSON object."""
+    """Environment variables of inference containers and downloads. Those of the template, the model and the service
+    take precedence, by name; the values of `AIM_ENGINE_ARGS` are merged as JSON objects."""
     label_propagation: LabelPropagation | None = None
-    """Which labels of a service, model, template or cache are copied to the objects made for it."""
+    """Labels to copy from a service, model, template or cache to the objects created for it."""
     model: ModelDefaults | None = None
     """Defaults for models."""
     default_storage_class_name: str = ""
-    """Deprecated: use `storage.defaultStorageClassName`, which wins where both are set."""
+    """Deprecated: use `storage.defaultStorageClassName`, which takes precedence."""
     pvc_headroom_percent: Int32 | None = None
-    """Deprecated: use `storage.pvcHeadroomPercent`, which wins where both are set."""
+    """Deprecated: use `storage.pvcHeadroomPercent`, which takes precedence."""
 
 
 class AIMRuntimeConfigStatus(BaseStatus):
-    """State of the config. Nothing has to happen for a config to take effect, so it usually stays empty."""
+    """Observed state of the config. Usually empty, because a config takes effect without being reconciled."""
 
 
 class AIMRuntimeConfig(ApiObject):
-    """Defaults for the services, models, templates and downloads of a namespace: storage, routing, environment, labels.
-    Laid over the AIMClusterRuntimeConfig of the same name, field by field; the one named `default` applies to
-    everything that names no other."""
+    """AIMRuntimeConfig provides defaults for the services, models, templates and downloads of a namespace: storage,
+    routing, environment variables, labels. It overrides the AIMClusterRuntimeConfig of the same name, field by field.
+    The config named `default` applies to every object that does not name another."""
 
     spec: AIMRuntimeConfigSpec = AIMRuntimeConfigSpec()
-    """The defaults."""
+    """Defaults that the config provides."""
     status: AIMRuntimeConfigStatus = AIMRuntimeConfigStatus()
-    """State of the config."""
+    """Observed state of the config."""
 
 
 class AIMClusterRuntimeConfig(ApiObject):
-    """Defaults for all namespaces: storage, routing, environment, labels. An AIMRuntimeConfig of the same name is laid
-    over it in its namespace; the one named `default` applies to everything that names no other."""
+    """AIMClusterRuntimeConfig provides defaults for all namespaces: storage, routing, environment variables, labels. An
+    AIMRuntimeConfig of the same name overrides it in that namespace. The config named `default` applies to every object
+    that does not name another."""
 
     spec: AIMRuntimeConfigSpec = AIMRuntimeConfigSpec()
-    """The defaults."""
+    """Defaults that the config provides."""
     status: AIMRuntimeConfigStatus = AIMRuntimeConfigStatus()
-    """State of the config."""
+    """Observed state of the config."""

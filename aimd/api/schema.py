@@ -1,14 +1,14 @@
-"""How a model field says what the CRD must say about it, and the two bases of all models.
+"""Annotations that give a field its OpenAPI keywords, and the base class of all models.
 
-A field is written as *type, schema facts, default, docstring*:
+A field is written as *type, constraints, default, docstring*:
 
     image: Annotated[str, Schema(required=True, min_length=1)] = ""
     \"\"\"Container image of the model.\"\"\"
 
-The Python type gives the OpenAPI type, `Schema` the rest, the docstring the text of `kubectl explain`. The API
-server enforces all of it; the models only read. So every field has a Python default, also a required one, and
-none of the facts makes parsing fail: an object that was stored under an older schema must stay readable.
-Text that is absent reads as `""`; who must tell absent from empty asks `model_fields_set`.
+The Python type determines the OpenAPI type, `Schema` the other keywords, and the docstring the text of
+`kubectl explain`. The API server enforces the constraints; the models only read. Therefore every field has a Python
+default, even a required one, and no constraint makes parsing fail: an object stored under an older schema must stay
+readable. An absent string reads as `""`; use `model_fields_set` to distinguish absent from empty.
 """
 
 from collections.abc import Mapping
@@ -25,24 +25,24 @@ QUANTITY_PATTERN = (
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A CEL rule (`x-kubernetes-validations`); `message` is what the user reads when it fails."""
+    """A CEL rule (`x-kubernetes-validations`). `message` is shown to the user when validation fails."""
 
     rule: str
     message: str
 
 
 def immutable(what: str) -> Rule:
-    """The rule that freezes a value once it is present; removing it and setting it anew stays possible."""
+    """Return the rule that makes a value immutable while it is set. It can still be removed and set again."""
     return Rule("self == oldSelf", f"{what} is immutable")
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """Facts of a field (inside `Annotated`) or of a structure (class attribute `structure`).
+    """Constraints of a field (inside `Annotated`) or of a structure (class attribute `structure`).
 
-    `required`: the API server refuses an object without the field. `defaulted`: the API server fills in the Python
-    default. `list_keys`: the list is a map keyed by these fields. `shape`: the model whose structure the CRD shows
-    although the field is read as raw JSON. `any_json`: no structure at all, unknown content is kept.
+    `required`: the API server rejects an object without the field. `defaulted`: the API server fills in the Python
+    default. `list_keys`: the list is a map with these fields as its key. `shape`: the model whose structure the CRD
+    contains, for a field that is read as raw JSON. `any_json`: there is no structure, and unknown content is preserved.
     """
 
     required: bool = False
@@ -65,14 +65,14 @@ class Schema:
     rules: tuple[Rule, ...] = ()
 
     def over(self, other: "Schema") -> "Schema":
-        """These facts laid over `other`'s; the rules of both hold."""
+        """Return these constraints merged over those of `other`; the rules of both apply."""
         facts = {f.name: getattr(other if getattr(self, f.name) == f.default else self, f.name) for f in fields(Schema)}
         return Schema(**{**facts, "rules": self.rules + other.rules})
 
 
 @dataclass(frozen=True, slots=True)
 class PrinterColumn:
-    """A column of `kubectl get`; those with a priority above 0 show with `-o wide` only."""
+    """A column of `kubectl get`. One with a priority above 0 is shown only with `-o wide`."""
 
     name: str
     json_path: str
@@ -86,16 +86,16 @@ DEFAULTED = Schema(defaulted=True)
 Int32: TypeAlias = Annotated[int, Schema(format="int32")]
 Int64: TypeAlias = Annotated[int, Schema(format="int64")]
 Quantity: TypeAlias = Annotated[str, Schema(int_or_string=True, pattern=QUANTITY_PATTERN)]
-"""A Kubernetes quantity as written; a number in JSON reads as its digits."""
+"""A Kubernetes quantity as written. A JSON number is read as a string of its digits."""
 Timestamp: TypeAlias = Annotated[str, Schema(format="date-time")]
-"""RFC 3339 text as written; `""` when absent."""
+"""An RFC 3339 timestamp as written; `""` if absent."""
 AnyJson: TypeAlias = Annotated[JsonValue, Schema(any_json=True)]
 
 
 class ApiModel(BaseModel):
-    """A structure of the API: frozen, lenient, camel case in JSON.
+    """A structure of the API: immutable, lenient when parsing, camel case in JSON.
 
-    Unknown fields are ignored, `null` counts as absent, numbers are accepted where text is expected.
+    Unknown fields are ignored, `null` is read as absent, and numbers are accepted for strings.
     """
 
     model_config = ConfigDict(
@@ -117,5 +117,5 @@ class ApiModel(BaseModel):
         return data
 
     def manifest(self) -> dict[str, Any]:
-        """The JSON form: camel case, only what was set."""
+        """Return the JSON representation in camel case, with only the fields that were set."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)

@@ -1,4 +1,4 @@
-"""AIMService: one inference endpoint (spec/api.md 3.1)."""
+"""AIMService: one inference endpoint."""
 
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -19,7 +19,7 @@ from aimd.api.shared import (
 
 
 class ServiceCacheMode(StrEnum):
-    """`AUTO` and `ALWAYS` are old spellings of `SHARED`, `NEVER` of `DEDICATED`."""
+    """Ownership of the cache. `AUTO` and `ALWAYS` are old spellings of `SHARED`, `NEVER` of `DEDICATED`."""
 
     DEDICATED = "Dedicated"
     SHARED = "Shared"
@@ -29,7 +29,7 @@ class ServiceCacheMode(StrEnum):
 
 
 class TargetType(StrEnum):
-    """How a scaling target is read."""
+    """Meaning of the value of a scaling target."""
 
     VALUE = "Value"
     AVERAGE_VALUE = "AverageValue"
@@ -37,225 +37,228 @@ class TargetType(StrEnum):
 
 
 class CustomModelReference(ApiModel):
-    """A model described in place."""
+    """A model described inline: an AIM base image with your own weights."""
 
-    structure: ClassVar[Schema] = Schema(rules=(Rule("size(self.modelSources) >= 1", "name a source of the weights"),))
+    structure: ClassVar[Schema] = Schema(
+        rules=(Rule("size(self.modelSources) >= 1", "specify a source of the weights"),)
+    )
 
     base_image: Annotated[str, REQUIRED] = ""
     """AIM base image that serves the weights, for example `amdenterpriseai/aim-vllm-base:0.10.0`."""
     model_sources: Annotated[tuple[ModelSource, ...], Schema(required=True, min_items=1, max_items=1)] = ()
-    """Where the weights are; exactly one entry."""
+    """Source of the weights. Exactly one entry."""
     hardware: Annotated[Hardware, REQUIRED] = Hardware()
-    """Hardware that one replica needs. A service whose image and sources equal those of an existing custom model
-    shares that model, whatever its hardware."""
+    """Hardware of one replica. A service shares the custom model of another service in the namespace only if base
+    image, sources and hardware are equal."""
 
 
 class ModelReference(ApiModel):
-    """A model, named in one of three ways."""
+    """A model, specified in one of three ways."""
 
     structure: ClassVar[Schema] = Schema(
         rules=(
             Rule(
                 "(has(self.name) ? 1 : 0) + (has(self.image) ? 1 : 0) + (has(self.custom) ? 1 : 0) == 1",
-                "give exactly one of name, image and custom",
+                "set exactly one of name, image and custom",
             ),
         )
     )
 
     name: str = ""
-    """Name of an AIMModel in the namespace or, failing that, of an AIMClusterModel. A model that does not exist yet
-    makes the service `Failed` until it appears."""
+    """Name of an AIMModel in the service's namespace or, if there is none, of an AIMClusterModel. The service is
+    `Failed` until a model of that name exists."""
     image: str = ""
-    """AIM container image. A model with exactly this image is used; if there is none, an AIMModel is created in the
-    namespace and stays when the service goes."""
+    """AIM container image. The service uses an existing model with exactly this image. If there is none, aimd creates
+    an AIMModel in the namespace, which is kept when the service is deleted."""
     custom: CustomModelReference | None = None
-    """A base image with weights of one's own. An AIMModel is created for it unless an equal one exists. Its templates
-    are `unoptimized`, so automatic choice usually needs `template.allowUnoptimized`."""
+    """An AIM base image with your own weights. aimd creates an AIMModel for it unless the namespace has one with equal
+    base image, sources and hardware. The model's template is `unoptimized`, so automatic selection requires
+    `template.allowUnoptimized`."""
 
 
 class TemplateReference(ApiModel):
-    """How the template is chosen."""
+    """Selection of the template."""
 
     name: str = ""
-    """Name, or alias among the model's custom templates, of the template to use; the namespace is searched before the
-    cluster. Has to belong to the model. Left out, the best usable template of the model is chosen."""
+    """Template to use: its name, or its alias among the model's `customTemplates`. A template in the namespace takes
+    precedence over a cluster template. It must belong to the model. If unset, the best usable template of the model is
+    selected."""
     allow_unoptimized: bool | None = None
-    """Let automatic choice also take profiles of type `preview` and `unoptimized`. Off when left out; of no effect
-    together with `name`."""
+    """Whether automatic selection may choose templates of type `preview` or `unoptimized`. Defaults to false. Has no
+    effect if `name` is set."""
 
 
 class ServiceCaching(ApiModel):
     """Ownership of the downloaded weights."""
 
     mode: Annotated[str, Schema(defaulted=True, enum=tuple(ServiceCacheMode))] = ServiceCacheMode.SHARED.value
-    """`Shared` uses or makes a cache that other services of the namespace use too and that stays when this service
-    goes. `Dedicated` makes one for this service alone, deleted with it. `Auto` and `Always` are old spellings of
-    `Shared`, `Never` of `Dedicated`."""
+    """`Shared`: use or create a cache that other services of the namespace can use, and that is kept when this service
+    is deleted. `Dedicated`: create a cache for this service only, which is deleted with it. `Auto` and `Always` are old
+    spellings of `Shared`, `Never` of `Dedicated`."""
 
 
 class ServiceOverrides(ApiModel):
-    """Parameters that replace the template's."""
+    """Parameters that override the template's."""
 
     metric: Annotated[MetricText, Schema(rules=(immutable("metric"),))] = ""
-    """Optimisation goal to use instead of the template's. Cannot be changed once set."""
+    """Optimization goal to use instead of the template's. Immutable once set."""
     precision: Annotated[PrecisionText, Schema(rules=(immutable("precision"),))] = ""
-    """Numeric precision to use instead of the template's. Cannot be changed once set."""
+    """Numeric precision to use instead of the template's. Immutable once set."""
     hardware: Annotated[Hardware | None, Schema(rules=(immutable("hardware"),))] = None
-    """Hardware of one replica to use instead of the template's. Cannot be changed once set."""
+    """Hardware of one replica to use instead of the template's. Immutable once set."""
 
 
 class MetricQuery(ApiModel):
-    """What is measured, and where."""
+    """The metric to measure, and where to read it."""
 
     backend: Annotated[str, Schema(defaulted=True, enum=("opentelemetry",))] = "opentelemetry"
-    """Kind of metrics backend; there is only one."""
+    """Type of the metrics backend. The only value is `opentelemetry`."""
     server_address: str = ""
-    """Address of the metrics server, `host:port`. Left out, KServe fills in the address of its OpenTelemetry
-    scaler."""
+    """Address of the metrics server as `host:port`. Defaults to KServe's address of the OpenTelemetry scaler."""
     metric_names: tuple[str, ...] = ()
-    """Metrics that the collector beside each pod has to forward, for example `vllm:num_requests_running`."""
+    """Metrics that the collector sidecar of each pod forwards, for example `vllm:num_requests_running`."""
     query: str = ""
-    """Query whose result is compared with the target, usually the name of a metric. Has to be given; an empty one is
-    reported in `HPAReady`."""
+    """Query whose result is compared with the target, usually the name of a metric. Required; an empty query is
+    reported in the condition `HPAReady`."""
     operation_over_time: str = ""
-    """How samples are combined over time: `last_one`, `avg`, `max`, `min`, `rate` or `count`. Left out, the scaler
-    takes the last one."""
+    """Function that combines samples over time: `last_one`, `avg`, `max`, `min`, `rate` or `count`. Defaults to
+    `last_one`."""
 
 
 class MetricTarget(ApiModel):
-    """The value that scaling aims at."""
+    """Target value of a metric."""
 
     type: Annotated[str, Schema(required=True, enum=tuple(TargetType))] = ""
-    """How to read the target: `Value` compares the result as it is, `AverageValue` per pod. Decides which of the other
-    fields counts, which then has to be given. `Utilization` is a percentage of a resource; metrics of pods have none,
-    so it is reported in `HPAReady` and the service runs unscaled."""
+    """Type of the target. `Value` compares the result of the query directly, `AverageValue` divides it by the number of
+    pods; the field of the same name is then required. `Utilization` is a percentage of a resource, which does not apply
+    to pod metrics; it is reported in the condition `HPAReady`, and the service is not scaled."""
     value: str = ""
-    """Target for type `Value`, a quantity such as `"1"`."""
+    """Target of type `Value`, as a quantity such as `"1"`."""
     average_value: str = ""
-    """Target for type `AverageValue`, a quantity such as `"2"`."""
+    """Target of type `AverageValue`, as a quantity such as `"2"`."""
     average_utilization: Int32 | None = None
-    """Target for type `Utilization`, in percent."""
+    """Target of type `Utilization`, in percent."""
 
 
 class PodMetric(ApiModel):
     """A metric of the pods and its target."""
 
     metric: Annotated[MetricQuery, REQUIRED] = MetricQuery()
-    """What to measure and where to read it."""
+    """The metric to measure, and where to read it."""
     target: Annotated[MetricTarget, REQUIRED] = MetricTarget()
-    """Value to hold; more load than that adds replicas, less removes them."""
+    """Target value. Replicas are added above it and removed below it."""
 
 
 class AutoScalingMetric(ApiModel):
     """A metric to scale on."""
 
     type: Annotated[str, Schema(required=True, enum=("PodMetric",))] = ""
-    """Kind of metric; there is only one."""
+    """Type of the metric. The only value is `PodMetric`."""
     podmetric: PodMetric | None = None
-    """The metric and its target. The key is all lower case."""
+    """The metric and its target. The name of this field is all lowercase."""
 
 
 class AutoScaling(ApiModel):
-    """Scaling on metrics."""
+    """Metrics-based autoscaling."""
 
     metrics: tuple[AutoScalingMetric, ...] = ()
-    """Metrics to scale on; the one that asks for most replicas wins. Left out, the average of
-    `vllm:num_requests_running` is held at 1."""
+    """Metrics to scale on. The metric that requires the most replicas decides. Defaults to `vllm:num_requests_running`
+    with an average of 1 per pod."""
 
 
 class AIMServiceSpec(ApiModel):
-    """What to serve, and how."""
+    """Desired state of the service."""
 
     model: Annotated[ModelReference, Schema(required=True, rules=(immutable("model"),))] = ModelReference()
-    """Model to serve, named in exactly one of three ways: by the name of a model, by its image, or described in place.
-    Cannot be changed; make another service instead."""
+    """Model to serve, specified in exactly one of three ways: by the name of a model, by its image, or inline.
+    Immutable; create another service to serve another model."""
     template: Annotated[TemplateReference | None, Schema(rules=(immutable("template"),))] = None
-    """How the template, that is metric, precision and hardware, is chosen. Left out, the best optimized template that
-    fits the cluster's GPUs is taken. Cannot be changed once set."""
+    """Selection of the template, which determines metric, precision and hardware. If unset, the best optimized template
+    that fits the cluster's GPUs is selected. Immutable once set."""
     caching: Annotated[ServiceCaching | None, Schema(rules=(immutable("caching"),))] = None
-    """Ownership of the downloaded weights, `Shared` when left out. Cannot be changed once set."""
+    """Ownership of the downloaded weights. Defaults to `Shared`. Immutable once set."""
     cache_model: bool | None = None
-    """Deprecated and without effect; weights are always cached. See `caching`."""
+    """Deprecated and without effect: weights are always cached. See `caching`."""
     replicas: Annotated[Int32, DEFAULTED] = 1
-    """Number of replicas while autoscaling is off, that is while none of `minReplicas`, `maxReplicas` and `autoScaling`
-    is set."""
+    """Number of replicas. Has no effect while autoscaling is on, that is, if `minReplicas`, `maxReplicas` or
+    `autoScaling` is set."""
     min_replicas: Annotated[Int32 | None, Schema(minimum=1)] = None
-    """Fewest replicas under autoscaling; 1 when left out. Setting it switches autoscaling on."""
+    """Minimum number of replicas under autoscaling. Defaults to 1. Setting it enables autoscaling."""
     max_replicas: Annotated[Int32 | None, Schema(minimum=1)] = None
-    """Most replicas under autoscaling; as many as `minReplicas` when left out. Setting it switches autoscaling on."""
+    """Maximum number of replicas under autoscaling. Defaults to `minReplicas`. Setting it enables autoscaling."""
     auto_scaling: AutoScaling | None = None
-    """Metrics that decide between `minReplicas` and `maxReplicas`. Setting it switches autoscaling on, which needs KEDA
-    and its OpenTelemetry scaler in the cluster."""
+    """Metrics that determine the number of replicas between `minReplicas` and `maxReplicas`. Setting it enables
+    autoscaling, which requires KEDA with its OpenTelemetry scaler."""
     runtime_config_name: str = ""
-    """Name of the runtime config to apply: the AIMRuntimeConfig of that name in the namespace over the
-    AIMClusterRuntimeConfig of that name. `default` when left out; any other name has to exist in one of the two
-    places."""
+    """Name of the runtime config to apply: the AIMRuntimeConfig of that name in the namespace, merged over the
+    AIMClusterRuntimeConfig of that name. Defaults to `default`, which may be absent; any other name must exist as one
+    of the two."""
     env: EnvList = ()
-    """Environment of the inference container and of downloads made for this service, over that of template and runtime
-    config, by name. `AIM_ENGINE_ARGS` is merged as a JSON object instead of being replaced."""
+    """Environment variables of the inference container and of the downloads for this service. Override those of the
+    template and the runtime config by name; the values of `AIM_ENGINE_ARGS` are merged as JSON objects."""
     resources: ResourceRequirements | None = None
-    """Resources of the inference container, laid over those of template and model key by key. Where none says anything
-    and GPUs are used, each GPU brings 4 CPUs, 32Gi memory and a memory limit of 48Gi."""
+    """Resources of the inference container. Override those of the template and the model key by key. Where nothing is
+    set and GPUs are used, the defaults per GPU are 4 CPUs, 32Gi of memory and a memory limit of 48Gi."""
     overrides: ServiceOverrides | None = None
-    """Metric, precision or hardware to use instead of the template's. A template of its own is derived for such a
-    service."""
+    """Metric, precision or hardware to use instead of the template's. aimd derives a separate template for a service
+    with overrides."""
     routing: Routing | None = None
-    """HTTP route of this service, over the runtime config's settings field by field."""
+    """HTTP route of this service. Overrides the runtime config's `routing` field by field."""
     storage: Storage | None = None
-    """Storage of caches made for this service, over the runtime config's settings field by field."""
+    """Storage of the caches created for this service. Overrides the runtime config's `storage` field by field."""
     image_pull_secrets: tuple[LocalObjectReference, ...] = ()
-    """Secrets of the namespace for pulling the inference image, in addition to those of template and model. Also handed
-    to a model created for this service."""
+    """Secrets in the namespace for pulling the inference image, in addition to those of the template and the model.
+    Also passed on to a model created for this service."""
     service_account_name: str = ""
-    """Service account of the inference pods, over that of template and model. Also handed to a model created for this
-    service."""
+    """Service account of the inference pods. Overrides those of the template and the model. Also passed on to a model
+    created for this service."""
 
 
 class CacheState(ApiModel):
-    """The cache in use."""
+    """State of the cache."""
 
     template_cache_ref: ResolvedReference | None = None
-    """AIMTemplateCache that provides the weights, from the moment it is ready."""
+    """AIMTemplateCache that provides the weights. Set once the cache is ready."""
     retry_attempts: int | None = None
     """How often a failed cache was started again for this service."""
 
 
 class RoutingState(ApiModel):
-    """The route in use."""
+    """State of the route."""
 
     path: str = ""
-    """Path prefix under which the gateway serves requests to this service, after templates are filled in."""
+    """Path prefix under which the gateway serves this service, with the path template evaluated."""
 
 
 class RuntimeState(ApiModel):
-    """Replica figures."""
+    """State of the replicas."""
 
     current_replicas: Int32 | None = None
-    """Replicas that run now; without autoscaling the configured number."""
+    """Current number of replicas; without autoscaling, `spec.replicas`."""
     desired_replicas: Int32 | None = None
-    """Replicas that the autoscaler wants; without autoscaling the configured number."""
+    """Number of replicas that the autoscaler requests; without autoscaling, `spec.replicas`."""
     min_replicas: Int32 | None = None
-    """Fewest replicas; without autoscaling the configured number."""
+    """Minimum number of replicas; without autoscaling, `spec.replicas`."""
     max_replicas: Int32 | None = None
-    """Most replicas; without autoscaling the same as the fewest."""
+    """Maximum number of replicas; without autoscaling, `spec.replicas`."""
     replicas: str = ""
-    """The figures in short: `2`, or under autoscaling `current/desired (min-max)`, for example `2/3 (1-5)`."""
+    """Summary of the replicas: `2`, or under autoscaling `current/desired (min-max)`, for example `2/3 (1-5)`."""
 
 
 class TemplateVerdict(ApiModel):
-    """What automatic selection made of one candidate."""
+    """Result of automatic selection for one candidate."""
 
     name: str = ""
     """Name of the template."""
     scope: str = ""
-    """`Namespace` or `Cluster`."""
+    """Scope of the template: `Namespace` or `Cluster`."""
     verdict: str = ""
-    """`BestMatch` for the chosen one; else what spoke against it, for example `TemplateProgressing`,
+    """`BestMatch` for the selected template; otherwise why it was not selected, for example `TemplateProgressing`,
     `UnoptimizedTemplateFiltered`, `ServiceOverridesNotMatched`, `RequiredGPUNotInCluster` or `LowerPreferenceRank`."""
 
 
 class AIMServiceStatus(BaseStatus):
-    """What became of it."""
+    """Observed state of the service."""
 
     status: Annotated[
         str,
@@ -264,29 +267,30 @@ class AIMServiceStatus(BaseStatus):
             enum=(Status.PENDING, Status.STARTING, Status.RUNNING, Status.DEGRADED, Status.FAILED),
         ),
     ] = Status.PENDING.value
-    """`Pending`: model or template not settled. `Starting`: the parts are being made. `Running`: requests are served.
-    `Degraded`: served, but with a warning that the conditions name. `Failed`: cannot start until somebody changes
-    something."""
+    """Overall state. `Pending`: the model or the template is not ready. `Starting`: the cache, the InferenceService or
+    the route is being created. `Running`: the service serves requests. `Degraded`: the service serves requests, with a
+    problem described in the conditions. `Failed`: the service cannot start until a problem described in the conditions
+    is solved."""
     resolved_model: ResolvedReference | None = None
-    """Model that is served, from the moment it is ready."""
+    """Model that the service uses. Set once the model is ready."""
     resolved_template: ResolvedReference | None = None
-    """Template that was chosen, from the moment it is ready."""
+    """Template that the service uses. Set once the template is ready."""
     template_candidates: tuple[TemplateVerdict, ...] = ()
-    """The templates among which one was chosen automatically, and why each was taken or not; the first 20. Absent when
-    the service names its template."""
+    """Templates considered by automatic selection, the selected one first, with the result for each. At most 20. Absent
+    if the service names its template."""
     resolved_runtime_config: ResolvedReference | None = None
-    """Runtime config in force."""
+    """Runtime config in effect."""
     cache: CacheState | None = None
-    """Cache that provides the weights."""
+    """State of the cache that provides the weights."""
     routing: RoutingState | None = None
-    """Route to this service; absent while there is none."""
+    """State of the route. Absent while there is no route."""
     runtime: RuntimeState | None = None
-    """Replica figures."""
+    """State of the replicas."""
 
 
 class AIMService(ApiObject):
-    """An inference endpoint. Names a model; the template, the downloaded weights, the running replicas and, on request,
-    an HTTP route and autoscaling follow from it."""
+    """AIMService is an inference endpoint. It specifies a model; aimd selects a template, downloads the weights, runs
+    the replicas and, on request, creates an HTTP route and an autoscaler."""
 
     printer_columns: ClassVar[tuple[PrinterColumn, ...]] = (
         PrinterColumn("Status", ".status.status"),
@@ -297,6 +301,6 @@ class AIMService(ApiObject):
     )
 
     spec: AIMServiceSpec = AIMServiceSpec()
-    """What to serve, and how."""
+    """Desired state of the service."""
     status: AIMServiceStatus = AIMServiceStatus()
-    """What became of it; written by aimd."""
+    """Observed state of the service, set by the controller."""

@@ -1,4 +1,4 @@
-"""AIMServiceTemplate and AIMClusterServiceTemplate: runtime profiles of a model (spec/api.md 3.7, 3.8, chapter 6)."""
+"""AIMServiceTemplate and AIMClusterServiceTemplate: runtime profiles of a model."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
@@ -32,17 +32,17 @@ from aimd.api.shared import (
 
 
 class TemplateCaching(ApiModel):
-    """Downloading ahead of use."""
+    """Download of the weights ahead of their use."""
 
     enabled: Annotated[bool, DEFAULTED] = False
-    """Whether to download the weights as soon as their sources are known, before any service asks. Makes a shared
-    AIMTemplateCache named like the template."""
+    """Whether to download the weights as soon as their sources are known, before a service uses them. Creates a shared
+    AIMTemplateCache with the name of the template."""
     env: EnvList = ()
-    """Environment of downloads, such as tokens. The cache that this template makes gets this list and not `env`."""
+    """Environment variables of the downloads, such as tokens. If empty, the template's `env` is used."""
 
 
 class ServiceTemplateSpec(ProfileIdentity):
-    """A runtime profile: which metric, precision and hardware, and where the weights are."""
+    """A runtime profile: metric, precision, hardware and the sources of the weights."""
 
     structure: ClassVar[Schema] = Schema(
         rules=(
@@ -55,116 +55,119 @@ class ServiceTemplateSpec(ProfileIdentity):
     )
 
     model_name: Annotated[str, Schema(required=True, min_length=1, rules=(immutable("model name"),))] = ""
-    """Model that this template belongs to: for a namespaced template an AIMModel of the namespace, for a cluster one an
-    AIMClusterModel. Cannot be changed."""
+    """Name of the model that this template belongs to. For an AIMServiceTemplate, an AIMModel of the namespace takes
+    precedence over an AIMClusterModel. Immutable."""
     metric: Annotated[MetricText, Schema(rules=(immutable("metric"),))] = ""
-    """What the profile is optimised for. Left out, the image decides. Cannot be changed once set."""
+    """Optimization goal of the profile. If unset, the image decides. Immutable once set."""
     precision: Annotated[PrecisionText, Schema(rules=(immutable("precision"),))] = ""
-    """Numeric precision. Left out, the image decides. Cannot be changed once set."""
+    """Numeric precision of the profile. If unset, the image decides. Immutable once set."""
     hardware: Annotated[Hardware | None, Schema(rules=(immutable("hardware"),))] = None
-    """Hardware of one replica. Left out, what discovery finds counts. The template is `NotAvailable` while the cluster
-    has no such GPU. Cannot be changed once set."""
+    """Hardware of one replica. Defaults to the result of discovery. The template is `NotAvailable` while the cluster
+    has no matching GPU. Immutable once set."""
     type: ProfileTypeText = ""
-    """How well the profile is tuned, over what discovery finds. Automatic choice of a service takes `optimized` ones
-    unless it allows more."""
+    """Profile type. Overrides the result of discovery. Automatic selection considers only templates of type `optimized`
+    unless the service sets `template.allowUnoptimized`."""
     profile_id: str = ""
-    """Profile of the image to use, passed on as `AIM_PROFILE_ID`. Left out, the image chooses by metric, precision and
-    GPU. Without effect together with `customProfile`."""
+    """Profile of the image to use, passed to the container as `AIM_PROFILE_ID`. If unset, the image selects a profile
+    by metric, precision and GPU. Has no effect if `customProfile` is set."""
     model_sources: tuple[ModelSource, ...] = ()
-    """Where the weights are. Given, no discovery job runs; left out, the image is asked by a dry run."""
+    """Sources of the weights. If unset, a discovery job determines them with a dry run of the image."""
     env: EnvList = ()
-    """Environment of the inference container, over the runtime config's and under the service's. A namespaced template
-    also hands it to its discovery job."""
+    """Environment variables of the inference container. Override those of the runtime config; those of the service take
+    precedence. The discovery job uses them too."""
     resources: ResourceRequirements | None = None
-    """Resources of the inference container, laid over the model's and under the service's, key by key."""
+    """Resources of the inference container. Override those of the model; those of the service take precedence, key by
+    key."""
     runtime_config_name: str = ""
-    """Name of the runtime config to apply; `default` when left out, any other name has to exist."""
+    """Name of the runtime config to apply. Defaults to `default`, which may be absent; any other name must exist."""
     image_pull_secrets: tuple[LocalObjectReference, ...] = ()
-    """Secrets for pulling the image, in addition to those of model and service."""
+    """Secrets for pulling the image, in addition to those of the model and the service."""
     service_account_name: str = ""
-    """Service account of discovery jobs and inference pods where model or service name none."""
+    """Service account of the discovery job and the inference pods. For the pods, that of the service takes precedence.
+    Defaults to the model's."""
 
 
 class AIMServiceTemplateSpec(ServiceTemplateSpec):
-    """A runtime profile, with a cache on request."""
+    """Desired state of the template: a runtime profile, and optionally a cache."""
 
     caching: TemplateCaching | None = None
-    """Whether to download the weights ahead of use; off when left out."""
+    """Download of the weights ahead of their use. Disabled by default."""
 
 
 class AIMClusterServiceTemplateSpec(ServiceTemplateSpec):
-    """A runtime profile. Caches are made in the namespaces of the services that use it."""
+    """Desired state of the template: a runtime profile. Caches are created in the namespaces of the services that use
+    it."""
 
 
 class DiscoveryState(ApiModel):
-    """Attempts at discovery."""
+    """State of failed discovery attempts."""
 
     attempts: Int32 = 0
-    """Failed attempts in a row; the pause before the next doubles from one minute up to an hour."""
+    """Number of consecutive failed attempts. The delay before the next attempt doubles from one minute to one hour."""
     last_attempt_time: Timestamp = ""
-    """When the last failure was noticed."""
+    """Time at which the last failure was observed."""
     last_failure_reason: str = ""
-    """What the last failed job said."""
+    """Explanation of the last failure."""
     spec_hash: str = ""
-    """Fingerprint of what discovery depends on; when it changes, the attempts start again."""
+    """Hash of the inputs of discovery. The attempts start again when it changes."""
 
 
 class ProfileMetadata(ApiModel):
-    """What a profile is made for."""
+    """Engine, hardware and optimization goal of a profile."""
 
     engine: str = ""
     """Inference engine, for example `vllm`."""
     gpu: str = ""
-    """GPU model."""
+    """GPU model, for example `MI300X`."""
     gpu_count: Int32 = 0
-    """GPUs per replica."""
+    """Number of GPUs per replica."""
     metric: MetricText = ""
-    """What the profile is optimised for."""
+    """Optimization goal of the profile."""
     precision: PrecisionText = ""
-    """Numeric precision."""
+    """Numeric precision of the profile."""
     type: ProfileTypeText = ""
-    """How well the profile is tuned."""
+    """Profile type: `optimized`, `preview` or `unoptimized`."""
 
 
 class Profile(ApiModel):
-    """A profile as the image reports it, or as assembled from the spec when sources are given there."""
+    """A profile as reported by the image, or assembled from the spec if it sets `modelSources`."""
 
     metadata: ProfileMetadata | None = None
-    """What the profile is made for."""
+    """Engine, hardware and optimization goal of the profile."""
     engine_args: AnyJson = Field(None, alias="engine_args")
-    """Arguments that the image passes to the engine. Spelled in snake case."""
+    """Arguments that the image passes to the engine. The name of this field is in snake case."""
     env_vars: Mapping[str, str] = Field({}, alias="env_vars")
-    """Environment that the image sets for the engine. Spelled in snake case."""
+    """Environment variables that the image sets for the engine. The name of this field is in snake case."""
     original_discovery_output: AnyJson = None
-    """What the image printed, for debugging."""
+    """Output of the discovery job, for debugging."""
 
 
 class ServiceTemplateStatus(BaseStatus):
-    """What discovery and the checks found."""
+    """Observed state of the template."""
 
     status: ComponentStatusText = Status.PENDING.value
-    """`Ready`: services can use the template. `Progressing`: discovery runs. `NotAvailable`: the cluster lacks the GPU.
-    `Degraded` and `Failed`: see the conditions."""
+    """Overall state. `Ready`: services can use the template. `Progressing`: discovery is running. `NotAvailable`: the
+    cluster has no matching GPU. `Degraded` and `Failed`: see the conditions."""
     resolved_model: ResolvedReference | None = None
-    """Model that `modelName` means."""
+    """Model that `modelName` refers to."""
     resolved_runtime_config: ResolvedReference | None = None
-    """Runtime config in force."""
+    """Runtime config in effect."""
     model_sources: tuple[ModelSource, ...] = ()
-    """Sources of the weights, from the spec or from discovery; a cache fetches these."""
+    """Sources of the weights, from the spec or from discovery. Caches download these."""
     profile: Profile | None = None
-    """Profile that inference will use."""
+    """Profile that services use."""
     hardware_summary: str = ""
-    """The hardware in short, for example `8 x MI300X` or `CPU`."""
+    """Summary of the hardware, for example `8 x MI300X` or `CPU`."""
     resolved_hardware: Hardware | None = None
-    """Hardware that inference will use: count and model from discovery where it ran, else from the spec."""
+    """Hardware of one replica: GPU count and model from discovery if it ran, otherwise from the spec."""
     resolved_node_affinity: Annotated[dict[str, Any] | None, Schema(shape=NodeAffinity)] = None
-    """Nodes that have the wanted GPU; put on the inference pods."""
+    """Affinity for the nodes with a matching GPU, set on the inference pods."""
     resolved_cache: ResolvedReference | None = None
-    """Cache that holds the weights of this template."""
+    """AIMTemplateCache that holds the weights of this template."""
     discovery_job: ResolvedReference | None = None
-    """Job of the latest discovery."""
+    """Job of the latest discovery attempt."""
     discovery: DiscoveryState | None = None
-    """Attempts at discovery; absent when the spec gives the sources."""
+    """State of failed discovery attempts. Absent if the spec sets `modelSources`."""
 
 
 TEMPLATE_COLUMNS = (
@@ -177,24 +180,24 @@ TEMPLATE_COLUMNS = (
 
 
 class AIMServiceTemplate(ApiObject):
-    """A runtime profile of a model in a namespace: metric, precision, hardware and the sources of the weights. Keeps
-    what a dry run of the image revealed, so that services start without asking again."""
+    """AIMServiceTemplate is a runtime profile of a model for services of its namespace: metric, precision, hardware and
+    the sources of the weights. It stores the result of discovery, so that services start without repeating it."""
 
     printer_columns: ClassVar[tuple[PrinterColumn, ...]] = TEMPLATE_COLUMNS
 
     spec: AIMServiceTemplateSpec = AIMServiceTemplateSpec()
-    """The profile."""
+    """Desired state of the template."""
     status: ServiceTemplateStatus = ServiceTemplateStatus()
-    """What discovery and the checks found; written by aimd."""
+    """Observed state of the template, set by the controller."""
 
 
 class AIMClusterServiceTemplate(ApiObject):
-    """A runtime profile of a cluster model, for services of all namespaces: metric, precision, hardware and the sources
-    of the weights."""
+    """AIMClusterServiceTemplate is a runtime profile of a cluster model for services of all namespaces: metric,
+    precision, hardware and the sources of the weights."""
 
     printer_columns: ClassVar[tuple[PrinterColumn, ...]] = TEMPLATE_COLUMNS
 
     spec: AIMClusterServiceTemplateSpec = AIMClusterServiceTemplateSpec()
-    """The profile."""
+    """Desired state of the template."""
     status: ServiceTemplateStatus = ServiceTemplateStatus()
-    """What discovery and the checks found; written by aimd."""
+    """Observed state of the template, set by the controller."""

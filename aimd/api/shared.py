@@ -1,4 +1,4 @@
-"""Structures and vocabularies that several kinds share (spec/api.md chapters 2 and 6)."""
+"""Structures and vocabularies that several kinds share."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -9,7 +9,7 @@ from aimd.api.schema import DEFAULTED, REQUIRED, AnyJson, ApiModel, Int32, Int64
 
 
 class Scope(StrEnum):
-    """Where a reference was resolved; `MERGED` for a runtime config that exists in both places."""
+    """Scope in which a reference was resolved. `MERGED` is for a runtime config that exists in both scopes."""
 
     NAMESPACE = "Namespace"
     CLUSTER = "Cluster"
@@ -18,14 +18,14 @@ class Scope(StrEnum):
 
 
 class Metric(StrEnum):
-    """What a profile is optimised for."""
+    """Optimization goal of a profile."""
 
     LATENCY = "latency"
     THROUGHPUT = "throughput"
 
 
 class Precision(StrEnum):
-    """Numeric format of the computation; `AUTO` leaves it to the image."""
+    """Numeric format of the computation. `AUTO` leaves the choice to the image."""
 
     AUTO = "auto"
     FP4 = "fp4"
@@ -38,7 +38,7 @@ class Precision(StrEnum):
 
 
 class ProfileType(StrEnum):
-    """How well a profile is tuned; automatic choice takes `OPTIMIZED` unless the service allows more."""
+    """How well a profile is tuned. Automatic selection requires `OPTIMIZED` unless the service allows others."""
 
     OPTIMIZED = "optimized"
     PREVIEW = "preview"
@@ -46,14 +46,14 @@ class ProfileType(StrEnum):
 
 
 class CacheMode(StrEnum):
-    """Who owns downloaded weights: `SHARED` outlives its users, `DEDICATED` belongs to one of them."""
+    """Ownership of downloaded weights: `SHARED` outlives its users, `DEDICATED` is deleted with its owner."""
 
     DEDICATED = "Dedicated"
     SHARED = "Shared"
 
 
 class Status(StrEnum):
-    """Words of `status.status`; each kind's schema lists the ones it uses."""
+    """Values of `status.status`. The schema of each kind lists those it uses."""
 
     PENDING = "Pending"
     STARTING = "Starting"
@@ -88,29 +88,30 @@ ComponentStatusText: TypeAlias = Annotated[
 
 
 class BaseStatus(ApiModel):
-    """What every status has."""
+    """Fields of every status."""
 
     conditions: Conditions = ()
-    """Details of the state, one entry per aspect. `Ready` sums them up; each component adds `<Component>Ready`, and
-    `ConfigValid`, `AuthValid` and `DependenciesReachable` tell a mistake in the object from trouble around it."""
+    """Details of the state, one entry per aspect. `Ready` summarizes them. Each component of the object adds a
+    condition `<Component>Ready`. `ConfigValid`, `AuthValid` and `DependenciesReachable` distinguish an invalid
+    configuration, rejected credentials and an unreachable dependency."""
     observed_generation: Int64 = 0
-    """Generation of the object this status was computed for; lower than `metadata.generation` means that the newest
-    edit has not been looked at yet."""
+    """Generation of the object that this status was computed for. If it is lower than `metadata.generation`, the latest
+    change has not been processed yet."""
 
 
 class ResolvedReference(ApiModel):
-    """An object that a reference turned out to mean."""
+    """A resolved reference to an object."""
 
     name: str = ""
     """Name of the object."""
     namespace: str = ""
-    """Namespace of the object; empty for a cluster-scoped one."""
+    """Namespace of the object. Empty for a cluster-scoped object."""
     scope: Annotated[str, Schema(enum=tuple(Scope))] = ""
-    """Where it was found: `Namespace` or `Cluster`, or `Merged` when a runtime config exists in both."""
+    """Scope in which the object was found: `Namespace` or `Cluster`, or `Merged` if a runtime config exists in both."""
     kind: str = ""
-    """Kind of the object with its group and version, for example `aim.eai.amd.com/v1alpha1/AIMModel`."""
+    """Group, version and kind of the object, for example `aim.eai.amd.com/v1alpha1/AIMModel`."""
     uid: str = ""
-    """UID of the object; tells a recreated namesake from the one used before."""
+    """UID of the object. Distinguishes it from a recreated object of the same name."""
 
 
 class GpuHardware(ApiModel):
@@ -120,112 +121,116 @@ class GpuHardware(ApiModel):
         rules=(
             Rule(
                 "!(has(self.model) && size(self.model) > 0 && has(self.minVram))",
-                "give either a GPU model or minVram, not both: a model already fixes the memory",
+                "set either model or minVram, not both: a GPU model determines the memory",
             ),
         )
     )
 
     requests: Annotated[Int32, Schema(minimum=0)] = 0
-    """Number of GPUs. With 0 and a `model`, pods are placed on nodes with such GPUs without claiming one."""
+    """Number of GPUs. With 0 and a `model`, pods run on nodes with such GPUs but do not request one. Defaults to 0."""
     model: Annotated[str, Schema(max_length=64)] = ""
-    """GPU model such as `MI300X`; spelling is normalised before it is compared with the cluster's nodes. Left out, any
-    model will do. Not together with `minVram`."""
+    """GPU model, for example `MI300X`. The spelling is normalized before it is compared with the nodes of the cluster.
+    Defaults to any model. Mutually exclusive with `minVram`."""
     min_vram: Quantity = ""
-    """Least memory of each GPU, for example `192Gi`; picks every GPU model that has it. Not together with `model`."""
+    """Minimum memory of each GPU, for example `192Gi`. Any GPU model with that much memory matches. Mutually exclusive
+    with `model`."""
     resource_name: Annotated[str, DEFAULTED] = "amd.com/gpu"
-    """Extended resource under which the device plugin offers the GPUs."""
+    """Name of the extended resource under which the device plugin advertises the GPUs."""
 
 
 class CpuHardware(ApiModel):
     """CPU of one replica."""
 
     requests: Annotated[Quantity, REQUIRED] = ""
-    """CPU cores that the scheduler sets aside, for example `4` or `500m`; has to be above zero."""
+    """CPU cores reserved for each replica, for example `4` or `500m`. Must be greater than zero."""
     limits: Quantity = ""
-    """Most CPU cores a replica may use; unlimited when left out."""
+    """Maximum number of CPU cores that a replica may use. Unlimited by default."""
 
 
 class Hardware(ApiModel):
     """Hardware of one replica: GPUs, CPU, or both."""
 
     structure: ClassVar[Schema] = Schema(
-        rules=(Rule("has(self.gpu) || has(self.cpu)", "name gpu, cpu, or both"),),
+        rules=(Rule("has(self.gpu) || has(self.cpu)", "set gpu, cpu, or both"),),
     )
 
     gpu: GpuHardware | None = None
-    """GPUs. A part with neither a count above zero, a model nor `minVram` asks for no GPU."""
+    """GPUs of one replica. Without a number above zero, a `model` or `minVram`, no GPU is requested."""
     cpu: CpuHardware | None = None
-    """CPU cores, for models that run without a GPU or need a definite share beside it."""
+    """CPU cores of one replica, for models that run without a GPU or need a fixed number of cores beside it."""
 
 
 class ModelSource(ApiModel):
-    """A set of weights and where to fetch it."""
+    """A set of weights and its source."""
 
     model_id: Annotated[str, Schema(required=True, pattern=r"^[a-zA-Z0-9_-]+/[a-zA-Z0-9._-]+$")] = ""
-    """Identity of the weights as `organisation/name`; they are mounted at `/workspace/cache/<modelId>`."""
+    """Name of the weights as `organization/name`. They are mounted at `/workspace/cache/<modelId>`."""
     source_uri: Annotated[str, Schema(required=True, pattern=r"^(hf|s3)://[^ \t\r\n]+$")] = ""
-    """Where to fetch the weights: `hf://organisation/repository` or `s3://bucket/prefix`."""
+    """Source URI of the weights: `hf://organization/repository` or `s3://bucket/prefix`."""
     size: Quantity = ""
-    """Size of the weights, for example `16Gi`, used to dimension the volume. Left out, a job finds it out first."""
+    """Size of the weights, for example `16Gi`, used to size the volume. If unset, a job determines it before the
+    download."""
     env: EnvList = ()
-    """Environment of the download of this source, such as credentials or `AWS_ENDPOINT_URL`; wins over every outer
-    list, by name."""
+    """Environment variables of the download of this source, such as credentials or `AWS_ENDPOINT_URL`. Override all
+    other environment variables by name."""
 
 
 class Storage(ApiModel):
-    """How volumes for weights are claimed."""
+    """Settings of the PersistentVolumeClaims for weights."""
 
     default_storage_class_name: str = ""
-    """Storage class of the claims; has to offer `ReadWriteMany`. Left out, the next weaker level decides (service,
-    namespaced runtime config, cluster runtime config), finally the cluster's default class."""
+    """Storage class of the claims. Must support `ReadWriteMany`. The first of these that is set applies: the service's,
+    the AIMRuntimeConfig's, the AIMClusterRuntimeConfig's, the cluster's default class."""
     pvc_headroom_percent: Annotated[Int32 | None, Schema(minimum=0)] = None
-    """Extra space on the claims, in percent of the weights' size. Left out, the next weaker level decides, finally
-    10. Claims that exist keep their size."""
+    """Extra space on the claims, in percent of the size of the weights. The first of these that is set applies: the
+    service's, the AIMRuntimeConfig's, the AIMClusterRuntimeConfig's, 10. Existing claims keep their size."""
 
 
 class Routing(ApiModel):
-    """How services are reached from outside through the Gateway API."""
+    """Settings of the HTTPRoutes that expose services through a Gateway."""
 
     enabled: bool | None = None
-    """Whether to make an HTTPRoute. Left out, the next weaker level decides; with no word on any level there is no
-    route."""
+    """Whether to create an HTTPRoute. The service's value takes precedence over the AIMRuntimeConfig's, then the
+    AIMClusterRuntimeConfig's. Defaults to false."""
     gateway_ref: ParentReference | None = None
-    """Gateway that the route attaches to. Needed, on some level, as soon as routing is enabled; taken as a whole from
-    the strongest level that has one."""
+    """Gateway that the route attaches to. Required if routing is enabled, on the service or a runtime config. The
+    reference is not merged: that of the service takes precedence over the AIMRuntimeConfig's, then the
+    AIMClusterRuntimeConfig's."""
     path_template: str = ""
-    """Path of the route, with JSONPath expressions over the AIMService in braces, for example
-    `/{.metadata.namespace}/chat/{.metadata.labels['team']}`. The result is lower-cased, percent-encoded and may have
-    200 characters; an expression without a value makes the service `Degraded` with reason `PathTemplateInvalid`.
-    Left out on every level: `/<namespace>/<name>`."""
+    """Path of the route. JSONPath expressions in braces are evaluated on the AIMService, for example
+    `/{.metadata.namespace}/chat/{.metadata.labels['team']}`. The result is lowercased, percent-encoded and limited to
+    200 characters. If an expression has no value, the service is `Degraded` with reason `PathTemplateInvalid`. Defaults
+    to `/<namespace>/<name>`."""
     request_timeout: str = ""
-    """How long the gateway waits for an answer, as a duration such as `180s` or `2h30m`. Left out, the gateway's own
-    limit holds."""
+    """Timeout of requests at the gateway, as a duration such as `180s` or `2h30m`. Defaults to the gateway's own
+    timeout."""
     annotations: Mapping[str, str] = {}
-    """Annotations of the HTTPRoute, merged by key; the stronger level wins."""
+    """Annotations of the HTTPRoute. Those of the service, the AIMRuntimeConfig and the AIMClusterRuntimeConfig are
+    merged by key, in this order of precedence."""
 
 
 class CustomProfile(ApiModel):
-    """Engine tuning that is written to a profile file and mounted beside the profiles of the image."""
+    """Settings of the inference engine, mounted as a profile file beside the profiles of the image."""
 
     engine_args: AnyJson = None
     """Arguments of the inference engine as an object, for example `{"gpu-memory-utilization": 0.95}`. Numbers,
-    booleans and lists keep their type. The model itself does not belong here. Anything but an object is reported as
-    an invalid spec."""
+    booleans and lists keep their type. Must not contain the model. A value that is not an object is reported as an
+    invalid spec."""
     env_vars: Mapping[str, str] = {}
-    """Environment of the engine process, as opposed to `env`, which is the container's. Names consist of upper-case
-    letters, digits and underscores."""
+    """Environment variables of the engine process, as opposed to `env`, which applies to the container. Names consist
+    of uppercase letters, digits and underscores."""
 
 
 class ProfileIdentity(ApiModel):
-    """The three fields that make a template carry a profile of its own."""
+    """The fields of a template with a custom profile."""
 
     aim_id: str = ""
-    """Product family of the profile, for example `meta-llama/Llama-3-8B`; names the folder that the profile is mounted
-    at and becomes `AIM_ID`. Required with `customProfile`."""
+    """Product family of the profile, for example `meta-llama/Llama-3-8B`. Determines the folder in which the profile is
+    mounted, and the variable `AIM_ID`. Required with `customProfile`."""
     model_id: str = ""
-    """Model that the profile is written for. May differ from the id of the weights in `modelSources`. Required with
-    `customProfile`."""
+    """Model that the profile is written for. May differ from the `modelId` of the weights in `modelSources`. Required
+    with `customProfile`."""
     custom_profile: CustomProfile | None = None
-    """Engine arguments and environment of this template's own. They are mounted as a profile file and selected through
-    `AIM_PROFILE_ID`, which then takes precedence over `profileId`. Needs `aimId`, `modelId`, hardware, metric and
-    precision. A later edit restarts the services that use the template."""
+    """Engine arguments and environment variables of this template. They are mounted as a profile file and selected with
+    `AIM_PROFILE_ID`, instead of `profileId`. Requires `aimId`, `modelId`, hardware, metric and precision. A later
+    change restarts the services that use the template."""

@@ -1,4 +1,4 @@
-"""AIMTemplateCache: the weights of a template in a namespace (spec/api.md 3.9)."""
+"""AIMTemplateCache: the weights of a template in a namespace."""
 
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
@@ -18,64 +18,64 @@ from aimd.api.shared import (
 
 
 class AIMTemplateCacheSpec(ApiModel):
-    """Which weights to have, and how."""
+    """Desired state of the cache: the weights to download, and how."""
 
     template_name: Annotated[str, Schema(required=True, min_length=1)] = ""
-    """Template whose weights to download."""
+    """Name of the template whose weights to download."""
     template_scope: Annotated[str, Schema(required=True, enum=(Scope.NAMESPACE, Scope.CLUSTER, Scope.UNKNOWN))] = ""
-    """Where the template is: `Namespace` for an AIMServiceTemplate of this namespace, `Cluster` for an
-    AIMClusterServiceTemplate, `Unknown` to look in the namespace first and in the cluster next."""
+    """Scope of the template: `Namespace` for an AIMServiceTemplate of this namespace, `Cluster` for an
+    AIMClusterServiceTemplate, `Unknown` to look in the namespace first, then in the cluster."""
     mode: Annotated[CacheModeText, Schema(defaulted=True)] = CacheMode.SHARED.value
-    """`Shared` uses or makes artifacts that outlive this cache; `Dedicated` makes artifacts that are deleted with
-    it."""
+    """Ownership of the artifacts. `Shared`: use or create artifacts that outlive this cache. `Dedicated`: create
+    artifacts that are deleted with this cache."""
     model_sources: tuple[ModelSource, ...] = ()
-    """What to download instead of the template's sources. Left out, the template's count, as soon as they are known."""
+    """Sources of the weights to download. Default to the sources of the template, once they are known."""
     env: EnvList = ()
-    """Environment of downloads, such as tokens; a source's own environment wins, by name."""
+    """Environment variables of the downloads, such as tokens. Those of a source take precedence, by name."""
     storage_class_name: str = ""
-    """Storage class of the volumes. Left out, artifacts of any class are used, and new ones take the runtime
-    config's."""
+    """Storage class of the volumes. If unset, existing artifacts of any class are used, and new ones use the runtime
+    config's class."""
     download_image: str = ""
-    """Image of the download jobs. Left out, the operator's own."""
+    """Image of the size-check and download jobs. Defaults to the operator's own image."""
     image_pull_secrets: tuple[LocalObjectReference, ...] = ()
-    """Secrets for pulling the download image."""
+    """Secrets for pulling the image of the jobs."""
     runtime_config_name: str = ""
-    """Name of the runtime config to apply; `default` when left out, any other name has to exist."""
+    """Name of the runtime config to apply. Defaults to `default`, which may be absent; any other name must exist."""
 
 
 class CachedArtifact(ApiModel):
-    """An artifact in use."""
+    """An artifact of the cache."""
 
     name: Annotated[str, REQUIRED] = ""
     """Name of the artifact."""
     uid: Annotated[str, REQUIRED] = ""
     """UID of the artifact."""
     model: Annotated[str, REQUIRED] = ""
-    """Id of the weights that it holds (`modelId` of the source)."""
+    """Name of the weights that the artifact holds: the `modelId` of their source."""
     status: Annotated[str, REQUIRED] = ""
-    """State of the artifact."""
+    """Overall state of the artifact."""
     persistent_volume_claim: str = ""
-    """Claim that holds the weights."""
+    """Name of the PersistentVolumeClaim that holds the weights."""
     mount_point: str = ""
-    """Where services mount the weights; `/workspace/cache/<model>` when left out."""
+    """Path at which services mount the weights. Defaults to `/workspace/cache/<model>`."""
 
 
 class AIMTemplateCacheStatus(BaseStatus):
-    """Which weights are there."""
+    """Observed state of the cache."""
 
     status: ComponentStatusText = Status.PENDING.value
-    """`Ready` when all weights are there; otherwise that of the artifact that is worst off."""
+    """Overall state. `Ready`: all weights are downloaded. Otherwise the worst state of the artifacts."""
     artifacts: Mapping[str, CachedArtifact] = {}
-    """Artifacts in use, by their name."""
+    """Artifacts of the cache, by name."""
     resolved_runtime_config: ResolvedReference | None = None
-    """Runtime config in force."""
+    """Runtime config in effect."""
     resolved_template_kind: str = ""
-    """Kind of the template found: `AIMServiceTemplate` or `AIMClusterServiceTemplate`."""
+    """Kind of the resolved template: `AIMServiceTemplate` or `AIMClusterServiceTemplate`."""
 
 
 class AIMTemplateCache(ApiObject):
-    """Asks for all weights of a template to be present in a namespace, and tells which claims hold them. Usually made
-    for a service."""
+    """AIMTemplateCache downloads all weights of a template to a namespace, and shows which claims hold them. Usually
+    created for a service."""
 
     printer_columns: ClassVar[tuple[PrinterColumn, ...]] = (
         PrinterColumn("Template", ".spec.templateName"),
@@ -86,6 +86,6 @@ class AIMTemplateCache(ApiObject):
     )
 
     spec: AIMTemplateCacheSpec = AIMTemplateCacheSpec()
-    """Which weights to have, and how."""
+    """Desired state of the cache."""
     status: AIMTemplateCacheStatus = AIMTemplateCacheStatus()
-    """Which weights are there; written by aimd."""
+    """Observed state of the cache, set by the controller."""

@@ -37,8 +37,8 @@ PATTERNS: dict[str, tuple[str, str]] = {
 """What each pattern takes and what it refuses."""
 
 NEEDED: dict[str, Callable[[OpenApi], OpenApi]] = {
-    "give exactly one of name, image and custom": lambda given: {} if given else {"name": "qwen"},
-    "name gpu, cpu, or both": lambda given: {} if {"gpu", "cpu"} & set(given) else {"cpu": {"requests": "1"}},
+    "set exactly one of name, image and custom": lambda given: {} if given else {"name": "qwen"},
+    "set gpu, cpu, or both": lambda given: {} if {"gpu", "cpu"} & set(given) else {"cpu": {"requests": "1"}},
     "customProfile needs aimId, modelId, hardware, metric and precision": lambda given: (
         {"aimId": "a/b", "modelId": "a/b", "hardware": {"gpu": {}}, "metric": "latency", "precision": "fp8"} | given
         if "customProfile" in given

@@ -175,9 +175,9 @@ PROFILED = {"aimId": "a/b", "modelId": "a/b", "hardware": GPU, "customProfile": 
 TEMPLATE = {"modelName": "llama", "metric": "latency", "precision": "fp16", **PROFILED}
 CUSTOM_TEMPLATE = {"name": "tuned", "profile": {"metric": "latency", "precision": "fp16"}, **PROFILED}
 
-ONE_OF_THREE = "give exactly one of name, image and custom"
-GPU_OR_CPU = "name gpu, cpu, or both"
-NOT_BOTH = "give either a GPU model or minVram, not both"
+ONE_OF_THREE = "set exactly one of name, image and custom"
+GPU_OR_CPU = "set gpu, cpu, or both"
+NOT_BOTH = "set either model or minVram, not both"
 INCOMPLETE = "customProfile needs aimId, modelId, hardware, metric and precision"
 INCOMPLETE_IN_MODEL = "customProfile needs aimId, modelId, hardware, profile.metric and profile.precision"
 
@@ -288,7 +288,10 @@ SERVICE_CASES = [
     Broken(SERVICE, "spec.model", ONE_OF_THREE, {"model": {"name": "a", **CUSTOM["model"]}}),
     Broken(SERVICE, "spec.model", ONE_OF_THREE, {"model": {"image": "a", **CUSTOM["model"]}}),
     Broken(
-        SERVICE, "spec.model.custom", "name a source of the weights", changed(CUSTOM, "model.custom.modelSources", [])
+        SERVICE,
+        "spec.model.custom",
+        "specify a source of the weights",
+        changed(CUSTOM, "model.custom.modelSources", []),
     ),
     *hardware(SERVICE, "spec.model.custom.hardware", CUSTOM, "model.custom.hardware"),
     *hardware(SERVICE, "spec.overrides.hardware", BY_NAME | {"overrides": {}}, "overrides.hardware"),
