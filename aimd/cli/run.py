@@ -23,7 +23,7 @@ from aimd.controllers.fleet_state import BuildInfo, FleetState
 from aimd.controllers.model_source import FILTER_SECONDS
 from aimd.controllers.registry import build_reconcilers
 from aimd.controllers.registry_metrics import RegistryMetrics
-from aimd.planning.model_source import ImageCounts
+from aimd.planning.model_source.plan import ImageCounts
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.client import connect_registries
 from aimd.registry.options import RegistryOptions

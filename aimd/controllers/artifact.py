@@ -10,8 +10,8 @@ from aimd.controllers.changes import artifact_intent_changed, pod_changed
 from aimd.controllers.live_reads import events_about, log_tails
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
-from aimd.planning.artifact import plan_artifact
-from aimd.planning.artifact_observed import (
+from aimd.planning.artifact.download_job import CACHE_NAME, check_size_name, claim_name, download_name
+from aimd.planning.artifact.observed import (
     JobRun,
     ObservedArtifact,
     Reference,
@@ -20,7 +20,7 @@ from aimd.planning.artifact_observed import (
     pods_to_read,
     references_to_read,
 )
-from aimd.planning.download_job import CACHE_NAME, check_size_name, claim_name, download_name
+from aimd.planning.artifact.plan import plan_artifact
 from aimd.planning.kinds import ARTIFACT, INFERENCE_SERVICE
 from aimd.planning.plan import Plan
 from aimd.planning.settings import ControllerSettings

@@ -12,13 +12,19 @@ from datetime import datetime
 
 from aimd.controllers.changes import pod_changed
 from aimd.controllers.live_reads import events_about, log_tails
-from aimd.planning.discovery import DiscoveryRun, output_wanted
-from aimd.planning.discovery_job import CONTAINER, JOB_LABELS, TEMPLATE_LABEL, DiscoveryContext, job_key
-from aimd.planning.discovery_output import LOG_LIMIT
 from aimd.planning.jobs import JobPhase, job_phase
 from aimd.planning.pod_failures import needs_log
 from aimd.planning.pods import is_waiting_for_events, newest
-from aimd.planning.service_template import ObservedTemplate, discovery_context, wants_discovery
+from aimd.planning.service_template.discovery import DiscoveryRun, output_wanted
+from aimd.planning.service_template.discovery_job import (
+    CONTAINER,
+    JOB_LABELS,
+    TEMPLATE_LABEL,
+    DiscoveryContext,
+    job_key,
+)
+from aimd.planning.service_template.discovery_output import LOG_LIMIT
+from aimd.planning.service_template.plan import ObservedTemplate, discovery_context, wants_discovery
 from aimd.runtime.client import Client
 from aimd.runtime.controller import Mapper, Source, Watch, controlled_by
 from aimd.runtime.errors import Forbidden, NotFound

@@ -47,7 +47,7 @@ from aimd.planning.kinds import (
     SERVICE,
     SERVICE_TEMPLATE,
 )
-from aimd.planning.model_source import DEFAULT_INTERVAL_SECONDS, ImageCounts, interval_seconds
+from aimd.planning.model_source.plan import DEFAULT_INTERVAL_SECONDS, ImageCounts, interval_seconds
 from aimd.planning.quantities import InvalidQuantity, parse_bytes
 from aimd.planning.service.autoscaler import count_ready
 from aimd.runtime.kinds import HORIZONTAL_POD_AUTOSCALER, NODE, PERSISTENT_VOLUME_CLAIM, POD

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from aimd.planning.image_metadata import LabelsUnreadable, read_labels
-from aimd.planning.model_observed import Inspection, Model
+from aimd.planning.model.image_metadata import LabelsUnreadable, read_labels
+from aimd.planning.model.observed import Inspection, Model
 from aimd.registry.credentials import Keyring, parse_pull_secret, process_keyring
 from aimd.registry.failures import Problem, RegistryFailure
 from aimd.registry.images import Inspection as Labels

@@ -23,9 +23,9 @@ from aimd.controllers.lending import (
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
 from aimd.planning.kinds import CLUSTER_MODEL, CLUSTER_SERVICE_TEMPLATE, MODEL, SERVICE, SERVICE_TEMPLATE
-from aimd.planning.model import plan_model
-from aimd.planning.model_observed import Inspection, Model, ObservedModel, Template, wants_inspection
-from aimd.planning.model_templates import plan_templates, template_names
+from aimd.planning.model.observed import Inspection, Model, ObservedModel, Template, wants_inspection
+from aimd.planning.model.plan import plan_model
+from aimd.planning.model.templates import plan_templates, template_names
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.runtime.client import Client

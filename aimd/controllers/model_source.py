@@ -18,10 +18,10 @@ from aimd.controllers.changes import intent_changed
 from aimd.controllers.inspection import LASTING_WAITS, SECRET_WAITS, CredentialsMissing, PullSecrets
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.runtime_config import CONFIG_SOURCES, observe_config
-from aimd.planning.catalogue import FilterInvalid, ImageFilter, Strategy, matching
 from aimd.planning.kinds import CLUSTER_MODEL, MODEL_SOURCE
 from aimd.planning.labels import name_label
-from aimd.planning.model_source import (
+from aimd.planning.model_source.filters import FilterInvalid, ImageFilter, Strategy, matching
+from aimd.planning.model_source.plan import (
     SOURCE_LABEL,
     FilterResult,
     ImageCounts,

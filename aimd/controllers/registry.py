@@ -12,7 +12,7 @@ from aimd.controllers.runtime_config import ClusterRuntimeConfigReconciler, Runt
 from aimd.controllers.service import ServiceReconciler
 from aimd.controllers.service_template import ClusterServiceTemplateReconciler, ServiceTemplateReconciler
 from aimd.controllers.template_cache import TemplateCacheReconciler
-from aimd.planning.model_source import ImageCounts
+from aimd.planning.model_source.plan import ImageCounts
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.cache import InspectionCache
 from aimd.registry.client import RegistryClient

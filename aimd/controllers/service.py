@@ -40,11 +40,7 @@ from aimd.planning.kinds import (
 from aimd.planning.labels import label_value, name_label
 from aimd.planning.plan import Plan
 from aimd.planning.pods import telling_in_its_log, unexplained
-from aimd.planning.service.deletion import FINALIZER, caches_to_delete
-from aimd.planning.service.derived_template import leftover_templates
-from aimd.planning.service.model_creation import created_model_name
-from aimd.planning.service.model_reference import resolve_model
-from aimd.planning.service.names import (
+from aimd.planning.service.child_names import (
     InvalidServiceName,
     autoscaler_name,
     derived_template_name,
@@ -55,6 +51,10 @@ from aimd.planning.service.names import (
     predictor_name,
     profile_config_map_name,
 )
+from aimd.planning.service.deletion import FINALIZER, caches_to_delete
+from aimd.planning.service.derived_template import leftover_templates
+from aimd.planning.service.model_creation import created_model_name
+from aimd.planning.service.model_reference import resolve_model
 from aimd.planning.service.observed import Model, Observed, Template, is_owned
 from aimd.planning.service.plan import plan_service
 from aimd.planning.service.volumes import claims_of

@@ -31,7 +31,7 @@ from aimd.planning.kinds import (
     TEMPLATE_CACHE,
 )
 from aimd.planning.plan import Plan
-from aimd.planning.service_template import Model, ObservedTemplate, plan_service_template
+from aimd.planning.service_template.plan import Model, ObservedTemplate, plan_service_template
 from aimd.runtime.client import Client
 from aimd.runtime.controller import Mapper, Source, Watch, controlled_by, itself
 from aimd.runtime.kinds import NODE

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from aimd.api.service import ServiceOverrides
 from aimd.controllers.changes import gpu_labels_changed, intent_changed, pod_changed
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches
-from aimd.planning.download_job import CACHE_NAME
+from aimd.planning.artifact.download_job import CACHE_NAME
 from aimd.planning.kinds import (
     CLUSTER_MODEL,
     CLUSTER_SERVICE_TEMPLATE,
@@ -25,10 +25,10 @@ from aimd.planning.kinds import (
     TEMPLATE_CACHE,
 )
 from aimd.planning.labels import PREFIX
+from aimd.planning.service.child_names import derived_template_name, inference_service_of
 from aimd.planning.service.deletion import CACHE_LABEL
 from aimd.planning.service.derived_template import MAKER_LABEL
 from aimd.planning.service.model_reference import ENDPOINT
-from aimd.planning.service.names import derived_template_name, inference_service_of
 from aimd.planning.service.template_selection import ALIAS_LABEL, DERIVED, ORIGIN_LABEL
 from aimd.runtime.controller import Mapper, Source, Watch, controlled_by, itself
 from aimd.runtime.kinds import CONFIG_MAP, EVENT, HORIZONTAL_POD_AUTOSCALER, NODE, PERSISTENT_VOLUME_CLAIM, POD

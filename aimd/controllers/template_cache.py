@@ -11,12 +11,12 @@ from aimd.api.template_cache import AIMTemplateCache
 from aimd.controllers.changes import artifact_state_changed, intent_changed
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
-from aimd.planning.artifact_matching import Circumstances
-from aimd.planning.download_job import CACHE_NAME
+from aimd.planning.artifact.download_job import CACHE_NAME
 from aimd.planning.kinds import ARTIFACT, CLUSTER_SERVICE_TEMPLATE, SERVICE_TEMPLATE, TEMPLATE_CACHE
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig
-from aimd.planning.template_cache import (
+from aimd.planning.template_cache.matching import Circumstances
+from aimd.planning.template_cache.plan import (
     Leftover,
     ObservedTemplateCache,
     Template,

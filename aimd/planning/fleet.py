@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from aimd.planning.discovery_job import JOB_LABELS
 from aimd.planning.gpus import normalise_gpu
 from aimd.planning.health import State, parse_timestamp
 from aimd.planning.jobs import JobPhase, finished_at, job_phase
 from aimd.planning.service.resources import DEFAULT_GPU_RESOURCE
+from aimd.planning.service_template.discovery_job import JOB_LABELS
 from aimd.runtime.model import Manifest, labels_of
 
 ANY_GPU = "any"

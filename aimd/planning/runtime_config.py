@@ -20,9 +20,9 @@ from aimd.api.shared import Routing, Storage
 from aimd.planning.environment import merge_container_env
 from aimd.planning.health import Component, Direction, State, ready
 from aimd.planning.kinds import CLUSTER_RUNTIME_CONFIG, RUNTIME_CONFIG, resource_reference
+from aimd.planning.path_template import InvalidPathTemplate, check_template
 from aimd.planning.plan import Plan
 from aimd.planning.service.durations import InvalidDuration, gateway_duration
-from aimd.planning.service.route_path import InvalidPathTemplate, check_template
 from aimd.runtime.model import Category, Failure, Key, Manifest
 
 DEFAULT_NAME = "default"

@@ -14,7 +14,7 @@ from itertools import combinations, permutations
 
 import pytest
 
-from aimd.planning.artifact_observed import COMPLETE
+from aimd.planning.artifact.observed import COMPLETE
 from aimd.planning.kinds import ARTIFACT, SERVICE, SERVICE_TEMPLATE, TEMPLATE_CACHE
 from aimd.runtime.client import ClientOptions, connect
 from aimd.runtime.controller import Source

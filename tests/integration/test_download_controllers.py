@@ -18,8 +18,8 @@ from aimd.controllers.model import ClusterModelReconciler, ModelReconciler
 from aimd.controllers.runtime_config import ClusterRuntimeConfigReconciler, RuntimeConfigReconciler
 from aimd.controllers.service_template import ClusterServiceTemplateReconciler, ServiceTemplateReconciler
 from aimd.controllers.template_cache import FINALIZER, TemplateCacheReconciler
-from aimd.planning import artifact_download
-from aimd.planning.artifact_observed import COMPLETE
+from aimd.planning.artifact import download as artifact_download
+from aimd.planning.artifact.observed import COMPLETE
 from aimd.planning.kinds import ARTIFACT, MODEL, RUNTIME_CONFIG, SERVICE_TEMPLATE, TEMPLATE_CACHE
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.credentials import Keyring

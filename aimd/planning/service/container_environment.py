@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from aimd.api.core import EnvVar
 from aimd.api.service import AIMService
-from aimd.planning.custom_profile import profile_id_of
 from aimd.planning.environment import merge_container_env
 from aimd.planning.service.observed import Template
 from aimd.planning.service.volumes import CACHE_PATH
+from aimd.planning.service_template.profile_file import profile_id_of
 
 DEFAULTS = (
     EnvVar(name="AIM_CACHE_PATH", value=CACHE_PATH),

@@ -12,7 +12,7 @@ from aimd.api.shared import CacheMode
 from aimd.planning.kinds import SERVICE_TEMPLATE
 from aimd.planning.labels import MANAGED_BY, PREFIX, name_label
 from aimd.planning.service.caching import effective_mode
-from aimd.planning.service.names import derived_template_name, former_derived_template_name
+from aimd.planning.service.child_names import derived_template_name, former_derived_template_name
 from aimd.planning.service.observed import Observed, Template, labels
 from aimd.planning.service.template_selection import DERIVED, ORIGIN_LABEL, is_derived
 from aimd.runtime.model import Deletion, Desired, Key, Manifest

@@ -6,14 +6,13 @@ from typing import Any
 
 from aimd.api.core import LocalObjectReference
 from aimd.api.template_cache import AIMTemplateCache
-from aimd.planning.custom_profile import ProfileFile
 from aimd.planning.environment import render_env
 from aimd.planning.kinds import INFERENCE_SERVICE
 from aimd.planning.labels import COMPONENT as COMPONENT_LABEL
 from aimd.planning.labels import MANAGED_BY, PREFIX, label_value
 from aimd.planning.service.container_environment import container_env
-from aimd.planning.service.custom_profile import CHECKSUM_ANNOTATION, profile_volumes
 from aimd.planning.service.observed import Model, Observed, Template, is_ready, labels, owner_references
+from aimd.planning.service.profile_config_map import CHECKSUM_ANNOTATION, profile_volumes
 from aimd.planning.service.resources import container_resources, cpu_level
 from aimd.planning.service.scaling import HTTP_PORT, scaling_annotations, scaling_fields, scaling_of
 from aimd.planning.service.volumes import (
@@ -24,6 +23,7 @@ from aimd.planning.service.volumes import (
     replaced_volumes,
     shared_memory,
 )
+from aimd.planning.service_template.profile_file import ProfileFile
 from aimd.runtime.model import Desired, Manifest
 
 CONTAINER = "kserve-container"

@@ -11,8 +11,8 @@ from aimd.planning.environment import render_env
 from aimd.planning.kinds import MODEL
 from aimd.planning.labels import PREFIX, label_value
 from aimd.planning.naming import derive_name
+from aimd.planning.service.child_names import InvalidImageReference, model_name_from_image
 from aimd.planning.service.model_reference import ENDPOINT
-from aimd.planning.service.names import InvalidImageReference, model_name_from_image
 from aimd.planning.service.observed import Model, Observed, labels
 from aimd.planning.service.template_selection import ORIGIN_LABEL
 from aimd.runtime.model import Desired, Manifest

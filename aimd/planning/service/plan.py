@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from aimd.api.template_cache import AIMTemplateCache
-from aimd.planning.custom_profile import InvalidProfile, ProfileFile, profile_file
 from aimd.planning.health import Component, Direction, State
 from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE
 from aimd.planning.plan import Plan
@@ -26,13 +25,12 @@ from aimd.planning.service.caching import (
     needs_cache,
     render_cache,
 )
-from aimd.planning.service.custom_profile import config_map_deletion, render_config_map
+from aimd.planning.service.child_names import InvalidServiceName, inference_service_name
 from aimd.planning.service.derived_template import render_derived_template, template_deletion
 from aimd.planning.service.ignored_fields import ignored_fields_condition
 from aimd.planning.service.inference_service import Ingredients, render_inference_service
 from aimd.planning.service.model_creation import render_model
 from aimd.planning.service.model_reference import ModelChoice, resolve_model
-from aimd.planning.service.names import InvalidServiceName, inference_service_name
 from aimd.planning.service.observed import (
     Observed,
     is_owned,
@@ -41,6 +39,7 @@ from aimd.planning.service.observed import (
     kind_of_template,
     reference,
 )
+from aimd.planning.service.profile_config_map import config_map_deletion, render_config_map
 from aimd.planning.service.routing import (
     Route,
     render_route,
@@ -60,6 +59,7 @@ from aimd.planning.service.service_health import (
 )
 from aimd.planning.service.template_reference import COMPONENT as TEMPLATE
 from aimd.planning.service.template_reference import TemplateChoice, candidates_status, is_named, resolve_template
+from aimd.planning.service_template.profile_file import InvalidProfile, ProfileFile, profile_file
 from aimd.runtime.model import Deletion, Desired, key_of
 
 

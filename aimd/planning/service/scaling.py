@@ -13,7 +13,7 @@ from aimd.api.service import (
     TargetType,
 )
 from aimd.planning.quantities import InvalidQuantity, parse_quantity
-from aimd.planning.service.names import predictor_name
+from aimd.planning.service.child_names import predictor_name
 from aimd.runtime.model import Manifest
 
 AUTOSCALER_CLASS = "serving.kserve.io/autoscalerClass"

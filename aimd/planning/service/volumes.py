@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from aimd.api.template_cache import AIMTemplateCache, CachedArtifact
-from aimd.planning import custom_profile
 from aimd.planning.naming import name_part
 from aimd.planning.service.observed import is_ready
+from aimd.planning.service_template import profile_file as custom_profile
 from aimd.runtime.model import Manifest
 
 CACHE_PATH = "/workspace/cache"

@@ -15,7 +15,6 @@ from aimd.controllers.fleet_counts import FleetCounts
 from aimd.controllers.fleet_history import FleetHistory
 from aimd.controllers.fleet_state import BuildInfo, FleetState
 from aimd.controllers.service_watches import BY_INFERENCE_SERVICE, _inference_service_of
-from aimd.planning.discovery_job import JOB_LABELS
 from aimd.planning.kinds import (
     ARTIFACT,
     CLUSTER_RUNTIME_CONFIG,
@@ -28,7 +27,8 @@ from aimd.planning.kinds import (
     SERVICE,
     SERVICE_TEMPLATE,
 )
-from aimd.planning.model_source import ImageCounts
+from aimd.planning.model_source.plan import ImageCounts
+from aimd.planning.service_template.discovery_job import JOB_LABELS
 from aimd.runtime.kinds import HORIZONTAL_POD_AUTOSCALER, JOB, NODE, PERSISTENT_VOLUME_CLAIM, POD
 from aimd.runtime.model import Key, Kind, Manifest
 from aimd.runtime.store import Cache, Store

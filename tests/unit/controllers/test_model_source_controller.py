@@ -10,7 +10,7 @@ from aimd.api.model_source import AIMClusterModelSource
 from aimd.controllers.inspection import Credentials, CredentialsMissing, PullSecrets
 from aimd.controllers.model_source import ModelSourceReconciler
 from aimd.planning.kinds import CLUSTER_MODEL
-from aimd.planning.model_source import ImageCounts, ObservedSource
+from aimd.planning.model_source.plan import ImageCounts, ObservedSource
 from aimd.registry.credentials import Keyring
 from aimd.registry.failures import Problem, failure
 from aimd.registry.listing import Listing, Repository

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from aimd.planning.discovery_output import read_output
-from aimd.planning.image_metadata import LabelsUnreadable, read_labels
+from aimd.planning.model.image_metadata import LabelsUnreadable, read_labels
+from aimd.planning.service_template.discovery_output import read_output
 from aimd.sandbox.model_image import MODEL, PROFILES, dry_run, image_labels, main
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from aimd.api.service import AIMService, ServiceOverrides
 from aimd.planning.health import State
 from aimd.planning.kinds import SERVICE_TEMPLATE
+from aimd.planning.service.child_names import derived_template_name, former_derived_template_name, has_overrides
 from aimd.planning.service.derived_template import leftover_templates
-from aimd.planning.service.names import derived_template_name, former_derived_template_name, has_overrides
 from aimd.planning.service.plan import plan_service
 
 FULL = {"metric": "throughput", "precision": "fp8", "hardware": {"gpu": {"model": "MI300X", "requests": 4}}}

@@ -1,0 +1,201 @@
+"""The second stage of an artifact: the claim its weights are downloaded to (spec/caching.md §8.2, §8.3, §13).
+
+A claim that turns out too small grows where its class allows that, by the size the source really has; where it does
+not, that is said before a download that cannot fit.
+"""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from aimd.planning.artifact.download_job import CACHE_NAME, CACHE_TYPE, child_metadata, claim_name
+from aimd.planning.artifact.observed import (
+    COMPLETE,
+    MAXIMUM_BYTES,
+    ObservedArtifact,
+    headroom_percent,
+    is_complete,
+    newest_event,
+)
+from aimd.planning.artifact.stages import POLL_SECONDS, Stage, downstream, failing, not_there
+from aimd.planning.health import Component, Direction, State, ready, timestamp
+from aimd.planning.jobs import JobPhase
+from aimd.planning.labels import PREFIX, label_value, name_label
+from aimd.planning.pod_failures import report_of
+from aimd.planning.pods import is_ready_pod
+from aimd.planning.quantities import InvalidQuantity, claim_size, display_size, parse_bytes
+from aimd.runtime.kinds import PERSISTENT_VOLUME_CLAIM
+from aimd.runtime.model import Category, Desired, Failure, Manifest, key_of, labels_of, metadata_of
+
+_REFUSALS = frozenset({"ProvisioningFailed", "FailedBinding"})
+_PROVISIONING = _REFUSALS | {"ProvisioningSucceeded", "Provisioning", "ExternalProvisioning", "WaitForFirstConsumer"}
+_RESIZING = frozenset({"VolumeResizeFailed", "VolumeResizeSuccessful", "FileSystemResizeSuccessful"})
+
+
+def settle_claim(observed: ObservedArtifact, size_bytes: int) -> Stage:
+    """Health of the claim; made when there is none. A claim being deleted counts as none, and is waited for."""
+    claim = observed.claim
+    if claim is None:
+        desired = new_claim(observed, size_bytes)
+        return Stage((not_there("CachePvc", "The claim is being made"),), (desired,), requeue_after=POLL_SECONDS)
+    if metadata_of(claim).get("deletionTimestamp"):
+        text = "The claim is being deleted; another one follows"
+        waiting = downstream("CachePvc", State.PROGRESSING, "PvcTerminating", text)
+        return Stage((waiting,), requeue_after=POLL_SECONDS)
+    phase = (claim.get("status") or {}).get("phase")
+    if phase == "Lost":
+        text = f"The volume of claim {key_of(claim).name} is lost: delete the claim, and it is downloaded anew"
+        return Stage((failing("CachePvc", Failure(Category.INFRASTRUCTURE, "PvcLost", text)),))
+    if phase == "Bound":
+        bound = Stage((ready("CachePvc", "Ready", "The claim is bound", Direction.DOWNSTREAM),), settled=True)
+        return bound if is_complete(observed) else _fitting(observed, claim, size_bytes, bound)
+    return Stage((_pending_claim(observed, claim),), requeue_after=POLL_SECONDS, settled=True)
+
+
+def new_claim(observed: ObservedArtifact, size_bytes: int) -> Desired:
+    """The claim for the weights, headroom included (§8.2, §8.3)."""
+    artifact = observed.artifact
+    storage_class = artifact.spec.storage_class_name or observed.config.storage_class_name
+    spec: Manifest = {
+        "accessModes": ["ReadWriteMany"],
+        "resources": {"requests": {"storage": claim_size(size_bytes, headroom_percent(observed))}},
+    }
+    if storage_class:
+        spec["storageClassName"] = storage_class
+    return _claim(observed, _claim_metadata(observed), spec, "create")
+
+
+def completed_claim(observed: ObservedArtifact, claim: Manifest, size_bytes: int, now: datetime) -> Desired:
+    """The claim as it is, with the note that its download is complete (C-3)."""
+    pod = next((pod for pod in observed.download.pods if is_ready_pod(pod)), None)
+    report = report_of(pod) if pod is not None else {}
+    record: dict[str, object] = {"source": observed.artifact.spec.source_uri, "bytes": size_bytes}
+    record |= {key: report[key] for key in ("revision", "files") if key in report}
+    record["time"] = timestamp(now)
+    text = json.dumps(record, separators=(",", ":"), sort_keys=True)
+    metadata, spec = _as_it_is(observed, claim)
+    return _claim(observed, {**metadata, "annotations": {COMPLETE: text}}, spec, "complete")
+
+
+def requested_bytes(claim: Manifest) -> int:
+    """What the claim asks for, in bytes; 0 if that cannot be read."""
+    requests = ((claim.get("spec") or {}).get("resources") or {}).get("requests") or {}
+    return bytes_of(requests.get("storage"))
+
+
+def granted_bytes(claim: Manifest) -> int:
+    """What the claim has been given, in bytes; 0 while nothing says so."""
+    return bytes_of(((claim.get("status") or {}).get("capacity") or {}).get("storage"))
+
+
+def _fitting(observed: ObservedArtifact, claim: Manifest, size_bytes: int, bound: Stage) -> Stage:
+    """The stage of a bound claim that is still to be filled."""
+    granted = granted_bytes(claim)
+    requested = requested_bytes(claim)
+    needed = max(size_bytes, _reported_bytes(observed))
+    target = claim_size(needed, _headroom_of(observed))
+    may_grow = observed.storage_class is not None and observed.storage_class.get("allowVolumeExpansion") is True
+    if parse_bytes(target) > requested and may_grow:
+        metadata, spec = _as_it_is(observed, claim)
+        spec["resources"] = {**spec.get("resources", {}), "requests": {"storage": target}}
+        text = f"The claim grows to {target} for {display_size(needed)}"
+        growing = downstream("CachePvc", State.PROGRESSING, "PvcExpanding", text)
+        desired = (_claim(observed, metadata, spec, "expand"),)
+        return Stage((growing,), desired, requeue_after=POLL_SECONDS, settled=_has_begun(observed))
+    if granted and granted < requested and not _needs_a_pod(claim):
+        return _expanding(observed, claim)
+    if 0 < granted < size_bytes and requested < size_bytes:
+        return Stage((failing("CachePvc", _too_small(observed, claim, size_bytes)),), settled=_has_begun(observed))
+    return bound
+
+
+def _expanding(observed: ObservedArtifact, claim: Manifest) -> Stage:
+    event = newest_event(observed.events, claim, _RESIZING)
+    text = "The claim is being expanded"
+    if event is not None and event.get("reason") == "VolumeResizeFailed":
+        text = f"The claim cannot be expanded yet: VolumeResizeFailed: {event.get('message') or ''}"
+    waiting = downstream("CachePvc", State.PROGRESSING, "PvcExpanding", text)
+    return Stage((waiting,), requeue_after=POLL_SECONDS, settled=_has_begun(observed))
+
+
+def _too_small(observed: ObservedArtifact, claim: Manifest, needed: int) -> Failure:
+    name, storage_class = key_of(claim).name, (claim.get("spec") or {}).get("storageClassName") or "of the claim"
+    size = "" if observed.artifact.spec.size in ("", "0") else f", set spec.size to {display_size(needed)} at least"
+    text = (
+        f"Claim {name} is too small for {display_size(needed)}, and storage class {storage_class} does not allow "
+        f"expansion: set allowVolumeExpansion on the class{size}, or delete the claim, and a larger one is made"
+    )
+    return Failure(Category.RESOURCE_EXHAUSTION, "ClaimTooSmall", text)
+
+
+def _reported_bytes(observed: ObservedArtifact) -> int:
+    """The size that a download found at its source when it ran out of space; 0 while nothing says so."""
+    pod = observed.download.newest_pod
+    report = report_of(pod) if pod is not None else {}
+    size = report.get("sizeBytes")
+    if report.get("reason") != "StorageFull" or not isinstance(size, int) or isinstance(size, bool):
+        return 0
+    return size if 0 < size <= MAXIMUM_BYTES else 0
+
+
+def _headroom_of(observed: ObservedArtifact) -> int:
+    """The headroom that the claim was made with: another one in force by now is no reason to touch it."""
+    stored = observed.artifact.status.headroom_percent
+    return headroom_percent(observed) if stored is None else stored
+
+
+def _has_begun(observed: ObservedArtifact) -> bool:
+    """Whether there is a Job: it goes on, or remembers its failure, whatever becomes of the claim's size."""
+    return observed.download.phase in (JobPhase.RUNNING, JobPhase.FAILED)
+
+
+def _needs_a_pod(claim: Manifest) -> bool:
+    """Whether only the file system is left to grow, which happens where the claim is mounted."""
+    conditions = (claim.get("status") or {}).get("conditions") or ()
+    return any(item.get("type") == "FileSystemResizePending" and item.get("status") == "True" for item in conditions)
+
+
+def _pending_claim(observed: ObservedArtifact, claim: Manifest) -> Component:
+    event = newest_event(observed.events, claim, _PROVISIONING)
+    if event is not None and event.get("reason") in _REFUSALS:
+        text = f"{event['reason']}: {event.get('message') or ''}"
+        return failing("CachePvc", Failure(Category.INFRASTRUCTURE, "PvcProvisioningFailed", text))
+    storage_class = (claim.get("spec") or {}).get("storageClassName")
+    text = (
+        f"The claim waits for a volume of {f'storage class {storage_class}' if storage_class else 'the default class'}"
+    )
+    return downstream("CachePvc", State.PROGRESSING, "PvcPending", text)
+
+
+def _claim_metadata(observed: ObservedArtifact) -> Manifest:
+    artifact = observed.artifact
+    own = {CACHE_NAME: name_label(artifact.metadata.name)}
+    source = label_value(artifact.spec.source_uri.partition("://")[2])
+    if source:
+        own[PREFIX + "source-model"] = source
+    if artifact.metadata.labels.get("template-created") == "true":
+        own[CACHE_TYPE] = "template-cache"
+    return child_metadata(observed.context(), claim_name(artifact), own)
+
+
+def _as_it_is(observed: ObservedArtifact, claim: Manifest) -> tuple[Manifest, Manifest]:
+    """Metadata and spec of a live claim: what may not change, and labels that others may select by."""
+    metadata = _claim_metadata(observed)
+    kept = {k: v for k, v in labels_of(claim).items() if k in metadata["labels"] or k.startswith(PREFIX)}
+    live = claim.get("spec") or {}
+    spec = {key: live[key] for key in ("accessModes", "resources", "storageClassName") if key in live}
+    return {**metadata, "labels": kept}, spec
+
+
+def _claim(observed: ObservedArtifact, metadata: Manifest, spec: Manifest, reason: str) -> Desired:
+    kind = PERSISTENT_VOLUME_CLAIM
+    manifest = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, "spec": spec}
+    return Desired(kind, manifest, f"claim-{reason}")
+
+
+def bytes_of(quantity: Any) -> int:
+    """A quantity in bytes; 0 for what is none."""
+    try:
+        return parse_bytes(str(quantity)) if quantity else 0
+    except (InvalidQuantity, ArithmeticError):
+        return 0

@@ -1,0 +1,227 @@
+"""What one decision about an AIMArtifact is based on."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from aimd.api.artifact import AIMArtifact
+from aimd.planning.artifact.download_job import JobContext
+from aimd.planning.environment import merge_env
+from aimd.planning.health import age_seconds, created_at, parse_timestamp
+from aimd.planning.jobs import JobPhase, job_phase
+from aimd.planning.labels import PREFIX
+from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, needs_log
+from aimd.planning.pods import STARTING_SECONDS, is_waiting_for_events, newest
+from aimd.planning.quantities import InvalidQuantity, parse_bytes
+from aimd.planning.runtime_config import ResolvedConfig
+from aimd.planning.settings import ControllerSettings
+from aimd.runtime.model import Manifest, metadata_of, uid_of
+
+COMPLETE = PREFIX + "download-complete"
+HEADROOM = PREFIX + "pvc-headroom-percent"
+MAXIMUM_BYTES = 2**50
+
+_CHANGING = frozenset({JobPhase.ABSENT, JobPhase.FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """A Job and the pods it made."""
+
+    job: Manifest | None = None
+    pods: tuple[Manifest, ...] = ()
+
+    @property
+    def phase(self) -> JobPhase:
+        return job_phase(self.job)
+
+    @property
+    def newest_pod(self) -> Manifest | None:
+        return newest(self.pods)
+
+
+class Reference(NamedTuple):
+    """A key of a Secret or ConfigMap that the environment refers to."""
+
+    kind: str
+    name: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """What became of looking references up: which are missing, in words, and a digest of the versions of the rest.
+
+    Both are empty when nothing was looked up; contents are never kept.
+    """
+
+    missing: tuple[str, ...] = ()
+    versions: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedArtifact:
+    """An artifact and everything its plan depends on.
+
+    `logs` gives log tails by pod name, of the pods that `pods_to_read` names; `events` are those of the objects that
+    `objects_to_explain` names; `references` tells about those that `references_to_read` names. `storage_class` is the
+    claim's (None: unknown), `users` are the InferenceServices that mount the claim.
+    """
+
+    artifact: AIMArtifact
+    config: ResolvedConfig
+    settings: ControllerSettings
+    claim: Manifest | None = None
+    download: JobRun = field(default_factory=JobRun)
+    check_size: JobRun = field(default_factory=JobRun)
+    logs: Mapping[str, str] = field(default_factory=dict)
+    events: Sequence[Manifest] = ()
+    references: References = References()
+    storage_class: Manifest | None = None
+    users: tuple[str, ...] = ()
+
+    @property
+    def exit_codes(self) -> Mapping[int, str]:
+        """What exit codes mean: something only when the image is aimd's."""
+        return DOWNLOADER_EXIT_CODES if self.context().is_own_image else {}
+
+    def context(self, size_bytes: int = 0) -> JobContext:
+        """What children are rendered from."""
+        return JobContext(self.artifact, self.config, self.settings, size_bytes)
+
+
+def given_size(artifact: AIMArtifact) -> int:
+    """Size in bytes that the spec gives; 0 when it gives none."""
+    try:
+        return max(0, parse_bytes(artifact.spec.size)) if artifact.spec.size else 0
+    except (InvalidQuantity, ArithmeticError):
+        return 0
+
+
+def stated_size(artifact: AIMArtifact) -> int:
+    """Size in bytes that the spec gives, else the one found before; 0 while unknown."""
+    return given_size(artifact) or max(0, artifact.status.discovered_size_bytes)
+
+
+def headroom_percent(observed: ObservedArtifact) -> int:
+    """Headroom of the claim: the annotation of whoever made the artifact, else the config's."""
+    text = observed.artifact.metadata.annotations.get(HEADROOM, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else observed.config.headroom_percent
+
+
+def completion_record(claim: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What the claim says was downloaded completely to it; empty when nothing was (caching.md C-3)."""
+    annotations: Mapping[str, str] = metadata_of(claim or {}).get("annotations") or {}
+    try:
+        record = json.loads(annotations.get(COMPLETE) or "{}")
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def is_complete(observed: ObservedArtifact) -> bool:
+    """Whether the claim holds the whole download: it says so itself, or another operator vouched for it."""
+    if observed.claim is None or metadata_of(observed.claim).get("deletionTimestamp"):
+        return False
+    recorded = completion_record(observed.claim).get("source") == observed.artifact.spec.source_uri
+    return recorded or vouched_for(observed)
+
+
+def vouched_for(observed: ObservedArtifact) -> bool:
+    """Whether the artifact became Ready with this very volume before aimd came (caching.md §20)."""
+    status, claim = observed.artifact.status, observed.claim
+    if claim is None or status.status != "Ready" or (claim.get("status") or {}).get("phase") != "Bound":
+        return False
+    if status.persistent_volume_claim != metadata_of(claim).get("name"):
+        return False
+    made = created_at(claim)
+    became_ready = condition_since(observed.artifact, "Ready", "True")
+    return made is not None and became_ready is not None and made < became_ready
+
+
+def condition_since(artifact: AIMArtifact, type_: str, status: str, reason: str = "") -> datetime | None:
+    """Since when a stored condition has had a status (and reason), None when it has not."""
+    for condition in artifact.status.conditions:
+        if condition.type == type_ and condition.status == status and reason in ("", condition.reason):
+            return parse_timestamp(condition.last_transition_time)
+    return None
+
+
+def pods_to_read(observed: ObservedArtifact) -> tuple[Manifest, ...]:
+    """Pods whose log has to be read: failed ones that do not say why, and a finished size check."""
+    return tuple(pod for run in (observed.download, observed.check_size) for pod in _unexplained(run, observed))
+
+
+def _unexplained(run: JobRun, observed: ObservedArtifact) -> Iterator[Manifest]:
+    pod = run.newest_pod
+    if pod is None or run.phase in (JobPhase.ABSENT, JobPhase.ENDING):
+        return
+    phase = (pod.get("status") or {}).get("phase")
+    failed = phase == "Failed" and needs_log(pod, observed.exit_codes)
+    answered = phase == "Succeeded" and run is observed.check_size and not stated_size(observed.artifact)
+    if failed or answered:
+        yield pod
+
+
+def objects_to_explain(observed: ObservedArtifact, now: datetime) -> tuple[Manifest, ...]:
+    """Objects whose events have to be read: what has been waiting for some seconds without saying why.
+
+    Events have no index on the server: a question costs it a walk through all of the namespace's.
+    """
+    return tuple(item for item in _waiting_objects(observed) if age_seconds(item, now) >= STARTING_SECONDS)
+
+
+def explained_after(observed: ObservedArtifact, now: datetime) -> float | None:
+    """In how many seconds the next of those objects is old enough; None when nothing waits for that."""
+    ages = (age_seconds(item, now) for item in _waiting_objects(observed))
+    return min((STARTING_SECONDS - age for age in ages if age < STARTING_SECONDS), default=None)
+
+
+def _waiting_objects(observed: ObservedArtifact) -> list[Manifest]:
+    found: list[Manifest] = []
+    if is_complete(observed):
+        return found
+    claim = observed.claim
+    if claim is not None and ((claim.get("status") or {}).get("phase") == "Pending" or _is_resizing(claim)):
+        found.append(claim)
+    for run in (observed.download, observed.check_size):
+        pod = run.newest_pod
+        if run.phase is not JobPhase.RUNNING or run.job is None:
+            continue
+        if pod is None:
+            found.append(run.job)
+        elif is_waiting_for_events(pod):
+            found.append(pod)
+    return found
+
+
+def _is_resizing(claim: Manifest) -> bool:
+    conditions = (claim.get("status") or {}).get("conditions") or ()
+    return any("Resiz" in str(item.get("type")) for item in conditions)
+
+
+def references_to_read(observed: ObservedArtifact) -> tuple[Reference, ...]:
+    """Secrets and ConfigMaps to look up: before a Job is made, and while it waits for what may cure its failure."""
+    run = observed.download if stated_size(observed.artifact) else observed.check_size
+    if is_complete(observed) or run.phase not in _CHANGING:
+        return ()
+    found: list[Reference] = []
+    for variable in merge_env(observed.config.spec.env, observed.artifact.spec.env):
+        for kind, source in (("Secret", "secretKeyRef"), ("ConfigMap", "configMapKeyRef")):
+            reference = (variable.value_from or {}).get(source) or {}
+            if reference.get("name") and not reference.get("optional"):
+                found.append(Reference(kind, str(reference["name"]), str(reference.get("key") or "")))
+    return tuple(dict.fromkeys(found))
+
+
+def newest_event(events: Sequence[Manifest], about: Mapping[str, Any], reasons: frozenset[str]) -> Manifest | None:
+    """The latest event about an object with one of the reasons."""
+    uid = uid_of(about)
+    own = [
+        event
+        for event in events
+        if (event.get("involvedObject") or {}).get("uid") == uid and event.get("reason") in reasons
+    ]
+    return max(own, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""), default=None)

@@ -1,0 +1,91 @@
+"""The first stage of an artifact: its size, given or asked for by a Job (spec/caching.md §8.1)."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from aimd.planning.artifact.download_job import check_size_job, inputs_of
+from aimd.planning.artifact.observed import MAXIMUM_BYTES, ObservedArtifact, stated_size
+from aimd.planning.artifact.stages import (
+    POLL_SECONDS,
+    Stage,
+    delete_job,
+    downstream,
+    failing,
+    given_up,
+    missing_references,
+    not_there,
+    poll_seconds,
+    running_pods,
+)
+from aimd.planning.health import State, timestamp
+from aimd.planning.jobs import JobPhase, finished_at, time_to_live
+from aimd.planning.pod_failures import report_of
+from aimd.runtime.model import Category, Failure, Manifest, key_of
+
+SECRET_POLL_SECONDS = 60.0
+
+
+def settle_size(observed: ObservedArtifact, now: datetime) -> tuple[int, Stage]:
+    """Size in bytes (0 while unknown) and what is to be done to find it out."""
+    size = stated_size(observed.artifact)
+    if size:
+        return size, Stage(settled=True)
+    run = observed.check_size
+    if run.phase is JobPhase.COMPLETE:
+        return _read_size(observed)
+    if run.phase is JobPhase.FAILED and run.job is not None:
+        return 0, _failed_check(observed, run.job, now)
+    if run.phase is JobPhase.RUNNING:
+        health = running_pods(run, observed, "CheckSizeRetrying", now)
+        running = downstream("CheckSizeJob", State.PROGRESSING, "JobRunning", "The source is being asked for its size")
+        return 0, Stage((health.component("CheckSizeJobPods"), running), requeue_after=poll_seconds(health))
+    if observed.references.missing:
+        return 0, Stage((missing_references("CheckSizeJob", observed),), requeue_after=SECRET_POLL_SECONDS)
+    component = not_there("CheckSizeJob", "The job that asks the source for its size is being made")
+    desired = () if run.phase is JobPhase.ENDING else (check_size_job(observed.context()),)
+    return 0, Stage((component,), desired, requeue_after=POLL_SECONDS)
+
+
+def _read_size(observed: ObservedArtifact) -> tuple[int, Stage]:
+    run, pod = observed.check_size, observed.check_size.newest_pod
+    size = _size_in(report_of(pod)) if pod is not None else None
+    line = ""
+    if size is None and pod is not None:
+        line = (observed.logs.get(key_of(pod).name, "").strip().splitlines() or [""])[-1]
+        size = _size_in(_json_object(line))
+    if size is not None:
+        return size, Stage(settled=True)
+    if line:
+        text = f"The size check did not end with a size: {line[:200]}"
+        failure = Failure(Category.UNKNOWN, "InvalidSizeOutput", text)
+        return 0, Stage((failing("CheckSizeOutput", failure, State.FAILED),))
+    text = "The size that was found cannot be read; trying again"
+    unavailable = downstream("CheckSizeOutput", State.PROGRESSING, "SizeUnavailable", text)
+    deletions = (delete_job(run.job, "size-unavailable"),) if pod is None and run.job is not None else ()
+    return 0, Stage((unavailable,), deletions=deletions, requeue_after=POLL_SECONDS)
+
+
+def _failed_check(observed: ObservedArtifact, job: Manifest, now: datetime) -> Stage:
+    wait = min(observed.settings.retry_base_seconds, time_to_live(job) or observed.settings.retry_base_seconds)
+    due = (finished_at(job) or now) + timedelta(seconds=wait)
+    changed = inputs_of(job) != inputs_of(check_size_job(observed.context()).manifest)
+    components = given_up("CheckSizeJob", observed.check_size, observed, f"Next attempt at {timestamp(due)}")
+    if changed or now >= due:
+        return Stage(components, deletions=(delete_job(job, "retry"),), requeue_after=POLL_SECONDS)
+    return Stage(components, requeue_after=(due - now).total_seconds())
+
+
+def _size_in(report: Mapping[str, Any]) -> int | None:
+    size = report.get("sizeBytes")
+    valid = isinstance(size, int) and not isinstance(size, bool) and 0 < size <= MAXIMUM_BYTES
+    return size if valid else None
+
+
+def _json_object(line: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,104 @@
+"""What the stages of an artifact have in common: their result, and how a Job shows as components."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from aimd.planning.artifact.observed import JobRun, ObservedArtifact, newest_event
+from aimd.planning.health import Component, Direction, State, age_seconds
+from aimd.planning.jobs import job_failure
+from aimd.planning.pod_failures import pod_failure
+from aimd.planning.pods import STARTING_SECONDS, PodHealth, probe_pods
+from aimd.runtime.kinds import JOB
+from aimd.runtime.model import Category, Deletion, Desired, Failure, Manifest, key_of, uid_of
+
+POLL_SECONDS = 10.0
+_STARTING = frozenset({"PodsPending", "Pulling", "PodsStarting"})
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What one stage contributes to the plan; `settled` lets the next stage begin."""
+
+    components: tuple[Component, ...] = ()
+    desired: tuple[Desired, ...] = ()
+    deletions: tuple[Deletion, ...] = ()
+    requeue_after: float | None = None
+    settled: bool = False
+
+
+def downstream(name: str, state: State, reason: str, message: str) -> Component:
+    """A component that this controller makes."""
+    return Component(name, state, reason, message, direction=Direction.DOWNSTREAM)
+
+
+def failing(name: str, failure: Failure, state: State | None = None) -> Component:
+    """A component that this controller makes, in trouble."""
+    return Component(name, state, failures=(failure,), direction=Direction.DOWNSTREAM)
+
+
+def not_there(name: str, message: str) -> Component:
+    """A child that is about to be made."""
+    return failing(name, Failure(Category.MISSING_DOWNSTREAM, "ResourceNotReady", message))
+
+
+def missing_references(name: str, observed: ObservedArtifact) -> Component:
+    """A Job that is not made because what its environment refers to is missing (caching.md C-14)."""
+    text = f"The environment refers to {', '.join(observed.references.missing)}: create it or correct env"
+    return failing(name, Failure(Category.MISSING_UPSTREAM, "ReferenceNotFound", text))
+
+
+def delete_job(job: Manifest, reason: str) -> Deletion:
+    """Takes a Job away, and with it its pods."""
+    return Deletion(JOB, key_of(job), uid_of(job), reason)
+
+
+def cause_of(run: JobRun, observed: ObservedArtifact) -> Failure | None:
+    """Why the newest pod failed, None when it did not."""
+    pod = run.newest_pod
+    if pod is None or (pod.get("status") or {}).get("phase") != "Failed":
+        return None
+    return pod_failure(pod, observed.logs.get(key_of(pod).name, ""), observed.exit_codes)
+
+
+def running_pods(run: JobRun, observed: ObservedArtifact, retrying: str, now: datetime) -> PodHealth:
+    """Health of the newest pod of a Job that runs (C-15).
+
+    A pod that failed is no failure while the Job follows up with another one (C-13); a Job whose pods are refused
+    at admission has none, and its events say why (C-27).
+    """
+    pod = run.newest_pod
+    cause = cause_of(run, observed)
+    if cause is not None:
+        text = f"A pod failed and another one follows: {cause.reason}: {cause.message}"
+        return PodHealth(State.PROGRESSING, retrying, text)
+    if pod is None and run.job is not None:
+        refused = newest_event(observed.events, run.job, frozenset({"FailedCreate"}))
+        if refused is not None:
+            return PodHealth(State.PENDING, "FailedCreate", str(refused.get("message") or "Pods are refused"))
+    pods = () if pod is None else (pod,)
+    health = probe_pods(pods, logs=observed.logs, events=observed.events, exit_codes=observed.exit_codes)
+    if pod is not None and health.reason in _STARTING and age_seconds(pod, now) < STARTING_SECONDS:
+        return PodHealth(State.PENDING, "PodsPending", "The pod waits to be started")
+    return health
+
+
+def poll_seconds(health: PodHealth) -> float:
+    """When to look again at a Job that runs: soon at one that is being started, for what it turns into."""
+    return STARTING_SECONDS if health.reason == "PodsPending" else POLL_SECONDS
+
+
+def given_up(name: str, run: JobRun, observed: ObservedArtifact, note: str) -> tuple[Component, Component]:
+    """The components of a failed Job, its pods first: their cause is closer than the Job's (caching.md C-16).
+
+    Causes that are nobody's mistake, such as the network, make the object Failed by its state alone.
+    """
+    job = job_failure(run.job) if run.job is not None else Failure(Category.INVALID_SPEC, "JobFailed", "The job failed")
+    shown = downstream(name, State.FAILED, job.reason, f"{job.message}. {note}")
+    cause = cause_of(run, observed)
+    if cause is None:
+        nothing = Component(f"{name}Pods", State.FAILED, "NoPods", "No pod is left to tell the cause")
+        blamed = (replace(job, category=Category.INVALID_SPEC),)
+        return nothing, replace(shown, failures=blamed)
+    failure = None if cause.category is Category.INFRASTRUCTURE else cause
+    pods = PodHealth(State.FAILED, cause.reason, cause.message, failure)
+    return pods.component(f"{name}Pods"), shown

@@ -1,0 +1,125 @@
+"""What a decision about a model is based on, and what follows at a glance (spec/models-and-templates.md §3)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TypeAlias
+
+from aimd.api.model import AIMClusterModel, AIMModel, ImageMetadata
+from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.planning.health import Direction
+from aimd.planning.model.image_metadata import LabelsUnreadable
+from aimd.planning.runtime_config import ResolvedConfig
+from aimd.registry.failures import RegistryFailure
+from aimd.runtime.model import Failure, Manifest
+
+Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
+Model: TypeAlias = AIMModel | AIMClusterModel
+
+
+class Expectation(Enum):
+    """Whether a model is to have templates."""
+
+    UNKNOWN = "unknown"
+    NONE = "none"
+    SOME = "some"
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What came of asking the registry about a model's image.
+
+    One of: `metadata`; `failure`, what the registry said; `unreadable`, labels that make no sense; `secret`, a pull
+    secret that is missing or cannot be read; or nothing, while there is no answer yet. `awaits_secret` is whether a
+    failure may end with a Secret that was offered and is not there. `again_after` is when to ask again, in seconds.
+    """
+
+    metadata: ImageMetadata | None = None
+    failure: RegistryFailure | None = None
+    unreadable: LabelsUnreadable | None = None
+    secret: Failure | None = None
+    awaits_secret: bool = False
+    again_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedModel:
+    """A model and everything its plan depends on.
+
+    `templates` are all of its scope that name it; `manifests` are these, the ones it owns and the ones whose names it
+    wants, by name. `applied` are the names of templates that this controller has written, as opposed to copies of
+    them, `used` those that services run with or name. `inspection` is None when the registry was not asked.
+    """
+
+    model: Model
+    config: ResolvedConfig
+    templates: Sequence[Template] = ()
+    manifests: Mapping[str, Manifest] = field(default_factory=dict)
+    applied: frozenset[str] = frozenset()
+    used: frozenset[str] = frozenset()
+    inspection: Inspection | None = None
+
+    @property
+    def is_cluster_scoped(self) -> bool:
+        return isinstance(self.model, AIMClusterModel)
+
+    @property
+    def direction(self) -> Direction:
+        """Cluster models declare their components upstream, so that waiting shows as Pending (§3.8)."""
+        return Direction.UPSTREAM if self.is_cluster_scoped else Direction.UNSPECIFIED
+
+    @property
+    def metadata(self) -> ImageMetadata | None:
+        """What is known about the present image: the spec's word, else what was found, now or before."""
+        if self.model.spec.image_metadata is not None:
+            return self.model.spec.image_metadata
+        if self.inspection is not None and self.inspection.metadata is not None:
+            return self.inspection.metadata
+        return self.model.status.image_metadata if is_inspected(self.model) else None
+
+
+def is_custom(model: Model) -> bool:
+    """Whether the model brings weights of its own."""
+    return bool(model.spec.model_sources)
+
+
+def is_inspected(model: Model) -> bool:
+    """Whether the status tells of the present image (W14); what says nothing about its image is believed."""
+    status = model.status
+    return status.image_metadata is not None and status.inspected_image in ("", model.spec.image)
+
+
+def wants_inspection(model: Model, config: ResolvedConfig) -> bool:
+    """Whether the registry has to be asked (§3.3)."""
+    return extracts_metadata(model, config) and model.spec.image_metadata is None and not is_inspected(model)
+
+
+def extracts_metadata(model: Model, config: ResolvedConfig) -> bool:
+    """Whether the image is to be inspected: the model's word, else the runtime config's, else yes."""
+    discovery = model.spec.discovery
+    return discovery.extract_metadata if discovery is not None else _auto_discovery(config)
+
+
+def creates_templates(model: Model, config: ResolvedConfig) -> bool:
+    """Whether templates are to be made: the model's word, else the runtime config's, else yes."""
+    discovery = model.spec.discovery
+    return discovery.create_service_templates if discovery is not None else _auto_discovery(config)
+
+
+def expectation(observed: ObservedModel) -> Expectation:
+    """Whether templates are to exist (§3.6, W20: switched-off inspection is an answer, too)."""
+    model, config = observed.model, observed.config
+    if not creates_templates(model, config):
+        return Expectation.NONE
+    if is_custom(model) or model.spec.custom_templates:
+        return Expectation.SOME
+    metadata = observed.metadata
+    if metadata is None:
+        return Expectation.UNKNOWN if extracts_metadata(model, config) else Expectation.NONE
+    recommended = metadata.model is not None and metadata.model.recommended_deployments
+    return Expectation.SOME if recommended else Expectation.NONE
+
+
+def _auto_discovery(config: ResolvedConfig) -> bool:
+    defaults = config.spec.model
+    return defaults is None or defaults.auto_discovery is not False

@@ -1,0 +1,180 @@
+"""AIMModel and AIMClusterModel (spec/models-and-templates.md §3): one planner, two scopes."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from aimd.api.model import ImageMetadata, SourceType
+from aimd.planning.health import Component, State, ready
+from aimd.planning.model.observed import (
+    Expectation,
+    Inspection,
+    ObservedModel,
+    Template,
+    expectation,
+    extracts_metadata,
+    is_custom,
+    is_inspected,
+)
+from aimd.planning.model.templates import TemplatePlan, plan_templates
+from aimd.planning.plan import Plan
+from aimd.planning.runtime_config import config_component
+from aimd.registry.failures import Problem, RegistryFailure
+from aimd.runtime.model import Category, Condition, Failure
+
+METADATA_COMPONENT = "ImageMetadata"
+MODEL_FAULTS = ("ModelFailed", "ClusterModelFailed")
+"""Reasons in conditions of templates that pass on what is wrong with their model (§5.3)."""
+_PENDING = "InspectionPending"
+
+
+def plan_model(observed: ObservedModel, now: datetime) -> Plan:
+    """The decision about a model; pure and total."""
+    missing = "ReferenceNotFound" if observed.is_cluster_scoped else "ConfigNotFound"
+    templates = plan_templates(observed)
+    inspection = observed.inspection
+    return Plan(
+        components=(
+            config_component(observed.config, direction=observed.direction, missing_reason=missing),
+            _metadata_component(observed),
+            _templates_component(observed, templates),
+        ),
+        desired=templates.desired,
+        deletions=templates.deletions,
+        status=_status(observed),
+        extra_conditions=_credentials_refused(inspection),
+        requeue_after=inspection.again_after if inspection is not None else None,
+    )
+
+
+def _metadata_component(observed: ObservedModel) -> Component:
+    name, model, direction = METADATA_COMPONENT, observed.model, observed.direction
+    if not extracts_metadata(model, observed.config):
+        return ready(name, "ImageFound", "The image is not inspected, as asked for", direction)
+    if model.spec.image_metadata is not None:
+        known = model.spec.image_metadata.model
+        if known is not None and known.canonical_name:
+            return ready(name, "ImageMetadataFound", f"The spec describes {known.canonical_name}", direction)
+        return ready(name, "ImageFound", "The spec describes the image", direction)
+    if observed.metadata is not None:
+        return ready(name, "ImageFound", "The image was inspected", direction)
+    component = replace(_inspection_component(observed.inspection) or _unanswered(observed), direction=direction)
+    if not observed.is_cluster_scoped:
+        return component
+    failures = [
+        replace(failure, reason="ReferenceNotFound") if failure.category is Category.MISSING_UPSTREAM else failure
+        for failure in component.failures
+    ]
+    return replace(component, failures=tuple(failures))
+
+
+def _inspection_component(inspection: Inspection | None) -> Component | None:
+    """What came of asking. Templates that need nothing of the image are made whatever it is (W20)."""
+    name = METADATA_COMPONENT
+    if inspection is not None and inspection.failure is not None:
+        return _registry_component(inspection.failure)
+    if inspection is not None and inspection.unreadable is not None:
+        return Component(name, State.DEGRADED, inspection.unreadable.reason, inspection.unreadable.message)
+    if inspection is not None and inspection.secret is not None:
+        return Component(name, failures=(inspection.secret,))
+    return None
+
+
+def _unanswered(observed: ObservedModel) -> Component:
+    """While there is no answer, what the last one was, as after a restart; else that one is awaited."""
+    for stored in observed.model.status.conditions:
+        if stored.type == f"{METADATA_COMPONENT}Ready" and stored.status == "False":
+            state = State.PROGRESSING if stored.reason == _PENDING else State.DEGRADED
+            return Component(METADATA_COMPONENT, state, stored.reason, stored.message)
+    return Component(METADATA_COMPONENT, State.PROGRESSING, _PENDING, "The registry is being asked about the image")
+
+
+def _registry_component(failure: RegistryFailure) -> Component:
+    """What has to be changed by somebody is Degraded, without a retry at every turn; the rest is infrastructure."""
+    if not failure.passing:
+        return Component(METADATA_COMPONENT, State.DEGRADED, failure.reason, failure.message)
+    return Component(METADATA_COMPONENT, failures=(Failure(Category.INFRASTRUCTURE, failure.reason, failure.message),))
+
+
+def _credentials_refused(inspection: Inspection | None) -> tuple[Condition, ...]:
+    """Refused credentials show in `AuthValid`, but a model that cannot be inspected is Degraded, no worse (W20)."""
+    failure = inspection.failure if inspection is not None else None
+    if failure is None or failure.problem is not Problem.AUTH:
+        return ()
+    return (Condition("AuthValid", "False", "AuthError", failure.message),)
+
+
+def _templates_component(observed: ObservedModel, planned: TemplatePlan) -> Component:
+    name = "ClusterServiceTemplates" if observed.is_cluster_scoped else "ServiceTemplates"
+    state, reason, text = _judge_templates([t.status.status for t in observed.templates], expectation(observed))
+    if state is State.FAILED and all(_echoes_the_model(template) for template in observed.templates):
+        state, text = State.DEGRADED, "All templates wait for what is wrong with the model"
+    told = [*planned.invalid, *planned.remarks]
+    if planned.invalid and not observed.templates and not planned.desired:
+        state, reason, text = State.FAILED, "AllTemplatesFailed", "No template can be made"
+    elif planned.invalid and state.rank > State.DEGRADED.rank:
+        state, reason = State.DEGRADED, "SomeTemplatesDegraded"
+    return Component(name, state, reason, "; ".join([text, *told]), direction=observed.direction)
+
+
+def _echoes_the_model(template: Template) -> bool:
+    """Whether a template is bad because its model is; else a fault of the model, once passed on, would never end."""
+    return any(item.status == "False" and item.reason in MODEL_FAULTS for item in template.status.conditions)
+
+
+def _judge_templates(words: Sequence[str], expected: Expectation) -> tuple[State, str, str]:
+    """State, reason and message of all templates together (§3.7, in its order)."""
+    if not words:
+        return {
+            Expectation.UNKNOWN: (State.PROGRESSING, "AwaitingMetadata", "What the image recommends is not known yet"),
+            Expectation.SOME: (State.PROGRESSING, "CreatingTemplates", "The templates are being created"),
+            Expectation.NONE: (State.READY, "NoTemplatesExpected", "No templates are expected"),
+        }[expected]
+    count = len(words)
+    bad = sum(word in (State.DEGRADED, State.FAILED) for word in words)
+    usable = sum(word == State.READY for word in words)
+    absent = sum(word == State.NOT_AVAILABLE for word in words)
+    rows: tuple[tuple[bool, State, str, str], ...] = (
+        (usable == count, State.READY, "AllTemplatesReady", "All templates are ready"),
+        (bad == count, State.FAILED, "AllTemplatesFailed", "All templates have failed"),
+        (
+            absent == count,
+            State.NOT_AVAILABLE,
+            "NoTemplatesAvailable",
+            "The cluster lacks the hardware of all templates",
+        ),
+        (bad > 0, State.DEGRADED, "SomeTemplatesDegraded", f"{bad} of {count} templates have failed"),
+        (
+            any(word in (State.PROGRESSING, State.PENDING) for word in words),
+            State.PROGRESSING,
+            "TemplatesProgressing",
+            f"{usable} of {count} templates are ready",
+        ),
+        (usable + absent == count, State.READY, "SomeTemplatesReady", f"{usable} of {count} templates are ready"),
+    )
+    fallback = (State.PROGRESSING, "TemplatesProgressing", f"{usable} of {count} templates are ready")
+    return next(((state, reason, text) for holds, state, reason, text in rows if holds), fallback)
+
+
+def _status(observed: ObservedModel) -> dict[str, Any]:
+    """`imageMetadata` is written from spec or inspection and never removed again."""
+    model, inspection = observed.model, observed.inspection
+    status: dict[str, Any] = {
+        "sourceType": str(SourceType.CUSTOM if is_custom(model) else SourceType.IMAGE),
+        "resolvedRuntimeConfig": observed.config.reference,
+    }
+    if not extracts_metadata(model, observed.config):
+        return status
+    if model.spec.image_metadata is not None:
+        status |= {"imageMetadata": model.spec.image_metadata.manifest(), "inspectedImage": None}
+    elif inspection is not None and inspection.metadata is not None:
+        status |= {"imageMetadata": _found(inspection.metadata), "inspectedImage": model.spec.image}
+    elif is_inspected(model):
+        status["inspectedImage"] = model.spec.image
+    return status
+
+
+def _found(metadata: ImageMetadata) -> dict[str, Any]:
+    """As the reference writes it: without what the labels do not say."""
+    return metadata.model_dump(mode="json", by_alias=True, exclude_defaults=True)

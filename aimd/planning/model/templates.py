@@ -1,0 +1,323 @@
+"""Which templates a model makes, which of them go again (spec/models-and-templates.md §3.6, W14, W15).
+
+Names are those of the reference. Each entry is judged for itself: one that cannot become a template is reported and
+holds up none of the others.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aimd.api.model import CustomTemplate, RecommendedDeployment
+from aimd.api.shared import CpuHardware, GpuHardware, Hardware, Metric, Precision, ProfileType
+from aimd.planning.environment import merge_env, render_env
+from aimd.planning.kinds import CLUSTER_MODEL, CLUSTER_SERVICE_TEMPLATE, MODEL, SERVICE_TEMPLATE, owned_by
+from aimd.planning.labels import PREFIX, child_labels, name_label
+from aimd.planning.model.image_metadata import LabelsRead, read_labels
+from aimd.planning.model.observed import ObservedModel, creates_templates, extracts_metadata, is_custom
+from aimd.planning.naming import derive_name
+from aimd.planning.quantities import canonical_cpu
+from aimd.runtime.model import Deletion, Desired, Key, Kind, Manifest, controller_of, metadata_of, uid_of
+
+MODEL_LABEL = PREFIX + "model"
+ORIGIN_LABEL = PREFIX + "origin"
+ALIAS_LABEL = PREFIX + "template.alias"
+AUTO_GENERATED = "auto-generated"
+MADE_FOR = PREFIX + "made-for-image"
+"""Annotation of templates that this operator keeps: only those are ever pruned, not what another one left behind."""
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+_SHORT_METRICS = {Metric.LATENCY.value: "lat", Metric.THROUGHPUT.value: "thr"}
+_IMMUTABLE = ("metric", "precision", "hardware")
+_LONGEST_GPU = 64
+
+
+@dataclass(frozen=True, slots=True)
+class TemplatePlan:
+    """Templates to write and to delete, what is wrong with entries (`invalid`), and what else is to be said."""
+
+    desired: tuple[Desired, ...] = ()
+    deletions: tuple[Deletion, ...] = ()
+    invalid: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """Templates by name, as they are collected."""
+
+    specs: dict[str, tuple[Manifest, str]] = field(default_factory=dict)
+    invalid: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    def add(self, where: str, name: str, spec: Manifest, alias: str = "") -> None:
+        known = self.specs.setdefault(name, (spec, alias))
+        if known != (spec, alias):
+            self.remarks.append(
+                f"{where} differs from an earlier entry in nothing that tells templates apart; the earlier one counts"
+            )
+
+
+def plan_templates(observed: ObservedModel) -> TemplatePlan:
+    """What is to become of the model's templates. Pure and total."""
+    if not creates_templates(observed.model, observed.config):
+        return TemplatePlan()
+    wanted = _wanted(observed)
+    desired: list[Desired] = []
+    deletions: list[Deletion] = []
+    for name, (spec, alias) in wanted.specs.items():
+        live = observed.manifests.get(name)
+        if live is not None and not _is_ours(observed, live):
+            wanted.remarks.append(f"template {name} exists and belongs to somebody else; it is left alone")
+        elif live is None or not _needs_replacement(spec, live):
+            desired.append(_render(observed, name, spec, alias))
+        elif name in observed.used:
+            wanted.remarks.append(f"template {name} is in use, so its {', '.join(_IMMUTABLE)} stay as they are")
+        else:
+            deletions.append(Deletion(_kind(observed), _key(observed, name), uid_of(live), "template-replaced"))
+    deletions += _outdated(observed, wanted)
+    ordered = sorted(desired, key=lambda item: item.key)
+    return TemplatePlan(tuple(ordered), tuple(deletions), tuple(wanted.invalid), tuple(wanted.remarks))
+
+
+def template_names(observed: ObservedModel) -> tuple[str, ...]:
+    """Names of the templates that the model wants."""
+    return tuple(_wanted(observed).specs) if creates_templates(observed.model, observed.config) else ()
+
+
+def deployment_template_name(model_name: str, image: str, deployment: RecommendedDeployment) -> str:
+    """Name of the template of a recommended deployment."""
+    gpu, count = deployment.gpu_model, deployment.gpu_count
+    counted = f"{count}x-{gpu}" if gpu and count > 0 else gpu or (f"x{count}" if count > 0 else "")
+    metric = _SHORT_METRICS.get(deployment.metric, deployment.metric)
+    suffix = "-".join(part for part in (counted, metric, deployment.precision) if part)
+    parts = [model_name, image, gpu, f"x{count}" if count > 0 else "", deployment.metric, deployment.precision]
+    return derive_name([image, suffix], ["-".join(part for part in parts if part)], hash_length=4)
+
+
+def custom_template_name(model_name: str, index: int, entry: CustomTemplate | None) -> str:
+    """Name of the template of the custom definition at a position; of the automatic one without a definition."""
+    parts, inputs = [model_name, "custom"], [model_name, index]
+    if entry is not None:
+        inputs.append(entry.name)
+        parts += [entry.name] if entry.name else []
+        if entry.profile is not None:
+            inputs += [entry.profile.precision, entry.profile.metric]
+            parts += [entry.profile.precision] if entry.profile.precision else []
+        gpu = entry.hardware.gpu if entry.hardware is not None else None
+        if gpu is not None:
+            inputs += [gpu.requests, gpu.model]
+            parts += [gpu.model] if gpu.model else []
+    return derive_name(parts, inputs)
+
+
+def merge_hardware(default: Hardware | None, own: Hardware | None) -> Hardware | None:
+    """`own` over `default`, part by part and field by field."""
+    if default is None or own is None:
+        return own or default
+    parts: Manifest = {}
+    if default.gpu is not None or own.gpu is not None:
+        parts["gpu"] = _merge_gpu(default.gpu, own.gpu)
+    if default.cpu is not None or own.cpu is not None:
+        parts["cpu"] = _merge_cpu(default.cpu, own.cpu)
+    return Hardware.model_validate(parts)
+
+
+def _wanted(observed: ObservedModel) -> _Wanted:
+    wanted, model = _Wanted(), observed.model
+    if not is_custom(model):
+        _add_recommended(wanted, observed)
+    if is_custom(model) and not model.spec.custom_templates:
+        wanted.add("custom", custom_template_name(model.metadata.name, 0, None), _custom_spec(observed, None))
+    for index, entry in enumerate(model.spec.custom_templates):
+        where = f"customTemplates[{index}]"
+        if entry.name and not _LABEL_VALUE.fullmatch(entry.name):
+            wanted.invalid.append(f"{where}: name {entry.name!r} has to be letters, digits, and -, _, . between them")
+            continue
+        name = custom_template_name(model.metadata.name, index, entry)
+        wanted.add(where, name, _custom_spec(observed, entry), entry.name)
+    return wanted
+
+
+def _add_recommended(wanted: _Wanted, observed: ObservedModel) -> None:
+    metadata, model = observed.metadata, observed.model
+    if metadata is None or metadata.model is None:
+        return
+    if model.spec.image_metadata is None:
+        labels = read_labels(metadata.original_labels)
+        wanted.invalid += labels.rejected if isinstance(labels, LabelsRead) else ()
+    for index, deployment in enumerate(metadata.model.recommended_deployments):
+        where = f"recommendedDeployments[{index}]"
+        problem = next(_problems(deployment), None)
+        if problem is not None:
+            wanted.invalid.append(f"{where}: {problem}")
+            continue
+        name = deployment_template_name(model.metadata.name, model.spec.image, deployment)
+        wanted.add(where, name, _recommended_spec(observed, deployment))
+
+
+def _problems(deployment: RecommendedDeployment) -> Iterator[str]:
+    for name, value, words in (
+        ("metric", deployment.metric, tuple(Metric)),
+        ("precision", deployment.precision, tuple(Precision)),
+    ):
+        if value and value not in words:
+            yield f"{name} {value[:_LONGEST_GPU]!r} is none of {', '.join(words)}"
+    if len(deployment.gpu_model) > _LONGEST_GPU:
+        yield f"gpuModel is longer than {_LONGEST_GPU} characters"
+    if deployment.gpu_count < 0:
+        yield f"gpuCount is {deployment.gpu_count}"
+
+
+def _recommended_spec(observed: ObservedModel, deployment: RecommendedDeployment) -> Manifest:
+    spec = _common_spec(observed)
+    given = (("metric", deployment.metric), ("precision", deployment.precision), ("profileId", deployment.profile_id))
+    spec |= {name: value for name, value in given if value}
+    if deployment.gpu_model and deployment.gpu_count:
+        spec["hardware"] = {"gpu": {"requests": deployment.gpu_count, "model": deployment.gpu_model}}
+    return spec
+
+
+def _custom_spec(observed: ObservedModel, entry: CustomTemplate | None) -> Manifest:
+    model, defaults = observed.model.spec, observed.model.spec.custom
+    spec = _common_spec(observed)
+    kind = (entry.type if entry is not None else "") or (defaults.type if defaults is not None else "")
+    spec["type"] = kind or ProfileType.UNOPTIMIZED.value
+    if model.model_sources:
+        spec["modelSources"] = [source.manifest() for source in model.model_sources]
+    if env := merge_env(model.env, entry.env if entry is not None else ()):
+        spec["env"] = render_env(env)
+    own = entry.hardware if entry is not None else None
+    hardware = merge_hardware(defaults.hardware if defaults is not None else None, own)
+    if hardware is not None:
+        spec["hardware"] = _canonical(hardware)
+        if hardware.cpu is not None:
+            spec["resources"] = _cpu_resources(hardware.cpu)
+    if entry is not None:
+        spec |= _profile_fields(entry)
+    return spec
+
+
+def _profile_fields(entry: CustomTemplate) -> Manifest:
+    profile = entry.profile
+    given: Sequence[tuple[str, object]] = (
+        ("metric", profile.metric if profile is not None else ""),
+        ("precision", profile.precision if profile is not None else ""),
+        ("aimId", entry.aim_id),
+        ("modelId", entry.model_id),
+        ("customProfile", entry.custom_profile.manifest() if entry.custom_profile is not None else None),
+    )
+    return {name: value for name, value in given if value or isinstance(value, dict)}
+
+
+def _common_spec(observed: ObservedModel) -> Manifest:
+    model = observed.model
+    spec: Manifest = {"modelName": model.metadata.name}
+    if model.spec.image_pull_secrets:
+        spec["imagePullSecrets"] = [reference.manifest() for reference in model.spec.image_pull_secrets]
+    if model.spec.service_account_name:
+        spec["serviceAccountName"] = model.spec.service_account_name
+    return spec
+
+
+def _merge_gpu(default: GpuHardware | None, own: GpuHardware | None) -> Manifest:
+    """A model and a memory demand exclude each other, so naming one drops the other (W15)."""
+    if default is None or own is None:
+        chosen = own or default
+        return chosen.manifest() if chosen is not None else {}
+    merged = default.manifest()
+    if own.requests:
+        merged["requests"] = own.requests
+    if own.resource_name:
+        merged["resourceName"] = own.resource_name
+    if own.model:
+        merged = {**_without(merged, "minVram"), "model": own.model}
+    elif own.min_vram:
+        merged = {**_without(merged, "model"), "minVram": own.min_vram}
+    return merged
+
+
+def _merge_cpu(default: CpuHardware | None, own: CpuHardware | None) -> Manifest:
+    if default is None or own is None:
+        chosen = own or default
+        return chosen.manifest() if chosen is not None else {}
+    given = {name: value for name, value in own.manifest().items() if canonical_cpu(str(value)) not in ("", "0")}
+    return {**default.manifest(), **given}
+
+
+def _without(fields: Mapping[str, object], name: str) -> Manifest:
+    return {key: value for key, value in fields.items() if key != name}
+
+
+def _canonical(hardware: Hardware) -> Manifest:
+    manifest = hardware.manifest()
+    if "cpu" in manifest:
+        manifest["cpu"] = {name: canonical_cpu(str(value)) for name, value in manifest["cpu"].items()}
+    return manifest
+
+
+def _cpu_resources(cpu: CpuHardware) -> Manifest:
+    resources: Manifest = {"requests": {"cpu": canonical_cpu(cpu.requests)}}
+    if cpu.limits:
+        resources["limits"] = {"cpu": canonical_cpu(cpu.limits)}
+    return resources
+
+
+def _render(observed: ObservedModel, name: str, spec: Manifest, alias: str) -> Desired:
+    model, kind = observed.model, _kind(observed)
+    own = {MODEL_LABEL: name_label(model.metadata.name), ORIGIN_LABEL: AUTO_GENERATED}
+    own |= {ALIAS_LABEL: alias} if alias else {}
+    controller = "cluster-model" if observed.is_cluster_scoped else "model"
+    patterns = observed.config.label_patterns
+    labels = child_labels(controller, model.metadata.labels, model.metadata.name, own, patterns)
+    key = _key(observed, name)
+    parent = CLUSTER_MODEL if observed.is_cluster_scoped else MODEL
+    owners = owned_by(parent, Key(model.metadata.namespace, model.metadata.name), model.metadata.uid)
+    annotations = {MADE_FOR: model.spec.image}
+    metadata: Manifest = {"name": name, "labels": labels, "annotations": annotations, "ownerReferences": owners}
+    metadata |= {"namespace": key.namespace} if key.namespace else {}
+    manifest = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, "spec": spec}
+    return Desired(kind, manifest, "template", filled=("spec.hardware.gpu.resourceName",))
+
+
+def _outdated(observed: ObservedModel, wanted: _Wanted) -> Iterator[Deletion]:
+    """Templates of ours that nobody wants or uses any more, once it is known what is wanted.
+
+    Copies that somebody made of them keep labels and owner, but were never written by us; they stay.
+    """
+    model = observed.model
+    known = is_custom(model) or observed.metadata is not None or not extracts_metadata(model, observed.config)
+    if not known:
+        return
+    for name, live in sorted(observed.manifests.items()):
+        ours = name in observed.applied and MADE_FOR in (metadata_of(live).get("annotations") or {})
+        if ours and _is_ours(observed, live) and name not in wanted.specs and name not in observed.used:
+            yield Deletion(_kind(observed), _key(observed, name), uid_of(live), "template-outdated")
+
+
+def _is_ours(observed: ObservedModel, live: Manifest) -> bool:
+    owner = controller_of(live)
+    return owner is not None and owner.get("uid") == observed.model.metadata.uid
+
+
+def _needs_replacement(spec: Manifest, live: Manifest) -> bool:
+    """Whether the live template has another value where the schema allows no change."""
+    stored: Manifest = live.get("spec") or {}
+    return any(name in spec and name in stored and _normal(spec[name]) != _normal(stored[name]) for name in _IMMUTABLE)
+
+
+def _normal(value: object) -> object:
+    """Hardware without what the API server fills in."""
+    if not isinstance(value, dict):
+        return value
+    hardware = Hardware.model_validate(value)
+    gpu = hardware.gpu
+    cpu = {name: canonical_cpu(str(text)) for name, text in hardware.cpu.manifest().items()} if hardware.cpu else None
+    return (gpu.requests, gpu.model, gpu.min_vram, gpu.resource_name) if gpu is not None else None, cpu
+
+
+def _kind(observed: ObservedModel) -> Kind:
+    return CLUSTER_SERVICE_TEMPLATE if observed.is_cluster_scoped else SERVICE_TEMPLATE
+
+
+def _key(observed: ObservedModel, name: str) -> Key:
+    return Key(observed.model.metadata.namespace, name)

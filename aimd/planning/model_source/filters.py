@@ -1,0 +1,244 @@
+"""From the filters of a catalogue source to the images it imports (spec/models-and-templates.md §4.2 to §4.6).
+
+`parse_filter` says how a filter is to be listed, `matching` which of the listed images it wants, `plan_imports` which
+of them become models. Whoever lists them is not known here.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from aimd.planning.model_source.versions import Constraints, parse_constraints, parse_version
+from aimd.planning.naming import derive_name
+from aimd.registry.failures import RegistryFailure
+from aimd.registry.reference import (
+    DOCKER_HUB,
+    DOCKER_HUB_ALIASES,
+    is_tag,
+    normal_registry,
+    parse_reference,
+    split_registry,
+)
+
+
+class Strategy(Enum):
+    """How the images of a filter are found."""
+
+    STATIC = "static"
+    """The filter names one image, which is taken without asking."""
+    TAGS = "tags"
+    """The tags of one repository."""
+    CATALOGUE = "catalogue"
+    """The repositories of a namespace or registry, then their tags."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CatalogueImage:
+    """An image that a source may import."""
+
+    registry: str
+    repository: str
+    tag: str
+
+    @property
+    def uri(self) -> str:
+        """As it stands in `spec.image` of the model; images of Docker Hub without their registry."""
+        name = f"{self.repository}:{self.tag}"
+        return name if self.registry == DOCKER_HUB else f"{self.registry}/{name}"
+
+    @property
+    def model_name(self) -> str:
+        """Name of the AIMClusterModel (§4.5)."""
+        return derive_name([self.repository, self.tag], [self.registry, self.repository, self.tag], hash_length=6)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFilter:
+    """What a filter wants; `pattern` is a repository, in which `*` stands for any text, also for slashes."""
+
+    text: str
+    registry: str
+    pattern: str
+    tag: str = ""
+    exclude: frozenset[str] = frozenset()
+    constraints: Constraints = field(default_factory=lambda: parse_constraints(()))
+
+    @property
+    def strategy(self) -> Strategy:
+        """How its images are found."""
+        if "*" in self.pattern:
+            return Strategy.CATALOGUE
+        return Strategy.STATIC if self.tag else Strategy.TAGS
+
+    def wants_repository(self, repository: str) -> bool:
+        """Whether images of this repository are wanted; case counts."""
+        return repository not in self.exclude and matches_pattern(self.pattern, repository)
+
+    def wants_tag(self, tag: str) -> bool:
+        """Whether this tag is wanted: the filter's own, else what the version constraints allow."""
+        return tag == self.tag if self.tag else self.constraints.allow(tag)
+
+
+@dataclass(frozen=True, slots=True)
+class FilterInvalid:
+    """A filter that cannot be used; the message says what to change."""
+
+    text: str
+    message: str
+
+
+def parse_filter(
+    text: str,
+    *,
+    exclude: Iterable[str] = (),
+    versions: Sequence[str] = (),
+    source_versions: Sequence[str] = (),
+    source_registry: str = DOCKER_HUB,
+) -> ImageFilter | FilterInvalid:
+    """A filter of a source; its own versions replace the source's. Never raises."""
+    constraints = parse_constraints(versions or source_versions)
+    found = _wildcard(text, source_registry) if "*" in text else _exact(text, source_registry)
+    if isinstance(found, FilterInvalid):
+        return found
+    registry, pattern, tag = found
+    if not tag and not constraints.usable:
+        return FilterInvalid(text, f"Filter {text!r} has no valid version constraint: {_invalid_text(constraints)}")
+    return ImageFilter(text, registry, pattern, tag, frozenset(exclude), constraints)
+
+
+def matches_pattern(pattern: str, text: str) -> bool:
+    """Whether `*`, as any run of characters, also an empty one, makes the pattern the text; in linear time."""
+    first, *rest = pattern.split("*")
+    if not rest:
+        return text == pattern
+    position, end = len(first), len(text) - len(rest[-1])
+    if not text.startswith(first) or not text.endswith(rest[-1]) or position > end:
+        return False
+    for part in rest[:-1]:
+        found = text.find(part, position, end)
+        if found < 0:
+            return False
+        position = found + len(part)
+    return True
+
+
+def constraint_warning(filtered: ImageFilter) -> str:
+    """What to say about invalid constraints beside valid ones; empty when there is nothing to say."""
+    invalid = filtered.constraints.invalid
+    return f"Filter {filtered.text!r} ignores {_invalid_text(filtered.constraints)}" if invalid else ""
+
+
+def matching(filtered: ImageFilter, listed: Mapping[str, Iterable[str]]) -> tuple[CatalogueImage, ...]:
+    """The wanted images among the listed ones, given as tags by repository, or of a static filter its own.
+
+    The order is the one to import in: the newest of each repository, then the second newest, and so on.
+    """
+    if filtered.strategy is Strategy.STATIC:
+        wanted = filtered.wants_repository(filtered.pattern)
+        return (CatalogueImage(filtered.registry, filtered.pattern, filtered.tag),) if wanted else ()
+    ranked = [
+        (rank, CatalogueImage(filtered.registry, repository, tag))
+        for repository, tags in listed.items()
+        if filtered.wants_repository(repository)
+        for rank, tag in enumerate(newest_first(tag for tag in tags if filtered.wants_tag(tag)))
+    ]
+    return tuple(image for _, image in sorted(ranked))
+
+
+def newest_first(tags: Iterable[str]) -> list[str]:
+    """Semantic versions downwards, then all other tags by name; each once."""
+    names = set(tags)
+    versions = [(version, tag) for tag in names if (version := parse_version(tag)) is not None]
+    ordered = [tag for _, tag in sorted(versions, key=lambda pair: (pair[0].precedence_key, pair[1]), reverse=True)]
+    return ordered + sorted(names.difference(ordered))
+
+
+@dataclass(frozen=True, slots=True)
+class Imports:
+    """What a source is to import, and its counters (§4.6): `available` images passed the filters, each counted once;
+    `discovered` of this source's and those exist, or will; `over_limit` are kept out by the limit alone."""
+
+    new: tuple[CatalogueImage, ...] = ()
+    available: int = 0
+    discovered: int = 0
+    over_limit: int = 0
+
+    @property
+    def limit_reached(self) -> bool:
+        """Whether the limit keeps any out."""
+        return self.over_limit > 0
+
+
+def plan_imports(
+    found: Iterable[Sequence[CatalogueImage]], own: Collection[str], others: Collection[str], most: int
+) -> Imports:
+    """Which images become models: filter by filter in the source's order, until there are `most` models.
+
+    `own` are the images of the source's own models, `others` those of models it did not make, which it leaves to
+    them.
+    """
+    unique: dict[str, CatalogueImage] = {}
+    for images in found:
+        for image in images:
+            unique.setdefault(image.uri, image)
+    missing = [image for uri, image in unique.items() if uri not in own and uri not in others]
+    foreign = sum(uri in others and uri not in own for uri in unique)
+    existing = len(own) + foreign
+    new = missing[: max(most - existing, 0)]
+    return Imports(tuple(new), len(unique), existing + len(new), len(missing) - len(new))
+
+
+def _exact(text: str, source_registry: str) -> tuple[str, str, str] | FilterInvalid:
+    """Registry, repository and tag of a filter without wildcard."""
+    reference = parse_reference(text)
+    if isinstance(reference, RegistryFailure):
+        return FilterInvalid(text, f"Filter {reference.message}, or use * for any text")
+    if reference.digest:
+        return _no_digest(text)
+    tag = reference.tag if _has_tag(text) else ""
+    if reference.registry != DOCKER_HUB or _names_registry(text):
+        return reference.registry, reference.repository, tag
+    registry = _source_registry(source_registry)
+    return registry, reference.repository if registry == DOCKER_HUB else split_registry(text)[1].partition(":")[0], tag
+
+
+def _wildcard(text: str, source_registry: str) -> tuple[str, str, str] | FilterInvalid:
+    """Registry, pattern and tag of a filter with a wildcard."""
+    if "@" in text:
+        return _no_digest(text)
+    named, rest = split_registry(text) if _names_registry(text) else ("", text)
+    pattern, colon, tag = rest.partition(":")
+    if colon and not is_tag(tag):
+        return FilterInvalid(text, f"Filter {text!r} has no plain tag behind its colon: leave it out and use versions")
+    if "*" in named or not pattern:
+        return FilterInvalid(text, f"Filter {text!r} names no registry: * may only stand for parts of a repository")
+    registry = normal_registry(named) if named else _source_registry(source_registry)
+    probe = parse_reference(f"{registry}/x")
+    if isinstance(probe, RegistryFailure):
+        return FilterInvalid(text, f"Filter {text!r} cannot be listed: {registry!r} is no registry; correct it")
+    return registry, pattern, tag
+
+
+def _source_registry(text: str) -> str:
+    """The source's registry however it is written: with a scheme, or as Docker Hub's web address."""
+    host = text.partition("://")[2] if "://" in text else text
+    host = host.strip("/").lower() or DOCKER_HUB
+    return DOCKER_HUB if "hub.docker.com" in host or host in DOCKER_HUB_ALIASES else host
+
+
+def _names_registry(text: str) -> bool:
+    first, slash, _ = text.partition("/")
+    return bool(slash) and ("." in first or ":" in first or first.lower() == "localhost")
+
+
+def _has_tag(text: str) -> bool:
+    return ":" in text.rpartition("/")[2]
+
+
+def _no_digest(text: str) -> FilterInvalid:
+    return FilterInvalid(text, f"Filter {text!r} names a digest: filters choose by repository and tag")
+
+
+def _invalid_text(constraints: Constraints) -> str:
+    listed = ", ".join(repr(text) for text in constraints.invalid)
+    return f"{listed}: write for example >=1.0.0, ~1.2.0, ^1.0.0 or 1.0.0 - 2.0.0"

@@ -1,0 +1,205 @@
+"""AIMClusterModelSource: which models an image registry's catalogue gives (spec/models-and-templates.md §4)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aimd.api.model_source import AIMClusterModelSource
+from aimd.planning.durations import InvalidDuration, duration_seconds
+from aimd.planning.health import Component, Direction, State, ready, timestamp
+from aimd.planning.kinds import CLUSTER_MODEL, MODEL_SOURCE, owned_by
+from aimd.planning.labels import PREFIX, child_labels, name_label
+from aimd.planning.model_source.filters import (
+    CatalogueImage,
+    FilterInvalid,
+    ImageFilter,
+    Imports,
+    constraint_warning,
+    parse_filter,
+    plan_imports,
+)
+from aimd.planning.plan import Plan
+from aimd.planning.runtime_config import ResolvedConfig
+from aimd.runtime.model import Category, Condition, Desired, Failure, Key, Manifest
+
+SOURCE_LABEL = PREFIX + "model-source"
+ORIGIN_LABEL = PREFIX + "origin"
+AUTO_GENERATED = "auto-generated"
+LIMIT_CONDITION = "MaxModelsLimitReached"
+DEFAULT_INTERVAL_SECONDS = 3600.0
+SHORTEST_INTERVAL_SECONDS = 30.0
+_SHOWN_FAILURES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class FilterResult:
+    """What listing one filter brought: images, and what went wrong; there may be both.
+
+    `seen` counts the tags that the registry showed for it, matching or not.
+    """
+
+    text: str
+    images: Sequence[CatalogueImage] = ()
+    failures: Sequence[str] = ()
+    warning: str = ""
+    seen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ImageCounts:
+    """Images of a source that its status does not count: `seen` by its filters, and kept out by `maxModels`."""
+
+    seen: int = 0
+    over_limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedSource:
+    """A source and everything its plan depends on.
+
+    `results` has one entry per filter. `own` and `others` are the images of the source's models and of all other
+    cluster models, `names` those of all of them. `listed_at` is set when the registry was asked in this pass,
+    `again_after` is when to ask again, in seconds. `secret` is a pull secret that is missing or cannot be read.
+    """
+
+    source: AIMClusterModelSource
+    config: ResolvedConfig
+    results: Sequence[FilterResult] = ()
+    own: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+    listed_at: datetime | None = None
+    again_after: float = DEFAULT_INTERVAL_SECONDS
+    secret: Failure | None = None
+
+
+def plan_model_source(observed: ObservedSource, now: datetime) -> Plan:
+    """The decision about a source; pure and total. Models are added, never changed or deleted (§4.5)."""
+    imports = _imports(observed)
+    new = [image for image in imports.new if image.model_name not in observed.names]
+    components = [
+        ready("ExistingModels", "Listed", f"{len(observed.own)} models of this source exist"),
+        _filters_component(observed),
+        *_interval_problem(observed.source),
+    ]
+    return Plan(
+        components=tuple(components),
+        desired=tuple(_render(observed, image) for image in new),
+        status=_status(observed, imports),
+        extra_conditions=(_limit(observed, imports),),
+        requeue_after=observed.again_after,
+    )
+
+
+def image_counts(observed: ObservedSource) -> ImageCounts:
+    """What metrics tell beside the status."""
+    return ImageCounts(sum(result.seen for result in observed.results), _imports(observed).over_limit)
+
+
+def filters_of(source: AIMClusterModelSource) -> list[ImageFilter | FilterInvalid]:
+    """The filters of a source, in its order."""
+    spec = source.spec
+    return [
+        parse_filter(
+            item.image,
+            exclude=item.exclude,
+            versions=item.versions,
+            source_versions=spec.versions,
+            source_registry=spec.registry,
+        )
+        for item in spec.filters
+    ]
+
+
+def result_of(
+    wanted: ImageFilter, images: Sequence[CatalogueImage], failures: Sequence[str], seen: int
+) -> FilterResult:
+    """The outcome of a filter that was listed, among so many tags."""
+    return FilterResult(wanted.text, images, failures, constraint_warning(wanted), max(seen, len(images)))
+
+
+def interval_seconds(source: AIMClusterModelSource) -> float:
+    """Time between two listings; an hour for 0 and for what is no duration (W12)."""
+    try:
+        seconds = duration_seconds(source.spec.sync_interval or "0")
+    except InvalidDuration:
+        seconds = 0.0
+    return max(seconds, SHORTEST_INTERVAL_SECONDS) if seconds else DEFAULT_INTERVAL_SECONDS
+
+
+def _imports(observed: ObservedSource) -> Imports:
+    most = observed.source.spec.max_models
+    return plan_imports([result.images for result in observed.results], observed.own, observed.others, most)
+
+
+def _interval_problem(source: AIMClusterModelSource) -> tuple[Component, ...]:
+    try:
+        duration_seconds(source.spec.sync_interval or "0")
+    except InvalidDuration as error:
+        text = f"spec.syncInterval {error}; until it is corrected the registry is listed every hour"
+        return (Component("SyncInterval", failures=(Failure(Category.INVALID_SPEC, "InvalidSpec", text),)),)
+    return ()
+
+
+def _filters_component(observed: ObservedSource) -> Component:
+    name, direction = "Filters", Direction.UNSPECIFIED
+    if observed.secret is not None:
+        return Component(name, failures=(observed.secret,), direction=direction)
+    failed = [result for result in observed.results if result.failures]
+    warnings = [result.warning for result in observed.results if result.warning]
+    told = [text for result in failed for text in result.failures]
+    left_out = [f"and {len(told) - _SHOWN_FAILURES} more"] if len(told) > _SHOWN_FAILURES else []
+    text = "; ".join([*told[:_SHOWN_FAILURES], *left_out, *warnings])
+    if not observed.results:
+        return Component(name, State.PROGRESSING, "NoFilters", "The source has no filters: name an image in one")
+    if not failed:
+        found = f"{len(observed.results)} filters were listed"
+        return ready(name, "AllFiltersSucceeded", "; ".join([found, *warnings]), direction)
+    if len(failed) < len(observed.results):
+        return Component(name, State.DEGRADED, "SomeFiltersFailed", text, direction=direction)
+    return Component(name, State.FAILED, "AllFiltersFailed", text, direction=direction)
+
+
+def _limit(observed: ObservedSource, imports: Imports) -> Condition:
+    most = observed.source.spec.max_models
+    if imports.limit_reached:
+        text = f"{imports.available} images match, but spec.maxModels is {most}: raise it to import the rest"
+        return Condition(LIMIT_CONDITION, "True", "LimitReached", text)
+    return Condition(LIMIT_CONDITION, "False", "WithinLimit", f"All matching images fit into spec.maxModels {most}")
+
+
+def _status(observed: ObservedSource, imports: Imports) -> dict[str, Any]:
+    status: dict[str, Any] = {
+        "discoveredModels": imports.discovered,
+        "availableModels": imports.available,
+        "modelsLimitReached": imports.limit_reached,
+    }
+    if observed.listed_at is not None:
+        status["lastSyncTime"] = timestamp(observed.listed_at)
+    return status
+
+
+def _render(observed: ObservedSource, image: CatalogueImage) -> Desired:
+    metadata, secrets = observed.source.metadata, observed.source.spec.image_pull_secrets
+    own = {SOURCE_LABEL: name_label(metadata.name), ORIGIN_LABEL: AUTO_GENERATED}
+    patterns = observed.config.label_patterns
+    spec: Manifest = {"image": image.uri}
+    if secrets:
+        spec["imagePullSecrets"] = [secret.manifest() for secret in secrets]
+    manifest = {
+        "apiVersion": CLUSTER_MODEL.api_version,
+        "kind": CLUSTER_MODEL.name,
+        "metadata": {
+            "name": image.model_name,
+            "labels": child_labels("cluster-model-source", metadata.labels, metadata.name, own, patterns),
+            "annotations": {
+                PREFIX + "source-registry": image.registry,
+                PREFIX + "source-repository": image.repository,
+                PREFIX + "source-tag": image.tag,
+            },
+            "ownerReferences": owned_by(MODEL_SOURCE, Key("", metadata.name), metadata.uid),
+        },
+        "spec": spec,
+    }
+    return Desired(CLUSTER_MODEL, manifest, "import")

@@ -1,0 +1,49 @@
+"""A custom profile in a service: the ConfigMap that carries it, and how the container sees it (spec/service.md §12)."""
+
+from aimd.planning.labels import COMPONENT, MANAGED_BY, PREFIX, label_value
+from aimd.planning.service.child_names import profile_config_map_name
+from aimd.planning.service.observed import Observed, Template, is_owned, labels, owner_references
+from aimd.planning.service.volumes import PROFILE_VOLUME, Volumes
+from aimd.planning.service_template.profile_file import ProfileFile, profile_folder
+from aimd.runtime.kinds import CONFIG_MAP
+from aimd.runtime.model import Deletion, Desired, Manifest, key_of, uid_of
+
+CHECKSUM_ANNOTATION = PREFIX + "custom-profile-checksum"
+
+
+def profile_volumes(observed: Observed, template: Template) -> Volumes:
+    """The ConfigMap as a read-only folder below the image's profiles."""
+    source = {"name": profile_config_map_name(observed.key.name)}
+    return Volumes(
+        ({"name": PROFILE_VOLUME, "configMap": source},),
+        ({"name": PROFILE_VOLUME, "mountPath": profile_folder(template), "readOnly": True},),
+    )
+
+
+def render_config_map(observed: Observed, profile: ProfileFile) -> Desired:
+    """The ConfigMap with the profile, owned by the service."""
+    own = {
+        f"{PREFIX}service": label_value(observed.key.name),
+        MANAGED_BY: "aim-engine",
+        COMPONENT: "inference",
+    }
+    manifest: Manifest = {
+        "apiVersion": CONFIG_MAP.api_version,
+        "kind": CONFIG_MAP.name,
+        "metadata": {
+            "name": profile_config_map_name(observed.key.name),
+            "namespace": observed.key.namespace,
+            "labels": labels(observed, own),
+            "ownerReferences": owner_references(observed.service),
+        },
+        "data": {profile.name: profile.text},
+    }
+    return Desired(CONFIG_MAP, manifest, reason="custom-profile")
+
+
+def config_map_deletion(observed: Observed) -> Deletion | None:
+    """The ConfigMap of a profile that the template no longer has."""
+    live = observed.profile_config_map
+    if live is None or not is_owned(observed.service, live):
+        return None
+    return Deletion(CONFIG_MAP, key_of(live), uid_of(live), reason="profile-removed")

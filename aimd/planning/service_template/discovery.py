@@ -1,0 +1,307 @@
+"""Discovery of a template's profile: which attempt is due, what came of it, when the next one is.
+
+spec/models-and-templates.md §5.5 to §5.10 as corrected by W1 to W6. The status remembers everything: results and
+failed attempts count as long as the fingerprint of what they depend on stays the same, so that a restart of the
+operator, or a template that was not Ready for a while, repeats nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from aimd.api.service_template import DiscoveryState
+from aimd.planning.health import Component, Direction, State, created_at, parse_timestamp, ready, timestamp
+from aimd.planning.jobs import JobPhase, job_failure, job_phase
+from aimd.planning.kinds import resource_reference
+from aimd.planning.pods import PodHealth, probe_pods
+from aimd.planning.service_template.discovery_job import DiscoveryContext, discovery_objects, job_key, spec_hash
+from aimd.planning.service_template.discovery_output import DiscoveredProfile, UnusableOutput, read_output
+from aimd.runtime.kinds import JOB
+from aimd.runtime.model import Category, Condition, Deletion, Desired, Failure, Manifest, key_of, uid_of
+
+DISCOVERED = "Discovered"
+JOB_COMPONENT = "DiscoveryJob"
+PODS_COMPONENT = "DiscoveryPods"
+FIRST_WAIT_SECONDS = 60
+LONGEST_WAIT_SECONDS = 3600
+PLACE_WAIT_SECONDS = 5.0
+_LONGEST_REASON = 900
+_FOUND = "The profile was discovered from the model's image"
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveryRun:
+    """What there is of a template's discovery.
+
+    `job` is the Job of the present inputs, `others` are Jobs of the template for former ones. `log` is what the Job's
+    pod printed, None when it was not read, and `unreadable` says why that failed. `tails` are the last lines of failed
+    pods by name, `events` those of pods that do not start. `may_start` is whether a new Job has a place.
+    """
+
+    job: Manifest | None = None
+    others: Sequence[Manifest] = ()
+    pods: Sequence[Manifest] = ()
+    log: str | None = None
+    unreadable: str = ""
+    tails: Mapping[str, str] = field(default_factory=dict)
+    events: Sequence[Manifest] = ()
+    may_start: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveryPlan:
+    """What is to happen; `profile` is set when this pass found one."""
+
+    condition: Condition
+    components: tuple[Component, ...] = ()
+    desired: tuple[Desired, ...] = ()
+    deletions: tuple[Deletion, ...] = ()
+    status: Mapping[str, Any] = field(default_factory=dict)
+    requeue_after: float | None = None
+    profile: DiscoveredProfile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """An attempt that came to nothing."""
+
+    text: str
+    components: tuple[Component, ...]
+
+
+def has_results(context: DiscoveryContext) -> bool:
+    """Whether the status holds what a discovery with these inputs found.
+
+    Results without a fingerprint are another operator's, or from before there was one; they are believed.
+    """
+    status = context.template.status
+    if not status.model_sources and status.profile is None:
+        return False
+    return _state(context).spec_hash in ("", spec_hash(context))
+
+
+def wants_job(context: DiscoveryContext, run: DiscoveryRun, now: datetime) -> bool:
+    """Whether a new Job is due, if it has a place."""
+    if has_results(context) or job_phase(run.job) is not JobPhase.ABSENT:
+        return False
+    return _wait_left(context, _state(context), now) <= 0
+
+
+def output_wanted(context: DiscoveryContext, run: DiscoveryRun) -> bool:
+    """Whether the log of the Job's pod has to be read."""
+    return job_phase(run.job) is JobPhase.COMPLETE and not has_results(context) and not _is_booked(context, run)
+
+
+def plan_discovery(
+    context: DiscoveryContext, run: DiscoveryRun, *, hardware_there: bool, now: datetime
+) -> DiscoveryPlan:
+    """The next step; `hardware_there` is whether the cluster has the GPU asked for. Pure and total."""
+    obsolete = running_jobs_to_delete(run, but_the_present_one=True)
+    if has_results(context):
+        status = {"discovery": {"specHash": spec_hash(context)}}
+        return DiscoveryPlan(_complete(context), _settled(context), deletions=obsolete, status=status)
+    phase = job_phase(run.job)
+    if phase is JobPhase.COMPLETE and not _is_booked(context, run):
+        return _read(context, run, now)
+    if phase in (JobPhase.FAILED, JobPhase.COMPLETE):
+        return _failed(context, run, _why(context, run), obsolete, now)
+    if phase is JobPhase.RUNNING:
+        pods = probe_pods(run.pods, logs=run.tails, events=run.events, exit_codes={})
+        if pods.failure is not None and pods.reason != "NoPods":
+            return _failed(context, run, _stuck(pods), obsolete, now)
+        text = "The discovery job runs"
+        components = (_job(State.PROGRESSING, "JobRunning", text), *_pods(run, pods))
+        return DiscoveryPlan(_awaiting(text), components, deletions=obsolete)
+    return _absent(context, run, obsolete, hardware_there, now)
+
+
+def running_jobs_to_delete(run: DiscoveryRun, *, but_the_present_one: bool = False) -> tuple[Deletion, ...]:
+    """Jobs whose result nobody waits for any more."""
+    jobs = [*run.others, *([run.job] if run.job is not None and not but_the_present_one else [])]
+    return _deletions([job for job in jobs if job_phase(job) is JobPhase.RUNNING])
+
+
+def _read(context: DiscoveryContext, run: DiscoveryRun, now: datetime) -> DiscoveryPlan:
+    """A completed Job: its output is the result, or the reason why there is none (W3)."""
+    try:
+        if run.log is None:
+            raise UnusableOutput(run.unreadable or "the output of the discovery job is gone")
+        profile = read_output(run.log)
+    except UnusableOutput as error:
+        text = f"Discovery ran, but {error}"
+        failure = Failure(Category.INVALID_SPEC, "DiscoveryFailed", text)
+        return _failed(context, run, _Failed(text, (_failing(failure),)), (), now)
+    status = {"discovery": {"specHash": spec_hash(context)}, "discoveryJob": _reference(run)}
+    message = "; ".join([_FOUND, *(f"left out: {remark}" for remark in profile.remarks)])
+    condition = Condition(DISCOVERED, "True", "DiscoveryComplete", message)
+    pods = (ready(PODS_COMPONENT, "PodsReady", "The discovery pod has ended"),) if run.pods else ()
+    return DiscoveryPlan(condition, (_job_ready(), *pods), status=status, profile=profile)
+
+
+def _failed(
+    context: DiscoveryContext, run: DiscoveryRun, failed: _Failed, obsolete: tuple[Deletion, ...], now: datetime
+) -> DiscoveryPlan:
+    """An attempt that failed is booked once; its Job goes at once if it still holds a place, else before the next."""
+    state, status = _state(context), {}
+    if not _is_booked(context, run):
+        state = _booked(context, failed.text, now)
+        status = {
+            "discovery": {
+                "attempts": state.attempts,
+                "lastAttemptTime": state.last_attempt_time,
+                "lastFailureReason": state.last_failure_reason,
+                "specHash": state.spec_hash,
+            },
+            "discoveryJob": _reference(run),
+        }
+    left = _wait_left(context, state, now, booked=True)
+    holds_place = job_phase(run.job) is JobPhase.RUNNING
+    going = _deletions([run.job]) if run.job is not None and (holds_place or left <= 0) else ()
+    return DiscoveryPlan(
+        _discovery_failed(failed.text),
+        failed.components,
+        deletions=(*obsolete, *going),
+        status=status,
+        requeue_after=max(left, 1.0),
+    )
+
+
+def _absent(
+    context: DiscoveryContext, run: DiscoveryRun, obsolete: tuple[Deletion, ...], hardware_there: bool, now: datetime
+) -> DiscoveryPlan:
+    state = _state(context)
+    left = _wait_left(context, state, now)
+    if left > 0:
+        failure = Failure(Category.INVALID_SPEC, "DiscoveryFailed", state.last_failure_reason or "Discovery failed")
+        condition = _discovery_failed(failure.message)
+        return DiscoveryPlan(condition, (_failing(failure),), deletions=obsolete, requeue_after=left)
+    if not hardware_there:
+        return DiscoveryPlan(_awaiting("Discovery waits for the GPU that the template asks for"), deletions=obsolete)
+    if run.job is not None:
+        text = "The former discovery job is being removed"
+        return DiscoveryPlan(_awaiting(text), (_job(State.PENDING, "JobNotCreated", text),), deletions=obsolete)
+    if not run.may_start:
+        text = "All places for discovery jobs are taken; this template waits for its turn"
+        components = (_job(State.PENDING, "JobNotCreated", text),)
+        return DiscoveryPlan(_awaiting(text), components, deletions=obsolete, requeue_after=PLACE_WAIT_SECONDS)
+    text = "The discovery job is being created"
+    components = (_job(State.PENDING, "JobNotCreated", text),)
+    return DiscoveryPlan(_awaiting(text), components, discovery_objects(context), obsolete)
+
+
+def _why(context: DiscoveryContext, run: DiscoveryRun) -> _Failed:
+    """Why a Job that ended brought nothing; the pod is closer to the cause than the Job."""
+    assert run.job is not None
+    if job_phase(run.job) is JobPhase.COMPLETE:
+        text = _state(context).last_failure_reason
+        return _Failed(text, (_failing(Failure(Category.INVALID_SPEC, "DiscoveryFailed", text)),))
+    failure = job_failure(run.job)
+    pods = probe_pods(run.pods, logs=run.tails, exit_codes={}) if run.pods else None
+    known = pods.failure if pods is not None else None
+    text = known.message if known is not None and known.reason != "NoPods" else failure.message
+    return _Failed(text, (_failing(failure), *(_pods(run, pods) if pods is not None else ())))
+
+
+def _stuck(pods: PodHealth) -> _Failed:
+    """A pod that cannot start: there is no use in keeping a place for it (W4)."""
+    job = _job(State.PROGRESSING, "JobRunning", "The discovery job cannot start and is given up")
+    return _Failed(pods.message, (job, pods.component(PODS_COMPONENT)))
+
+
+def _booked(context: DiscoveryContext, text: str, now: datetime) -> DiscoveryState:
+    known, digest = _state(context), spec_hash(context)
+    attempts = known.attempts if known.spec_hash == digest else 0
+    return DiscoveryState(
+        attempts=attempts + 1,
+        last_attempt_time=timestamp(now),
+        last_failure_reason=text[:_LONGEST_REASON],
+        spec_hash=digest,
+    )
+
+
+def _is_booked(context: DiscoveryContext, run: DiscoveryRun) -> bool:
+    """Whether this Job's failure has been counted: by its UID, because clocks of operator and server may differ."""
+    state, stored = _state(context), context.template.status.discovery_job
+    if run.job is None or stored is None or not state.attempts or state.spec_hash != spec_hash(context):
+        return False
+    if stored.uid:
+        return stored.uid == uid_of(run.job)
+    created = created_at(run.job)
+    last = parse_timestamp(state.last_attempt_time)
+    return created is not None and last is not None and created <= last
+
+
+def _wait_left(context: DiscoveryContext, state: DiscoveryState, now: datetime, *, booked: bool = False) -> float:
+    """Seconds until the next attempt; none once anything that the Job is made of has changed.
+
+    With `booked`, the state belongs to the present inputs for certain.
+    """
+    last = parse_timestamp(state.last_attempt_time)
+    if not state.attempts or last is None or state.spec_hash != spec_hash(context):
+        return 0.0
+    former = context.template.status.discovery_job
+    if not booked and former is not None and former.name and former.name != job_key(context).name:
+        return 0.0
+    wait = wait_seconds(state.attempts)
+    # A clock that was set back must not prolong the wait.
+    return min((last + timedelta(seconds=wait) - now).total_seconds(), float(wait))
+
+
+def wait_seconds(attempts: int) -> int:
+    """Pause after so many failed attempts in a row."""
+    return min(FIRST_WAIT_SECONDS << min(max(attempts, 1) - 1, 10), LONGEST_WAIT_SECONDS)
+
+
+def _state(context: DiscoveryContext) -> DiscoveryState:
+    return context.template.status.discovery or DiscoveryState()
+
+
+def _settled(context: DiscoveryContext) -> tuple[Component, ...]:
+    """After success Job and pods are not looked at any more; their conditions stay, and true (status.md §5.5)."""
+    stored = {condition.type for condition in context.template.status.conditions}
+    pods = (ready(PODS_COMPONENT, "PodsReady", "The discovery pod has ended"),)
+    return (
+        *((_job_ready(),) if f"{JOB_COMPONENT}Ready" in stored else ()),
+        *(pods if f"{PODS_COMPONENT}Ready" in stored else ()),
+    )
+
+
+def _complete(context: DiscoveryContext) -> Condition:
+    """True, with the message of the pass that found the profile."""
+    stored = next((item for item in context.template.status.conditions if item.type == DISCOVERED), None)
+    told = stored.message if stored is not None and stored.reason == "DiscoveryComplete" else ""
+    return Condition(DISCOVERED, "True", "DiscoveryComplete", told or _FOUND)
+
+
+def _awaiting(text: str) -> Condition:
+    return Condition(DISCOVERED, "False", "AwaitingDiscovery", text)
+
+
+def _discovery_failed(text: str) -> Condition:
+    return Condition(DISCOVERED, "False", "DiscoveryFailed", f"{text}. Discovery is tried again after a pause")
+
+
+def _job(state: State, reason: str, text: str) -> Component:
+    return Component(JOB_COMPONENT, state, reason, text, direction=Direction.DOWNSTREAM)
+
+
+def _job_ready() -> Component:
+    return ready(JOB_COMPONENT, "Ready", "The discovery job has completed", Direction.DOWNSTREAM)
+
+
+def _failing(failure: Failure) -> Component:
+    return Component(JOB_COMPONENT, failures=(failure,), direction=Direction.DOWNSTREAM)
+
+
+def _pods(run: DiscoveryRun, pods: PodHealth) -> tuple[Component, ...]:
+    return (pods.component(PODS_COMPONENT),) if run.pods else ()
+
+
+def _deletions(jobs: Sequence[Manifest]) -> tuple[Deletion, ...]:
+    return tuple(Deletion(JOB, key_of(job), uid_of(job), "discovery-given-up") for job in jobs)
+
+
+def _reference(run: DiscoveryRun) -> Manifest:
+    assert run.job is not None
+    return resource_reference(JOB, key_of(run.job), uid_of(run.job))

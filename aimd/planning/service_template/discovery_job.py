@@ -1,0 +1,234 @@
+"""The Job that asks a model's image for its profile by a dry run (spec/models-and-templates.md §5.7, §6).
+
+Its name says what it was made from, so that a changed template, model image or pull secret is another Job.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from aimd.api.core import EnvVar, LocalObjectReference
+from aimd.api.model import AIMClusterModel, AIMModel
+from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.api.shared import GpuHardware
+from aimd.planning.environment import render_env
+from aimd.planning.kinds import CLUSTER_SERVICE_TEMPLATE, SERVICE_TEMPLATE, owned_by
+from aimd.planning.labels import COMPONENT, MANAGED_BY, PREFIX, child_labels, name_label
+from aimd.planning.naming import derive_name
+from aimd.planning.runtime_config import ResolvedConfig
+from aimd.planning.service_template.profile_file import VOLUME, ProfileFile, profile_folder, profile_id_of
+from aimd.runtime.kinds import CONFIG_MAP, JOB
+from aimd.runtime.model import Desired, Key, Kind, Manifest
+
+Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
+Model: TypeAlias = AIMModel | AIMClusterModel
+
+CONTAINER = "discovery"
+TEMPLATE_LABEL = PREFIX + "template"
+JOB_LABELS = {
+    "app.kubernetes.io/name": "aim-discovery",
+    COMPONENT: "discovery",
+    MANAGED_BY: "aim-controller",
+}
+TTL_SECONDS = 60
+DEADLINE_SECONDS = 600
+"""A pod that cannot start would keep one of the few places for ever (W4)."""
+_USER = 65532
+_NAME_LENGTH = 45
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveryContext:
+    """What a discovery Job is made from; `profile` is the template's own, `system_namespace` the operator's, `lent` are
+    pull secrets of services that use the model."""
+
+    template: Template
+    model: Model
+    config: ResolvedConfig
+    system_namespace: str
+    profile: ProfileFile | None = None
+    lent: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        return SERVICE_TEMPLATE if self.template.metadata.namespace else CLUSTER_SERVICE_TEMPLATE
+
+    @property
+    def controller(self) -> str:
+        return "service-template" if self.template.metadata.namespace else "cluster-service-template"
+
+    @property
+    def namespace(self) -> str:
+        """The template's, for cluster templates the operator's."""
+        return self.template.metadata.namespace or self.system_namespace
+
+    @property
+    def pull_secrets(self) -> tuple[str, ...]:
+        """Names, the model's before the template's before those of services (W15)."""
+        given: tuple[LocalObjectReference, ...] = (
+            *self.model.spec.image_pull_secrets,
+            *self.template.spec.image_pull_secrets,
+        )
+        own = (reference.name for reference in given if reference.name)
+        return tuple(dict.fromkeys((*own, *self.lent)))
+
+    @property
+    def service_account(self) -> str:
+        """The template's word first, then the model's."""
+        return self.template.spec.service_account_name or self.model.spec.service_account_name
+
+
+def job_key(context: DiscoveryContext) -> Key:
+    """Where the Job is, and how it is called."""
+    parts = [context.template.spec.model_name, context.model.spec.image, context.service_account]
+    parts += [part for variable in context.template.spec.env for part in (variable.name, variable.value or "")]
+    digest = _hash([*parts, *context.pull_secrets, *_attributes(context)])
+    cut = context.template.metadata.name[:_NAME_LENGTH].rstrip(".")
+    return Key(context.namespace, f"discover-{cut}-{digest[:8]}")
+
+
+def spec_hash(context: DiscoveryContext) -> str:
+    """Fingerprint of what the result depends on; as long as it stays, results and attempts count."""
+    parts = [context.template.spec.model_name, context.model.spec.image]
+    return _hash([*parts, *_attributes(context)])[:16]
+
+
+def config_map_name(template_name: str) -> str:
+    """Name of the ConfigMap with the custom profile."""
+    return derive_name([template_name, "custom-profile"], [template_name, "template-custom-profile"])
+
+
+def discovery_objects(context: DiscoveryContext) -> tuple[Desired, ...]:
+    """The Job, after the ConfigMap that it mounts."""
+    config_map = (_config_map(context, context.profile),) if context.profile is not None else ()
+    return (*config_map, _job(context))
+
+
+def _job(context: DiscoveryContext) -> Desired:
+    labels = _labels(context, JOB_LABELS)
+    pod_labels = {key: value for key, value in labels.items() if key not in JOB_LABELS}
+    manifest = {
+        "apiVersion": JOB.api_version,
+        "kind": JOB.name,
+        "metadata": _metadata(context, job_key(context).name, labels),
+        "spec": {
+            "backoffLimit": 0,
+            "ttlSecondsAfterFinished": TTL_SECONDS,
+            "activeDeadlineSeconds": DEADLINE_SECONDS,
+            "template": {"metadata": {"labels": pod_labels}, "spec": _pod(context)},
+        },
+    }
+    return Desired(JOB, manifest, "discovery")
+
+
+def _pod(context: DiscoveryContext) -> Manifest:
+    container: Manifest = {
+        "name": CONTAINER,
+        "image": context.model.spec.image,
+        "args": ["dry-run", "--format=json"],
+        "env": render_env(_environment(context)),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "runAsNonRoot": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+    pod: Manifest = {
+        "restartPolicy": "Never",
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+    }
+    if context.pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in context.pull_secrets]
+    if context.service_account:
+        pod["serviceAccountName"] = context.service_account
+    else:
+        pod["automountServiceAccountToken"] = False
+    if context.profile is not None:
+        pod["volumes"] = [{"name": VOLUME, "configMap": {"name": config_map_name(context.template.metadata.name)}}]
+        mount = {"name": VOLUME, "mountPath": profile_folder(context.template), "readOnly": True}
+        container["volumeMounts"] = [mount]
+    return pod
+
+
+def _environment(context: DiscoveryContext) -> tuple[EnvVar, ...]:
+    """Log levels, the template's variables, what is asked for. A name occurs once; ours win (W15)."""
+    quiet = {"AIM_LOG_LEVEL_ROOT": "CRITICAL", "AIM_LOG_LEVEL": "CRITICAL"}
+    asked = _question(context)
+    given = {variable.name: variable for variable in context.template.spec.env}
+    own = {name: EnvVar(name=name, value=value) for name, value in (*quiet.items(), *asked.items())}
+    return (
+        *(own[name] for name in quiet),
+        *(variable for name, variable in given.items() if name not in own),
+        *(own[name] for name in asked),
+    )
+
+
+def _question(context: DiscoveryContext) -> dict[str, str]:
+    spec, gpu = context.template.spec, _gpu(context.template)
+    values = {
+        "AIM_METRIC": spec.metric,
+        "AIM_PRECISION": spec.precision,
+        "AIM_GPU_MODEL": gpu.model.strip() if gpu is not None else "",
+        "AIM_GPU_COUNT": str(gpu.requests) if gpu is not None and gpu.requests > 0 else "",
+        "AIM_PROFILE_ID": profile_id_of(context.template) or spec.profile_id,
+        "AIM_ID": spec.aim_id if context.profile is not None else "",
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def _config_map(context: DiscoveryContext, profile: ProfileFile) -> Desired:
+    own = {COMPONENT: "discovery", MANAGED_BY: "aim-controller"}
+    name = config_map_name(context.template.metadata.name)
+    manifest = {
+        "apiVersion": CONFIG_MAP.api_version,
+        "kind": CONFIG_MAP.name,
+        "metadata": _metadata(context, name, _labels(context, own)),
+        "data": {profile.name: profile.text},
+    }
+    return Desired(CONFIG_MAP, manifest, "custom-profile")
+
+
+def _labels(context: DiscoveryContext, own: dict[str, str]) -> dict[str, str]:
+    metadata = context.template.metadata
+    own = {**own, TEMPLATE_LABEL: name_label(metadata.name)}
+    return child_labels(context.controller, metadata.labels, metadata.name, own, context.config.label_patterns)
+
+
+def _metadata(context: DiscoveryContext, name: str, labels: dict[str, str]) -> Manifest:
+    metadata = context.template.metadata
+    key = Key(metadata.namespace, metadata.name)
+    owners = owned_by(context.kind, key, metadata.uid)
+    return {"name": name, "namespace": context.namespace, "labels": labels, "ownerReferences": owners}
+
+
+def _attributes(context: DiscoveryContext) -> Iterator[str]:
+    """What is asked of the image, and the profile it is asked about."""
+    spec, gpu = context.template.spec, _gpu(context.template)
+    yield from (spec.metric, spec.precision)
+    if gpu is not None:
+        yield from (gpu.model, str(gpu.requests))
+    yield spec.profile_id
+    if context.profile is not None and spec.custom_profile is not None:
+        yield from (spec.aim_id, spec.model_id, _canonical(spec.custom_profile.engine_args))
+        yield from (part for pair in sorted(spec.custom_profile.env_vars.items()) for part in pair)
+        yield from (config_map_name(context.template.metadata.name), context.profile.name)
+
+
+def _canonical(value: Any) -> str:
+    """JSON whose key order doesn't matter."""
+    return json.dumps(value or {}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _gpu(template: Template) -> GpuHardware | None:
+    return template.spec.hardware.gpu if template.spec.hardware is not None else None
+
+
+def _hash(parts: list[str]) -> str:
+    return hashlib.sha256("".join(parts).encode(errors="surrogatepass")).hexdigest()

@@ -1,0 +1,335 @@
+"""AIMServiceTemplate and AIMClusterServiceTemplate (spec/models-and-templates.md §5): one planner, two scopes.
+
+Templates with inline sources are settled here; for others the model's image is asked (`discovery.py`).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from aimd.api.model import AIMClusterModel, AIMModel
+from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate, Profile, ProfileMetadata
+from aimd.api.shared import Hardware, ModelSource
+from aimd.planning.environment import render_env
+from aimd.planning.gpus import GpuInventory, gpu_component, minimum_vram, node_affinity
+from aimd.planning.health import Component, Direction, State, ready
+from aimd.planning.kinds import CLUSTER_MODEL, MODEL, SERVICE_TEMPLATE, TEMPLATE_CACHE, owned_by, resource_reference
+from aimd.planning.labels import child_labels
+from aimd.planning.plan import Plan
+from aimd.planning.runtime_config import ResolvedConfig, config_component
+from aimd.planning.service_template.discovery import (
+    DISCOVERED,
+    DiscoveryPlan,
+    DiscoveryRun,
+    plan_discovery,
+    running_jobs_to_delete,
+    wants_job,
+)
+from aimd.planning.service_template.discovery_job import DiscoveryContext
+from aimd.planning.service_template.discovery_output import DiscoveredProfile, UnusableOutput, read_output
+from aimd.planning.service_template.profile_file import InvalidProfile, profile_file
+from aimd.runtime.model import Category, Condition, Desired, Failure, Key, Manifest, key_of, uid_of
+
+Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
+Model: TypeAlias = AIMModel | AIMClusterModel
+
+INLINE_MESSAGE = "Model sources provided in-line in spec"
+DEFAULT_RESOURCE = "amd.com/gpu"
+_TEMPLATE_AGGREGATES = frozenset({"ServiceTemplatesReady", "ClusterServiceTemplatesReady"})
+
+
+NO_RUN = DiscoveryRun()
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedTemplate:
+    """A template and everything its plan depends on.
+
+    `lent` are pull secrets of services that use its model; `inventory` is None when nodes may not be read; `cache` is
+    the AIMTemplateCache that the template owns; `run` is what there is of the discovery.
+    """
+
+    template: Template
+    config: ResolvedConfig
+    model: Model | None = None
+    lent: tuple[str, ...] = ()
+    inventory: GpuInventory | None = None
+    cache: Manifest | None = None
+    run: DiscoveryRun = NO_RUN
+    system_namespace: str = ""
+
+    @property
+    def is_cluster_scoped(self) -> bool:
+        return isinstance(self.template, AIMClusterServiceTemplate)
+
+    @property
+    def key(self) -> Key:
+        return Key(self.template.metadata.namespace, self.template.metadata.name)
+
+
+def plan_service_template(observed: ObservedTemplate, now: datetime) -> Plan:
+    """The decision about a template; pure and total."""
+    discovery = _discover(observed, now)
+    hardware = resolved_hardware(observed, discovery)
+    gpu = gpu_component(hardware, observed.inventory)
+    components = [
+        config_component(observed.config, missing_reason="ConfigNotFound"),
+        _model_component(observed),
+        *discovery.components,
+        *([gpu] if gpu is not None else []),
+    ]
+    return Plan(
+        components=tuple(components),
+        desired=(*discovery.desired, *_template_cache(observed, gpu, discovery)),
+        deletions=discovery.deletions,
+        status=_status(observed, hardware, discovery),
+        extra_conditions=(discovery.condition,),
+        requeue_after=discovery.requeue_after,
+    )
+
+
+def discovery_context(observed: ObservedTemplate) -> DiscoveryContext | None:
+    """What discovery depends on; None for templates that need none, or whose model or profile cannot be used."""
+    template, model = observed.template, observed.model
+    if template.spec.model_sources or model is None or not model.spec.image:
+        return None
+    try:
+        profile = profile_file(template)
+    except InvalidProfile:
+        return None
+    return DiscoveryContext(template, model, observed.config, observed.system_namespace, profile, observed.lent)
+
+
+def wants_discovery(observed: ObservedTemplate, run: DiscoveryRun, now: datetime) -> bool:
+    """Whether a new discovery Job is due, if it has a place."""
+    context = discovery_context(observed)
+    return context is not None and _hardware_there(observed) and wants_job(context, run, now)
+
+
+def _hardware_there(observed: ObservedTemplate) -> bool:
+    """Whether the cluster has the GPU that the spec asks for; one verdict for health and plan (W5)."""
+    wanted = gpu_component(observed.template.spec.hardware, observed.inventory)
+    return wanted is None or wanted.effective_state is State.READY
+
+
+def is_discovered(template: Template) -> bool:
+    """Whether the status holds results of a discovery."""
+    return bool(template.status.model_sources) or template.status.profile is not None
+
+
+def resolved_hardware(observed: ObservedTemplate, discovery: DiscoveryPlan) -> Hardware | None:
+    """Hardware that inference will use: count and model as discovered, where they are, the rest from the spec.
+
+    A model and a memory demand exclude each other in the schema; the model wins (W23).
+    """
+    template = observed.template
+    hardware, found = template.spec.hardware, discovery.profile
+    if found is not None:
+        hardware = _discovered_hardware(template.spec.hardware, found)
+    elif discovery.condition.status == "True" and not template.spec.model_sources:
+        hardware = template.status.resolved_hardware or hardware
+    if hardware is None or hardware.gpu is None or not (hardware.gpu.model and hardware.gpu.min_vram):
+        return hardware
+    gpu = {name: value for name, value in hardware.gpu.manifest().items() if name != "minVram"}
+    return Hardware.model_validate({**hardware.manifest(), "gpu": gpu})
+
+
+def _discovered_hardware(wanted: Hardware | None, found: DiscoveredProfile) -> Hardware | None:
+    gpu = wanted.gpu.manifest() if wanted is not None and wanted.gpu is not None else {}
+    parts: Manifest = {}
+    if found.gpu_count or found.gpu or gpu:
+        parts["gpu"] = {"resourceName": DEFAULT_RESOURCE, **gpu, "requests": found.gpu_count, "model": found.gpu}
+    if wanted is not None and wanted.cpu is not None:
+        parts["cpu"] = wanted.cpu.manifest()
+    return Hardware.model_validate(parts) if parts else None
+
+
+def hardware_summary(hardware: Hardware | None) -> str:
+    """The hardware in short: `2 x MI300X`, `MI300X`, `1 x GPU`, `CPU`; empty without any."""
+    if hardware is None:
+        return ""
+    count = hardware.gpu.requests if hardware.gpu is not None else 0
+    model = hardware.gpu.model.strip() if hardware.gpu is not None else ""
+    if count:
+        return f"{count} x {model or 'GPU'}"
+    return model or ("CPU" if hardware.cpu is not None else "")
+
+
+def _model_component(observed: ObservedTemplate) -> Component:
+    name = "ClusterModel" if observed.is_cluster_scoped else "Model"
+    wanted, model = observed.template.spec.model_name, observed.model
+    if model is None:
+        kinds = "AIMClusterModel" if observed.is_cluster_scoped else "AIMModel or AIMClusterModel"
+        text = f"There is no {kinds} named {wanted}: create it, or recreate the template with another modelName"
+        failure = Failure(Category.MISSING_UPSTREAM, "ReferenceNotFound", text)
+        return Component(name, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True)
+    if not model.spec.image:
+        text = f"Model {wanted} names no image: set its spec.image"
+        return Component(name, State.FAILED, "ImageNotSpecified", text, direction=Direction.UPSTREAM)
+    fault = _fault_of(model)
+    if fault is not None:
+        text = f"Model {wanted} is {model.status.status}: {fault}"
+        return Component(name, State.of(model.status.status), f"{name}Failed", text, direction=Direction.UPSTREAM)
+    return ready(name, f"{name}Found", f"Model {wanted} is there and has an image", Direction.UPSTREAM)
+
+
+def _fault_of(model: Model) -> str | None:
+    """What is wrong with a model, apart from its templates: otherwise the two would hold each other down."""
+    if model.status.status not in (State.FAILED, State.DEGRADED):
+        return None
+    for condition in model.status.conditions:
+        counted = condition.type.endswith("Ready") and condition.type not in {"Ready", *_TEMPLATE_AGGREGATES}
+        if counted and condition.status == "False":
+            return condition.message or condition.reason
+    return None
+
+
+def _discover(observed: ObservedTemplate, now: datetime) -> DiscoveryPlan:
+    template, context = observed.template, discovery_context(observed)
+    problem = _profile_problem(template)
+    if template.spec.model_sources:
+        obsolete = running_jobs_to_delete(observed.run)
+        inline = Condition(DISCOVERED, "True", "InlineModelSources", INLINE_MESSAGE)
+        return DiscoveryPlan(inline, problem, deletions=obsolete)
+    if context is not None:
+        return plan_discovery(context, observed.run, hardware_there=_hardware_there(observed), now=now)
+    if is_discovered(template) and not problem:
+        kept = next((item for item in template.status.conditions if item.type == DISCOVERED), None)
+        text = kept.message if kept is not None else "The profile was discovered from the model's image"
+        return DiscoveryPlan(Condition(DISCOVERED, "True", "DiscoveryComplete", text))
+    text = "Discovery waits for the model and its image" if not problem else "The custom profile cannot be used"
+    return DiscoveryPlan(Condition(DISCOVERED, "False", "AwaitingDiscovery", text), problem)
+
+
+def _profile_problem(template: Template) -> tuple[Component, ...]:
+    try:
+        profile_file(template)
+    except InvalidProfile as error:
+        return (Component("CustomProfile", failures=(Failure(Category.INVALID_SPEC, "InvalidSpec", str(error)),)),)
+    return ()
+
+
+def _template_cache(observed: ObservedTemplate, gpu: Component | None, discovery: DiscoveryPlan) -> tuple[Desired, ...]:
+    """The cache that a namespaced template asks for (caching.md §6.3); made once, never changed or removed."""
+    template = observed.template
+    if isinstance(template, AIMClusterServiceTemplate) or template.spec.caching is None:
+        return ()
+    usable = observed.model is not None and observed.model.spec.image and (gpu is None or gpu.state is State.READY)
+    if not (template.spec.caching.enabled and usable and _sources(template, discovery)) or observed.cache is not None:
+        return ()
+    metadata = template.metadata
+    spec: Manifest = {"templateName": metadata.name, "templateScope": "Namespace"}
+    if env := template.spec.caching.env or template.spec.env:
+        spec["env"] = render_env(env)
+    if template.spec.runtime_config_name:
+        spec["runtimeConfigName"] = template.spec.runtime_config_name
+    labels = child_labels("service-template", metadata.labels, metadata.name, {}, observed.config.label_patterns)
+    manifest = {
+        "apiVersion": TEMPLATE_CACHE.api_version,
+        "kind": TEMPLATE_CACHE.name,
+        "metadata": {
+            "name": metadata.name,
+            "namespace": metadata.namespace,
+            "labels": labels,
+            "ownerReferences": owned_by(SERVICE_TEMPLATE, observed.key, metadata.uid),
+        },
+        "spec": spec,
+    }
+    return (Desired(TEMPLATE_CACHE, manifest, "template-cache"),)
+
+
+def _sources(template: Template, discovery: DiscoveryPlan) -> Sequence[ModelSource]:
+    """The sources of the weights, as far as they are known for the present inputs."""
+    if template.spec.model_sources:
+        return template.spec.model_sources
+    if discovery.profile is not None:
+        return discovery.profile.sources
+    return template.status.model_sources if discovery.condition.status == "True" else ()
+
+
+def _status(observed: ObservedTemplate, hardware: Hardware | None, discovery: DiscoveryPlan) -> dict[str, Any]:
+    template, model = observed.template, observed.model
+    status: dict[str, Any] = {
+        "resolvedRuntimeConfig": observed.config.reference,
+        "resolvedModel": _model_reference(model) if model is not None else None,
+        "resolvedHardware": hardware.manifest() if hardware is not None else None,
+        "hardwareSummary": hardware_summary(hardware) or None,
+        "resolvedNodeAffinity": _affinity(hardware, observed),
+        "resolvedCache": _cache_reference(observed.cache),
+        **discovery.status,
+    }
+    if template.spec.model_sources:
+        status["modelSources"] = [source.manifest() for source in template.spec.model_sources]
+        status["profile"] = {"metadata": _inline_profile(template)}
+        status["discovery"] = None
+    elif discovery.profile is not None:
+        status["modelSources"] = [source.manifest() for source in discovery.profile.sources] or None
+        status["profile"] = _profile_status(template, discovery.profile)
+    elif discovery.condition.status == "True" and template.status.profile is not None:
+        status["profile"] = _retyped(template, template.status.profile)
+    return status
+
+
+def _profile_status(template: Template, found: DiscoveredProfile) -> Manifest:
+    """The profile as found; what the spec says about its type goes over it (spec/api.md chapter 4)."""
+    spoken = {"type": template.spec.type} if template.spec.type else {}
+    return {
+        "metadata": {**found.metadata, **spoken},
+        "engine_args": dict(found.engine_args),
+        "env_vars": dict(found.env_vars),
+        "originalDiscoveryOutput": dict(found.original),
+    }
+
+
+def _retyped(template: Template, stored: Profile) -> Manifest:
+    """The stored profile with the type that the spec gives by now, else with the one that was found."""
+    try:
+        found = read_output(json.dumps([stored.original_discovery_output]))
+    except UnusableOutput:
+        return stored.manifest()
+    return _profile_status(template, found)
+
+
+def _cache_reference(cache: Manifest | None) -> Manifest | None:
+    return resource_reference(TEMPLATE_CACHE, key_of(cache), uid_of(cache)) if cache is not None else None
+
+
+def _affinity(hardware: Hardware | None, observed: ObservedTemplate) -> Manifest | None:
+    """Where the hardware is found. What is stored stays while it says the same in another order: services copy it
+    into pods, and a new order would restart them (W7)."""
+    if hardware is None or hardware.gpu is None:
+        return None
+    # Memory demands count only where a GPU is really asked for (operations.md §16.4).
+    if not hardware.gpu.model and minimum_vram(hardware.gpu) and not hardware.gpu.requests:
+        return None
+    wanted, stored = node_affinity(hardware, observed.inventory), observed.template.status.resolved_node_affinity
+    return stored if stored is not None and _unordered(stored) == _unordered(wanted) else wanted
+
+
+def _unordered(value: object) -> str:
+    """A text that is the same for values that differ in the order of their lists only."""
+    if isinstance(value, Mapping):
+        return json.dumps({key: _unordered(item) for key, item in sorted(value.items())})
+    if isinstance(value, list | tuple):
+        return json.dumps(sorted(_unordered(item) for item in value))
+    return json.dumps(value)
+
+
+def _inline_profile(template: Template) -> Manifest:
+    spec, gpu = template.spec, template.spec.hardware.gpu if template.spec.hardware is not None else None
+    values: Manifest = {
+        "gpu": gpu.model if gpu is not None else "",
+        "gpuCount": gpu.requests if gpu is not None else 0,
+        "metric": spec.metric,
+        "precision": spec.precision,
+        "type": spec.type,
+    }
+    given = {name: value for name, value in values.items() if value}
+    return ProfileMetadata.model_validate(given).manifest()
+
+
+def _model_reference(model: Model) -> Manifest:
+    kind = MODEL if model.metadata.namespace else CLUSTER_MODEL
+    return resource_reference(kind, Key(model.metadata.namespace, model.metadata.name), model.metadata.uid)

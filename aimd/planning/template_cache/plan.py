@@ -1,0 +1,272 @@
+"""AIMTemplateCache: all weights of a template in one namespace (spec/caching.md §4, §5)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from aimd.api.artifact import AIMArtifact
+from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.api.shared import CacheMode, ModelSource
+from aimd.api.template_cache import AIMTemplateCache
+from aimd.planning.artifact.observed import HEADROOM
+from aimd.planning.environment import render_env
+from aimd.planning.health import Component, Direction, State, ready
+from aimd.planning.kinds import ARTIFACT, CLUSTER_SERVICE_TEMPLATE, SERVICE_TEMPLATE, TEMPLATE_CACHE, owned_by
+from aimd.planning.labels import PREFIX, child_labels, name_label
+from aimd.planning.plan import Plan
+from aimd.planning.runtime_config import ResolvedConfig, config_component
+from aimd.planning.template_cache.matching import Circumstances, Match, artifact_env, is_reconciled, match_sources
+from aimd.runtime.model import Category, Deletion, Desired, Failure, Key, Manifest
+
+CONTROLLER = "template-cache"
+CACHE_LABEL = PREFIX + "template-cache.name"
+PROGRESS_SECONDS = 30.0
+"""How often the progress of downloads is repeated here: their pods report it far more often (C-41)."""
+Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedTemplateCache:
+    """A cache and everything its plan depends on; `artifacts` are all of the namespace.
+
+    `circumstances` go by artifact name; `used_elsewhere` are names of artifacts that other caches use.
+    """
+
+    cache: AIMTemplateCache
+    config: ResolvedConfig
+    template: Template | None = None
+    artifacts: Sequence[AIMArtifact] = ()
+    circumstances: Mapping[str, Circumstances] = field(default_factory=dict)
+    used_elsewhere: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """What the clean-up of a deleted cache has to know: the artifacts, and which of them (or which URIs) other caches
+    of the namespace need."""
+
+    artifacts: Sequence[AIMArtifact] = ()
+    used_names: frozenset[str] = field(default_factory=frozenset)
+    used_uris: frozenset[str] = field(default_factory=frozenset)
+
+
+def plan_template_cache(observed: ObservedTemplateCache, now: datetime) -> Plan:
+    """The decision about a cache; pure and total."""
+    sources = sources_of(observed)
+    matches = match_sources(observed.cache, sources, observed.artifacts, observed.config, observed.circumstances)
+    existing = {artifact.metadata.name for artifact in observed.artifacts}
+    missing: dict[str, Match] = {}
+    for match in matches:
+        if match.artifact is None and match.name not in existing:
+            missing.setdefault(match.name, match)
+    return Plan(
+        components=(
+            config_component(observed.config),
+            _template_component(observed),
+            _artifacts_component(observed, matches),
+        ),
+        desired=tuple(_artifact(observed, match) for match in missing.values()),
+        deletions=_superseded(observed, matches),
+        status=_status(observed, matches),
+        requeue_after=PROGRESS_SECONDS if any(_is_coming(match.artifact) for match in matches) else None,
+    )
+
+
+def sources_of(observed: ObservedTemplateCache) -> tuple[ModelSource, ...]:
+    """The cache's own list, else what the template's status says (caching.md C-17)."""
+    if observed.cache.spec.model_sources:
+        return observed.cache.spec.model_sources
+    return observed.template.status.model_sources if observed.template is not None else ()
+
+
+def uses_artifact(observed: ObservedTemplateCache, artifact: AIMArtifact) -> bool:
+    """Whether a change of the artifact concerns the cache: it is in use, or holds a wanted URI (C-5)."""
+    if artifact.metadata.name in {entry.name for entry in observed.cache.status.artifacts.values()}:
+        return True
+    return artifact.spec.source_uri in {source.source_uri for source in sources_of(observed)}
+
+
+def artifacts_to_delete(cache: AIMTemplateCache, leftover: Leftover) -> tuple[AIMArtifact, ...]:
+    """Artifacts that go with the cache: made by it and not Ready, unless another cache still waits for them.
+
+    Failed ones always go (§4.2, C-20). What is owned goes by garbage collection besides.
+    """
+    label = name_label(cache.metadata.name)
+    return tuple(
+        artifact
+        for artifact in leftover.artifacts
+        if artifact.metadata.labels.get(CACHE_LABEL) == label
+        and artifact.status.status != State.READY
+        and (artifact.status.status == State.FAILED or not _is_wanted(artifact, leftover))
+    )
+
+
+def _is_wanted(artifact: AIMArtifact, leftover: Leftover) -> bool:
+    return artifact.metadata.name in leftover.used_names or artifact.spec.source_uri in leftover.used_uris
+
+
+def _template_component(observed: ObservedTemplateCache) -> Component:
+    """The template's own `Ready`, copied (§5.5)."""
+    name, template, spec = "ServiceTemplate", observed.template, observed.cache.spec
+    if template is None:
+        places = {"Namespace": "in this namespace", "Cluster": "in the cluster"}
+        where = places.get(spec.template_scope, "in this namespace or in the cluster")
+        text = f"There is no template {spec.template_name} {where}: create it or correct templateName or templateScope"
+        failure = Failure(Category.MISSING_UPSTREAM, "ReferenceNotFound", text)
+        return Component(name, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True)
+    own = next((condition for condition in template.status.conditions if condition.type == "Ready"), None)
+    word = template.status.status if "status" in template.status.model_fields_set else ""
+    if own is None:
+        state = State.of(word) if word else State.PENDING
+        return Component(name, state, "ResourceFound", f"The template is {word or 'new'}", direction=Direction.UPSTREAM)
+    if own.status == "True":
+        return ready(name, own.reason, own.message, Direction.UPSTREAM)
+    state = State.PROGRESSING if own.status == "Unknown" else State.of(word)
+    # A template that says not ready and Ready at once is between two writes of somebody else.
+    state = State.PROGRESSING if state in (State.READY, State.RUNNING) else state
+    return Component(name, state, own.reason, own.message, direction=Direction.UPSTREAM)
+
+
+def _artifacts_component(observed: ObservedTemplateCache, matches: Sequence[Match]) -> Component:
+    name, direction = "Artifacts", Direction.DOWNSTREAM
+    if not matches:
+        if observed.template is not None and observed.template.status.status == State.READY:
+            return ready(name, "NothingToCache", "The template lists no weights to download", direction)
+        text = "The template lists no weights yet"
+        return Component(name, State.PROGRESSING, "NoCaches", text, direction=direction)
+    found = [match.artifact for match in matches if match.artifact is not None]
+    missing = len(matches) - len(found)
+    if missing:
+        # One that nobody has looked at yet is only new.
+        looked_at = {artifact.metadata.name for artifact in observed.artifacts if is_reconciled(artifact)}
+        blocked = [match.name for match in matches if match.artifact is None and match.name in looked_at]
+        waiting = f"; {', '.join(blocked)} exists and cannot be used yet" if blocked else ""
+        text = f"{missing} of {len(matches)} artifacts are being made{waiting}"
+        return Component(name, State.PROGRESSING, "CreatingCaches", text, direction=direction)
+    worst = min(found, key=lambda artifact: _state(artifact).rank)
+    state = _state(worst)
+    if state is State.READY:
+        return ready(name, "AllCachesReady", f"All {len(found)} artifacts are ready", direction)
+    own = next((condition for condition in worst.status.conditions if condition.type == "Ready"), None)
+    done = sum(_state(artifact) is State.READY for artifact in found)
+    text = f"{done} of {len(found)} artifacts are ready; {worst.metadata.name} is {state}{_detail(worst)}"
+    reason = own.reason if own is not None and own.status != "True" else "CachesNotReady"
+    return Component(name, state, reason, text, direction=direction)
+
+
+def _state(artifact: AIMArtifact) -> State:
+    """The artifact's state; without a claim nothing can be mounted, whatever it says (C-9)."""
+    state = State.of(artifact.status.status)
+    return State.PROGRESSING if state is State.READY and not artifact.status.persistent_volume_claim else state
+
+
+def _is_coming(artifact: AIMArtifact | None) -> bool:
+    """Whether its progress is worth looking at now and then: nobody is woken by it (C-41)."""
+    return artifact is not None and _state(artifact) is State.PROGRESSING
+
+
+def _detail(artifact: AIMArtifact) -> str:
+    """What is wrong, or how far it is."""
+    if _is_coming(artifact) and artifact.status.progress is not None:
+        doing = artifact.status.download.message if artifact.status.download is not None else ""
+        return f", {artifact.status.progress.percentage or 0} %" + (f" ({doing})" if doing else "")
+    if _state(artifact) not in (State.FAILED, State.DEGRADED, State.NOT_AVAILABLE):
+        return ""
+    own = next((condition for condition in artifact.status.conditions if condition.type == "Ready"), None)
+    return f": {own.message}" if own is not None and own.message else ""
+
+
+def _superseded(observed: ObservedTemplateCache, matches: Sequence[Match]) -> tuple[Deletion, ...]:
+    """Failed artifacts that this cache made and that another one has taken the place of, such as one with a token."""
+    label = name_label(observed.cache.metadata.name)
+    replaced = {match.source.source_uri for match in matches if match.artifact is not None}
+    used = {match.artifact.metadata.name for match in matches if match.artifact is not None} | observed.used_elsewhere
+    return tuple(
+        Deletion(
+            ARTIFACT,
+            Key(artifact.metadata.namespace, artifact.metadata.name),
+            artifact.metadata.uid,
+            "superseded",
+        )
+        for artifact in observed.artifacts
+        if artifact.metadata.labels.get(CACHE_LABEL) == label
+        and artifact.metadata.labels.get("template-created") == "true"
+        and artifact.status.status == State.FAILED
+        and artifact.spec.source_uri in replaced
+        and artifact.metadata.name not in used
+    )
+
+
+def _artifact(observed: ObservedTemplateCache, match: Match) -> Desired:
+    """A new artifact; one that exists is never written again, not even its labels (C-5)."""
+    cache, source = observed.cache, match.source
+    own = {
+        "template-created": "true",
+        PREFIX + "template.name": name_label(cache.spec.template_name),
+        PREFIX + "template.scope": cache.spec.template_scope,
+        PREFIX + "template.index": str(match.index),
+        CACHE_LABEL: name_label(cache.metadata.name),
+    }
+    metadata: Manifest = {
+        "name": match.name,
+        "namespace": cache.metadata.namespace,
+        "labels": child_labels(
+            CONTROLLER, cache.metadata.labels, cache.metadata.name, own, observed.config.label_patterns
+        ),
+    }
+    if cache.spec.mode == CacheMode.DEDICATED:
+        key = Key(cache.metadata.namespace, cache.metadata.name)
+        metadata["ownerReferences"] = owned_by(TEMPLATE_CACHE, key, cache.metadata.uid)
+    if headroom := cache.metadata.annotations.get(HEADROOM):
+        metadata["annotations"] = {HEADROOM: headroom}
+    manifest = {
+        "apiVersion": ARTIFACT.api_version,
+        "kind": ARTIFACT.name,
+        "metadata": metadata,
+        "spec": _artifact_spec(cache, source),
+    }
+    return Desired(ARTIFACT, manifest, "artifact")
+
+
+def _artifact_spec(cache: AIMTemplateCache, source: ModelSource) -> Manifest:
+    optional: Manifest = {
+        "modelId": source.model_id,
+        "storageClassName": cache.spec.storage_class_name,
+        "runtimeConfigName": cache.spec.runtime_config_name,
+        "env": render_env(artifact_env(cache, source)),
+        "modelDownloadImage": cache.spec.download_image,
+        "imagePullSecrets": [{"name": reference.name} for reference in cache.spec.image_pull_secrets],
+    }
+    given = {name: value for name, value in optional.items() if value}
+    return {"sourceUri": source.source_uri, "size": source.size or "0", **given}
+
+
+def _status(observed: ObservedTemplateCache, matches: Sequence[Match]) -> dict[str, Any]:
+    status: dict[str, Any] = {"resolvedRuntimeConfig": observed.config.reference}
+    template = observed.template
+    if template is not None:
+        kind = SERVICE_TEMPLATE if template.metadata.namespace else CLUSTER_SERVICE_TEMPLATE
+        status["resolvedTemplateKind"] = kind.name
+    else:
+        status["resolvedTemplateKind"] = None
+    if any(match.artifact is None for match in matches):
+        return status
+    return {**status, "artifacts": _entries(matches) or None}
+
+
+def _entries(matches: Sequence[Match]) -> dict[str, Any]:
+    """By artifact name; an artifact that serves several model ids has further entries `<name>#<n>` (C-23)."""
+    entries: dict[str, Any] = {}
+    for match in matches:
+        if match.artifact is None:
+            continue
+        metadata, status = match.artifact.metadata, match.artifact.status
+        models = [entry["model"] for entry in entries.values() if entry["name"] == metadata.name]
+        if match.source.model_id in models:
+            continue
+        entry = {"name": metadata.name, "uid": metadata.uid, "model": match.source.model_id, "status": status.status}
+        if status.persistent_volume_claim:
+            entry["persistentVolumeClaim"] = status.persistent_volume_claim
+        entries[f"{metadata.name}#{len(models) + 1}" if models else metadata.name] = entry
+    return entries

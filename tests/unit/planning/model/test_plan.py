@@ -1,0 +1,242 @@
+"""Models: metadata without a registry, and the health of their templates (spec/models-and-templates.md §3, §10.1)."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimd.api.model import AIMClusterModel, AIMModel
+from aimd.api.runtime_config import AIMRuntimeConfig
+from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.planning.health import Summary, may_apply, summarise
+from aimd.planning.model.image_metadata import LabelsRead, LabelsUnreadable, read_labels
+from aimd.planning.model.observed import Expectation, Inspection, ObservedModel, Template, expectation
+from aimd.planning.model.plan import plan_model
+from aimd.planning.runtime_config import ResolvedConfig, resolve_config
+from aimd.registry.failures import Problem, failure
+from aimd.runtime.model import Applied, Category, Failure
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+METADATA = {"model": {"canonicalName": "Qwen/Qwen3-32B"}}
+RECOMMENDED = {"model": {"recommendedDeployments": [{"gpuModel": "MI300X", "gpuCount": 1}]}}
+SOURCES = [{"modelId": "a/b", "sourceUri": "hf://a/b"}]
+
+
+def model(status: dict[str, Any] | None = None, **spec: Any) -> AIMModel:
+    return AIMModel.model_validate(
+        {
+            "metadata": {"name": "m", "namespace": "ml-team"},
+            "spec": {"image": "img:1", **spec},
+            "status": status or {},
+        }
+    )
+
+
+def cluster_model(**spec: Any) -> AIMClusterModel:
+    return AIMClusterModel.model_validate({"metadata": {"name": "m"}, "spec": {"image": "img:1", **spec}})
+
+
+def templates(*words: str, cluster: bool = False) -> list[Template]:
+    kind = AIMClusterServiceTemplate if cluster else AIMServiceTemplate
+    return [kind.model_validate({"metadata": {"name": f"t{i}"}, "status": {"status": w}}) for i, w in enumerate(words)]
+
+
+def settle(observed: ObservedModel) -> Summary:
+    plan = plan_model(observed, NOW)
+    extra = plan.extra_conditions
+    return summarise(plan.components, applied=Applied(), previous=(), generation=1, now=NOW, extra_conditions=extra)
+
+
+def condition(summary: Summary, type_: str) -> tuple[str, str]:
+    return next((c.status, c.reason) for c in summary.conditions if c.type == type_)
+
+
+@pytest.mark.parametrize(
+    ("obj", "shown"),
+    [
+        (model(discovery={"extractMetadata": False}), ("True", "ImageFound")),
+        (model(imageMetadata=METADATA), ("True", "ImageMetadataFound")),
+        (model(imageMetadata={"oci": {}}), ("True", "ImageFound")),
+        (model(status={"imageMetadata": METADATA}), ("True", "ImageFound")),
+        (model(status={"imageMetadata": METADATA, "inspectedImage": "img:1"}), ("True", "ImageFound")),
+        (model(status={"imageMetadata": METADATA, "inspectedImage": "img:0"}), ("False", "InspectionPending")),
+        (model(modelSources=SOURCES), ("False", "InspectionPending")),
+        (model(), ("False", "InspectionPending")),
+    ],
+)
+def test_where_metadata_comes_from(obj: AIMModel, shown: tuple[str, str]) -> None:
+    assert condition(settle(ObservedModel(obj, ResolvedConfig())), "ImageMetadataReady") == shown
+
+
+def test_what_the_registry_told_is_kept_with_its_image() -> None:
+    found = read_labels({"com.amd.aim.model.canonicalName": "a/b"})
+    assert isinstance(found, LabelsRead)
+    observed = ObservedModel(model(), ResolvedConfig(), inspection=Inspection(found.metadata))
+    plan = plan_model(observed, NOW)
+    assert plan.status["inspectedImage"] == "img:1"
+    labels = {"com.amd.aim.model.canonicalName": "a/b"}
+    assert plan.status["imageMetadata"] == {"model": {"canonicalName": "a/b"}, "oci": {}, "originalLabels": labels}
+    assert condition(settle(observed), "ImageMetadataReady") == ("True", "ImageFound")
+
+
+def test_no_labels_at_all_are_metadata_too() -> None:
+    found = read_labels({})
+    assert isinstance(found, LabelsRead)
+    observed = ObservedModel(model(), ResolvedConfig(), inspection=Inspection(found.metadata))
+    assert plan_model(observed, NOW).status["imageMetadata"] == {"model": {}, "oci": {}}
+    assert str(settle(observed).state) == "Ready"
+
+
+@pytest.mark.parametrize(
+    ("problem", "reason", "unreachable", "refused"),
+    [
+        (Problem.AUTH, "ImagePullAuthFailure", False, True),
+        (Problem.NOT_FOUND, "ImageNotFound", False, False),
+        (Problem.CONTENT, "MetadataExtractionFailed", False, False),
+        (Problem.RATE_LIMIT, "ImagePullBackOff", True, False),
+        (Problem.UNAVAILABLE, "ImagePullBackOff", True, False),
+        (Problem.NETWORK, "NetworkError", True, False),
+    ],
+)
+@pytest.mark.parametrize("obj", [model(), model(modelSources=SOURCES), cluster_model()])
+def test_registry_errors_degrade_and_never_fail(
+    problem: Problem, reason: str, unreachable: bool, refused: bool, obj: Any
+) -> None:
+    inspection = Inspection(failure=failure(problem, "no"), again_after=300)
+    observed = ObservedModel(obj, ResolvedConfig(), inspection=inspection)
+    summary = settle(observed)
+    assert str(summary.state) == "Degraded"
+    assert condition(summary, "ImageMetadataReady") == ("False", reason)
+    types = {c.type for c in summary.conditions if c.status == "False"}
+    assert ("DependenciesReachable" in types, "AuthValid" in types) == (unreachable, refused)
+    plan = plan_model(observed, NOW)
+    assert plan.requeue_after == 300
+    assert may_apply(plan.components)
+    assert len(plan.desired) == (1 if obj.spec.model_sources else 0)
+
+
+@pytest.mark.parametrize(("obj", "reason"), [(model(), "SecretNotFound"), (cluster_model(), "ReferenceNotFound")])
+def test_a_missing_pull_secret_fails(obj: Any, reason: str) -> None:
+    secret = Failure(Category.MISSING_UPSTREAM, "SecretNotFound", "no Secret")
+    summary = settle(ObservedModel(obj, ResolvedConfig(), inspection=Inspection(secret=secret, again_after=60)))
+    assert str(summary.state) == "Failed"
+    assert condition(summary, "ImageMetadataReady") == ("False", reason)
+    assert condition(summary, "ConfigValid") == condition(summary, "Ready") == ("False", "ReferenceNotFound")
+
+
+def test_while_nobody_could_be_asked_the_last_answer_stays_shown() -> None:
+    stored = {"type": "ImageMetadataReady", "status": "False", "reason": "ImageNotFound", "message": "no"}
+    observed = ObservedModel(model(status={"conditions": [stored]}), ResolvedConfig(), inspection=Inspection())
+    summary = settle(observed)
+    assert (str(summary.state), condition(summary, "ImageMetadataReady")) == ("Degraded", ("False", "ImageNotFound"))
+
+
+def test_labels_that_make_no_sense_say_so() -> None:
+    inspection = Inspection(unreadable=LabelsUnreadable("bad label"))
+    summary = settle(ObservedModel(model(), ResolvedConfig(), inspection=inspection))
+    assert condition(summary, "ImageMetadataReady") == ("False", "MetadataExtractionFailed")
+    assert str(summary.state) == "Degraded"
+
+
+def test_metadata_of_the_spec_is_copied_unless_switched_off() -> None:
+    assert (
+        plan_model(ObservedModel(model(imageMetadata=METADATA), ResolvedConfig()), NOW).status["imageMetadata"]
+        == METADATA
+    )
+    off = model(imageMetadata=METADATA, discovery={"extractMetadata": False})
+    assert "imageMetadata" not in plan_model(ObservedModel(off, ResolvedConfig()), NOW).status
+
+
+@pytest.mark.parametrize(
+    ("obj", "expected"),
+    [
+        (model(), Expectation.UNKNOWN),
+        (model(discovery={"createServiceTemplates": False}, imageMetadata=RECOMMENDED), Expectation.NONE),
+        (model(discovery={"createServiceTemplates": True}), Expectation.UNKNOWN),
+        (model(discovery={"extractMetadata": False}), Expectation.NONE),
+        (model(discovery={"extractMetadata": False}, customTemplates=[{"name": "x"}]), Expectation.SOME),
+        (model(modelSources=SOURCES), Expectation.SOME),
+        (model(imageMetadata=METADATA), Expectation.NONE),
+        (model(imageMetadata=RECOMMENDED), Expectation.SOME),
+        (model(imageMetadata=METADATA, status={"imageMetadata": RECOMMENDED}), Expectation.NONE),
+        (model(status={"imageMetadata": RECOMMENDED}), Expectation.SOME),
+    ],
+)
+def test_whether_templates_are_expected(obj: AIMModel, expected: Expectation) -> None:
+    assert expectation(ObservedModel(obj, ResolvedConfig())) is expected
+
+
+def test_the_runtime_config_can_switch_discovery_off() -> None:
+    config = AIMRuntimeConfig.model_validate(
+        {"metadata": {"name": "default", "namespace": "ml-team"}, "spec": {"model": {"autoDiscovery": False}}}
+    )
+    resolved = resolve_config("", config, None, namespace="ml-team")
+    assert expectation(ObservedModel(model(), resolved)) is Expectation.NONE
+    assert expectation(ObservedModel(model(discovery={}), resolved)) is Expectation.UNKNOWN
+
+
+NO_TEMPLATES = model(discovery={"extractMetadata": False, "createServiceTemplates": False})
+
+
+@pytest.mark.parametrize(
+    ("obj", "words", "word", "reason"),
+    [
+        (model(status={"imageMetadata": RECOMMENDED}), (), "Progressing", "CreatingTemplates"),
+        (NO_TEMPLATES, (), "Ready", "NoTemplatesExpected"),
+        (NO_TEMPLATES, ("Ready", "Ready"), "Ready", "AllTemplatesReady"),
+        (NO_TEMPLATES, ("Failed", "Failed"), "Failed", "AllTemplatesFailed"),
+        (NO_TEMPLATES, ("Failed", "Degraded"), "Failed", "AllTemplatesFailed"),
+        (NO_TEMPLATES, ("NotAvailable", "NotAvailable"), "NotAvailable", "NoTemplatesAvailable"),
+        (NO_TEMPLATES, ("Ready", "Degraded", "Progressing"), "Degraded", "SomeTemplatesDegraded"),
+        (NO_TEMPLATES, ("Ready", "Progressing"), "Progressing", "TemplatesProgressing"),
+        (NO_TEMPLATES, ("Ready", "Pending"), "Progressing", "TemplatesProgressing"),
+        (NO_TEMPLATES, ("Ready", "NotAvailable"), "Ready", "SomeTemplatesReady"),
+        (NO_TEMPLATES, ("Odd",), "Progressing", "TemplatesProgressing"),
+    ],
+)
+def test_templates_make_the_state(obj: AIMModel, words: tuple[str, ...], word: str, reason: str) -> None:
+    summary = settle(ObservedModel(obj, ResolvedConfig(), templates(*words)))
+    assert (str(summary.state), condition(summary, "ServiceTemplatesReady")[1]) == (word, reason)
+
+
+def test_templates_that_only_pass_on_the_fault_of_the_model_do_not_make_it_worse() -> None:
+    echo = {"type": "ModelReady", "status": "False", "reason": "ModelFailed", "message": "no"}
+    own = {"type": "DiscoveryJobReady", "status": "False", "reason": "JobFailed", "message": "no"}
+    for conditions, word in (([echo], "Degraded"), ([echo, own], "Degraded"), ([own], "Failed"), ([], "Failed")):
+        status = {"status": "Failed", "conditions": conditions}
+        bad = AIMServiceTemplate.model_validate({"metadata": {"name": "t", "namespace": "ml-team"}, "status": status})
+        summary = settle(ObservedModel(model(), ResolvedConfig(), templates=[bad]))
+        assert condition(summary, "ServiceTemplatesReady") == ("False", "AllTemplatesFailed")
+        assert str(summary.state) == word
+
+
+def test_a_cluster_model_that_waits_is_pending() -> None:
+    obj = cluster_model(discovery={"extractMetadata": False, "createServiceTemplates": False})
+    summary = settle(ObservedModel(obj, ResolvedConfig(), templates("Progressing", cluster=True)))
+    assert str(summary.state) == "Pending"
+    assert condition(summary, "ClusterServiceTemplatesReady") == ("False", "TemplatesProgressing")
+
+
+@pytest.mark.parametrize(("obj", "reason"), [(NO_TEMPLATES, "ConfigNotFound"), (cluster_model(), "ReferenceNotFound")])
+def test_a_missing_config_fails(obj: Any, reason: str) -> None:
+    config = resolve_config("team", None, None, namespace=obj.metadata.namespace)
+    summary = settle(ObservedModel(obj, config))
+    assert str(summary.state) == "Failed"
+    assert condition(summary, "RuntimeConfigReady") == ("False", reason)
+    assert condition(summary, "ConfigValid") == condition(summary, "Ready") == ("False", "ReferenceNotFound")
+
+
+def test_source_type() -> None:
+    assert plan_model(ObservedModel(model(), ResolvedConfig()), NOW).status["sourceType"] == "Image"
+    assert (
+        plan_model(ObservedModel(model(modelSources=SOURCES), ResolvedConfig()), NOW).status["sourceType"] == "Custom"
+    )
+
+
+@given(st.lists(st.sampled_from(["", "Pending", "Progressing", "Ready", "Degraded", "Failed", "NotAvailable", "?"])))
+def test_judging_templates_is_total_and_blind_to_order(words: list[str]) -> None:
+    one = settle(ObservedModel(NO_TEMPLATES, ResolvedConfig(), templates(*words)))
+    other = settle(ObservedModel(NO_TEMPLATES, ResolvedConfig(), templates(*reversed(words))))
+    assert one.conditions == other.conditions

@@ -1,0 +1,90 @@
+"""Custom profiles: file, ConfigMap, mount (service.md §12)."""
+
+import pytest
+import yaml
+
+from aimd.planning.service.plan import plan_service
+from aimd.planning.service_template.profile_file import InvalidProfile, profile_file
+
+PROFILE = {
+    "aimId": "meta-llama/Llama-3-8B",
+    "modelId": "meta-llama/Llama-3-8B",
+    "metric": "latency",
+    "precision": "fp16",
+    "hardware": {"gpu": {"model": "MI300X", "requests": 1}},
+}
+
+
+def test_the_document(template) -> None:
+    engine = {"dtype": "float16", "gpu-memory-utilization": 0.95}
+    profile = profile_file(template(**PROFILE, customProfile={"engineArgs": engine, "envVars": {"A": "1"}}))
+    assert profile is not None
+    assert profile.name == "vllm-mi300x-fp16-tp1-latency.yaml"
+    assert yaml.safe_load(profile.text) == {
+        "aim_id": "meta-llama/Llama-3-8B",
+        "model_id": "meta-llama/Llama-3-8B",
+        "engine_args": engine,
+        "env_vars": {"A": "1"},
+        "metadata": {
+            "engine": "vllm",
+            "gpu": "MI300X",
+            "gpu_count": 1,
+            "manual_selection_only": False,
+            "metric": "latency",
+            "precision": "fp16",
+            "type": "unoptimized",
+        },
+    }
+    lines = [line for line in profile.text.splitlines() if not line.startswith(" ")]
+    assert lines == sorted(lines)
+
+
+def test_empty_parts_are_empty_objects(template) -> None:
+    hardware = {"gpu": {"model": "MI325X", "requests": 4}}
+    fields = {**PROFILE, "hardware": hardware, "precision": "fp8", "metric": "throughput"}
+    profile = profile_file(template(**fields, customProfile={}))
+    assert profile is not None
+    assert profile.name == "vllm-mi325x-fp8-tp4-throughput.yaml"
+    document = yaml.safe_load(profile.text)
+    assert (document["engine_args"], document["env_vars"]) == ({}, {})
+
+
+def test_no_profile_and_no_object(template) -> None:
+    assert profile_file(template()) is None
+    with pytest.raises(InvalidProfile):
+        profile_file(template(**PROFILE, customProfile={"engineArgs": ["--x"]}))
+
+
+def test_config_map_mount_and_checksum(observed, model, template, cache, now) -> None:
+    def plan(dtype: str):
+        chosen = template(**PROFILE, customProfile={"engineArgs": {"dtype": dtype}})
+        return plan_service(observed(models=[model()], templates=[chosen], caches=[cache()]), now)
+
+    first = plan("float16")
+    assert [desired.kind.name for desired in first.desired] == ["ConfigMap", "InferenceService"]
+    config_map, inference_service = (desired.manifest for desired in first.desired)
+    assert config_map["metadata"]["name"].startswith("qwen-chat-custom-profile-")
+    assert config_map["metadata"]["labels"]["aim.eai.amd.com/service"] == "qwen-chat"
+    predictor = inference_service["spec"]["predictor"]
+    mount = next(item for item in predictor["containers"][0]["volumeMounts"] if item["name"] == "custom-profile")
+    assert mount["mountPath"] == "/workspace/aim-runtime/profiles/custom/meta-llama/Llama-3-8B"
+    assert mount["readOnly"] is True
+    other = plan("bfloat16").desired[1].manifest["spec"]["predictor"]
+    assert predictor["annotations"] != other["annotations"]
+    assert predictor["containers"] == other["containers"]
+
+
+def test_a_profile_that_cannot_be_written_stops_here(observed, model, template, cache, now) -> None:
+    chosen = template(**PROFILE, customProfile={"engineArgs": "x"})
+    plan = plan_service(observed(models=[model()], templates=[chosen], caches=[cache()]), now)
+    assert not plan.desired
+    assert next(item for item in plan.components if item.name == "Template").reason == "TemplateNotReady"
+
+
+def test_the_config_map_goes_with_the_profile(observed, service_manifest, model, template, cache, live, now) -> None:
+    chosen = template(**PROFILE, customProfile={})
+    fields = {"models": [model()], "caches": [cache()]}
+    first = plan_service(observed(templates=[chosen], **fields), now)
+    ours = live(first.desired[0].manifest)
+    plan = plan_service(observed(templates=[template()], profile_config_map=ours, **fields), now)
+    assert [deletion.kind.name for deletion in plan.deletions] == ["ConfigMap"]

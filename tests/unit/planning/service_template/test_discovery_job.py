@@ -1,0 +1,226 @@
+"""The discovery Job (models-and-templates.md §5.7, §6, §12)."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from aimd.api.model import AIMClusterModel, AIMModel
+from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.planning.runtime_config import ResolvedConfig
+from aimd.planning.service_template.discovery_job import (
+    DiscoveryContext,
+    config_map_name,
+    discovery_objects,
+    job_key,
+    spec_hash,
+)
+from aimd.planning.service_template.profile_file import profile_file
+from aimd.runtime.model import Manifest
+
+GPU = {"gpu": {"model": "MI300X", "requests": 1}}
+DUMMY = "ghcr.io/silogen/aim-dummy:0.1.8"
+PROFILE = {
+    "aimId": "meta-llama/Llama-3-8B",
+    "modelId": "meta-llama/Llama-3-8B",
+    "metric": "latency",
+    "precision": "fp16",
+    "hardware": GPU,
+    "customProfile": {"engineArgs": {"a": 1, "b": [True]}, "envVars": {"X": "1"}},
+}
+
+
+def context(
+    name: str = "t", model: str = "m", image: str = "i:1", *, cluster: bool = False, **spec: Any
+) -> DiscoveryContext:
+    of_model = {"image": image, **spec.pop("model_spec", {})}
+    where = {} if cluster else {"namespace": "ml-team"}
+    metadata = {"name": name, "uid": "tu", "labels": spec.pop("labels", {}), **where}
+    template_type = AIMClusterServiceTemplate if cluster else AIMServiceTemplate
+    model_type = AIMClusterModel if cluster else AIMModel
+    template = template_type.model_validate({"metadata": metadata, "spec": {"modelName": model, **spec}})
+    return DiscoveryContext(
+        template,
+        model_type.model_validate({"metadata": {"name": model, **where}, "spec": of_model}),
+        ResolvedConfig(),
+        "aim-system",
+        profile_file(template),
+    )
+
+
+def job(of: DiscoveryContext) -> Manifest:
+    return discovery_objects(of)[-1].manifest
+
+
+def env(of: DiscoveryContext) -> list[tuple[str, str]]:
+    (container,) = job(of)["spec"]["template"]["spec"]["containers"]
+    return [(item["name"], item.get("value", "")) for item in container["env"]]
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "digest"),
+    [
+        (
+            context("test-template-discovery-namespace", "test-model-discovery-namespace", DUMMY, hardware=GPU),
+            "discover-test-template-discovery-namespace-ee237b0c",
+            "ee237b0c576eb704",
+        ),
+        (
+            context("test-template-discovery-cluster", "test-model-discovery-cluster", DUMMY, hardware=GPU),
+            "discover-test-template-discovery-cluster-f911ae0c",
+            None,
+        ),
+        (
+            context(
+                "amdenterpriseai-aim-qwen-qwen3-32b-0-8-5-1x-mi300x-lat-fp8-c381",
+                "qwen-qwen3-32b",
+                "amdenterpriseai/aim-qwen-qwen3-32b:0.8.5",
+                metric="latency",
+                precision="fp8",
+                hardware=GPU,
+                profileId="vllm-mi300x-fp8-tp1-latency",
+                model_spec={"imagePullSecrets": [{"name": "regcred"}]},
+            ),
+            "discover-amdenterpriseai-aim-qwen-qwen3-32b-0-8-5-1x-m-9ad6fd7c",
+            None,
+        ),
+        (
+            context(
+                "qwen3-32b-latency",
+                "aim-qwen-qwen3-32b-0-8-5-cdc1fb22",
+                "amdenterpriseai/aim-qwen-qwen3-32b:0.8.5",
+                metric="latency",
+                precision="fp16",
+                hardware=GPU,
+            ),
+            "discover-qwen3-32b-latency-2edfcfb6",
+            "2edfcfb6f5cfdfa2",
+        ),
+    ],
+)
+def test_names_and_fingerprints(given: DiscoveryContext, name: str, digest: str | None) -> None:
+    assert job_key(given).name == name
+    assert digest is None or spec_hash(given) == digest
+
+
+def test_the_job_as_specified() -> None:
+    manifest = job(context(hardware=GPU, metric="latency", precision="fp8", profileId="p", labels={"team": "a"}))
+    metadata, spec = manifest["metadata"], manifest["spec"]
+    assert metadata["namespace"] == "ml-team"
+    assert metadata["labels"] == {
+        "aim.eai.amd.com/service-template.name": "t",
+        "aim.eai.amd.com/template": "t",
+        "app.kubernetes.io/component": "discovery",
+        "app.kubernetes.io/managed-by": "aim-controller",
+        "app.kubernetes.io/name": "aim-discovery",
+    }
+    assert [owner["uid"] for owner in metadata["ownerReferences"]] == ["tu"]
+    assert (spec["backoffLimit"], spec["ttlSecondsAfterFinished"], spec["activeDeadlineSeconds"]) == (0, 60, 600)
+    assert spec["template"]["metadata"]["labels"] == {
+        "aim.eai.amd.com/service-template.name": "t",
+        "aim.eai.amd.com/template": "t",
+    }
+    pod = spec["template"]["spec"]
+    assert pod["restartPolicy"] == "Never"
+    assert pod["automountServiceAccountToken"] is False
+    assert "serviceAccountName" not in pod
+    security = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
+    assert pod["securityContext"] == security
+    (container,) = pod["containers"]
+    assert container == {
+        "name": "discovery",
+        "image": "i:1",
+        "args": ["dry-run", "--format=json"],
+        "env": [
+            {"name": "AIM_LOG_LEVEL_ROOT", "value": "CRITICAL"},
+            {"name": "AIM_LOG_LEVEL", "value": "CRITICAL"},
+            {"name": "AIM_METRIC", "value": "latency"},
+            {"name": "AIM_PRECISION", "value": "fp8"},
+            {"name": "AIM_GPU_MODEL", "value": "MI300X"},
+            {"name": "AIM_GPU_COUNT", "value": "1"},
+            {"name": "AIM_PROFILE_ID", "value": "p"},
+        ],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "runAsNonRoot": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+
+
+def test_jobs_of_cluster_templates_are_in_the_operator_namespace() -> None:
+    of = context(cluster=True, hardware=GPU)
+    assert job_key(of).namespace == "aim-system"
+    owner = job(of)["metadata"]["ownerReferences"][0]
+    assert (owner["kind"], owner["uid"]) == ("AIMClusterServiceTemplate", "tu")
+
+
+def test_own_variables_win_over_namesakes_of_the_template() -> None:
+    given = [{"name": "AIM_METRIC", "value": "throughput"}, {"name": "B", "value": "1"}, {"name": "B", "value": "2"}]
+    names = env(context(metric="latency", env=given))
+    assert names[2:] == [("B", "2"), ("AIM_METRIC", "latency")]
+
+
+def test_services_lend_their_pull_secrets() -> None:
+    own = context(imagePullSecrets=[{"name": "b"}])
+    lent = replace(own, lent=("a", "b"))
+    assert [item["name"] for item in job(lent)["spec"]["template"]["spec"]["imagePullSecrets"]] == ["b", "a"]
+    assert job_key(lent) != job_key(own)
+    assert spec_hash(lent) == spec_hash(own)
+
+
+def test_pull_secrets_are_united_and_the_template_names_the_account() -> None:
+    of_model = {"imagePullSecrets": [{"name": "a"}, {"name": "b"}], "serviceAccountName": "of-model"}
+    pod = job(context(imagePullSecrets=[{"name": "b"}, {"name": "c"}], model_spec=of_model))["spec"]["template"]["spec"]
+    assert [item["name"] for item in pod["imagePullSecrets"]] == ["a", "b", "c"]
+    assert pod["serviceAccountName"] == "of-model"
+    assert "automountServiceAccountToken" not in pod
+    named = job(context(serviceAccountName="own", model_spec=of_model))["spec"]["template"]["spec"]
+    assert named["serviceAccountName"] == "own"
+
+
+def test_a_count_of_zero_asks_for_no_count() -> None:
+    names = dict(env(context(hardware={"gpu": {"model": " MI300X ", "requests": 0}})))
+    assert names["AIM_GPU_MODEL"] == "MI300X"
+    assert "AIM_GPU_COUNT" not in names
+
+
+def test_a_custom_profile_is_mounted_and_selected() -> None:
+    of = context("my-template", **PROFILE, profileId="ignored")
+    config_map, with_profile = discovery_objects(of)
+    assert (
+        config_map.manifest["metadata"]["name"]
+        == config_map_name("my-template")
+        == ("my-template-custom-profile-ee700ae9")
+    )
+    assert list(config_map.manifest["data"]) == ["vllm-mi300x-fp16-tp1-latency.yaml"]
+    pod = with_profile.manifest["spec"]["template"]["spec"]
+    assert pod["volumes"] == [{"name": "custom-profile", "configMap": {"name": "my-template-custom-profile-ee700ae9"}}]
+    assert pod["containers"][0]["volumeMounts"] == [
+        {
+            "name": "custom-profile",
+            "mountPath": "/workspace/aim-runtime/profiles/custom/meta-llama/Llama-3-8B",
+            "readOnly": True,
+        }
+    ]
+    variables = dict(env(of))
+    assert variables["AIM_ID"] == "meta-llama/Llama-3-8B"
+    assert variables["AIM_PROFILE_ID"] == "custom/meta-llama/Llama-3-8B/vllm-mi300x-fp16-tp1-latency"
+
+
+def test_fingerprints_follow_the_profile_but_not_the_order_of_its_keys() -> None:
+    def fingerprint(**profile: Any) -> tuple[str, str]:
+        of = context(**{**PROFILE, "customProfile": profile})
+        return job_key(of).name, spec_hash(of)
+
+    one = fingerprint(engineArgs={"a": 1, "b": {"c": 1, "d": 2}})
+    assert one == fingerprint(engineArgs={"b": {"d": 2, "c": 1}, "a": 1})
+    assert one != fingerprint(engineArgs={"a": 2, "b": {"c": 1, "d": 2}})
+    assert one != fingerprint(engineArgs={"a": 1, "b": {"c": 1, "d": 2}}, envVars={"A": "1"})
+
+
+def test_long_template_names_stay_valid_labels() -> None:
+    long = "t" * 200
+    labels = job(context(long))["metadata"]["labels"]
+    assert all(len(value) <= 63 for value in labels.values())
+    assert len(job_key(context(long)).name) <= 63

@@ -1,0 +1,180 @@
+"""What images print (models-and-templates.md §5.8, §10.4)."""
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimd.planning.service_template.discovery_output import UnusableOutput, binary_quantity, read_output
+
+PROFILE = {
+    "filename": "vllm-mi300x-fp8-tp1-latency.yaml",
+    "profile": {
+        "model": "m",
+        "quantized_model": "",
+        "metadata": {
+            "engine": "vllm",
+            "gpu": "MI300X",
+            "gpu_count": 1,
+            "metric": "latency",
+            "precision": "fp8",
+            "type": "optimized",
+        },
+        "engine_args": {
+            "distributed_executor_backend": "mp",
+            "gpu-memory-utilization": 0.95,
+            "tensor-parallel-size": 1,
+        },
+        "env_vars": {"VLLM_USE_V1": "0"},
+    },
+    "models": [{"name": "HuggingFaceTB/SmolLM2-135M", "source": "hf://HuggingFaceTB/SmolLM2-135M", "size_gb": 0.5}],
+}
+
+
+def output(**changes: Any) -> str:
+    return json.dumps([{**PROFILE, **changes}])
+
+
+def with_metadata(**changes: Any) -> str:
+    profile = PROFILE["profile"]
+    return output(profile={**profile, "metadata": {**profile["metadata"], **changes}})  # type: ignore[dict-item,index]
+
+
+def test_a_profile() -> None:
+    found = read_output(output())
+    assert found.metadata == {
+        "engine": "vllm",
+        "gpu": "MI300X",
+        "gpuCount": 1,
+        "metric": "latency",
+        "precision": "fp8",
+        "type": "optimized",
+    }
+    assert found.engine_args["gpu-memory-utilization"] == 0.95
+    assert found.engine_args["tensor-parallel-size"] == 1
+    assert found.env_vars == {"VLLM_USE_V1": "0"}
+    (source,) = found.sources
+    assert source.manifest() == {
+        "modelId": "HuggingFaceTB/SmolLM2-135M",
+        "sourceUri": "hf://HuggingFaceTB/SmolLM2-135M",
+        "size": "512Mi",
+    }
+    assert found.original == PROFILE
+    assert found.remarks == ()
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        "{}",
+        "[INFO] starting\n{}",
+        "{}\nbye",
+        "warning: [x]\n{}\ndone [ok]\n",
+        "[{{]\n{}",
+        "first try [1, 2]\n{}\n[]",
+        '[{{"unrelated": 1}}]\n{}',
+    ],
+)
+def test_noise_around_the_array(log: str) -> None:
+    assert read_output(log.format(output())).gpu == "MI300X"
+
+
+def test_further_profiles_are_passed_over() -> None:
+    other = {**PROFILE, "profile": {"metadata": {"gpu": "MI325X"}}}
+    assert read_output(json.dumps([PROFILE, other])).gpu == "MI300X"
+
+
+@pytest.mark.parametrize(
+    ("log", "says"),
+    [
+        ("", "printed nothing"),
+        ("  \n", "printed nothing"),
+        ("Traceback: no such option", "no JSON array"),
+        (output()[:-20], "no JSON array"),
+        (json.dumps(PROFILE), "no array"),
+        ("[]", "empty array"),
+        ("[{}]", "no JSON array"),
+        ("[1]", "no JSON array"),
+        ("null", "no array"),
+        (output().replace("0.95", "NaN"), "no JSON array"),
+        (output().replace("0.95", "1e999"), "no JSON array"),
+        (output(models=[{"name": "plain", "source": "hf://a/b"}]), "organisation/name"),
+        (output(models=[{"name": "a/b", "source": "gs://a/b"}]), "hf:// nor s3://"),
+        (output(models=[{"name": "a/b", "source": "hf://a/b", "size_gb": -1}]), "size_gb"),
+        (output(models=[{"name": "a/b", "source": "hf://a/b", "size_gb": "big"}]), "size_gb"),
+        (output(models={}), "no array"),
+        (output(profile={"env_vars": {"A": 1}}), "env_vars"),
+        (output(profile={"engine_args": []}), "engine_args"),
+        (output(profile={"engine_args": {"a": "\ud800"}}), "no valid text"),
+        (with_metadata(gpu_count=1.5), "gpu_count"),
+        (with_metadata(gpu_count=-1), "gpu_count"),
+        (with_metadata(gpu=1), "gpu of the profile"),
+        ("[{" * 50_000, "no JSON array"),
+    ],
+)
+def test_unusable_output_says_why(log: str, says: str) -> None:
+    with pytest.raises(UnusableOutput, match=says):
+        read_output(log)
+
+
+@pytest.mark.parametrize("models", [[], None])
+def test_no_models_are_no_error(models: Any) -> None:
+    assert read_output(output(models=models)).sources == ()
+
+
+def test_empty_parts() -> None:
+    found = read_output(output(profile={"metadata": {}, "engine_args": {}}))
+    assert (found.engine_args, found.env_vars, found.metadata) == ({}, {}, {})
+
+
+@pytest.mark.parametrize("type_", ["optimized", "preview", "unoptimized"])
+def test_types_are_carried_over(type_: str) -> None:
+    assert read_output(with_metadata(type=type_)).metadata["type"] == type_
+
+
+def test_words_outside_the_vocabulary_are_left_out_and_mentioned() -> None:
+    found = read_output(with_metadata(type="general", precision="fp9"))
+    assert "type" not in found.metadata
+    assert "precision" not in found.metadata
+    assert ["general" in text or "fp9" in text for text in found.remarks] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "size"),
+    [(0.5, "512Mi"), (16, "16Gi"), (16.0, "16Gi"), (16.06, str(int(16.06 * 2**30))), (0, ""), (2048, "2Ti")],
+)
+def test_sizes(gigabytes: float, size: str) -> None:
+    source = {"name": "a/b", "source": "hf://a/b", "size_gb": gigabytes}
+    assert read_output(output(models=[source])).sources[0].size == size
+
+
+@given(st.integers(1, 2**60))
+def test_a_binary_quantity_is_exact(size: int) -> None:
+    units = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4}
+    text = binary_quantity(size)
+    unit = text[-2:]
+    value = int(text[:-2]) * 1024 ** units[unit] if unit in units else int(text)
+    assert value == size
+
+
+@given(st.text(), st.text())
+def test_any_text_around_is_either_read_or_refused(before: str, after: str) -> None:
+    try:
+        assert read_output(before + output() + after).gpu == "MI300X"
+    except UnusableOutput:
+        assert "[" in before or '"' in before
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(_JSON)
+def test_whatever_a_profile_holds_is_read_or_refused(profile: Any) -> None:
+    with suppress(UnusableOutput):
+        read_output(json.dumps([{"profile": profile, "models": profile}]))
