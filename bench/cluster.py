@@ -9,7 +9,7 @@ from anyio.from_thread import start_blocking_portal
 from aimd.runtime.client import Client
 from aimd.runtime.errors import AlreadyExists
 from aimd.runtime.kinds import NAMESPACE
-from aimd.runtime.model import Kind, Manifest
+from aimd.runtime.objects import Kind, Manifest
 from aimd.sandbox.control_plane import ControlPlane, control_plane
 
 _AT_ONCE = 32

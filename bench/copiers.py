@@ -20,7 +20,7 @@ from aimd.runtime.controller import Source, Watch
 from aimd.runtime.kinds import CONFIG_MAP
 from aimd.runtime.logging import configure
 from aimd.runtime.manager import Manager, ManagerOptions
-from aimd.runtime.model import Desired, Key, Manifest, Request, Result, key_of, labels_of, owner_reference
+from aimd.runtime.objects import Desired, Key, Manifest, Request, Result, key_of, labels_of, owner_reference
 from aimd.runtime.store import Cache
 from aimd.runtime.workqueue import LOW_PRIORITY
 from bench.fresh import READY

@@ -22,7 +22,7 @@ from aimd.api.kinds import RESOURCES
 from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, SERVICE
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.kinds import EVENT, JOB, PERSISTENT_VOLUME_CLAIM, POD
-from aimd.runtime.model import Kind, Manifest, owner_reference
+from aimd.runtime.objects import Kind, Manifest, owner_reference
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.chart import OperatorIdentity, install_operator_identity
 from aimd.sandbox.control_plane import ControlPlane

@@ -18,7 +18,7 @@ import orjson
 from aimd.planning.kinds import SERVICE
 from aimd.runtime.client import ClientOptions, Selection, connect
 from aimd.runtime.kinds import POD
-from aimd.runtime.model import Kind, Manifest, metadata_of
+from aimd.runtime.objects import Kind, Manifest, metadata_of
 from aimd.runtime.reflector import Reflector
 from aimd.runtime.store import Cache, Store, Transform
 from bench.figures import Figure, Figures, at_least, at_most, no_more_than

@@ -21,7 +21,7 @@ from aimd.runtime.controller import Source, Watch, itself
 from aimd.runtime.kinds import POD
 from aimd.runtime.logging import configure
 from aimd.runtime.manager import Manager, ManagerOptions
-from aimd.runtime.model import Request, Result
+from aimd.runtime.objects import Request, Result
 from aimd.runtime.store import Cache
 from bench.meters import kubeconfig, metered, resident_bytes
 

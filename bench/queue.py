@@ -8,7 +8,7 @@ from collections import deque
 
 from aimd.runtime.manager import COLLECT_AFTER
 from aimd.runtime.metrics import ManagerMetrics, QueueMetrics
-from aimd.runtime.model import Key
+from aimd.runtime.objects import Key
 from aimd.runtime.workqueue import WorkQueue
 from bench.figures import Figure, Figures, no_more_than
 from bench.fresh import in_fresh_process

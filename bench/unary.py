@@ -15,7 +15,7 @@ import orjson
 
 from aimd.runtime.client import ClientOptions, connect
 from aimd.runtime.kinds import CONFIG_MAP
-from aimd.runtime.model import Key
+from aimd.runtime.objects import Key
 from bench.figures import Figure, Figures, at_least
 from bench.fresh import in_fresh_process
 from bench.meters import Cost, kubeconfig, metered

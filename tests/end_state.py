@@ -15,7 +15,7 @@ from aimd.planning.kinds import (
 )
 from aimd.runtime.client import Client
 from aimd.runtime.kinds import JOB, PERSISTENT_VOLUME_CLAIM
-from aimd.runtime.model import Kind, Manifest
+from aimd.runtime.objects import Kind, Manifest
 
 KINDS = (
     MODEL,

@@ -6,7 +6,7 @@ import anyio
 
 from aimd.runtime.client import Client
 from aimd.runtime.manager import Manager
-from aimd.runtime.model import Kind, key_of, metadata_of
+from aimd.runtime.objects import Kind, key_of, metadata_of
 
 
 async def cache_equals_cluster(manager: Manager, client: Client, namespace: str, seconds: float = 60.0) -> None:

@@ -17,7 +17,7 @@ from aimd.cli.service_view import Part, parts_of, table_of, unmet_conditions
 from aimd.planning.kinds import SERVICE
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import ApiError
-from aimd.runtime.model import Key
+from aimd.runtime.objects import Key
 from aimd.sandbox.manifests import apply_manifests, read_manifests
 
 QUESTION = "Hello! Are you there?"

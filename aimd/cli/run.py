@@ -16,13 +16,13 @@ from aimd import __version__
 from aimd.cli.environment import Environment, environment_in_force, read_environment
 from aimd.cli.settings import Flags
 from aimd.cli.version import commit
+from aimd.controllers.all import build_reconcilers
 from aimd.controllers.discovery import DiscoveryPlaces
-from aimd.controllers.fleet_counts import FleetCounts
-from aimd.controllers.fleet_history import FleetHistory
-from aimd.controllers.fleet_state import BuildInfo, FleetState
 from aimd.controllers.model_source import FILTER_SECONDS
-from aimd.controllers.registry import build_reconcilers
-from aimd.controllers.registry_metrics import RegistryMetrics
+from aimd.metrics.counts import FleetCounts
+from aimd.metrics.history import FleetHistory
+from aimd.metrics.registries import RegistryMetrics
+from aimd.metrics.state import BuildInfo, FleetState
 from aimd.planning.model_source.plan import ImageCounts
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.client import connect_registries
@@ -33,7 +33,7 @@ from aimd.runtime.leader import LeaderElection, LeaseLost
 from aimd.runtime.logging import configure, set_level
 from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.metrics import Gated
-from aimd.runtime.model import Key
+from aimd.runtime.objects import Key
 from aimd.runtime.serving import ServingCertificate
 from aimd.runtime.tracing import NoTracer, Tracer
 

@@ -18,7 +18,7 @@ from aimd.planning.kinds import (
 from aimd.runtime.client import Client
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import JOB, PERSISTENT_VOLUME_CLAIM, POD
-from aimd.runtime.model import Key, Kind, key_of
+from aimd.runtime.objects import Key, Kind, key_of
 
 _STYLES = {
     "Running": "bold green",

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from aimd.api.artifact import AIMArtifact
-from aimd.controllers.changes import artifact_intent_changed, pod_changed
-from aimd.controllers.live_reads import events_about, log_tails
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
+from aimd.controllers.predicates import artifact_intent_changed, pod_changed
+from aimd.controllers.reads import events_about, log_tails
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
 from aimd.planning.artifact.download_job import CACHE_NAME, check_size_name, claim_name, download_name
 from aimd.planning.artifact.observed import (
@@ -38,7 +38,7 @@ from aimd.runtime.kinds import (
     SERVICE_ACCOUNT,
     STORAGE_CLASS,
 )
-from aimd.runtime.model import Key, Kind, Manifest, controller_of, key_of, metadata_of, uid_of
+from aimd.runtime.objects import Key, Kind, Manifest, controller_of, key_of, metadata_of, uid_of
 from aimd.runtime.store import Cache
 
 BY_CONFIG = "artifact/runtime-config"

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from aimd.controllers.changes import pod_changed
-from aimd.controllers.live_reads import events_about, log_tails
+from aimd.controllers.predicates import pod_changed
+from aimd.controllers.reads import events_about, log_tails
 from aimd.planning.jobs import JobPhase, job_phase
 from aimd.planning.pod_failures import needs_log
 from aimd.planning.pods import is_waiting_for_events, newest
@@ -29,7 +29,7 @@ from aimd.runtime.client import Client
 from aimd.runtime.controller import Mapper, Source, Watch, controlled_by
 from aimd.runtime.errors import Forbidden, NotFound
 from aimd.runtime.kinds import JOB, POD
-from aimd.runtime.model import Key, Kind, Manifest, controller_of, key_of, labels_of, metadata_of, uid_of
+from aimd.runtime.objects import Key, Kind, Manifest, controller_of, key_of, labels_of, metadata_of, uid_of
 from aimd.runtime.store import Cache
 
 BY_ACTIVITY = "discovery/active"

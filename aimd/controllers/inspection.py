@@ -22,7 +22,7 @@ from aimd.registry.reference import ImageReference, parse_reference
 from aimd.runtime.client import Client
 from aimd.runtime.errors import ApiError, NotFound
 from aimd.runtime.kinds import SECRET, SERVICE_ACCOUNT
-from aimd.runtime.model import Category, Failure, Key
+from aimd.runtime.objects import Category, Failure, Key
 
 PLACES = 6
 PLACES_PER_REGISTRY = 3

@@ -7,7 +7,7 @@ Only within a namespace: what belongs to the cluster takes none from tenants.
 from collections.abc import Iterable, Iterator
 
 from aimd.planning.kinds import SERVICE
-from aimd.runtime.model import Key, Kind, Manifest, key_of
+from aimd.runtime.objects import Key, Kind, Manifest, key_of
 from aimd.runtime.store import Cache
 
 BY_USED_MODEL = "lending/used-model"

@@ -8,7 +8,6 @@ from typing import ClassVar
 from aimd.api.core import ApiObject
 from aimd.api.model import AIMClusterModel, AIMModel
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
-from aimd.controllers.changes import intent_changed
 from aimd.controllers.inspection import ImageInspections
 from aimd.controllers.lending import (
     BY_IMAGE,
@@ -21,6 +20,7 @@ from aimd.controllers.lending import (
     used_models_of,
 )
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
+from aimd.controllers.predicates import intent_changed
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
 from aimd.planning.kinds import CLUSTER_MODEL, CLUSTER_SERVICE_TEMPLATE, MODEL, SERVICE, SERVICE_TEMPLATE
 from aimd.planning.model.observed import Inspection, Model, ObservedModel, Template, wants_inspection
@@ -31,7 +31,7 @@ from aimd.planning.runtime_config import ResolvedConfig
 from aimd.runtime.client import Client
 from aimd.runtime.controller import Source, Watch, itself
 from aimd.runtime.difference import owned_fields
-from aimd.runtime.model import Key, Kind, Manifest, Request, Result, key_of
+from aimd.runtime.objects import Key, Kind, Manifest, Request, Result, key_of
 from aimd.runtime.store import Cache
 
 BY_CONFIG = "model/runtime-config"

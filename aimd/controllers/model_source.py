@@ -14,9 +14,9 @@ from typing import Protocol
 import anyio
 
 from aimd.api.model_source import AIMClusterModelSource
-from aimd.controllers.changes import intent_changed
 from aimd.controllers.inspection import LASTING_WAITS, SECRET_WAITS, CredentialsMissing, PullSecrets
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
+from aimd.controllers.predicates import intent_changed
 from aimd.controllers.runtime_config import CONFIG_SOURCES, observe_config
 from aimd.planning.kinds import CLUSTER_MODEL, MODEL_SOURCE
 from aimd.planning.labels import name_label
@@ -38,7 +38,7 @@ from aimd.registry.failures import RegistryFailure
 from aimd.registry.listing import Listing
 from aimd.runtime.client import Client
 from aimd.runtime.controller import Source, Watch, controlled_by, generation_changed, itself
-from aimd.runtime.model import Failure, Key, Manifest, Request, Result, key_of, labels_of
+from aimd.runtime.objects import Failure, Key, Manifest, Request, Result, key_of, labels_of
 from aimd.runtime.store import Cache
 
 FILTER_SECONDS = 150.0

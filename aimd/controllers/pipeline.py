@@ -20,7 +20,7 @@ from aimd.runtime.client import Client
 from aimd.runtime.controller import Companion, Source, Watch
 from aimd.runtime.events import EventRecorder
 from aimd.runtime.finalizers import add_finalizer, remove_finalizer
-from aimd.runtime.model import (
+from aimd.runtime.objects import (
     Applied,
     Category,
     Condition,

@@ -9,14 +9,14 @@ from typing import TypeAlias
 
 from aimd.api.core import ApiObject
 from aimd.api.runtime_config import AIMClusterRuntimeConfig, AIMRuntimeConfig
-from aimd.controllers.changes import intent_changed
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
+from aimd.controllers.predicates import intent_changed
 from aimd.planning.kinds import CLUSTER_RUNTIME_CONFIG, RUNTIME_CONFIG
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig, config_name, plan_runtime_config, resolve_config
 from aimd.runtime.client import Client
 from aimd.runtime.controller import Mapper, Source, Watch, generation_changed, itself
-from aimd.runtime.model import Key, Kind, Manifest, key_of
+from aimd.runtime.objects import Key, Kind, Manifest, key_of
 from aimd.runtime.store import Cache
 
 CONFIG_SOURCES = (Source(RUNTIME_CONFIG), Source(CLUSTER_RUNTIME_CONFIG))

@@ -10,8 +10,8 @@ from aimd.api.schema import ApiModel
 from aimd.api.service import AIMService
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.api.template_cache import AIMTemplateCache
-from aimd.controllers.live_reads import events_about, log_tails
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
+from aimd.controllers.reads import events_about, log_tails
 from aimd.controllers.runtime_config import observe_config
 from aimd.controllers.service_watches import (
     BY_CACHE_LABEL,
@@ -70,7 +70,7 @@ from aimd.runtime.kinds import (
     PERSISTENT_VOLUME_CLAIM,
     POD,
 )
-from aimd.runtime.model import Category, Key, Kind, Manifest, key_of, labels_of, metadata_of, uid_of
+from aimd.runtime.objects import Category, Key, Kind, Manifest, key_of, labels_of, metadata_of, uid_of
 from aimd.runtime.store import Cache
 
 _ModelT = TypeVar("_ModelT", bound=ApiModel)

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from aimd.api.core import ApiObject
 from aimd.api.model import AIMClusterModel, AIMModel
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
-from aimd.controllers.changes import gpu_labels_changed, intent_changed
 from aimd.controllers.discovery import DISCOVERY_SOURCES, DiscoveryRuns, discovery_watches
 from aimd.controllers.lending import (
     BY_IMAGE,
@@ -20,6 +19,7 @@ from aimd.controllers.lending import (
     used_models_of,
 )
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
+from aimd.controllers.predicates import gpu_labels_changed, intent_changed
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
 from aimd.planning.gpus import GpuInventory, inventory_of
 from aimd.planning.kinds import (
@@ -35,7 +35,7 @@ from aimd.planning.service_template.plan import Model, ObservedTemplate, plan_se
 from aimd.runtime.client import Client
 from aimd.runtime.controller import Mapper, Source, Watch, controlled_by, itself
 from aimd.runtime.kinds import NODE
-from aimd.runtime.model import Key, Kind, Manifest, Request, Result, key_of, labels_of
+from aimd.runtime.objects import Key, Kind, Manifest, Request, Result, key_of, labels_of
 from aimd.runtime.store import Cache
 
 BY_CONFIG = "service-template/runtime-config"

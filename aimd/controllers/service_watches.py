@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from aimd.api.service import ServiceOverrides
-from aimd.controllers.changes import gpu_labels_changed, intent_changed, pod_changed
+from aimd.controllers.predicates import gpu_labels_changed, intent_changed, pod_changed
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches
 from aimd.planning.artifact.download_job import CACHE_NAME
 from aimd.planning.kinds import (
@@ -32,7 +32,7 @@ from aimd.planning.service.model_reference import ENDPOINT
 from aimd.planning.service.template_selection import ALIAS_LABEL, DERIVED, ORIGIN_LABEL
 from aimd.runtime.controller import Mapper, Source, Watch, controlled_by, itself
 from aimd.runtime.kinds import CONFIG_MAP, EVENT, HORIZONTAL_POD_AUTOSCALER, NODE, PERSISTENT_VOLUME_CLAIM, POD
-from aimd.runtime.model import Key, Kind, Manifest, key_of, labels_of
+from aimd.runtime.objects import Key, Kind, Manifest, key_of, labels_of
 from aimd.runtime.store import Cache
 
 SERVICE_NAME_LABEL = PREFIX + "service.name"

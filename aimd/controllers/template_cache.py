@@ -8,8 +8,8 @@ from typing import Any
 from aimd.api.artifact import AIMArtifact
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.api.template_cache import AIMTemplateCache
-from aimd.controllers.changes import artifact_state_changed, intent_changed
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
+from aimd.controllers.predicates import artifact_state_changed, intent_changed
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
 from aimd.planning.artifact.download_job import CACHE_NAME
 from aimd.planning.kinds import ARTIFACT, CLUSTER_SERVICE_TEMPLATE, SERVICE_TEMPLATE, TEMPLATE_CACHE
@@ -29,7 +29,7 @@ from aimd.runtime.client import Client
 from aimd.runtime.controller import Source, Watch, itself
 from aimd.runtime.errors import Forbidden, NotFound
 from aimd.runtime.kinds import NAMESPACE, PERSISTENT_VOLUME_CLAIM
-from aimd.runtime.model import Category, Deletion, Key, Manifest, key_of, metadata_of
+from aimd.runtime.objects import Category, Deletion, Key, Manifest, key_of, metadata_of
 from aimd.runtime.store import Cache
 
 FINALIZER = "aim.eai.amd.com/artifactcleanup"

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from aimd.api.core import EnvVar
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 
 ENGINE_ARGS = "AIM_ENGINE_ARGS"
 

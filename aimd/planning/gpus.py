@@ -12,7 +12,7 @@ from typing import TypeAlias
 from aimd.api.shared import GpuHardware, Hardware
 from aimd.planning.health import Component, State, ready
 from aimd.planning.quantities import GIBIBYTE, InvalidQuantity, parse_bytes
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 
 COMPONENT = "GPU"
 DEVICE_ID_LABEL = "amd.com/gpu.device-id"

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from aimd.runtime.model import Applied, Category, Condition, Failure, metadata_of
+from aimd.runtime.objects import Applied, Category, Condition, Failure, metadata_of
 
 INFRASTRUCTURE_GRACE = timedelta(seconds=10)
 MAXIMUM_MESSAGE = 1024

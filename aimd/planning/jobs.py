@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from aimd.planning.health import parse_timestamp
-from aimd.runtime.model import Category, Failure, metadata_of
+from aimd.runtime.objects import Category, Failure, metadata_of
 
 
 class JobPhase(StrEnum):

@@ -1,7 +1,7 @@
 """The resource types that plans name beyond Kubernetes' own (those are in `aimd.runtime.kinds`)."""
 
 from aimd.api.kinds import RESOURCES
-from aimd.runtime.model import Key, Kind, Manifest, owner_reference
+from aimd.runtime.objects import Key, Kind, Manifest, owner_reference
 
 _OURS = {
     resource.kind: Kind(resource.group, resource.version, resource.kind, resource.plural, resource.namespaced)

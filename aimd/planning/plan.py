@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aimd.planning.health import Component
-from aimd.runtime.model import Condition, Deletion, Desired
+from aimd.runtime.objects import Condition, Deletion, Desired
 
 
 @dataclass(frozen=True, slots=True)

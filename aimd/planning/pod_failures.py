@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aimd.runtime.model import Category, Failure
+from aimd.runtime.objects import Category, Failure
 
 MAXIMUM_EXCERPT = 600
 LOG_LINES = 50

@@ -12,7 +12,7 @@ from typing import Any
 
 from aimd.planning.health import Component, Direction, State, age_seconds
 from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, log_excerpt, needs_log, pod_failure
-from aimd.runtime.model import Category, Failure, Manifest, key_of, metadata_of, uid_of
+from aimd.runtime.objects import Category, Failure, Manifest, key_of, metadata_of, uid_of
 
 _PULLING = frozenset({"ImagePullBackOff", "ErrImagePull"})
 _CRASHING = "CrashLoopBackOff"

@@ -23,7 +23,7 @@ from aimd.planning.kinds import CLUSTER_RUNTIME_CONFIG, RUNTIME_CONFIG, resource
 from aimd.planning.path_template import InvalidPathTemplate, check_template
 from aimd.planning.plan import Plan
 from aimd.planning.service.durations import InvalidDuration, gateway_duration
-from aimd.runtime.model import Category, Failure, Key, Manifest
+from aimd.runtime.objects import Category, Failure, Key, Manifest
 
 DEFAULT_NAME = "default"
 DEFAULT_HEADROOM_PERCENT = 10

@@ -22,7 +22,7 @@ import structlog
 from aimd.runtime.client import Client
 from aimd.runtime.difference import Difference, differences, owned_fields, prune
 from aimd.runtime.errors import ApiError, Conflict, Invalid, NotFound, WritesSuspended, failure_of, refusal_of
-from aimd.runtime.model import Applied, Deletion, Desired, Failure, Key, Kind, Manifest, metadata_of, uid_of
+from aimd.runtime.objects import Applied, Deletion, Desired, Failure, Key, Kind, Manifest, metadata_of, uid_of
 from aimd.runtime.store import Cache
 
 _ATTEMPTS = 3

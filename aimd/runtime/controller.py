@@ -19,7 +19,7 @@ import structlog
 from aimd.runtime.errors import ApiError, Conflict, TerminalError, WritesSuspended
 from aimd.runtime.logging import log_context
 from aimd.runtime.metrics import ManagerMetrics, QueueMetrics, ReconcileMetrics
-from aimd.runtime.model import Key, Kind, Manifest, Request, Result, controller_of, key_of, metadata_of
+from aimd.runtime.objects import Key, Kind, Manifest, Request, Result, controller_of, key_of, metadata_of
 from aimd.runtime.store import Cache, IndexFunction, Transform
 from aimd.runtime.tracing import NoTracer, Tracer
 from aimd.runtime.workqueue import LOW_PRIORITY, QueueClosed, Turn, WorkQueue

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from aimd.runtime.model import Manifest, is_apply
+from aimd.runtime.objects import Manifest, is_apply
 
 _META = frozenset(
     {"name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink"}

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from aimd.runtime.model import Category, Failure
+from aimd.runtime.objects import Category, Failure
 
 
 class ApiError(Exception):

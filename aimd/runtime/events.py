@@ -20,7 +20,7 @@ import structlog
 from aimd.runtime.client import Client
 from aimd.runtime.errors import ApiError, NotFound
 from aimd.runtime.kinds import EVENT
-from aimd.runtime.model import Key, Kind, Manifest, key_of, metadata_of, uid_of
+from aimd.runtime.objects import Key, Kind, Manifest, key_of, metadata_of, uid_of
 
 FIRST_INTERVAL = 60.0
 LONGEST_INTERVAL = 900.0

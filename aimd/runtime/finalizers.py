@@ -7,7 +7,7 @@ if `add_finalizer` returned, the object outlives its deletion until `remove_fina
 
 from aimd.runtime.client import Client
 from aimd.runtime.errors import ApiError, Conflict, Invalid, NotFound
-from aimd.runtime.model import Kind, Manifest, key_of, metadata_of, uid_of
+from aimd.runtime.objects import Kind, Manifest, key_of, metadata_of, uid_of
 
 
 async def add_finalizer(client: Client, kind: Kind, live: Manifest, name: str) -> Manifest:

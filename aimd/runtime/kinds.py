@@ -1,6 +1,6 @@
 """The built-in kinds that controllers read or write, spelled out so that nothing needs API discovery."""
 
-from aimd.runtime.model import Kind
+from aimd.runtime.objects import Kind
 
 POD = Kind("", "v1", "Pod", "pods")
 SECRET = Kind("", "v1", "Secret", "secrets")

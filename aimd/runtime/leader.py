@@ -21,7 +21,7 @@ import structlog
 from aimd.runtime.client import Client, Selection
 from aimd.runtime.errors import ApiError, NotFound
 from aimd.runtime.kinds import LEASE
-from aimd.runtime.model import Key, Manifest, metadata_of
+from aimd.runtime.objects import Key, Manifest, metadata_of
 
 _log = structlog.get_logger()
 

@@ -23,7 +23,7 @@ from aimd.runtime.controller import Controller, Reconciler, Source
 from aimd.runtime.health import Endpoints, LoopWatchdog, checks_page, metrics_page
 from aimd.runtime.leader import LeaderElection, LeaderElector
 from aimd.runtime.metrics import ManagerMetrics
-from aimd.runtime.model import Kind
+from aimd.runtime.objects import Kind
 from aimd.runtime.reflector import Reflector
 from aimd.runtime.serving import ServingCertificate, TokenAccess
 from aimd.runtime.store import Cache, Store

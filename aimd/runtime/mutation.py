@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import structlog
 
-from aimd.runtime.model import Key, Kind
+from aimd.runtime.objects import Key, Kind
 
 SWITCH = "KUBE_CACHE_MUTATION_DETECTOR"
 

@@ -28,7 +28,7 @@ import structlog
 from aimd.runtime.client import Client, Page, Selection, WatchEvent
 from aimd.runtime.errors import ApiError, Forbidden, Gone, NotFound, RequestTimeout, ServerTimeout, api_error
 from aimd.runtime.metrics import ManagerMetrics
-from aimd.runtime.model import Manifest, metadata_of
+from aimd.runtime.objects import Manifest, metadata_of
 from aimd.runtime.store import Store
 
 FIRST_PAUSE = 0.8

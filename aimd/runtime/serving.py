@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 from aimd.runtime.client import Client
 from aimd.runtime.errors import ApiError
 from aimd.runtime.kinds import SUBJECT_ACCESS_REVIEW, TOKEN_REVIEW
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 
 TOKEN_SECONDS = 60.0
 GRANTED_SECONDS = 300.0

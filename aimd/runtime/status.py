@@ -10,7 +10,7 @@ from typing import Any
 
 from aimd.runtime.client import Client
 from aimd.runtime.errors import ApiError, Conflict, Invalid, NotFound, WritesSuspended
-from aimd.runtime.model import Kind, Manifest, key_of, metadata_of, uid_of
+from aimd.runtime.objects import Kind, Manifest, key_of, metadata_of, uid_of
 from aimd.runtime.store import Cache
 
 

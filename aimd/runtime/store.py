@@ -17,8 +17,8 @@ import structlog
 from pydantic import BaseModel
 
 from aimd.runtime.kinds import EVENT
-from aimd.runtime.model import Key, Kind, Manifest, is_apply, key_of, metadata_of, uid_of
 from aimd.runtime.mutation import mutation_detector
+from aimd.runtime.objects import Key, Kind, Manifest, is_apply, key_of, metadata_of, uid_of
 
 IndexFunction = Callable[[Manifest], Iterable[str]]
 Transform = Callable[[Manifest], Manifest]

@@ -19,7 +19,7 @@ from typing import IO
 import orjson
 import yaml
 
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 from aimd.sandbox.cache import cache_folder, locked, publish
 from aimd.sandbox.go import BinariesUnavailable, GoToolchain, Progress, find_toolchain
 from aimd.sandbox.pins import GATEWAY_API, KEDA, KSERVE, MODULES, Edit, Module

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aimd.runtime.client import Client
-from aimd.runtime.model import Manifest, key_of
+from aimd.runtime.objects import Manifest, key_of
 from aimd.sandbox.control_plane import ControlPlane
 from aimd.sandbox.manifests import apply_manifests, parse_manifests
 

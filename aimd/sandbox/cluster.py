@@ -17,7 +17,7 @@ import structlog
 from anyio.abc import TaskGroup
 
 from aimd.runtime.client import Client, ClientOptions, connect
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 from aimd.sandbox.addresses import AddressTable
 from aimd.sandbox.binaries import EVERYTHING, Binaries, locate_binaries, locate_manifests, silent
 from aimd.sandbox.chart import OperatorIdentity, install_operator_identity

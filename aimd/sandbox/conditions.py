@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 
 
 def timestamp(moment: datetime | None = None) -> str:

@@ -8,7 +8,7 @@ import httpx
 
 from aimd.runtime.client import Client
 from aimd.runtime.kinds import CUSTOM_RESOURCE_DEFINITION
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 from aimd.sandbox.binaries import locate_manifests
 
 _POLL = 0.1

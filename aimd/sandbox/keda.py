@@ -28,8 +28,8 @@ from aimd.runtime.client import Client
 from aimd.runtime.controller import Source, Watch, controlled_by, generation_changed, itself
 from aimd.runtime.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, NAMESPACE, POD, SERVICE
 from aimd.runtime.manager import Manager, ManagerOptions
-from aimd.runtime.model import Key, Kind, Manifest, Result, key_of, labels_of, metadata_of, uid_of
-from aimd.runtime.model import Request as Turn
+from aimd.runtime.objects import Key, Kind, Manifest, Result, key_of, labels_of, metadata_of, uid_of
+from aimd.runtime.objects import Request as Turn
 from aimd.runtime.status import StatusWriter
 from aimd.runtime.store import Cache
 from aimd.sandbox.addresses import AddressTable

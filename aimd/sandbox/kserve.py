@@ -14,7 +14,7 @@ import orjson
 
 from aimd.runtime.client import Client
 from aimd.runtime.kinds import CONFIG_MAP, NAMESPACE
-from aimd.runtime.model import Kind, Manifest
+from aimd.runtime.objects import Kind, Manifest
 from aimd.sandbox.binaries import Binaries, ManifestFiles
 from aimd.sandbox.control_plane import ADMIN_GROUP, ControlPlane
 from aimd.sandbox.processes import Supervisor

@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 
 from aimd.runtime.client import Client
-from aimd.runtime.model import Kind, Manifest, metadata_of
+from aimd.runtime.objects import Kind, Manifest, metadata_of
 
 FIELD_MANAGER = "aimd-sandbox"
 # libyaml, where it is there, is several times faster: CRDs are long.

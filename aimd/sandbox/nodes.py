@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from aimd.runtime.client import Client
 from aimd.runtime.kinds import NODE
-from aimd.runtime.model import Key, Manifest
+from aimd.runtime.objects import Key, Manifest
 
 GPU_RESOURCE = "amd.com/gpu"
 

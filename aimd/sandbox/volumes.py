@@ -22,7 +22,7 @@ from aimd.runtime.controller import Source, Watch, itself
 from aimd.runtime.errors import AlreadyExists, NotFound
 from aimd.runtime.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, STORAGE_CLASS
 from aimd.runtime.manager import Manager, ManagerOptions
-from aimd.runtime.model import Key, Manifest, Request, Result, key_of, metadata_of, uid_of
+from aimd.runtime.objects import Key, Manifest, Request, Result, key_of, metadata_of, uid_of
 from aimd.runtime.store import Cache
 
 _FIELD_MANAGER = "aimd-sandbox-volumes"

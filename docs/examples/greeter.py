@@ -12,7 +12,7 @@ from aimd.runtime.client import connect
 from aimd.runtime.controller import Source, Watch, controlled_by, generation_changed, itself
 from aimd.runtime.kinds import CONFIG_MAP
 from aimd.runtime.manager import Manager, ManagerOptions
-from aimd.runtime.model import Desired, Kind, Manifest, Request, Result, owner_reference
+from aimd.runtime.objects import Desired, Kind, Manifest, Request, Result, owner_reference
 from aimd.runtime.status import StatusWriter
 
 GREETING = Kind("example.com", "v1", "Greeting", "greetings")

@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.kinds import NAMESPACE
-from aimd.runtime.model import Key
+from aimd.runtime.objects import Key
 from aimd.sandbox.cluster import Sandbox, SandboxSettings, sandbox_cluster
 from aimd.sandbox.hub import make_repository
 from aimd.sandbox.manifests import apply_manifests

@@ -11,7 +11,7 @@ import pytest
 
 from aimd.runtime.client import Client
 from aimd.runtime.kinds import DEPLOYMENT, POD
-from aimd.runtime.model import Key, Manifest
+from aimd.runtime.objects import Key, Manifest
 from aimd.sandbox.chart import NAMESPACE, RELEASE, chart_folder
 from aimd.sandbox.cluster import Sandbox
 from tests.e2e.world import Operator, requests_of

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from aimd.planning.kinds import SCALED_OBJECT, SERVICE
-from aimd.runtime.model import Key, Manifest
+from aimd.runtime.objects import Key, Manifest
 from tests.e2e.world import REPOSITORY, World, condition, model, service, template
 from tests.waiting import wait_until
 

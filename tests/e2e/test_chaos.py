@@ -16,7 +16,7 @@ from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, SERVICE, TEMPLATE
 from aimd.runtime.client import Client
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import NAMESPACE
-from aimd.runtime.model import Key
+from aimd.runtime.objects import Key
 from aimd.sandbox.cluster import Sandbox
 from aimd.sandbox.manifests import apply_manifests
 from tests.e2e.namespaced import NamespacedOperator

@@ -11,7 +11,7 @@ from aimd.planning.kinds import ARTIFACT, SERVICE, SERVICE_TEMPLATE
 from aimd.runtime.client import Client
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import NAMESPACE
-from aimd.runtime.model import Key
+from aimd.runtime.objects import Key
 from aimd.sandbox.cluster import Sandbox
 from tests.e2e.world import Operator
 from tests.waiting import wait_until

@@ -8,7 +8,7 @@ import pytest
 
 from aimd.planning.kinds import MODEL, SERVICE_TEMPLATE
 from aimd.runtime.kinds import JOB
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 from aimd.sandbox.model_image import HOST, REPOSITORY, TAG
 from tests.e2e.world import API_VERSION, World, status_word
 from tests.waiting import wait_until

@@ -21,7 +21,7 @@ from aimd.planning.kinds import (
 from aimd.runtime.client import Client
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import CONFIG_MAP, HORIZONTAL_POD_AUTOSCALER, NAMESPACE
-from aimd.runtime.model import Key, Kind, Manifest
+from aimd.runtime.objects import Key, Kind, Manifest
 from aimd.sandbox.cluster import Sandbox
 from aimd.sandbox.hub import make_repository
 from aimd.sandbox.manifests import apply_manifests, read_manifests

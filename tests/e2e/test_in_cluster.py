@@ -8,7 +8,7 @@ import pytest
 from aimd.planning.kinds import SERVICE
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.kinds import LEASE, POD
-from aimd.runtime.model import Key, key_of
+from aimd.runtime.objects import Key, key_of
 from aimd.sandbox.chart import NAMESPACE, RELEASE
 from aimd.sandbox.cluster import Sandbox, SandboxSettings, sandbox_cluster
 from aimd.sandbox.manifests import apply_manifests, read_manifests

@@ -19,7 +19,7 @@ import yaml
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import NAMESPACE
-from aimd.runtime.model import Key
+from aimd.runtime.objects import Key
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.cluster import Sandbox, SandboxSettings, sandbox_cluster
 from aimd.sandbox.hub import make_repository

@@ -12,7 +12,7 @@ import promql_parser
 import pytest
 
 from aimd.planning.kinds import MODEL_SOURCE
-from aimd.runtime.model import Key, Manifest
+from aimd.runtime.objects import Key, Manifest
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.chart import render_chart
 from tests.e2e.prometheus import Prometheus, locate_prometheus, serving

@@ -11,7 +11,7 @@ import pytest
 
 from aimd.planning.kinds import ARTIFACT, HTTP_ROUTE, INFERENCE_SERVICE, SERVICE, TEMPLATE_CACHE
 from aimd.runtime.kinds import DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 from aimd.sandbox.hub import hub_app, make_repository
 from aimd.sandbox.local_server import serve_locally
 from tests.e2e.world import (

@@ -3,7 +3,7 @@
 from typing import Any
 
 from aimd.planning.kinds import SERVICE
-from aimd.runtime.model import Key, Manifest
+from aimd.runtime.objects import Key, Manifest
 from tests.e2e.world import World, model, service, template
 from tests.waiting import wait_until
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from aimd.planning.kinds import ARTIFACT, SERVICE
-from aimd.runtime.model import Key, Manifest
+from aimd.runtime.objects import Key, Manifest
 from aimd.sandbox.hub import make_repository
 from tests.e2e.world import REPOSITORY_BYTES, World, condition, model, service, status_word, template
 from tests.waiting import wait_until

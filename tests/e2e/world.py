@@ -13,7 +13,7 @@ import httpx
 
 from aimd.planning.kinds import INFERENCE_SERVICE, SERVICE
 from aimd.runtime.client import Client
-from aimd.runtime.model import Key, Kind, Manifest
+from aimd.runtime.objects import Key, Kind, Manifest
 from aimd.sandbox.chart import OperatorIdentity
 from aimd.sandbox.cluster import Sandbox
 from aimd.sandbox.manifests import apply_manifests

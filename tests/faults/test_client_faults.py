@@ -25,7 +25,7 @@ from aimd.runtime.errors import (
     WritesSuspended,
 )
 from aimd.runtime.kinds import CONFIG_MAP
-from aimd.runtime.model import Key, Manifest
+from aimd.runtime.objects import Key, Manifest
 
 CERTIFICATES = Path(certifi.where()).read_text()
 KEY = Key("ns", "a")

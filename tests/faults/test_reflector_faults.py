@@ -8,7 +8,7 @@ import anyio
 from aimd.runtime import reflector as module
 from aimd.runtime.client import Client, Selection
 from aimd.runtime.kinds import CONFIG_MAP
-from aimd.runtime.model import Manifest, key_of
+from aimd.runtime.objects import Manifest, key_of
 from aimd.runtime.reflector import Reflector
 from aimd.runtime.store import Cache, Store
 

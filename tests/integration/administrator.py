@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import yaml
 
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 from aimd.sandbox.manifests import kind_of
 
 NAMESPACE = "aim-system"

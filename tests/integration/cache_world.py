@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from aimd.controllers.registry import build_reconcilers
+from aimd.controllers.all import build_reconcilers
 from aimd.planning.kinds import ARTIFACT, MODEL, SERVICE, SERVICE_TEMPLATE, TEMPLATE_CACHE
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.client import connect_registries
@@ -18,7 +18,7 @@ from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import NAMESPACE, PERSISTENT_VOLUME_CLAIM
 from aimd.runtime.manager import Manager, ManagerOptions
-from aimd.runtime.model import Key, Kind, Manifest, key_of, metadata_of
+from aimd.runtime.objects import Key, Kind, Manifest, key_of, metadata_of
 from aimd.sandbox.control_plane import ControlPlane
 from tests.integration.stand_ins import Kubelet, install_crds, make_namespace
 from tests.waiting import wait_until

@@ -8,7 +8,7 @@ from aimd.runtime.apply import Applier
 from aimd.runtime.controller import Source, Watch, controlled_by, itself
 from aimd.runtime.kinds import CONFIG_MAP, SECRET
 from aimd.runtime.manager import Manager
-from aimd.runtime.model import Desired, Manifest, Request, Result, key_of, labels_of, owner_reference
+from aimd.runtime.objects import Desired, Manifest, Request, Result, key_of, labels_of, owner_reference
 
 
 class Copier:

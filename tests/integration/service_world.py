@@ -20,7 +20,7 @@ from aimd.planning.kinds import (
 from aimd.runtime.client import ClientOptions, connect
 from aimd.runtime.errors import ApiError
 from aimd.runtime.kinds import POD
-from aimd.runtime.model import Key, Kind, Manifest, key_of, uid_of
+from aimd.runtime.objects import Key, Kind, Manifest, key_of, uid_of
 from aimd.sandbox.control_plane import ControlPlane
 from tests.integration.stand_ins import install_crds, make_namespace
 from tests.integration.world import World, operating, served

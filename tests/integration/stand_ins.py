@@ -11,7 +11,7 @@ from aimd.api.kinds import RESOURCES
 from aimd.runtime.client import Client
 from aimd.runtime.errors import ApiError
 from aimd.runtime.kinds import NAMESPACE, PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD
-from aimd.runtime.model import Manifest, key_of, labels_of, metadata_of
+from aimd.runtime.objects import Manifest, key_of, labels_of, metadata_of
 from aimd.sandbox.crds import foreign_crds
 from aimd.sandbox.manifests import apply_manifests
 

@@ -11,7 +11,7 @@ import pytest
 
 from aimd.planning.kinds import ARTIFACT, SERVICE, TEMPLATE_CACHE
 from aimd.runtime.kinds import JOB, PERSISTENT_VOLUME_CLAIM, SECRET
-from aimd.runtime.model import Kind, Manifest, key_of, metadata_of
+from aimd.runtime.objects import Kind, Manifest, key_of, metadata_of
 from aimd.sandbox.control_plane import ControlPlane
 from tests.integration.cache_world import KEPT, TEMPLATES, World, cache_world, conditions, names
 

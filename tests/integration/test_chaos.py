@@ -14,7 +14,7 @@ from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import CONFIG_MAP, NAMESPACE, SECRET
 from aimd.runtime.manager import Manager, ManagerOptions
-from aimd.runtime.model import Key, key_of, labels_of
+from aimd.runtime.objects import Key, key_of, labels_of
 from aimd.sandbox.control_plane import ControlPlane
 from tests.faults.proxy import Fault, FaultProxy, Seen, names
 from tests.integration.copier import Copier, secret

@@ -15,7 +15,7 @@ import yaml
 from aimd.api.artifact import AIMArtifact
 from aimd.cli.settings import parse_flags
 from aimd.planning.artifact.download_job import download_name
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.chart import ChartError, chart_folder, render_chart
 from aimd.sandbox.manifests import parse_manifests, read_manifests

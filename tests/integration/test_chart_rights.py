@@ -8,13 +8,13 @@ from typing import Any
 import httpx
 import pytest
 
-from aimd.controllers.registry import build_reconcilers
+from aimd.controllers.all import build_reconcilers
 from aimd.planning import kinds as aim
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.client import connect_registries
 from aimd.runtime import kinds as core
 from aimd.runtime.client import ClientOptions, connect
-from aimd.runtime.model import Kind, Manifest
+from aimd.runtime.objects import Kind, Manifest
 from aimd.runtime.store import Cache
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.chart import render_chart

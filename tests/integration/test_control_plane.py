@@ -7,7 +7,7 @@ import pytest
 from aimd.runtime.client import ClientOptions, connect
 from aimd.runtime.errors import Forbidden
 from aimd.runtime.kinds import CONFIG_MAP, NAMESPACE, SERVICE_ACCOUNT
-from aimd.runtime.model import Key
+from aimd.runtime.objects import Key
 from aimd.sandbox.control_plane import ControlPlane
 from tests.integration.machine import listening_addresses, processes_in
 

@@ -30,7 +30,7 @@ from aimd.api.kinds import (
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import ApiError, Invalid, NotFound
 from aimd.runtime.kinds import CUSTOM_RESOURCE_DEFINITION, NAMESPACE
-from aimd.runtime.model import Key, Kind, Manifest, key_of
+from aimd.runtime.objects import Key, Kind, Manifest, key_of
 from aimd.sandbox.manifests import kind_of as kind_by_name
 from aimd.sandbox.manifests import read_manifests
 

@@ -20,7 +20,7 @@ from aimd.runtime.client import ClientOptions, connect
 from aimd.runtime.controller import Source
 from aimd.runtime.kinds import JOB, PERSISTENT_VOLUME_CLAIM, ROLE, ROLE_BINDING, SERVICE_ACCOUNT
 from aimd.runtime.manager import Manager, ManagerOptions
-from aimd.runtime.model import Kind, Manifest, key_of, labels_of, metadata_of
+from aimd.runtime.objects import Kind, Manifest, key_of, labels_of, metadata_of
 from aimd.runtime.store import Cache
 from aimd.sandbox.control_plane import ControlPlane
 from tests.integration.cache_world import World, cache_world, conditions

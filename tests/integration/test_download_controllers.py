@@ -40,7 +40,7 @@ from aimd.runtime.kinds import (
     SERVICE_ACCOUNT,
     STORAGE_CLASS,
 )
-from aimd.runtime.model import Key, Kind, Manifest, key_of, metadata_of
+from aimd.runtime.objects import Key, Kind, Manifest, key_of, metadata_of
 from aimd.runtime.store import Cache
 from aimd.sandbox.manifests import apply_manifests
 from tests.integration.stand_ins import install_own_crds

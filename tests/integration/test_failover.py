@@ -21,7 +21,7 @@ from aimd.planning.kinds import SERVICE
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import LEASE, NAMESPACE
-from aimd.runtime.model import Key, Manifest
+from aimd.runtime.objects import Key, Manifest
 from aimd.sandbox.control_plane import ControlPlane
 from aimd.sandbox.manifests import apply_manifests
 from tests.integration.stand_ins import install_own_crds

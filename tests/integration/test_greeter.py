@@ -8,7 +8,7 @@ import pytest
 from aimd.runtime.client import ClientOptions, connect
 from aimd.runtime.kinds import CONFIG_MAP, CUSTOM_RESOURCE_DEFINITION
 from aimd.runtime.manager import ManagerOptions
-from aimd.runtime.model import Key, controller_of, owner_reference
+from aimd.runtime.objects import Key, controller_of, owner_reference
 from aimd.sandbox.control_plane import ControlPlane
 from aimd.sandbox.crds import install_crds
 from aimd.sandbox.manifests import apply_manifests

@@ -15,7 +15,7 @@ import pytest
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.kinds import CONFIG_MAP, NAMESPACE, SECRET
 from aimd.runtime.manager import Manager, ManagerOptions
-from aimd.runtime.model import Key, Manifest
+from aimd.runtime.objects import Key, Manifest
 from aimd.sandbox.control_plane import ControlPlane
 from tests.faults.proxy import FaultProxy
 from tests.integration.copier import Copier, secret

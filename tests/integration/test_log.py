@@ -15,7 +15,7 @@ from aimd.api.crd import write_crds
 from aimd.planning.kinds import MODEL, SERVICE
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import NotFound
-from aimd.runtime.model import Key, Manifest
+from aimd.runtime.objects import Key, Manifest
 from aimd.sandbox.manifests import apply_manifests, read_manifests
 from tests.integration.operator_process import eventually, lines_of, running
 

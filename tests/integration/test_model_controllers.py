@@ -18,7 +18,7 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from aimd.controllers import inspection
-from aimd.controllers.registry import build_reconcilers
+from aimd.controllers.all import build_reconcilers
 from aimd.planning.kinds import (
     CLUSTER_MODEL,
     CLUSTER_RUNTIME_CONFIG,
@@ -37,7 +37,7 @@ from aimd.runtime.client import ClientOptions, connect
 from aimd.runtime.errors import ApiError, NotFound
 from aimd.runtime.kinds import JOB, NAMESPACE, NODE, SECRET
 from aimd.runtime.manager import Manager
-from aimd.runtime.model import Key, Kind, Manifest, key_of
+from aimd.runtime.objects import Key, Kind, Manifest, key_of
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.image_registry import Image, push_image, start_registry
 from aimd.sandbox.processes import supervise

@@ -13,7 +13,7 @@ from aimd.api.crd import write_crds
 from aimd.planning.kinds import SERVICE
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import NotFound
-from aimd.runtime.model import Key
+from aimd.runtime.objects import Key
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.chart import OperatorIdentity, install_operator_identity
 from aimd.sandbox.manifests import apply_manifests, read_manifests

@@ -12,7 +12,7 @@ from aimd.api import kinds
 from aimd.api.crd import render
 from aimd.planning.kinds import ARTIFACT, MODEL, SERVICE, SERVICE_TEMPLATE, TEMPLATE_CACHE
 from aimd.runtime.errors import Invalid, NotFound
-from aimd.runtime.model import Key, Kind, Manifest, key_of
+from aimd.runtime.objects import Key, Kind, Manifest, key_of
 from aimd.sandbox.control_plane import ControlPlane
 from tests.integration.test_soak import Soak, soaking
 from tests.schema_values import value_of

@@ -11,14 +11,14 @@ import anyio
 import pytest
 
 from aimd.api.crd import write_crds
-from aimd.controllers.registry import build_reconcilers
+from aimd.controllers.all import build_reconcilers
 from aimd.planning.kinds import ARTIFACT, MODEL, RUNTIME_CONFIG, SERVICE, SERVICE_TEMPLATE, TEMPLATE_CACHE
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.client import connect_registries
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import JOB, LEASE, NODE, PERSISTENT_VOLUME_CLAIM
-from aimd.runtime.model import Key, Kind, Manifest, key_of
+from aimd.runtime.objects import Key, Kind, Manifest, key_of
 from aimd.runtime.store import Cache
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.chart import NAMESPACE, install_operator_identity

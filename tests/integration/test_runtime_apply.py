@@ -16,7 +16,7 @@ from aimd.runtime.apply import Applier
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import CONFIG_MAP, CUSTOM_RESOURCE_DEFINITION, JOB, NAMESPACE, PERSISTENT_VOLUME_CLAIM
-from aimd.runtime.model import Category, Deletion, Desired, Key, Kind, Manifest, uid_of
+from aimd.runtime.objects import Category, Deletion, Desired, Key, Kind, Manifest, uid_of
 from aimd.runtime.store import Cache, Store
 
 WIDGET = Kind("runtime-tests.example.com", "v1", "Widget", "widgets")

@@ -28,7 +28,7 @@ from aimd.runtime.kinds import (
 )
 from aimd.runtime.leader import LeaderElection, LeaderElector, LeaseLost
 from aimd.runtime.manager import Manager, ManagerOptions
-from aimd.runtime.model import Key, Kind, Manifest
+from aimd.runtime.objects import Key, Kind, Manifest
 from aimd.runtime.store import KindNotWatched
 from aimd.sandbox.control_plane import ControlPlane
 from tests.faults.proxy import Cut, FaultProxy, Seen

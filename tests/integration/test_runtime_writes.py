@@ -14,7 +14,7 @@ from aimd.runtime.errors import Conflict, Invalid
 from aimd.runtime.events import BACKLOG, CREATIONS, LAST_SECONDS, EventRecorder
 from aimd.runtime.finalizers import add_finalizer, remove_finalizer
 from aimd.runtime.kinds import CONFIG_MAP, EVENT, NAMESPACE, PERSISTENT_VOLUME_CLAIM, SERVICE_ACCOUNT
-from aimd.runtime.model import Key, Kind, Manifest, metadata_of, uid_of
+from aimd.runtime.objects import Key, Kind, Manifest, metadata_of, uid_of
 from aimd.runtime.status import StatusWriter
 from aimd.runtime.store import Cache, Store
 from tests.waiting import wait_until

@@ -31,7 +31,7 @@ from aimd.api.kinds import (
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import ApiError, Invalid, NotFound
 from aimd.runtime.kinds import NAMESPACE
-from aimd.runtime.model import Kind, Manifest, key_of
+from aimd.runtime.objects import Kind, Manifest, key_of
 from aimd.sandbox.manifests import apply_manifests, read_manifests
 from tests.integration.schema_probes import ABSENT, RULES, OpenApi, Probe, fields, minimal, probes
 

@@ -15,7 +15,7 @@ from aimd.runtime import health, serving
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.kinds import NAMESPACE, SERVICE_ACCOUNT
 from aimd.runtime.manager import Manager, ManagerOptions
-from aimd.runtime.model import Kind, Manifest
+from aimd.runtime.objects import Kind, Manifest
 from aimd.runtime.serving import ServingCertificate
 from aimd.sandbox.control_plane import ControlPlane
 

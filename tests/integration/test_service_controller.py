@@ -15,7 +15,7 @@ from aimd.planning.kinds import (
     TEMPLATE_CACHE,
 )
 from aimd.runtime.kinds import HORIZONTAL_POD_AUTOSCALER
-from aimd.runtime.model import Key, Manifest
+from aimd.runtime.objects import Key, Manifest
 from aimd.sandbox.control_plane import ControlPlane
 from tests.integration.service_world import (
     ServiceWorld,

@@ -19,7 +19,7 @@ from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, RUNTIME_CONFIG, S
 from aimd.planning.service import autoscaler
 from aimd.runtime.errors import Invalid
 from aimd.runtime.kinds import CUSTOM_RESOURCE_DEFINITION, EVENT, POD
-from aimd.runtime.model import Key, Kind, Manifest, key_of, uid_of
+from aimd.runtime.objects import Key, Kind, Manifest, key_of, uid_of
 from aimd.sandbox.control_plane import ControlPlane
 from tests.integration.service_world import (
     READY,

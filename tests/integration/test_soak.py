@@ -27,7 +27,7 @@ from aimd.planning.durations import duration_seconds
 from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, MODEL, SERVICE, SERVICE_TEMPLATE
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.kinds import NAMESPACE
-from aimd.runtime.model import Key, Manifest, key_of
+from aimd.runtime.objects import Key, Manifest, key_of
 from aimd.sandbox.control_plane import ControlPlane
 from aimd.sandbox.manifests import apply_manifests
 from tests.integration.stand_ins import Kubelet, install_crds, make_namespace

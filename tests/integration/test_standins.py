@@ -31,7 +31,7 @@ from aimd.runtime.kinds import (
     SERVICE,
     SERVICE_ACCOUNT,
 )
-from aimd.runtime.model import Key, Kind, Manifest
+from aimd.runtime.objects import Key, Kind, Manifest
 from aimd.sandbox.addresses import AddressTable
 from aimd.sandbox.binaries import locate_manifests
 from aimd.sandbox.control_plane import ControlPlane

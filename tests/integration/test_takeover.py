@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aimd.api.crd import render
 from aimd.api.kinds import RESOURCES
-from aimd.controllers.registry import build_reconcilers
+from aimd.controllers.all import build_reconcilers
 from aimd.planning.kinds import INFERENCE_SERVICE, SERVICE
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.client import connect_registries
@@ -23,7 +23,7 @@ from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import Conflict
 from aimd.runtime.kinds import NAMESPACE, NODE, PERSISTENT_VOLUME_CLAIM, POD
 from aimd.runtime.manager import Manager
-from aimd.runtime.model import Kind, Manifest, key_of
+from aimd.runtime.objects import Kind, Manifest, key_of
 from aimd.sandbox.control_plane import ControlPlane, control_plane
 from aimd.sandbox.crds import foreign_crds, install_crds
 from aimd.sandbox.manifests import kind_of

@@ -15,7 +15,7 @@ import pytest
 from aimd.planning.kinds import SERVICE
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.kinds import NAMESPACE
-from aimd.runtime.model import Key
+from aimd.runtime.objects import Key
 from aimd.sandbox.control_plane import ControlPlane
 from aimd.sandbox.manifests import apply_manifests
 from tests.end_state import end_state

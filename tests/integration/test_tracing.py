@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from aimd.api.crd import write_crds
 from aimd.planning.kinds import RUNTIME_CONFIG
 from aimd.runtime.client import Client, ClientOptions, connect
-from aimd.runtime.model import Key
+from aimd.runtime.objects import Key
 from aimd.sandbox.manifests import apply_manifests, read_manifests
 from tests.integration.operator_process import eventually, free_port, lines_of, running
 

@@ -12,7 +12,7 @@ from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.controller import Reconciler
 from aimd.runtime.errors import ApiError
 from aimd.runtime.manager import Manager
-from aimd.runtime.model import Key, Kind, Manifest
+from aimd.runtime.objects import Key, Kind, Manifest
 from aimd.runtime.store import Cache
 from aimd.sandbox.control_plane import ControlPlane
 from tests.waiting import wait_until

@@ -25,7 +25,7 @@ from aimd.planning.pod_failures import report_of
 from aimd.planning.pods import is_ready_pod
 from aimd.planning.quantities import InvalidQuantity, claim_size, display_size, parse_bytes
 from aimd.runtime.kinds import PERSISTENT_VOLUME_CLAIM
-from aimd.runtime.model import Category, Desired, Failure, Manifest, key_of, labels_of, metadata_of
+from aimd.runtime.objects import Category, Desired, Failure, Manifest, key_of, labels_of, metadata_of
 
 _REFUSALS = frozenset({"ProvisioningFailed", "FailedBinding"})
 _PROVISIONING = _REFUSALS | {"ProvisioningSucceeded", "Provisioning", "ExternalProvisioning", "WaitForFirstConsumer"}

@@ -38,7 +38,7 @@ from aimd.planning.artifact.stages import (
 from aimd.planning.health import Direction, State, created_at, ready, timestamp
 from aimd.planning.jobs import JobPhase, finished_at
 from aimd.planning.pod_failures import PERMANENT_REASONS
-from aimd.runtime.model import Category, Condition, Desired, Failure, Manifest, metadata_of, uid_of
+from aimd.runtime.objects import Category, Condition, Desired, Failure, Manifest, metadata_of, uid_of
 
 DOWNLOAD_COMPLETE = "DownloadComplete"
 _SECRET_POLL_LIMIT = 600.0

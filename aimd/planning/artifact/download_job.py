@@ -20,7 +20,7 @@ from aimd.planning.pod_failures import PERMANENT_EXIT_CODES
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.settings import ControllerSettings
 from aimd.runtime.kinds import JOB, ROLE, ROLE_BINDING, SERVICE_ACCOUNT
-from aimd.runtime.model import Desired, Key, Manifest, metadata_of
+from aimd.runtime.objects import Desired, Key, Manifest, metadata_of
 
 CONTROLLER = "artifact"
 CACHE_NAME = PREFIX + "cache.name"

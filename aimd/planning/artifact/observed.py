@@ -17,7 +17,7 @@ from aimd.planning.pods import STARTING_SECONDS, is_waiting_for_events, newest
 from aimd.planning.quantities import InvalidQuantity, parse_bytes
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.settings import ControllerSettings
-from aimd.runtime.model import Manifest, metadata_of, uid_of
+from aimd.runtime.objects import Manifest, metadata_of, uid_of
 
 COMPLETE = PREFIX + "download-complete"
 HEADROOM = PREFIX + "pvc-headroom-percent"

@@ -22,7 +22,7 @@ from aimd.planning.artifact.usage import usage
 from aimd.planning.plan import Plan
 from aimd.planning.quantities import display_size
 from aimd.planning.runtime_config import config_component, tolerated
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 
 
 def plan_artifact(observed: ObservedArtifact, now: datetime) -> Plan:

@@ -22,7 +22,7 @@ from aimd.planning.artifact.stages import (
 from aimd.planning.health import State, timestamp
 from aimd.planning.jobs import JobPhase, finished_at, time_to_live
 from aimd.planning.pod_failures import report_of
-from aimd.runtime.model import Category, Failure, Manifest, key_of
+from aimd.runtime.objects import Category, Failure, Manifest, key_of
 
 SECRET_POLL_SECONDS = 60.0
 

@@ -9,7 +9,7 @@ from aimd.planning.jobs import job_failure
 from aimd.planning.pod_failures import pod_failure
 from aimd.planning.pods import STARTING_SECONDS, PodHealth, probe_pods
 from aimd.runtime.kinds import JOB
-from aimd.runtime.model import Category, Deletion, Desired, Failure, Manifest, key_of, uid_of
+from aimd.runtime.objects import Category, Deletion, Desired, Failure, Manifest, key_of, uid_of
 
 POLL_SECONDS = 10.0
 _STARTING = frozenset({"PodsPending", "Pulling", "PodsStarting"})

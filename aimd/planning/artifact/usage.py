@@ -8,7 +8,7 @@ from typing import Any
 
 from aimd.planning.artifact.observed import ObservedArtifact
 from aimd.planning.health import timestamp
-from aimd.runtime.model import Condition
+from aimd.runtime.objects import Condition
 
 IN_USE = "InUse"
 _SHOWN = 5

@@ -11,7 +11,7 @@ from aimd.planning.health import Direction
 from aimd.planning.model.image_metadata import LabelsUnreadable
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.registry.failures import RegistryFailure
-from aimd.runtime.model import Failure, Manifest
+from aimd.runtime.objects import Failure, Manifest
 
 Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
 Model: TypeAlias = AIMModel | AIMClusterModel

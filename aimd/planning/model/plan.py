@@ -21,7 +21,7 @@ from aimd.planning.model.templates import TemplatePlan, plan_templates
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import config_component
 from aimd.registry.failures import Problem, RegistryFailure
-from aimd.runtime.model import Category, Condition, Failure
+from aimd.runtime.objects import Category, Condition, Failure
 
 METADATA_COMPONENT = "ImageMetadata"
 MODEL_FAULTS = ("ModelFailed", "ClusterModelFailed")

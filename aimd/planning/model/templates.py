@@ -17,7 +17,7 @@ from aimd.planning.model.image_metadata import LabelsRead, read_labels
 from aimd.planning.model.observed import ObservedModel, creates_templates, extracts_metadata, is_custom
 from aimd.planning.naming import derive_name
 from aimd.planning.quantities import canonical_cpu
-from aimd.runtime.model import Deletion, Desired, Key, Kind, Manifest, controller_of, metadata_of, uid_of
+from aimd.runtime.objects import Deletion, Desired, Key, Kind, Manifest, controller_of, metadata_of, uid_of
 
 MODEL_LABEL = PREFIX + "model"
 ORIGIN_LABEL = PREFIX + "origin"

@@ -21,7 +21,7 @@ from aimd.planning.model_source.filters import (
 )
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig
-from aimd.runtime.model import Category, Condition, Desired, Failure, Key, Manifest
+from aimd.runtime.objects import Category, Condition, Desired, Failure, Key, Manifest
 
 SOURCE_LABEL = PREFIX + "model-source"
 ORIGIN_LABEL = PREFIX + "origin"

@@ -13,7 +13,7 @@ from aimd.planning.health import Component, Direction, State, parse_timestamp
 from aimd.planning.kinds import SCALED_OBJECT
 from aimd.planning.service.observed import Observed
 from aimd.planning.service.scaling import scaling_of, wants_autoscaling
-from aimd.runtime.model import Deletion, Manifest, controller_of, key_of, uid_of
+from aimd.runtime.objects import Deletion, Manifest, controller_of, key_of, uid_of
 
 COMPONENT = "HPA"
 GRACE = timedelta(seconds=60)

@@ -23,7 +23,7 @@ from aimd.planning.service.observed import (
 )
 from aimd.planning.service.template_reference import TemplateChoice
 from aimd.planning.service.volumes import mounts_cache
-from aimd.runtime.model import Desired, Manifest
+from aimd.runtime.objects import Desired, Manifest
 
 COMPONENT = "Cache"
 MADE_FOR = PREFIX + "service"

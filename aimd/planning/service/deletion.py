@@ -9,7 +9,7 @@ from aimd.planning.kinds import TEMPLATE_CACHE
 from aimd.planning.labels import PREFIX, label_value
 from aimd.planning.service.caching import effective_mode
 from aimd.planning.service.observed import is_ready
-from aimd.runtime.model import Deletion, Key
+from aimd.runtime.objects import Deletion, Key
 
 FINALIZER = "aim.eai.amd.com/template-cache-cleanup"
 CACHE_LABEL = PREFIX + "service"

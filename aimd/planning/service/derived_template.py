@@ -15,7 +15,7 @@ from aimd.planning.service.caching import effective_mode
 from aimd.planning.service.child_names import derived_template_name, former_derived_template_name
 from aimd.planning.service.observed import Observed, Template, labels
 from aimd.planning.service.template_selection import DERIVED, ORIGIN_LABEL, is_derived
-from aimd.runtime.model import Deletion, Desired, Key, Manifest
+from aimd.runtime.objects import Deletion, Desired, Key, Manifest
 
 MAKER_LABEL = PREFIX + "service.name"
 

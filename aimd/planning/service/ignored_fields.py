@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from aimd.api.service import AIMServiceSpec
 from aimd.planning.service.scaling import wants_autoscaling
-from aimd.runtime.model import Condition
+from aimd.runtime.objects import Condition
 
 CONDITION = "FieldsIgnored"
 

@@ -24,7 +24,7 @@ from aimd.planning.service.volumes import (
     shared_memory,
 )
 from aimd.planning.service_template.profile_file import ProfileFile
-from aimd.runtime.model import Desired, Manifest
+from aimd.runtime.objects import Desired, Manifest
 
 CONTAINER = "kserve-container"
 

@@ -15,7 +15,7 @@ from aimd.planning.service.child_names import InvalidImageReference, model_name_
 from aimd.planning.service.model_reference import ENDPOINT
 from aimd.planning.service.observed import Model, Observed, labels
 from aimd.planning.service.template_selection import ORIGIN_LABEL
-from aimd.runtime.model import Desired, Manifest
+from aimd.runtime.objects import Desired, Manifest
 
 AUTO_GENERATED = "auto-generated"
 CUSTOM_MODEL_LABEL = PREFIX + "custom-model"

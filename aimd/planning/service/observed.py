@@ -20,7 +20,7 @@ from aimd.planning.kinds import (
 )
 from aimd.planning.labels import child_labels
 from aimd.planning.runtime_config import ResolvedConfig
-from aimd.runtime.model import Key, Kind, Manifest, controller_of, labels_of
+from aimd.runtime.objects import Key, Kind, Manifest, controller_of, labels_of
 
 Model: TypeAlias = AIMModel | AIMClusterModel
 Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate

@@ -60,7 +60,7 @@ from aimd.planning.service.service_health import (
 from aimd.planning.service.template_reference import COMPONENT as TEMPLATE
 from aimd.planning.service.template_reference import TemplateChoice, candidates_status, is_named, resolve_template
 from aimd.planning.service_template.profile_file import InvalidProfile, ProfileFile, profile_file
-from aimd.runtime.model import Deletion, Desired, key_of
+from aimd.runtime.objects import Deletion, Desired, key_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from aimd.planning.service.observed import Observed, Template, is_owned, labels,
 from aimd.planning.service.volumes import PROFILE_VOLUME, Volumes
 from aimd.planning.service_template.profile_file import ProfileFile, profile_folder
 from aimd.runtime.kinds import CONFIG_MAP
-from aimd.runtime.model import Deletion, Desired, Manifest, key_of, uid_of
+from aimd.runtime.objects import Deletion, Desired, Manifest, key_of, uid_of
 
 CHECKSUM_ANNOTATION = PREFIX + "custom-profile-checksum"
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from aimd.api.core import ResourceRequirements
 from aimd.api.shared import Hardware
 from aimd.planning.quantities import InvalidQuantity, parse_quantity
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 
 DEFAULT_GPU_RESOURCE = "amd.com/gpu"
 _CPUS_PER_GPU = 4

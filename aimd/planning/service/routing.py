@@ -13,7 +13,7 @@ from aimd.planning.path_template import InvalidPathTemplate, default_path, rende
 from aimd.planning.service.child_names import http_route_name, predictor_name
 from aimd.planning.service.durations import InvalidDuration, gateway_duration
 from aimd.planning.service.observed import Observed, is_owned, labels, owner_references
-from aimd.runtime.model import Deletion, Desired, Manifest, key_of, uid_of
+from aimd.runtime.objects import Deletion, Desired, Manifest, key_of, uid_of
 
 COMPONENT = "HTTPRoute"
 BACKEND_PORT = 80

@@ -14,7 +14,7 @@ from aimd.api.service import (
 )
 from aimd.planning.quantities import InvalidQuantity, parse_quantity
 from aimd.planning.service.child_names import predictor_name
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 
 AUTOSCALER_CLASS = "serving.kserve.io/autoscalerClass"
 HTTP_PORT = 8000

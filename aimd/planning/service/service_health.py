@@ -12,7 +12,7 @@ from aimd.planning.kinds import INFERENCE_SERVICE
 from aimd.planning.pods import probe_pods
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service.observed import Observed
-from aimd.runtime.model import Category, Failure, uid_of
+from aimd.runtime.objects import Category, Failure, uid_of
 
 RUNTIME_CONFIG = "RuntimeConfig"
 INFERENCE = "InferenceService"

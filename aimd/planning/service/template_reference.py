@@ -28,7 +28,7 @@ from aimd.planning.service.template_selection import (
     listed,
     select_template,
 )
-from aimd.runtime.model import Category, Failure, Manifest
+from aimd.runtime.objects import Category, Failure, Manifest
 
 COMPONENT = "Template"
 _CANDIDATES_KEPT = 20

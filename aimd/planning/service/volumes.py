@@ -8,7 +8,7 @@ from aimd.api.template_cache import AIMTemplateCache, CachedArtifact
 from aimd.planning.naming import name_part
 from aimd.planning.service.observed import is_ready
 from aimd.planning.service_template import profile_file as custom_profile
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 
 CACHE_PATH = "/workspace/cache"
 SHARED_MEMORY = "dshm"

@@ -18,7 +18,7 @@ from aimd.planning.pods import PodHealth, probe_pods
 from aimd.planning.service_template.discovery_job import DiscoveryContext, discovery_objects, job_key, spec_hash
 from aimd.planning.service_template.discovery_output import DiscoveredProfile, UnusableOutput, read_output
 from aimd.runtime.kinds import JOB
-from aimd.runtime.model import Category, Condition, Deletion, Desired, Failure, Manifest, key_of, uid_of
+from aimd.runtime.objects import Category, Condition, Deletion, Desired, Failure, Manifest, key_of, uid_of
 
 DISCOVERED = "Discovered"
 JOB_COMPONENT = "DiscoveryJob"

@@ -20,7 +20,7 @@ from aimd.planning.naming import derive_name
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service_template.profile_file import VOLUME, ProfileFile, profile_folder, profile_id_of
 from aimd.runtime.kinds import CONFIG_MAP, JOB
-from aimd.runtime.model import Desired, Key, Kind, Manifest
+from aimd.runtime.objects import Desired, Key, Kind, Manifest
 
 Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
 Model: TypeAlias = AIMModel | AIMClusterModel

@@ -30,7 +30,7 @@ from aimd.planning.service_template.discovery import (
 from aimd.planning.service_template.discovery_job import DiscoveryContext
 from aimd.planning.service_template.discovery_output import DiscoveredProfile, UnusableOutput, read_output
 from aimd.planning.service_template.profile_file import InvalidProfile, profile_file
-from aimd.runtime.model import Category, Condition, Desired, Failure, Key, Manifest, key_of, uid_of
+from aimd.runtime.objects import Category, Condition, Desired, Failure, Key, Manifest, key_of, uid_of
 
 Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
 Model: TypeAlias = AIMModel | AIMClusterModel

@@ -17,7 +17,7 @@ from aimd.planning.labels import PREFIX, child_labels, name_label
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig, config_component
 from aimd.planning.template_cache.matching import Circumstances, Match, artifact_env, is_reconciled, match_sources
-from aimd.runtime.model import Category, Deletion, Desired, Failure, Key, Manifest
+from aimd.runtime.objects import Category, Deletion, Desired, Failure, Key, Manifest
 
 CONTROLLER = "template-cache"
 CACHE_LABEL = PREFIX + "template-cache.name"

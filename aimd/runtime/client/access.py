@@ -40,7 +40,7 @@ from aimd.runtime.errors import (
 )
 from aimd.runtime.kinds import POD
 from aimd.runtime.metrics import ClientMetrics
-from aimd.runtime.model import Key, Kind, Manifest, key_of, metadata_of, uid_of
+from aimd.runtime.objects import Key, Kind, Manifest, key_of, metadata_of, uid_of
 
 _log = structlog.get_logger()
 

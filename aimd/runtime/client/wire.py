@@ -9,7 +9,7 @@ from urllib.parse import quote
 import orjson
 
 from aimd.runtime.errors import ApiError, ConnectionFailed, api_error
-from aimd.runtime.model import Kind, Manifest
+from aimd.runtime.objects import Kind, Manifest
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"

@@ -18,7 +18,7 @@ from aimd.runtime.client import Client
 from aimd.runtime.controller import Source, Watch, itself
 from aimd.runtime.kinds import ENDPOINT_SLICE, NAMESPACE, SERVICE
 from aimd.runtime.manager import Manager, ManagerOptions
-from aimd.runtime.model import Key, Kind, Manifest, Request, Result, key_of, labels_of
+from aimd.runtime.objects import Key, Kind, Manifest, Request, Result, key_of, labels_of
 from aimd.runtime.status import StatusWriter
 from aimd.runtime.store import Cache
 from aimd.sandbox.addresses import AddressTable

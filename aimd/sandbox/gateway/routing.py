@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aimd.runtime.model import Key, Manifest, key_of, metadata_of
+from aimd.runtime.objects import Key, Manifest, key_of, metadata_of
 
 _DURATION_PART = re.compile(r"(\d{1,5})(ms|h|m|s)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}

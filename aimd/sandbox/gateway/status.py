@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from aimd.runtime.model import Key, Manifest, key_of, metadata_of
+from aimd.runtime.objects import Key, Manifest, key_of, metadata_of
 from aimd.sandbox.conditions import condition, merged
 from aimd.sandbox.gateway.routing import backend_problem, unsupported
 

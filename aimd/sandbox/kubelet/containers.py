@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from aimd.runtime.errors import ApiError
-from aimd.runtime.model import Manifest, key_of
+from aimd.runtime.objects import Manifest, key_of
 from aimd.sandbox.conditions import timestamp
 from aimd.sandbox.kubelet.environment import ConfigurationError, Read, expand, resolve_environment
 from aimd.sandbox.kubelet.execution import Execution, Simulation, StartError, local_process

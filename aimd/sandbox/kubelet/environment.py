@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 
 from aimd.runtime.kinds import CONFIG_MAP, SECRET
-from aimd.runtime.model import Kind, Manifest, key_of, metadata_of, uid_of
+from aimd.runtime.objects import Kind, Manifest, key_of, metadata_of, uid_of
 from aimd.sandbox.kubelet.files import entries_of
 
 Read = Callable[[Kind, str], Awaitable[Manifest | None]]

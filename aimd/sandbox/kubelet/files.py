@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 
 TEMPORARY = "/tmp"
 TERMINATION_LOG = "/dev/termination-log"

@@ -23,7 +23,7 @@ from aimd.runtime.errors import NotFound
 from aimd.runtime.events import EventRecorder
 from aimd.runtime.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD
 from aimd.runtime.manager import Manager, ManagerOptions
-from aimd.runtime.model import Key, Manifest, Request, Result, uid_of
+from aimd.runtime.objects import Key, Manifest, Request, Result, uid_of
 from aimd.runtime.store import Cache
 from aimd.sandbox.kubelet.containers import Container
 from aimd.sandbox.kubelet.server import log_server

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import anyio
 import httpx
 
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 
 _IMPATIENCE = 0.25
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 
 # -P: a file in the working directory, which may be a volume, must not pass for a module.
 _PYTHON = (sys.executable, "-P", "-m")

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from aimd.runtime.model import Key
+from aimd.runtime.objects import Key
 from aimd.sandbox.kubelet.status import ContainerStatus, Running, Waiting
 
 _CHUNK = 64 * 1024

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from aimd.runtime.model import Manifest, metadata_of
+from aimd.runtime.objects import Manifest, metadata_of
 from aimd.sandbox.conditions import condition, merged
 
 _INITIAL_DELAY = 10.0

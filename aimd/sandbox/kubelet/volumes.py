@@ -10,7 +10,7 @@ from pathlib import Path
 from aimd.runtime.client import Client
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import CONFIG_MAP, PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, SECRET
-from aimd.runtime.model import Key, Kind, Manifest, key_of, uid_of
+from aimd.runtime.objects import Key, Kind, Manifest, key_of, uid_of
 from aimd.runtime.store import Cache
 from aimd.sandbox.kubelet.environment import pod_field
 from aimd.sandbox.kubelet.files import entries_of, write_entries

@@ -10,7 +10,7 @@ from aimd.runtime.client import Client
 from aimd.runtime.errors import ApiError, Conflict, NotFound
 from aimd.runtime.events import EventRecorder
 from aimd.runtime.kinds import POD
-from aimd.runtime.model import Manifest, key_of, metadata_of, uid_of
+from aimd.runtime.objects import Manifest, key_of, metadata_of, uid_of
 from aimd.runtime.status import StatusWriter
 from aimd.runtime.store import Cache
 from aimd.sandbox.conditions import timestamp

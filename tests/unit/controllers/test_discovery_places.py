@@ -8,7 +8,7 @@ from aimd.controllers.discovery import DISCOVERY_SOURCES, DiscoveryPlaces
 from aimd.planning.kinds import CLUSTER_SERVICE_TEMPLATE, SERVICE_TEMPLATE
 from aimd.planning.service_template.discovery_job import JOB_LABELS
 from aimd.runtime.kinds import JOB
-from aimd.runtime.model import Key, Kind
+from aimd.runtime.objects import Key, Kind
 from aimd.runtime.store import Cache, Store
 
 _versions = iter(range(1, 100_000))

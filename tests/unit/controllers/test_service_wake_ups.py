@@ -22,7 +22,7 @@ from aimd.planning.kinds import (
 )
 from aimd.planning.service.child_names import derived_template_name
 from aimd.runtime.kinds import CONFIG_MAP, EVENT, HORIZONTAL_POD_AUTOSCALER, NODE, POD
-from aimd.runtime.model import Kind, Manifest
+from aimd.runtime.objects import Kind, Manifest
 from aimd.runtime.store import Cache, Store
 
 Update = tuple[Manifest | None, Manifest | None]

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import pytest
 
+from aimd.controllers.all import build_reconcilers
 from aimd.controllers.pipeline import KindReconciler
-from aimd.controllers.registry import build_reconcilers
 from aimd.planning.kinds import (
     ARTIFACT,
     CLUSTER_MODEL,
@@ -30,7 +30,7 @@ from aimd.runtime.client import Client
 from aimd.runtime.controller import Controller
 from aimd.runtime.kinds import NODE, SECRET
 from aimd.runtime.metrics import ManagerMetrics
-from aimd.runtime.model import Key, Kind, Manifest
+from aimd.runtime.objects import Key, Kind, Manifest
 from aimd.runtime.store import Cache, Store
 
 _versions = iter(range(1, 1_000_000))

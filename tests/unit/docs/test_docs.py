@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from aimd.controllers.discovery import BY_ACTIVITY, DiscoveryPlaces, _activity_of
-from aimd.controllers.fleet_counts import FleetCounts
-from aimd.controllers.fleet_history import FleetHistory
-from aimd.controllers.fleet_state import BuildInfo, FleetState
-from aimd.controllers.registry_metrics import RegistryMetrics
+from aimd.metrics.counts import FleetCounts
+from aimd.metrics.history import FleetHistory
+from aimd.metrics.registries import RegistryMetrics
+from aimd.metrics.state import BuildInfo, FleetState
 from aimd.planning.kinds import ARTIFACT, CLUSTER_SERVICE_TEMPLATE, SERVICE, SERVICE_TEMPLATE
 from aimd.runtime.kinds import JOB
 from aimd.runtime.metrics import ClientMetrics, ManagerMetrics
@@ -68,7 +68,7 @@ def texts_of(module: Path) -> Iterator[str]:
 
 def test_every_reason_is_told() -> None:
     """If this fails: tell in docs/conditions.md what to do about the reason, or say above that it is none."""
-    folders = (ROOT / "aimd" / name for name in ("planning", "controllers", "registry"))
+    folders = (ROOT / "aimd" / name for name in ("planning", "controllers", "metrics", "registry"))
     words = {text for folder in folders for module in folder.rglob("*.py") for text in texts_of(module)}
     words = {word for word in words if not word.startswith("AIM")}
     told = set(re.findall(r"`(\w+)`", (ROOT / "docs" / "conditions.md").read_text()))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimd.planning.health import Component, Direction, State, Summary, may_apply, summarise, timestamp
-from aimd.runtime.model import Applied, Category, Condition, Failure, Key, Kind
+from aimd.runtime.objects import Applied, Category, Condition, Failure, Key, Kind
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
 UP, DOWN = Direction.UPSTREAM, Direction.DOWNSTREAM

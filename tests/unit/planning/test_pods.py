@@ -20,7 +20,7 @@ from aimd.planning.pods import (
     tells_in_its_log,
     unexplained,
 )
-from aimd.runtime.model import Category
+from aimd.runtime.objects import Category
 
 
 def pod(

@@ -15,7 +15,7 @@ from aimd.planning.runtime_config import (
     resolve_config,
     tolerated,
 )
-from aimd.runtime.model import Category
+from aimd.runtime.objects import Category
 
 
 def namespaced(**spec: Any) -> AIMRuntimeConfig:

@@ -23,7 +23,7 @@ from aimd.runtime.errors import (
     api_error,
     failure_of,
 )
-from aimd.runtime.model import Category, Failure
+from aimd.runtime.objects import Category, Failure
 
 
 def status(code: int, reason: str) -> ApiError:

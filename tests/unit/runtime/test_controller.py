@@ -14,7 +14,7 @@ from aimd.runtime.errors import Conflict, TerminalError, TooManyRequests
 from aimd.runtime.kinds import CONFIG_MAP, JOB, NODE, POD
 from aimd.runtime.logging import configure
 from aimd.runtime.metrics import ManagerMetrics
-from aimd.runtime.model import Key, Manifest, Request, Result
+from aimd.runtime.objects import Key, Manifest, Request, Result
 from aimd.runtime.store import Cache, Store
 
 

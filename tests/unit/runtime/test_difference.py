@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aimd.runtime.difference import differences, owned_fields, quantity
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 
 LEAF: dict[str, Any] = {}
 

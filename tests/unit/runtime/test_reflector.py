@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from aimd.runtime.client import Page, WatchEvent
 from aimd.runtime.errors import ApiError, Forbidden, Gone, NotFound, RequestTimeout, ServerTimeout, Unavailable
 from aimd.runtime.kinds import CONFIG_MAP
-from aimd.runtime.model import Manifest, key_of
+from aimd.runtime.objects import Manifest, key_of
 from aimd.runtime.reflector import (
     ABSENT_PAUSE,
     Availability,

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 from aimd.runtime.status import merge_patch
 
 values = st.recursive(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from aimd.runtime.kinds import CONFIG_MAP, EVENT, POD
-from aimd.runtime.model import Key, Manifest, key_of
+from aimd.runtime.objects import Key, Manifest, key_of
 from aimd.runtime.store import Cache, KindNotWatched, Store
 
 

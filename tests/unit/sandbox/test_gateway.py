@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimd.runtime.model import Key
+from aimd.runtime.objects import Key
 from aimd.sandbox.gateway.routing import (
     Backend,
     RouteTable,

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from aimd.runtime.model import Key
+from aimd.runtime.objects import Key
 from aimd.sandbox.gateway.proxy import NoEndpoint, Proxy
 from aimd.sandbox.gateway.routing import Backend, RouteTable, rules_of
 from aimd.sandbox.local_server import serve_locally

@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from aimd.runtime.kinds import DEPLOYMENT, POD
-from aimd.runtime.model import Key, Manifest
+from aimd.runtime.objects import Key, Manifest
 from aimd.runtime.store import Cache, Store
 from aimd.sandbox.addresses import AddressTable
 from aimd.sandbox.keda import SCALED_OBJECT, ExternalMetrics, Trigger, autoscaler_of, triggers_of

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from aimd.runtime.model import Kind, Manifest
+from aimd.runtime.objects import Kind, Manifest
 from aimd.sandbox.kubelet.environment import ConfigurationError, expand, pod_field, resolve_environment
 from aimd.sandbox.kubelet.probes import Probe, Verdict, parse_probe
 from aimd.sandbox.kubelet.programs import (

@@ -7,7 +7,7 @@ import anyio
 import httpx
 import pytest
 
-from aimd.runtime.model import Key
+from aimd.runtime.objects import Key
 from aimd.sandbox.kubelet.server import log_server
 from aimd.sandbox.kubelet.status import ContainerState, ContainerStatus, Running, Terminated, Waiting
 from aimd.sandbox.local_server import serve_locally

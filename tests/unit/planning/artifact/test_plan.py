@@ -28,7 +28,7 @@ from aimd.planning.health import Summary, may_apply, summarise, timestamp
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import resolve_config
 from aimd.planning.settings import ControllerSettings
-from aimd.runtime.model import Applied, Condition, Manifest
+from aimd.runtime.objects import Applied, Condition, Manifest
 
 UID = "0f8fad5b-d9cb-469f-a165-70867728950e"
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -16,7 +16,7 @@ from aimd.planning.model.observed import Expectation, Inspection, ObservedModel,
 from aimd.planning.model.plan import plan_model
 from aimd.planning.runtime_config import ResolvedConfig, resolve_config
 from aimd.registry.failures import Problem, failure
-from aimd.runtime.model import Applied, Category, Failure
+from aimd.runtime.objects import Applied, Category, Failure
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 METADATA = {"model": {"canonicalName": "Qwen/Qwen3-32B"}}

@@ -17,7 +17,7 @@ from aimd.planning.model.templates import (
     template_names,
 )
 from aimd.planning.runtime_config import ResolvedConfig
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 
 SOURCES = [{"modelId": "a/b", "sourceUri": "hf://a/b", "size": "100Mi"}]
 MI300X = {"gpu": {"model": "MI300X", "requests": 1, "resourceName": "amd.com/gpu"}}

@@ -15,7 +15,7 @@ from aimd.planning.model_source.filters import CatalogueImage
 from aimd.planning.model_source.plan import FilterResult, ObservedSource, interval_seconds, plan_model_source
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig
-from aimd.runtime.model import Applied, Category, Failure
+from aimd.runtime.objects import Applied, Category, Failure
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from aimd.api.kinds import SERVICE
 from aimd.planning.health import summarise
 from aimd.planning.plan import Plan
 from aimd.planning.service.plan import plan_service
-from aimd.runtime.model import Applied
+from aimd.runtime.objects import Applied
 
 MODEL_SOURCE = {"modelId": "acme/tiny", "sourceUri": "hf://acme/tiny"}
 CUSTOM = {"baseImage": "registry/base:1", "modelSources": [MODEL_SOURCE], "hardware": {"gpu": {"requests": 1}}}

@@ -10,7 +10,7 @@ from aimd.api.model import AIMModel
 from aimd.planning.health import State, may_apply, summarise
 from aimd.planning.kinds import SERVICE
 from aimd.planning.service.plan import plan_service
-from aimd.runtime.model import Applied, Condition
+from aimd.runtime.objects import Applied, Condition
 
 GATEWAY = {"enabled": True, "gatewayRef": {"name": "inference-gateway", "namespace": "gateways"}}
 READY = {"conditions": [{"type": "Ready", "status": "True"}]}

@@ -23,7 +23,7 @@ from aimd.planning.service_template.plan import (
     plan_service_template,
     wants_discovery,
 )
-from aimd.runtime.model import Applied, Manifest
+from aimd.runtime.objects import Applied, Manifest
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NODES = inventory_of([{"amd.com/gpu.device-id": "74a1"}])

@@ -16,7 +16,7 @@ from aimd.planning.service_template.discovery_job import (
     spec_hash,
 )
 from aimd.planning.service_template.profile_file import profile_file
-from aimd.runtime.model import Manifest
+from aimd.runtime.objects import Manifest
 
 GPU = {"gpu": {"model": "MI300X", "requests": 1}}
 DUMMY = "ghcr.io/silogen/aim-dummy:0.1.8"

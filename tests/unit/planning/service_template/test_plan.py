@@ -12,7 +12,7 @@ from aimd.planning.health import Summary, summarise
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig, resolve_config
 from aimd.planning.service_template.plan import ObservedTemplate, Template, hardware_summary, plan_service_template
-from aimd.runtime.model import Applied
+from aimd.runtime.objects import Applied
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NODES = inventory_of([{"amd.com/gpu.device-id": "74a1"}])

@@ -26,7 +26,7 @@ from aimd.planning.template_cache.plan import (
     plan_template_cache,
     uses_artifact,
 )
-from aimd.runtime.model import Applied
+from aimd.runtime.objects import Applied
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 URI = "hf://Qwen/Qwen3-32B"

@@ -13,10 +13,10 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from aimd.controllers.pipeline import Clock, utc_now
-from aimd.planning.fleet import download_bytes, phase_seconds, protocol_of, scheme_of, status_word
+from aimd.metrics.figures import download_bytes, phase_seconds, protocol_of, scheme_of, status_word
 from aimd.planning.kinds import ARTIFACT, SERVICE
 from aimd.runtime.metrics import TallyFamily
-from aimd.runtime.model import Manifest, key_of, metadata_of, uid_of
+from aimd.runtime.objects import Manifest, key_of, metadata_of, uid_of
 from aimd.runtime.store import Cache
 
 _BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aimd.controllers.changes import artifact_state_changed
+from aimd.controllers.predicates import artifact_state_changed
 
 COMING = {"status": "Progressing", "progress": {"percentage": 3}, "download": {"message": "3 of 100 MB"}}
 

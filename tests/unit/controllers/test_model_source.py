@@ -15,7 +15,7 @@ from aimd.registry.credentials import Keyring
 from aimd.registry.failures import Problem, failure
 from aimd.registry.listing import Listing, Repository
 from aimd.runtime.client import Client
-from aimd.runtime.model import Category, Failure, Key, Request
+from aimd.runtime.objects import Category, Failure, Key, Request
 from aimd.runtime.store import Cache, Store
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ from aimd.planning.pod_failures import LOG_LINES
 from aimd.runtime.client import Client
 from aimd.runtime.errors import ApiError
 from aimd.runtime.kinds import EVENT
-from aimd.runtime.model import Manifest, key_of, uid_of
+from aimd.runtime.objects import Manifest, key_of, uid_of
 
 _log = structlog.get_logger()
 

@@ -26,7 +26,7 @@ from aimd.runtime.client import Client
 from aimd.runtime.difference import differences
 from aimd.runtime.errors import Unavailable
 from aimd.runtime.kinds import EVENT, HORIZONTAL_POD_AUTOSCALER, NODE, POD
-from aimd.runtime.model import Kind, Manifest
+from aimd.runtime.objects import Kind, Manifest
 from aimd.runtime.store import Cache, Store
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,10 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from aimd import __version__
 from aimd.controllers.discovery import BY_ACTIVITY, DiscoveryPlaces, _activity_of
-from aimd.controllers.fleet_counts import FleetCounts
-from aimd.controllers.fleet_history import FleetHistory
-from aimd.controllers.fleet_state import BuildInfo, FleetState
 from aimd.controllers.service_watches import BY_INFERENCE_SERVICE, _inference_service_of
+from aimd.metrics.counts import FleetCounts
+from aimd.metrics.history import FleetHistory
+from aimd.metrics.state import BuildInfo, FleetState
 from aimd.planning.kinds import (
     ARTIFACT,
     CLUSTER_RUNTIME_CONFIG,
@@ -30,7 +30,7 @@ from aimd.planning.kinds import (
 from aimd.planning.model_source.plan import ImageCounts
 from aimd.planning.service_template.discovery_job import JOB_LABELS
 from aimd.runtime.kinds import HORIZONTAL_POD_AUTOSCALER, JOB, NODE, PERSISTENT_VOLUME_CLAIM, POD
-from aimd.runtime.model import Key, Kind, Manifest
+from aimd.runtime.objects import Key, Kind, Manifest
 from aimd.runtime.store import Cache, Store
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -17,7 +17,7 @@ from aimd.planning.settings import ControllerSettings
 from aimd.registry.cache import InspectionCache
 from aimd.registry.client import RegistryClient
 from aimd.runtime.client import Client
-from aimd.runtime.model import Key
+from aimd.runtime.objects import Key
 from aimd.runtime.store import Cache
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimd.planning.fleet import (
+from aimd.metrics.figures import (
     PHASES,
     GpuRequest,
     download_bytes,

@@ -20,7 +20,7 @@ from aimd.api.kinds import RESOURCES
 from aimd.api.model_source import AIMClusterModelSource
 from aimd.controllers.discovery import DiscoveryPlaces
 from aimd.controllers.service_watches import BY_INFERENCE_SERVICE
-from aimd.planning.fleet import (
+from aimd.metrics.figures import (
     conditions_of,
     config_in_force,
     download_bytes,
@@ -51,7 +51,7 @@ from aimd.planning.model_source.plan import DEFAULT_INTERVAL_SECONDS, ImageCount
 from aimd.planning.quantities import InvalidQuantity, parse_bytes
 from aimd.planning.service.autoscaler import count_ready
 from aimd.runtime.kinds import HORIZONTAL_POD_AUTOSCALER, NODE, PERSISTENT_VOLUME_CLAIM, POD
-from aimd.runtime.model import Key, Kind, Manifest, controller_of, key_of, labels_of
+from aimd.runtime.objects import Key, Kind, Manifest, controller_of, key_of, labels_of
 from aimd.runtime.store import Cache
 
 _KINDS = tuple(

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
-from aimd.controllers.registry_metrics import RegistryMetrics
+from aimd.metrics.registries import RegistryMetrics
 
 
 def test_requests_are_counted_by_registry_and_those_after_fifty_together() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aimd.planning.pods import has_issue
-from aimd.runtime.model import Manifest, labels_of, metadata_of
+from aimd.runtime.objects import Manifest, labels_of, metadata_of
 
 _INTENT = ("generation", "labels", "annotations", "finalizers", "deletionTimestamp", "ownerReferences")
 _GPU_PREFIXES = ("amd.com/", "beta.amd.com/")

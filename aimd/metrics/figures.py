@@ -14,7 +14,7 @@ from aimd.planning.health import State, parse_timestamp
 from aimd.planning.jobs import JobPhase, finished_at, job_phase
 from aimd.planning.service.resources import DEFAULT_GPU_RESOURCE
 from aimd.planning.service_template.discovery_job import JOB_LABELS
-from aimd.runtime.model import Manifest, labels_of
+from aimd.runtime.objects import Manifest, labels_of
 
 ANY_GPU = "any"
 """Model of the GPUs of a template that names none."""

@@ -11,7 +11,7 @@ from prometheus_client import Counter
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from aimd.planning.fleet import (
+from aimd.metrics.figures import (
     attempt_ended,
     discovery_job_seconds,
     discovery_outcome,
@@ -21,7 +21,7 @@ from aimd.planning.fleet import (
 from aimd.planning.kinds import ARTIFACT, CLUSTER_SERVICE_TEMPLATE, SERVICE, SERVICE_TEMPLATE
 from aimd.runtime.kinds import JOB
 from aimd.runtime.metrics import TallyFamily
-from aimd.runtime.model import Manifest, key_of
+from aimd.runtime.objects import Manifest, key_of
 from aimd.runtime.store import Cache
 
 _BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 3600)
