@@ -13,7 +13,8 @@ import structlog
 from pydantic import ValidationError
 
 from aimd.api.core import ApiObject
-from aimd.planning.health import Component, Event, State, Summary, may_apply, summarise
+from aimd.planning.component import Component, State, may_apply
+from aimd.planning.conditions import Event, Summary, summarise
 from aimd.planning.plan import Plan
 from aimd.runtime.apply import Applier
 from aimd.runtime.client import Client

@@ -24,8 +24,8 @@ from aimd.controllers.service_watches import (
     SOURCES,
     WATCHES,
 )
+from aimd.planning.component import State
 from aimd.planning.gpus import inventory_of
-from aimd.planning.health import State
 from aimd.planning.kinds import (
     CLUSTER_MODEL,
     CLUSTER_SERVICE_TEMPLATE,

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from aimd.planning.component import State
 from aimd.planning.gpus import normalise_gpu
-from aimd.planning.health import State, parse_timestamp
 from aimd.planning.jobs import JobPhase, finished_at, job_phase
 from aimd.planning.service.resources import DEFAULT_GPU_RESOURCE
 from aimd.planning.service_template.discovery_job import JOB_LABELS
+from aimd.planning.time import parse_timestamp
 from aimd.runtime.objects import Manifest, labels_of
 
 ANY_GPU = "any"

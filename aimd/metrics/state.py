@@ -34,7 +34,6 @@ from aimd.metrics.figures import (
     status_word,
 )
 from aimd.planning.gpus import gpus_of_node
-from aimd.planning.health import parse_timestamp
 from aimd.planning.kinds import (
     ARTIFACT,
     CLUSTER_RUNTIME_CONFIG,
@@ -50,6 +49,7 @@ from aimd.planning.kinds import (
 from aimd.planning.model_source.plan import DEFAULT_INTERVAL_SECONDS, ImageCounts, interval_seconds
 from aimd.planning.quantities import InvalidQuantity, parse_bytes
 from aimd.planning.service.autoscaler import count_ready
+from aimd.planning.time import parse_timestamp
 from aimd.runtime.kinds import HORIZONTAL_POD_AUTOSCALER, NODE, PERSISTENT_VOLUME_CLAIM, POD
 from aimd.runtime.objects import Key, Kind, Manifest, controller_of, key_of, labels_of
 from aimd.runtime.store import Cache

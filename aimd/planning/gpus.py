@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from aimd.api.shared import GpuHardware, Hardware
-from aimd.planning.health import Component, State, ready
+from aimd.planning.component import Component, State, ready
 from aimd.planning.quantities import GIBIBYTE, InvalidQuantity, parse_bytes
 from aimd.runtime.objects import Manifest
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from aimd.planning.health import parse_timestamp
+from aimd.planning.time import parse_timestamp
 from aimd.runtime.objects import Category, Failure, metadata_of
 
 

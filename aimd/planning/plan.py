@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from aimd.planning.health import Component
+from aimd.planning.component import Component
 from aimd.runtime.objects import Condition, Deletion, Desired
 
 

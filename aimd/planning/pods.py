@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from aimd.planning.health import Component, Direction, State, age_seconds
+from aimd.planning.component import Component, Direction, State
 from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, log_excerpt, needs_log, pod_failure
+from aimd.planning.time import age_seconds
 from aimd.runtime.objects import Category, Failure, Manifest, key_of, metadata_of, uid_of
 
 _PULLING = frozenset({"ImagePullBackOff", "ErrImagePull"})

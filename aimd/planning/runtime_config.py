@@ -17,8 +17,8 @@ from aimd.api.runtime_config import (
 )
 from aimd.api.schema import ApiModel
 from aimd.api.shared import Routing, Storage
+from aimd.planning.component import Component, Direction, State, ready
 from aimd.planning.environment import merge_container_env
-from aimd.planning.health import Component, Direction, State, ready
 from aimd.planning.kinds import CLUSTER_RUNTIME_CONFIG, RUNTIME_CONFIG, resource_reference
 from aimd.planning.path_template import InvalidPathTemplate, check_template
 from aimd.planning.plan import Plan

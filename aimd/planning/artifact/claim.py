@@ -18,12 +18,13 @@ from aimd.planning.artifact.observed import (
     newest_event,
 )
 from aimd.planning.artifact.stages import POLL_SECONDS, Stage, downstream, failing, not_there
-from aimd.planning.health import Component, Direction, State, ready, timestamp
+from aimd.planning.component import Component, Direction, State, ready
 from aimd.planning.jobs import JobPhase
 from aimd.planning.labels import PREFIX, label_value, name_label
 from aimd.planning.pod_failures import report_of
 from aimd.planning.pods import is_ready_pod
 from aimd.planning.quantities import InvalidQuantity, claim_size, display_size, parse_bytes
+from aimd.planning.time import timestamp
 from aimd.runtime.kinds import PERSISTENT_VOLUME_CLAIM
 from aimd.runtime.objects import Category, Desired, Failure, Manifest, key_of, labels_of, metadata_of
 

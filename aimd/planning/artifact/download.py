@@ -35,9 +35,10 @@ from aimd.planning.artifact.stages import (
     poll_seconds,
     running_pods,
 )
-from aimd.planning.health import Direction, State, created_at, ready, timestamp
+from aimd.planning.component import Direction, State, ready
 from aimd.planning.jobs import JobPhase, finished_at
 from aimd.planning.pod_failures import PERMANENT_REASONS
+from aimd.planning.time import created_at, timestamp
 from aimd.runtime.objects import Category, Condition, Desired, Failure, Manifest, metadata_of, uid_of
 
 DOWNLOAD_COMPLETE = "DownloadComplete"

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from aimd.api.artifact import AIMArtifact
 from aimd.planning.artifact.download_job import JobContext
 from aimd.planning.environment import merge_env
-from aimd.planning.health import age_seconds, created_at, parse_timestamp
 from aimd.planning.jobs import JobPhase, job_phase
 from aimd.planning.labels import PREFIX
 from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, needs_log
@@ -17,6 +16,7 @@ from aimd.planning.pods import STARTING_SECONDS, is_waiting_for_events, newest
 from aimd.planning.quantities import InvalidQuantity, parse_bytes
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.settings import ControllerSettings
+from aimd.planning.time import age_seconds, created_at, parse_timestamp
 from aimd.runtime.objects import Manifest, metadata_of, uid_of
 
 COMPLETE = PREFIX + "download-complete"

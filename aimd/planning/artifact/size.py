@@ -19,9 +19,10 @@ from aimd.planning.artifact.stages import (
     poll_seconds,
     running_pods,
 )
-from aimd.planning.health import State, timestamp
+from aimd.planning.component import State
 from aimd.planning.jobs import JobPhase, finished_at, time_to_live
 from aimd.planning.pod_failures import report_of
+from aimd.planning.time import timestamp
 from aimd.runtime.objects import Category, Failure, Manifest, key_of
 
 SECRET_POLL_SECONDS = 60.0

@@ -4,10 +4,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from aimd.planning.artifact.observed import JobRun, ObservedArtifact, newest_event
-from aimd.planning.health import Component, Direction, State, age_seconds
+from aimd.planning.component import Component, Direction, State
 from aimd.planning.jobs import job_failure
 from aimd.planning.pod_failures import pod_failure
 from aimd.planning.pods import STARTING_SECONDS, PodHealth, probe_pods
+from aimd.planning.time import age_seconds
 from aimd.runtime.kinds import JOB
 from aimd.runtime.objects import Category, Deletion, Desired, Failure, Manifest, key_of, uid_of
 

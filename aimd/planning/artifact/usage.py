@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from aimd.planning.artifact.observed import ObservedArtifact
-from aimd.planning.health import timestamp
+from aimd.planning.time import timestamp
 from aimd.runtime.objects import Condition
 
 IN_USE = "InUse"

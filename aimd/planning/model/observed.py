@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from aimd.api.model import AIMClusterModel, AIMModel, ImageMetadata
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
-from aimd.planning.health import Direction
+from aimd.planning.component import Direction
 from aimd.planning.model.image_metadata import LabelsUnreadable
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.registry.failures import RegistryFailure

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from aimd.api.model import ImageMetadata, SourceType
-from aimd.planning.health import Component, State, ready
+from aimd.planning.component import Component, State, ready
 from aimd.planning.model.observed import (
     Expectation,
     Inspection,

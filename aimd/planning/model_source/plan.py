@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from aimd.api.model_source import AIMClusterModelSource
+from aimd.planning.component import Component, Direction, State, ready
 from aimd.planning.durations import InvalidDuration, duration_seconds
-from aimd.planning.health import Component, Direction, State, ready, timestamp
 from aimd.planning.kinds import CLUSTER_MODEL, MODEL_SOURCE, owned_by
 from aimd.planning.labels import PREFIX, child_labels, name_label
 from aimd.planning.model_source.filters import (
@@ -21,6 +21,7 @@ from aimd.planning.model_source.filters import (
 )
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig
+from aimd.planning.time import timestamp
 from aimd.runtime.objects import Category, Condition, Desired, Failure, Key, Manifest
 
 SOURCE_LABEL = PREFIX + "model-source"

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from aimd.api.service import AIMService
-from aimd.planning.health import Component, Direction, State, parse_timestamp
+from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import SCALED_OBJECT
 from aimd.planning.service.observed import Observed
 from aimd.planning.service.scaling import scaling_of, wants_autoscaling
+from aimd.planning.time import parse_timestamp
 from aimd.runtime.objects import Deletion, Manifest, controller_of, key_of, uid_of
 
 COMPONENT = "HPA"

@@ -8,8 +8,8 @@ from aimd.api.service_template import AIMServiceTemplate
 from aimd.api.shared import CacheMode, Scope
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.artifact.observed import HEADROOM
+from aimd.planning.component import Component, Direction, State
 from aimd.planning.environment import merge_env, render_env
-from aimd.planning.health import Component, Direction, State
 from aimd.planning.kinds import TEMPLATE_CACHE
 from aimd.planning.labels import PREFIX, label_value
 from aimd.planning.service.child_names import dedicated_cache_name, shared_cache_name

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aimd.api.service import AIMService
 from aimd.api.shared import ModelSource, Scope
-from aimd.planning.health import Component, Direction, State
+from aimd.planning.component import Component, Direction, State
 from aimd.planning.service.child_names import InvalidImageReference, model_name_from_image, split_image
 from aimd.planning.service.observed import Model, is_ready, kind_of_model, ready_message
 from aimd.runtime.objects import Category, Failure

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from aimd.api.template_cache import AIMTemplateCache
-from aimd.planning.health import Component, Direction, State
+from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE
 from aimd.planning.plan import Plan
 from aimd.planning.pods import unexplained

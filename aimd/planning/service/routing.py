@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aimd.api.core import ParentReference
-from aimd.planning.health import Component, Direction, State
+from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import HTTP_ROUTE
 from aimd.planning.labels import COMPONENT as COMPONENT_LABEL
 from aimd.planning.labels import MANAGED_BY, PREFIX, label_value

@@ -7,11 +7,12 @@ from typing import Any
 
 from aimd.api.service import AIMService
 from aimd.api.shared import Status
-from aimd.planning.health import Component, Direction, State, parse_timestamp
+from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import INFERENCE_SERVICE
 from aimd.planning.pods import probe_pods
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service.observed import Observed
+from aimd.planning.time import parse_timestamp
 from aimd.runtime.objects import Category, Failure, uid_of
 
 RUNTIME_CONFIG = "RuntimeConfig"

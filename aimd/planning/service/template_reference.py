@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from aimd.api.service import AIMService
 from aimd.api.shared import ResolvedReference, Scope
-from aimd.planning.health import Component, Direction, State
+from aimd.planning.component import Component, Direction, State
 from aimd.planning.service.child_names import derived_template_name, former_derived_template_name, has_overrides
 from aimd.planning.service.model_reference import same_weights
 from aimd.planning.service.observed import (

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from aimd.api.service import ServiceOverrides
 from aimd.api.shared import ProfileType
+from aimd.planning.component import State
 from aimd.planning.gpus import normalise_gpu
-from aimd.planning.health import State
 from aimd.planning.service.observed import Model, Template, is_ready
 
 ORIGIN_LABEL = "aim.eai.amd.com/origin"

@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from aimd.api.service_template import DiscoveryState
-from aimd.planning.health import Component, Direction, State, created_at, parse_timestamp, ready, timestamp
+from aimd.planning.component import Component, Direction, State, ready
 from aimd.planning.jobs import JobPhase, job_failure, job_phase
 from aimd.planning.kinds import resource_reference
 from aimd.planning.pods import PodHealth, probe_pods
 from aimd.planning.service_template.discovery_job import DiscoveryContext, discovery_objects, job_key, spec_hash
 from aimd.planning.service_template.discovery_output import DiscoveredProfile, UnusableOutput, read_output
+from aimd.planning.time import created_at, parse_timestamp, timestamp
 from aimd.runtime.kinds import JOB
 from aimd.runtime.objects import Category, Condition, Deletion, Desired, Failure, Manifest, key_of, uid_of
 

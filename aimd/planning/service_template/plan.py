@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 from aimd.api.model import AIMClusterModel, AIMModel
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate, Profile, ProfileMetadata
 from aimd.api.shared import Hardware, ModelSource
+from aimd.planning.component import Component, Direction, State, ready
 from aimd.planning.environment import render_env
 from aimd.planning.gpus import GpuInventory, gpu_component, minimum_vram, node_affinity
-from aimd.planning.health import Component, Direction, State, ready
 from aimd.planning.kinds import CLUSTER_MODEL, MODEL, SERVICE_TEMPLATE, TEMPLATE_CACHE, owned_by, resource_reference
 from aimd.planning.labels import child_labels
 from aimd.planning.plan import Plan

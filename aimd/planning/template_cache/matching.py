@@ -11,8 +11,8 @@ from aimd.api.artifact import AIMArtifact
 from aimd.api.core import EnvVar
 from aimd.api.shared import CacheMode, ModelSource
 from aimd.api.template_cache import AIMTemplateCache
+from aimd.planning.component import State
 from aimd.planning.environment import merge_env
-from aimd.planning.health import State
 from aimd.planning.naming import derive_name
 from aimd.planning.runtime_config import ResolvedConfig
 

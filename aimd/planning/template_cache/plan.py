@@ -10,8 +10,8 @@ from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTempl
 from aimd.api.shared import CacheMode, ModelSource
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.artifact.observed import HEADROOM
+from aimd.planning.component import Component, Direction, State, ready
 from aimd.planning.environment import render_env
-from aimd.planning.health import Component, Direction, State, ready
 from aimd.planning.kinds import ARTIFACT, CLUSTER_SERVICE_TEMPLATE, SERVICE_TEMPLATE, TEMPLATE_CACHE, owned_by
 from aimd.planning.labels import PREFIX, child_labels, name_label
 from aimd.planning.plan import Plan

@@ -9,7 +9,7 @@ import pytest
 from aimd.api.service import AIMService
 from aimd.controllers.service import ServiceReconciler
 from aimd.controllers.service_watches import SOURCES, WATCHES
-from aimd.planning.health import State
+from aimd.planning.component import State
 from aimd.planning.kinds import (
     CLUSTER_MODEL,
     CLUSTER_RUNTIME_CONFIG,

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimd.api.shared import Hardware
+from aimd.planning.component import State
 from aimd.planning.gpus import (
     GpuInventory,
     gpu_component,
@@ -15,7 +16,6 @@ from aimd.planning.gpus import (
     normalise_gpu,
     parse_vram,
 )
-from aimd.planning.health import State
 
 GIB = 2**30
 MI300X = {"amd.com/gpu.device-id": "74a1", "amd.com/gpu.vram": "192G"}

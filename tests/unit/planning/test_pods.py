@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimd.planning.health import State
+from aimd.planning.component import State
 from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, classify_log, needs_log, pod_failure
 from aimd.planning.pods import (
     PodHealth,

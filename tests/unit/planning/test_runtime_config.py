@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimd.api.runtime_config import AIMClusterRuntimeConfig, AIMRuntimeConfig
-from aimd.planning.health import Direction, State
+from aimd.planning.component import Direction, State
 from aimd.planning.runtime_config import (
     ResolvedConfig,
     config_component,

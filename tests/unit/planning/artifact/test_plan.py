@@ -24,10 +24,12 @@ from aimd.planning.artifact.observed import (
     references_to_read,
 )
 from aimd.planning.artifact.plan import plan_artifact
-from aimd.planning.health import Summary, may_apply, summarise, timestamp
+from aimd.planning.component import may_apply
+from aimd.planning.conditions import Summary, summarise
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import resolve_config
 from aimd.planning.settings import ControllerSettings
+from aimd.planning.time import timestamp
 from aimd.runtime.objects import Applied, Condition, Manifest
 
 UID = "0f8fad5b-d9cb-469f-a165-70867728950e"

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from aimd.api.model import AIMClusterModel, AIMModel
 from aimd.api.runtime_config import AIMRuntimeConfig
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
-from aimd.planning.health import Summary, may_apply, summarise
+from aimd.planning.component import may_apply
+from aimd.planning.conditions import Summary, summarise
 from aimd.planning.model.image_metadata import LabelsRead, LabelsUnreadable, read_labels
 from aimd.planning.model.observed import Expectation, Inspection, ObservedModel, Template, expectation
 from aimd.planning.model.plan import plan_model

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimd.api.model_source import AIMClusterModelSource
+from aimd.planning.conditions import Summary, summarise
 from aimd.planning.durations import InvalidDuration, duration_seconds
-from aimd.planning.health import Summary, summarise
 from aimd.planning.model_source.filters import CatalogueImage
 from aimd.planning.model_source.plan import FilterResult, ObservedSource, interval_seconds, plan_model_source
 from aimd.planning.plan import Plan

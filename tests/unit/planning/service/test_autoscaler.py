@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from aimd.planning.health import Component, State
+from aimd.planning.component import Component, State
 from aimd.planning.service.autoscaler import (
     autoscaler_component,
     autoscaler_grace_left,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimd.api.service import AIMService, ServiceOverrides
-from aimd.planning.health import State
+from aimd.planning.component import State
 from aimd.planning.kinds import SERVICE_TEMPLATE
 from aimd.planning.service.child_names import derived_template_name, former_derived_template_name, has_overrides
 from aimd.planning.service.derived_template import leftover_templates

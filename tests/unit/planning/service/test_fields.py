@@ -12,7 +12,7 @@ import pytest
 
 from aimd.api.crd import render
 from aimd.api.kinds import SERVICE
-from aimd.planning.health import summarise
+from aimd.planning.conditions import summarise
 from aimd.planning.plan import Plan
 from aimd.planning.service.plan import plan_service
 from aimd.runtime.objects import Applied

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimd.api.model import AIMModel
-from aimd.planning.health import State, may_apply, summarise
+from aimd.planning.component import State, may_apply
+from aimd.planning.conditions import summarise
 from aimd.planning.kinds import SERVICE
 from aimd.planning.service.plan import plan_service
 from aimd.runtime.objects import Applied, Condition
@@ -701,9 +702,9 @@ def test_no_path_leaves_the_words_of_the_schema(words, exists, named) -> None:
     from aimd.api.service import AIMService
     from aimd.api.service_template import AIMServiceTemplate
     from aimd.api.template_cache import AIMTemplateCache
-    from aimd.planning.health import parse_timestamp
     from aimd.planning.runtime_config import ResolvedConfig
     from aimd.planning.service.observed import Observed
+    from aimd.planning.time import parse_timestamp
 
     def metadata(name: str) -> dict:
         return {"name": name, "namespace": "ns", "uid": name}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aimd.planning.health import State
+from aimd.planning.component import State
 from aimd.planning.service.plan import plan_service
 from aimd.planning.service.routing import route_component, route_of, routing_status
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aimd.planning.health import State
+from aimd.planning.component import State
 from aimd.planning.service.autoscaler import autoscaler_component
 from aimd.planning.service.scaling import scaling_annotations, scaling_fields, scaling_of
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from aimd.api.model import AIMModel
 from aimd.api.service_template import AIMServiceTemplate
+from aimd.planning.conditions import Summary, summarise
 from aimd.planning.gpus import GpuInventory, inventory_of
-from aimd.planning.health import Summary, summarise
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service_template.discovery import DiscoveryRun, wait_seconds

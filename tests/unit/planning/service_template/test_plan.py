@@ -7,8 +7,8 @@ import pytest
 
 from aimd.api.model import AIMClusterModel, AIMModel
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.planning.conditions import Summary, summarise
 from aimd.planning.gpus import inventory_of
-from aimd.planning.health import Summary, summarise
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig, resolve_config
 from aimd.planning.service_template.plan import ObservedTemplate, Template, hardware_summary, plan_service_template

@@ -14,7 +14,7 @@ from aimd.api.runtime_config import AIMRuntimeConfigSpec
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.api.shared import ModelSource
 from aimd.api.template_cache import AIMTemplateCache
-from aimd.planning.health import Summary, summarise
+from aimd.planning.conditions import Summary, summarise
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig, resolve_config
 from aimd.planning.template_cache.matching import Circumstances, artifact_name, best_artifact

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimd.planning.health import Component, Direction, State, Summary, may_apply, summarise, timestamp
+from aimd.planning.component import Component, Direction, State, may_apply
+from aimd.planning.conditions import Summary, summarise
+from aimd.planning.time import timestamp
 from aimd.runtime.objects import Applied, Category, Condition, Failure, Key, Kind
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)

@@ -1,95 +1,19 @@
-"""Component health, and how it becomes conditions and one status word (spec/status.md §1–§7).
+"""How component health becomes conditions and one status word (spec/status.md §1–§7).
 
 Pure: what was observed and what applying returned go in, the conditions to store come out. Evaluated once per
 reconcile, after apply, so that a failing write shows (status.md D-3).
 """
 
-import math
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import Any
+from datetime import datetime, timedelta
 
-from aimd.runtime.objects import Applied, Category, Condition, Failure, metadata_of
+from aimd.planning.component import Component, Direction, State, has_category, worst
+from aimd.planning.time import parse_timestamp, timestamp
+from aimd.runtime.objects import Applied, Category, Condition, Failure
 
 INFRASTRUCTURE_GRACE = timedelta(seconds=10)
 MAXIMUM_MESSAGE = 1024
-_REASON = re.compile(r"[A-Za-z](?:[A-Za-z0-9_,:]*[A-Za-z0-9_])?")
-
-
-class State(StrEnum):
-    """The state words, worst first (status.md §1.1)."""
-
-    FAILED = "Failed"
-    NOT_AVAILABLE = "NotAvailable"
-    DEGRADED = "Degraded"
-    PENDING = "Pending"
-    STARTING = "Starting"
-    PROGRESSING = "Progressing"
-    READY = "Ready"
-    RUNNING = "Running"
-
-    @property
-    def rank(self) -> int:
-        """0 is worst."""
-        return _RANKS[self]
-
-    @classmethod
-    def of(cls, text: str | None) -> "State":
-        """The state of a status word; an unknown or empty one ranks with Failed."""
-        try:
-            return cls(text or "")
-        except ValueError:
-            return cls.FAILED
-
-
-_RANKS = {state: rank for rank, state in enumerate(State)}
-
-
-class Direction(StrEnum):
-    """Upstream: provided by somebody else. Downstream: made by this controller."""
-
-    UPSTREAM = "Upstream"
-    DOWNSTREAM = "Downstream"
-    UNSPECIFIED = "Unspecified"
-
-
-@dataclass(frozen=True, slots=True)
-class Component:
-    """Health of one thing an object depends on or makes; its condition is `<name>Ready`.
-
-    `state` None derives it from `failures` (status.md §4.4). `blocks_apply` is for failures of inputs only:
-    trouble in children must never stop a fix from rolling out (service.md W1). `counts_as` is set where the
-    object's status must not follow the condition, as in the grace of a running service.
-    """
-
-    name: str
-    state: State | None = None
-    reason: str = ""
-    message: str = ""
-    failures: tuple[Failure, ...] = ()
-    direction: Direction = Direction.UNSPECIFIED
-    blocks_apply: bool = False
-    counts_as: State | None = None
-
-    @property
-    def condition_type(self) -> str:
-        return f"{self.name}Ready"
-
-    @property
-    def effective_state(self) -> State:
-        return self.state or _state_of(self.failures)
-
-    @property
-    def effective_reason(self) -> str:
-        reason = self.reason or (self.failures[0].reason if self.failures else "Ready")
-        return reason if _REASON.fullmatch(reason) and len(reason) <= MAXIMUM_MESSAGE else f"{self.name}NotReady"
-
-    @property
-    def effective_message(self) -> str:
-        return self.message or (self.failures[0].message if self.failures else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,21 +43,6 @@ class Summary:
     state: State
     events: tuple[Event, ...]
     retry: bool
-
-
-def ready(name: str, reason: str, message: str = "", direction: Direction = Direction.UNSPECIFIED) -> Component:
-    """A component that is ready."""
-    return Component(name, State.READY, reason, message, direction=direction)
-
-
-def may_apply(components: Iterable[Component]) -> bool:
-    """Whether children may be written: no input is in trouble."""
-    return not any(component.blocks_apply for component in components)
-
-
-def worst(states: Iterable[State]) -> State:
-    """The worst state; Ready when there is none."""
-    return min(states, key=lambda state: state.rank, default=State.READY)
 
 
 def summarise(
@@ -170,47 +79,8 @@ def summarise(
         conditions=conditions,
         state=state,
         events=_events(conditions, stored, {item.condition_type: item for item in reported}),
-        retry=_has(failures, Category.INFRASTRUCTURE, Category.UNKNOWN),
+        retry=has_category(failures, Category.INFRASTRUCTURE, Category.UNKNOWN),
     )
-
-
-def timestamp(moment: datetime) -> str:
-    """RFC 3339 in whole seconds, UTC."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def parse_timestamp(text: str) -> datetime | None:
-    """The moment an RFC 3339 text names, None when it names none."""
-    try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def created_at(item: Mapping[str, Any]) -> datetime | None:
-    """When the object was made, None where nothing says so."""
-    return parse_timestamp(str(metadata_of(item).get("creationTimestamp") or ""))
-
-
-def age_seconds(item: Mapping[str, Any], now: datetime) -> float:
-    """How long ago the object was made; infinite where nothing says so."""
-    created = created_at(item)
-    return (now - created).total_seconds() if created is not None else math.inf
-
-
-def _state_of(failures: Sequence[Failure]) -> State:
-    if not failures:
-        return State.READY
-    if _has(failures, Category.AUTH, Category.RESOURCE_EXHAUSTION, Category.INVALID_SPEC):
-        return State.FAILED
-    if _has(failures, Category.MISSING_UPSTREAM, Category.INFRASTRUCTURE):
-        return State.DEGRADED
-    return State.PROGRESSING
-
-
-def _has(failures: Iterable[Failure], *categories: Category) -> bool:
-    return any(failure.category in categories for failure in failures)
 
 
 def _first(failures: Iterable[Failure], *categories: Category) -> Failure | None:
@@ -252,7 +122,9 @@ def _framework_conditions(failures: Sequence[Failure], stored: Mapping[str, Cond
     """Created by their first failure, True after recovery, absent on objects that never had one (§5.2)."""
     conditions: dict[str, Condition] = {}
     for type_, causes in _FRAMEWORK.items():
-        found = next(((_first(failures, *kinds), reason) for kinds, reason in causes if _has(failures, *kinds)), None)
+        found = next(
+            ((_first(failures, *kinds), reason) for kinds, reason in causes if has_category(failures, *kinds)), None
+        )
         if found is not None and found[0] is not None:
             conditions[type_] = Condition(type_, "False", found[1], found[0].message)
         elif type_ in stored:
@@ -274,7 +146,7 @@ def _within_grace(framework: Mapping[str, Condition], stored: Mapping[str, Condi
 def _component_condition(component: Component, stored: Mapping[str, Condition], grace: bool) -> Condition:
     status = "True" if component.effective_state is State.READY else "False"
     before = stored.get(component.condition_type)
-    if grace and before is not None and _has(component.failures, Category.INFRASTRUCTURE):
+    if grace and before is not None and has_category(component.failures, Category.INFRASTRUCTURE):
         status = before.status
     return Condition(component.condition_type, status, component.effective_reason, component.effective_message)
 
@@ -293,7 +165,7 @@ def _root(
     by_type = {component.condition_type: component for component in components}
     states = {type_: _counted(by_type.get(type_), condition) for type_, condition in conditions.items()}
     state = worst(states.values())
-    unreachable = _has(failures, Category.INFRASTRUCTURE, Category.UNKNOWN)
+    unreachable = has_category(failures, Category.INFRASTRUCTURE, Category.UNKNOWN)
     if state is State.READY:
         return state, Condition("Ready", "True", "AllComponentsReady", "All components are ready")
     culprit = next((t for t, s in states.items() if s in (State.FAILED, State.DEGRADED, State.NOT_AVAILABLE)), None)

@@ -1,0 +1,114 @@
+"""Health of one component: the state words, and the component that a plan reports."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from aimd.runtime.objects import Category, Failure
+
+_LONGEST_REASON = 1024
+_REASON = re.compile(r"[A-Za-z](?:[A-Za-z0-9_,:]*[A-Za-z0-9_])?")
+
+
+class State(StrEnum):
+    """The state words, worst first (status.md §1.1)."""
+
+    FAILED = "Failed"
+    NOT_AVAILABLE = "NotAvailable"
+    DEGRADED = "Degraded"
+    PENDING = "Pending"
+    STARTING = "Starting"
+    PROGRESSING = "Progressing"
+    READY = "Ready"
+    RUNNING = "Running"
+
+    @property
+    def rank(self) -> int:
+        """0 is worst."""
+        return _RANKS[self]
+
+    @classmethod
+    def of(cls, text: str | None) -> "State":
+        """The state of a status word; an unknown or empty one ranks with Failed."""
+        try:
+            return cls(text or "")
+        except ValueError:
+            return cls.FAILED
+
+
+_RANKS = {state: rank for rank, state in enumerate(State)}
+
+
+class Direction(StrEnum):
+    """Upstream: provided by somebody else. Downstream: made by this controller."""
+
+    UPSTREAM = "Upstream"
+    DOWNSTREAM = "Downstream"
+    UNSPECIFIED = "Unspecified"
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """Health of one thing an object depends on or makes; its condition is `<name>Ready`.
+
+    `state` None derives it from `failures` (status.md §4.4). `blocks_apply` is for failures of inputs only:
+    trouble in children must never stop a fix from rolling out (service.md W1). `counts_as` is set where the
+    object's status must not follow the condition, as in the grace of a running service.
+    """
+
+    name: str
+    state: State | None = None
+    reason: str = ""
+    message: str = ""
+    failures: tuple[Failure, ...] = ()
+    direction: Direction = Direction.UNSPECIFIED
+    blocks_apply: bool = False
+    counts_as: State | None = None
+
+    @property
+    def condition_type(self) -> str:
+        return f"{self.name}Ready"
+
+    @property
+    def effective_state(self) -> State:
+        return self.state or _state_of(self.failures)
+
+    @property
+    def effective_reason(self) -> str:
+        reason = self.reason or (self.failures[0].reason if self.failures else "Ready")
+        return reason if _REASON.fullmatch(reason) and len(reason) <= _LONGEST_REASON else f"{self.name}NotReady"
+
+    @property
+    def effective_message(self) -> str:
+        return self.message or (self.failures[0].message if self.failures else "")
+
+
+def ready(name: str, reason: str, message: str = "", direction: Direction = Direction.UNSPECIFIED) -> Component:
+    """A component that is ready."""
+    return Component(name, State.READY, reason, message, direction=direction)
+
+
+def may_apply(components: Iterable[Component]) -> bool:
+    """Whether children may be written: no input is in trouble."""
+    return not any(component.blocks_apply for component in components)
+
+
+def worst(states: Iterable[State]) -> State:
+    """The worst state; Ready when there is none."""
+    return min(states, key=lambda state: state.rank, default=State.READY)
+
+
+def has_category(failures: Iterable[Failure], *categories: Category) -> bool:
+    """Whether a failure of one of the categories is among them."""
+    return any(failure.category in categories for failure in failures)
+
+
+def _state_of(failures: Sequence[Failure]) -> State:
+    if not failures:
+        return State.READY
+    if has_category(failures, Category.AUTH, Category.RESOURCE_EXHAUSTION, Category.INVALID_SPEC):
+        return State.FAILED
+    if has_category(failures, Category.MISSING_UPSTREAM, Category.INFRASTRUCTURE):
+        return State.DEGRADED
+    return State.PROGRESSING
