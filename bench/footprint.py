@@ -19,7 +19,7 @@ import httpx
 
 from aimd.api.crd import render
 from aimd.api.kinds import RESOURCES
-from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, SERVICE
+from aimd.planning.kinds import AIM_SERVICE, HTTP_ROUTE, INFERENCE_SERVICE
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.kinds import EVENT, JOB, PERSISTENT_VOLUME_CLAIM, POD
 from aimd.runtime.objects import Kind, Manifest, owner_reference
@@ -147,7 +147,7 @@ async def _at_rest(pid: int) -> Memory:
 async def _all_reported(client: Client) -> None:
     """Returns once every service has a status. Raises TimeoutError."""
     with anyio.fail_after(_PATIENCE):
-        while not all(item.get("status") for item in await client.list(SERVICE)):  # noqa: ASYNC110 - only asking tells
+        while not all(item.get("status") for item in await client.list(AIM_SERVICE)):  # noqa: ASYNC110 - only asking tells
             await anyio.sleep(1)
 
 
@@ -155,8 +155,8 @@ async def _create_services(client: Client, count: int) -> None:
     """The services, and what KServe and a gateway would show for each."""
     example = next(item for item in read_manifests(_EXAMPLES) if item["kind"] == "AIMService")
     names = [f"chat-{number:04d}" for number in range(count)]
-    await create_all(client, SERVICE, ({**example, "metadata": _metadata(name)} for name in names))
-    owners = {item["metadata"]["name"]: item for item in await client.list(SERVICE, namespace=_OURS)}
+    await create_all(client, AIM_SERVICE, ({**example, "metadata": _metadata(name)} for name in names))
+    owners = {item["metadata"]["name"]: item for item in await client.list(AIM_SERVICE, namespace=_OURS)}
     for kind, make in _CHILD_KINDS.items():
         await create_all(client, kind, (make(name, owners[name]) for name in names))
 
@@ -166,7 +166,7 @@ def _metadata(name: str, **more: Any) -> dict[str, Any]:
 
 
 def _child(kind: Kind, name: str, owner: Manifest, spec: dict[str, Any], labels: dict[str, str]) -> Manifest:
-    metadata = _metadata(f"{name}-predictor", labels=labels, ownerReferences=[owner_reference(SERVICE, owner)])
+    metadata = _metadata(f"{name}-predictor", labels=labels, ownerReferences=[owner_reference(AIM_SERVICE, owner)])
     return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, "spec": spec}
 
 

@@ -15,7 +15,7 @@ import aiohttp
 import anyio
 import orjson
 
-from aimd.planning.kinds import SERVICE
+from aimd.planning.kinds import AIM_SERVICE
 from aimd.runtime.client import ClientOptions, Selection, connect
 from aimd.runtime.kinds import POD
 from aimd.runtime.objects import Kind, Manifest, metadata_of
@@ -57,7 +57,7 @@ class Sync:
     stall_wall: float = 0.0
 
 
-KINDS: dict[str, Kind] = {"pods": POD, "aimservices": SERVICE}
+KINDS: dict[str, Kind] = {"pods": POD, "aimservices": AIM_SERVICE}
 
 
 def without_annotations(manifest: Manifest) -> Manifest:

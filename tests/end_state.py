@@ -5,24 +5,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from aimd.planning.kinds import (
-    ARTIFACT,
+    AIM_ARTIFACT,
+    AIM_MODEL,
+    AIM_SERVICE,
+    AIM_SERVICE_TEMPLATE,
+    AIM_TEMPLATE_CACHE,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
-    MODEL,
-    SERVICE,
-    SERVICE_TEMPLATE,
-    TEMPLATE_CACHE,
 )
 from aimd.runtime.client import Client
 from aimd.runtime.kinds import JOB, PERSISTENT_VOLUME_CLAIM
 from aimd.runtime.objects import Kind, Manifest
 
 KINDS = (
-    MODEL,
-    SERVICE_TEMPLATE,
-    SERVICE,
-    TEMPLATE_CACHE,
-    ARTIFACT,
+    AIM_MODEL,
+    AIM_SERVICE_TEMPLATE,
+    AIM_SERVICE,
+    AIM_TEMPLATE_CACHE,
+    AIM_ARTIFACT,
     PERSISTENT_VOLUME_CLAIM,
     JOB,
     INFERENCE_SERVICE,

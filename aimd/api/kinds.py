@@ -38,26 +38,26 @@ def _resource(model: type[ApiObject], short_name: str, *, namespaced: bool) -> A
     return ApiResource(GROUP, VERSION, kind, f"{kind.lower()}s", (short_name,), namespaced, model)
 
 
-SERVICE = _resource(AIMService, "aimsvc", namespaced=True)
-MODEL = _resource(AIMModel, "aimmdl", namespaced=True)
-CLUSTER_MODEL = _resource(AIMClusterModel, "aimclmdl", namespaced=False)
-MODEL_SOURCE = _resource(AIMClusterModelSource, "aimclsrc", namespaced=False)
-RUNTIME_CONFIG = _resource(AIMRuntimeConfig, "aimrc", namespaced=True)
-CLUSTER_RUNTIME_CONFIG = _resource(AIMClusterRuntimeConfig, "aimclrc", namespaced=False)
-SERVICE_TEMPLATE = _resource(AIMServiceTemplate, "aimtpl", namespaced=True)
-CLUSTER_SERVICE_TEMPLATE = _resource(AIMClusterServiceTemplate, "aimcltpl", namespaced=False)
-TEMPLATE_CACHE = _resource(AIMTemplateCache, "aimtc", namespaced=True)
-ARTIFACT = _resource(AIMArtifact, "aimart", namespaced=True)
+AIM_SERVICE_RESOURCE = _resource(AIMService, "aimsvc", namespaced=True)
+AIM_MODEL_RESOURCE = _resource(AIMModel, "aimmdl", namespaced=True)
+AIM_CLUSTER_MODEL_RESOURCE = _resource(AIMClusterModel, "aimclmdl", namespaced=False)
+AIM_CLUSTER_MODEL_SOURCE_RESOURCE = _resource(AIMClusterModelSource, "aimclsrc", namespaced=False)
+AIM_RUNTIME_CONFIG_RESOURCE = _resource(AIMRuntimeConfig, "aimrc", namespaced=True)
+AIM_CLUSTER_RUNTIME_CONFIG_RESOURCE = _resource(AIMClusterRuntimeConfig, "aimclrc", namespaced=False)
+AIM_SERVICE_TEMPLATE_RESOURCE = _resource(AIMServiceTemplate, "aimtpl", namespaced=True)
+AIM_CLUSTER_SERVICE_TEMPLATE_RESOURCE = _resource(AIMClusterServiceTemplate, "aimcltpl", namespaced=False)
+AIM_TEMPLATE_CACHE_RESOURCE = _resource(AIMTemplateCache, "aimtc", namespaced=True)
+AIM_ARTIFACT_RESOURCE = _resource(AIMArtifact, "aimart", namespaced=True)
 
 RESOURCES: tuple[ApiResource, ...] = (
-    SERVICE,
-    MODEL,
-    CLUSTER_MODEL,
-    MODEL_SOURCE,
-    RUNTIME_CONFIG,
-    CLUSTER_RUNTIME_CONFIG,
-    SERVICE_TEMPLATE,
-    CLUSTER_SERVICE_TEMPLATE,
-    TEMPLATE_CACHE,
-    ARTIFACT,
+    AIM_SERVICE_RESOURCE,
+    AIM_MODEL_RESOURCE,
+    AIM_CLUSTER_MODEL_RESOURCE,
+    AIM_CLUSTER_MODEL_SOURCE_RESOURCE,
+    AIM_RUNTIME_CONFIG_RESOURCE,
+    AIM_CLUSTER_RUNTIME_CONFIG_RESOURCE,
+    AIM_SERVICE_TEMPLATE_RESOURCE,
+    AIM_CLUSTER_SERVICE_TEMPLATE_RESOURCE,
+    AIM_TEMPLATE_CACHE_RESOURCE,
+    AIM_ARTIFACT_RESOURCE,
 )

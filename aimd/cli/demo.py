@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.live import Live
 
 from aimd.cli.service_view import Part, parts_of, table_of, unmet_conditions
-from aimd.planning.kinds import SERVICE
+from aimd.planning.kinds import AIM_SERVICE
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import ApiError
 from aimd.runtime.objects import Key
@@ -131,14 +131,14 @@ class _Performance:
     async def _explain(self) -> None:
         self._console.print("\n[bold red]The service does not run.[/] Its conditions that are not met:")
         try:
-            unmet = unmet_conditions(await self._client.get(SERVICE, self._service))
+            unmet = unmet_conditions(await self._client.get(AIM_SERVICE, self._service))
         except ApiError as error:
             unmet = [str(error)]
         for line in unmet:
             self._console.print(f"  {line}", soft_wrap=True)
 
     async def _ask(self, gateway_url: str) -> int:
-        service = await self._client.get(SERVICE, self._service)
+        service = await self._client.get(AIM_SERVICE, self._service)
         url = f"{gateway_url}{service['status']['routing']['path']}/v1/chat/completions"
         body = {"model": "Qwen/Qwen2.5-0.5B-Instruct", "messages": [{"role": "user", "content": QUESTION}]}
         self._console.print(f"POST {url}\n  {QUESTION}", soft_wrap=True)

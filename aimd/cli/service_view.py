@@ -7,13 +7,13 @@ from typing import Any
 from rich.table import Table
 
 from aimd.planning.kinds import (
-    ARTIFACT,
+    AIM_ARTIFACT,
+    AIM_MODEL,
+    AIM_SERVICE,
+    AIM_SERVICE_TEMPLATE,
+    AIM_TEMPLATE_CACHE,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
-    MODEL,
-    SERVICE,
-    SERVICE_TEMPLATE,
-    TEMPLATE_CACHE,
 )
 from aimd.runtime.client import Client
 from aimd.runtime.errors import NotFound
@@ -44,20 +44,20 @@ class Part:
 async def parts_of(client: Client, service: Key) -> list[Part]:
     """The service first, then what it is made of, in the order it comes up."""
     try:
-        live = await client.get(SERVICE, service)
-        head = _part(live, SERVICE, _why(live))
+        live = await client.get(AIM_SERVICE, service)
+        head = _part(live, AIM_SERVICE, _why(live))
     except NotFound:
-        head = Part(SERVICE.name, service.name, "", "not applied yet")
+        head = Part(AIM_SERVICE.name, service.name, "", "not applied yet")
     return [
         head,
         *[
             _part(item, kind, _why(item))
-            for kind in (MODEL, SERVICE_TEMPLATE, TEMPLATE_CACHE)
+            for kind in (AIM_MODEL, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE)
             for item in await client.list(kind, namespace=service.namespace)
         ],
         *[
-            _part(item, ARTIFACT, _progress(item) or _why(item))
-            for item in await client.list(ARTIFACT, namespace=service.namespace)
+            _part(item, AIM_ARTIFACT, _progress(item) or _why(item))
+            for item in await client.list(AIM_ARTIFACT, namespace=service.namespace)
         ],
         *[
             Part(kind.name, key_of(item).name, state(item), "")

@@ -21,7 +21,7 @@ from aimd.planning.artifact.observed import (
     references_to_read,
 )
 from aimd.planning.artifact.plan import plan_artifact
-from aimd.planning.kinds import ARTIFACT, INFERENCE_SERVICE
+from aimd.planning.kinds import AIM_ARTIFACT, INFERENCE_SERVICE
 from aimd.planning.plan import Plan
 from aimd.planning.settings import ControllerSettings
 from aimd.runtime.client import Client
@@ -53,14 +53,14 @@ class ArtifactReconciler(KindReconciler[AIMArtifact, ObservedArtifact]):
     name = "artifact"
 
     def __init__(self, client: Client, cache: Cache, settings: ControllerSettings, clock: Clock = utc_now) -> None:
-        super().__init__(client, cache, ARTIFACT, AIMArtifact, clock)
+        super().__init__(client, cache, AIM_ARTIFACT, AIMArtifact, clock)
         self.settings = settings
 
     @property
     def sources(self) -> Sequence[Source]:
         labelled = (Source(kind, label_selector=CACHE_NAME) for kind in (*_CHILDREN, POD))
         return (
-            Source(ARTIFACT, indexes={BY_CONFIG: config_of}),
+            Source(AIM_ARTIFACT, indexes={BY_CONFIG: config_of}),
             *CONFIG_SOURCES,
             *labelled,
             Source(STORAGE_CLASS, optional=True),
@@ -70,11 +70,11 @@ class ArtifactReconciler(KindReconciler[AIMArtifact, ObservedArtifact]):
     @property
     def watches(self) -> Sequence[Watch]:
         return (
-            Watch(ARTIFACT, itself, artifact_intent_changed),
-            *(Watch(kind, controlled_by(ARTIFACT)) for kind in _CHILDREN),
+            Watch(AIM_ARTIFACT, itself, artifact_intent_changed),
+            *(Watch(kind, controlled_by(AIM_ARTIFACT)) for kind in _CHILDREN),
             Watch(POD, _artifact_of_pod, pod_changed),
             Watch(INFERENCE_SERVICE, _artifacts_of_user, _claims_changed),
-            *config_watches(ARTIFACT, BY_CONFIG),
+            *config_watches(AIM_ARTIFACT, BY_CONFIG),
         )
 
     def plan(self, observed: ObservedArtifact, now: datetime) -> Plan:
@@ -166,11 +166,11 @@ def _artifacts_of_user(inference_service: Manifest, cache: Cache) -> Iterable[Ke
     for claim in _claims_of(inference_service):
         namespace, _, name = claim.partition("/")
         found = cache[PERSISTENT_VOLUME_CLAIM].get(Key(namespace, name))
-        yield from controlled_by(ARTIFACT)(found, cache) if found is not None else ()
+        yield from controlled_by(AIM_ARTIFACT)(found, cache) if found is not None else ()
 
 
 def _artifact_of_pod(pod: Manifest, cache: Cache) -> Iterable[Key]:
     """By way of its Job: the label may be shortened. When the Job is gone, that has woken the artifact already."""
     owner = controller_of(pod)
     job = cache[JOB].get(Key(key_of(pod).namespace, str(owner.get("name")))) if owner is not None else None
-    return controlled_by(ARTIFACT)(job, cache) if job is not None else ()
+    return controlled_by(AIM_ARTIFACT)(job, cache) if job is not None else ()

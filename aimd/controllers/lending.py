@@ -6,7 +6,7 @@ Only within a namespace: what belongs to the cluster takes none from tenants.
 
 from collections.abc import Iterable, Iterator
 
-from aimd.planning.kinds import SERVICE
+from aimd.planning.kinds import AIM_SERVICE
 from aimd.runtime.objects import Key, Kind, Manifest, key_of
 from aimd.runtime.store import Cache
 
@@ -37,7 +37,7 @@ def pull_secrets_of(manifest: Manifest) -> Iterable[str]:
 
 def lent_secrets(cache: Cache, namespace: str, model: str, image: str) -> tuple[str, ...]:
     """Names of the Secrets that the namespace's services have for a model of this name and image, sorted."""
-    services = cache[SERVICE]
+    services = cache[AIM_SERVICE]
     users = (*services.by_index(BY_USED_MODEL, model), *services.by_index(BY_USED_MODEL, _as_image(image)))
     lenders = (user for user in users if namespace and key_of(user).namespace == namespace)
     return tuple(sorted({secret for lender in lenders for secret in pull_secrets_of(lender)}))

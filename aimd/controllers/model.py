@@ -22,7 +22,13 @@ from aimd.controllers.lending import (
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.predicates import intent_changed
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
-from aimd.planning.kinds import CLUSTER_MODEL, CLUSTER_SERVICE_TEMPLATE, MODEL, SERVICE, SERVICE_TEMPLATE
+from aimd.planning.kinds import (
+    AIM_CLUSTER_MODEL,
+    AIM_CLUSTER_SERVICE_TEMPLATE,
+    AIM_MODEL,
+    AIM_SERVICE,
+    AIM_SERVICE_TEMPLATE,
+)
 from aimd.planning.model.observed import Inspection, Model, ObservedModel, Template, wants_inspection
 from aimd.planning.model.plan import plan_model
 from aimd.planning.model.templates import plan_templates, template_names
@@ -61,7 +67,7 @@ class _ModelReconciler(KindReconciler[ApiObject, ObservedModel]):
         return (
             Source(self.kind, indexes={BY_CONFIG: config_of, BY_IMAGE: image_of}),
             Source(self.templates, indexes={BY_MODEL: _model_of}),
-            Source(SERVICE, indexes={BY_TEMPLATE: _templates_of_service, BY_USED_MODEL: used_models_of}),
+            Source(AIM_SERVICE, indexes={BY_TEMPLATE: _templates_of_service, BY_USED_MODEL: used_models_of}),
             *CONFIG_SOURCES,
         )
 
@@ -70,8 +76,8 @@ class _ModelReconciler(KindReconciler[ApiObject, ObservedModel]):
         return (
             Watch(self.kind, itself, intent_changed),
             Watch(self.templates, _model_of_template),
-            Watch(SERVICE, self._models_of_service, _templates_changed),
-            Watch(SERVICE, self._models_lent_to, lending_changed),
+            Watch(AIM_SERVICE, self._models_of_service, _templates_changed),
+            Watch(AIM_SERVICE, self._models_lent_to, lending_changed),
             *config_watches(self.kind, BY_CONFIG),
         )
 
@@ -103,7 +109,7 @@ class _ModelReconciler(KindReconciler[ApiObject, ObservedModel]):
         )
         if plan_templates(observed).deletions:
             # The cache may lag behind a service that has just been made: before templates go, the server is asked.
-            services = await self.client.list(SERVICE, namespace=obj.metadata.namespace)
+            services = await self.client.list(AIM_SERVICE, namespace=obj.metadata.namespace)
             used = {name for service in services for name in _templates_of_service(service)}
             observed = replace(observed, used=observed.used | used)
         return observed
@@ -134,7 +140,7 @@ class _ModelReconciler(KindReconciler[ApiObject, ObservedModel]):
         return [template for template in found if key_of(template).namespace == model.metadata.namespace]
 
     def _is_used(self, namespace: str, template: str) -> bool:
-        users = self.cache[SERVICE].by_index(BY_TEMPLATE, template)
+        users = self.cache[AIM_SERVICE].by_index(BY_TEMPLATE, template)
         return any(not namespace or key_of(user).namespace == namespace for user in users)
 
     def _models_of_service(self, service: Manifest, cache: Cache) -> Iterable[Key]:
@@ -159,20 +165,20 @@ class ModelReconciler(_ModelReconciler):
     """Reconciles AIMModels."""
 
     name = "model"
-    templates = SERVICE_TEMPLATE
+    templates = AIM_SERVICE_TEMPLATE
 
     def __init__(self, client: Client, cache: Cache, inspections: ImageInspections, clock: Clock = utc_now) -> None:
-        super().__init__(client, cache, MODEL, AIMModel, inspections, clock)
+        super().__init__(client, cache, AIM_MODEL, AIMModel, inspections, clock)
 
 
 class ClusterModelReconciler(_ModelReconciler):
     """Reconciles AIMClusterModels."""
 
     name = "cluster-model"
-    templates = CLUSTER_SERVICE_TEMPLATE
+    templates = AIM_CLUSTER_SERVICE_TEMPLATE
 
     def __init__(self, client: Client, cache: Cache, inspections: ImageInspections, clock: Clock = utc_now) -> None:
-        super().__init__(client, cache, CLUSTER_MODEL, AIMClusterModel, inspections, clock)
+        super().__init__(client, cache, AIM_CLUSTER_MODEL, AIMClusterModel, inspections, clock)
 
 
 def _model_of(template: Manifest) -> Iterable[str]:

@@ -18,7 +18,7 @@ from aimd.controllers.inspection import LASTING_WAITS, SECRET_WAITS, Credentials
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.predicates import intent_changed
 from aimd.controllers.runtime_config import CONFIG_SOURCES, observe_config
-from aimd.planning.kinds import CLUSTER_MODEL, MODEL_SOURCE
+from aimd.planning.kinds import AIM_CLUSTER_MODEL, AIM_CLUSTER_MODEL_SOURCE
 from aimd.planning.labels import name_label
 from aimd.planning.model_source.filters import FilterInvalid, ImageFilter, Strategy, matching
 from aimd.planning.model_source.plan import (
@@ -86,7 +86,7 @@ class ModelSourceReconciler(KindReconciler[AIMClusterModelSource, ObservedSource
         monotonic: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        super().__init__(client, cache, MODEL_SOURCE, AIMClusterModelSource, clock)
+        super().__init__(client, cache, AIM_CLUSTER_MODEL_SOURCE, AIMClusterModelSource, clock)
         self._registries = registries
         self._secrets = secrets
         self._monotonic = monotonic
@@ -96,13 +96,13 @@ class ModelSourceReconciler(KindReconciler[AIMClusterModelSource, ObservedSource
 
     @property
     def sources(self) -> Sequence[Source]:
-        return (Source(MODEL_SOURCE), Source(CLUSTER_MODEL), *CONFIG_SOURCES)
+        return (Source(AIM_CLUSTER_MODEL_SOURCE), Source(AIM_CLUSTER_MODEL), *CONFIG_SOURCES)
 
     @property
     def watches(self) -> Sequence[Watch]:
         return (
-            Watch(MODEL_SOURCE, itself, intent_changed),
-            Watch(CLUSTER_MODEL, controlled_by(MODEL_SOURCE), generation_changed),
+            Watch(AIM_CLUSTER_MODEL_SOURCE, itself, intent_changed),
+            Watch(AIM_CLUSTER_MODEL, controlled_by(AIM_CLUSTER_MODEL_SOURCE), generation_changed),
         )
 
     def plan(self, observed: ObservedSource, now: datetime) -> Plan:
@@ -123,7 +123,7 @@ class ModelSourceReconciler(KindReconciler[AIMClusterModelSource, ObservedSource
             troubles = known.troubles if known is not None and known.question == question else 0
             known = self._listed[key] = await self._list(obj, question, troubles)
             listed_at = self.clock() if known.secret is None else None
-        models = self.cache[CLUSTER_MODEL].list()
+        models = self.cache[AIM_CLUSTER_MODEL].list()
         own = frozenset(_image_of(model) for model in models if _is_own(obj, model))
         observed = ObservedSource(
             source=obj,

@@ -11,7 +11,7 @@ from aimd.api.core import ApiObject
 from aimd.api.runtime_config import AIMClusterRuntimeConfig, AIMRuntimeConfig
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.predicates import intent_changed
-from aimd.planning.kinds import CLUSTER_RUNTIME_CONFIG, RUNTIME_CONFIG
+from aimd.planning.kinds import AIM_CLUSTER_RUNTIME_CONFIG, AIM_RUNTIME_CONFIG
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig, config_name, plan_runtime_config, resolve_config
 from aimd.runtime.client import Client
@@ -19,15 +19,15 @@ from aimd.runtime.controller import Mapper, Source, Watch, generation_changed, i
 from aimd.runtime.objects import Key, Kind, Manifest, key_of
 from aimd.runtime.store import Cache
 
-CONFIG_SOURCES = (Source(RUNTIME_CONFIG), Source(CLUSTER_RUNTIME_CONFIG))
+CONFIG_SOURCES = (Source(AIM_RUNTIME_CONFIG), Source(AIM_CLUSTER_RUNTIME_CONFIG))
 RuntimeConfig: TypeAlias = AIMRuntimeConfig | AIMClusterRuntimeConfig
 
 
 def observe_config(cache: Cache, name: str, namespace: str) -> ResolvedConfig:
     """The config in force for an object that names `name`; `namespace` is empty for cluster-scoped objects."""
     name = config_name(name)
-    namespaced = cache[RUNTIME_CONFIG].get(Key(namespace, name)) if namespace else None
-    cluster = cache[CLUSTER_RUNTIME_CONFIG].get(Key("", name))
+    namespaced = cache[AIM_RUNTIME_CONFIG].get(Key(namespace, name)) if namespace else None
+    cluster = cache[AIM_CLUSTER_RUNTIME_CONFIG].get(Key("", name))
     return resolve_config(
         name,
         cache.parse(AIMRuntimeConfig, namespaced) if namespaced is not None else None,
@@ -78,7 +78,7 @@ class RuntimeConfigReconciler(_ConfigReconciler):
     name = "runtime-config"
 
     def __init__(self, client: Client, cache: Cache, clock: Clock = utc_now) -> None:
-        super().__init__(client, cache, RUNTIME_CONFIG, AIMRuntimeConfig, clock)
+        super().__init__(client, cache, AIM_RUNTIME_CONFIG, AIMRuntimeConfig, clock)
 
 
 class ClusterRuntimeConfigReconciler(_ConfigReconciler):
@@ -87,4 +87,4 @@ class ClusterRuntimeConfigReconciler(_ConfigReconciler):
     name = "cluster-runtime-config"
 
     def __init__(self, client: Client, cache: Cache, clock: Clock = utc_now) -> None:
-        super().__init__(client, cache, CLUSTER_RUNTIME_CONFIG, AIMClusterRuntimeConfig, clock)
+        super().__init__(client, cache, AIM_CLUSTER_RUNTIME_CONFIG, AIMClusterRuntimeConfig, clock)

@@ -27,15 +27,15 @@ from aimd.controllers.service_watches import (
 from aimd.planning.component import State
 from aimd.planning.gpus import inventory_of
 from aimd.planning.kinds import (
-    CLUSTER_MODEL,
-    CLUSTER_SERVICE_TEMPLATE,
+    AIM_CLUSTER_MODEL,
+    AIM_CLUSTER_SERVICE_TEMPLATE,
+    AIM_MODEL,
+    AIM_SERVICE,
+    AIM_SERVICE_TEMPLATE,
+    AIM_TEMPLATE_CACHE,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
-    MODEL,
     SCALED_OBJECT,
-    SERVICE,
-    SERVICE_TEMPLATE,
-    TEMPLATE_CACHE,
 )
 from aimd.planning.labels import label_value, name_label
 from aimd.planning.plan import Plan
@@ -84,7 +84,7 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
     finalizer = FINALIZER
 
     def __init__(self, client: Client, cache: Cache, clock: Clock = utc_now) -> None:
-        super().__init__(client, cache, SERVICE, AIMService, clock)
+        super().__init__(client, cache, AIM_SERVICE, AIMService, clock)
 
     @property
     def sources(self) -> Sequence[Source]:
@@ -114,7 +114,7 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         pods = self._pods(inference_service)
         return Observed(
             service=obj,
-            manifest=self.cache[SERVICE].get(key) or {},
+            manifest=self.cache[AIM_SERVICE].get(key) or {},
             config=observe_config(self.cache, obj.spec.runtime_config_name, key.namespace),
             models=[*models, *self._models_of(obj, templates)],
             templates=templates,
@@ -142,10 +142,10 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         label = f"{namespace}/{label_value(obj.metadata.name)}"
         caches = [
             self.cache.parse(AIMTemplateCache, cache)
-            for cache in self.cache[TEMPLATE_CACHE].by_index(BY_CACHE_LABEL, label)
+            for cache in self.cache[AIM_TEMPLATE_CACHE].by_index(BY_CACHE_LABEL, label)
         ]
         others = (
-            [self.cache.parse(AIMService, other) for other in self.cache[SERVICE].list(namespace)] if caches else []
+            [self.cache.parse(AIMService, other) for other in self.cache[AIM_SERVICE].list(namespace)] if caches else []
         )
         applied = await self._applier.apply((), caches_to_delete(obj, caches, others))
         return all(failure.category is Category.AUTH for _, _, failure in applied.failures)
@@ -177,8 +177,8 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         return self._models_where(service.metadata.namespace, [item.spec.model_name for item in templates])
 
     def _models_where(self, namespace: str, names: Iterable[str], image: str = "") -> list[Model]:
-        namespaced = [*self._named(MODEL, namespace, names), *self._indexed(MODEL, namespace, BY_IMAGE, image)]
-        cluster = [*self._named(CLUSTER_MODEL, "", names), *self._indexed(CLUSTER_MODEL, "", BY_IMAGE, image)]
+        namespaced = [*self._named(AIM_MODEL, namespace, names), *self._indexed(AIM_MODEL, namespace, BY_IMAGE, image)]
+        cluster = [*self._named(AIM_CLUSTER_MODEL, "", names), *self._indexed(AIM_CLUSTER_MODEL, "", BY_IMAGE, image)]
         return [
             *_distinct(self._parse(AIMModel, namespaced)),
             *_distinct(self._parse(AIMClusterModel, cluster)),
@@ -192,12 +192,12 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         names = [named, derived, stored.name if stored is not None else ""]
         owner = model.metadata.name if model is not None else ""
         namespaced = [
-            *self._named(SERVICE_TEMPLATE, namespace, names),
-            *self._indexed(SERVICE_TEMPLATE, namespace, BY_MODEL, owner),
+            *self._named(AIM_SERVICE_TEMPLATE, namespace, names),
+            *self._indexed(AIM_SERVICE_TEMPLATE, namespace, BY_MODEL, owner),
         ]
         cluster = [
-            *self._named(CLUSTER_SERVICE_TEMPLATE, "", names),
-            *self._indexed(CLUSTER_SERVICE_TEMPLATE, "", BY_MODEL, owner),
+            *self._named(AIM_CLUSTER_SERVICE_TEMPLATE, "", names),
+            *self._indexed(AIM_CLUSTER_SERVICE_TEMPLATE, "", BY_MODEL, owner),
         ]
         return [
             *_distinct(self._parse(AIMServiceTemplate, namespaced)),
@@ -208,12 +208,12 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         """Derived templates to delete. The cache may lag behind a service that has just been made: before one goes,
         the server is asked."""
         namespace = service.metadata.namespace
-        made = self.cache[SERVICE_TEMPLATE].by_index(BY_MAKER, f"{namespace}/{name_label(service.metadata.name)}")
+        made = self.cache[AIM_SERVICE_TEMPLATE].by_index(BY_MAKER, f"{namespace}/{name_label(service.metadata.name)}")
         found = leftover_templates(service, _distinct([*templates, *self._parse(AIMServiceTemplate, made)]), ())
         if found:
-            found = leftover_templates(service, found, self._services(self.cache[SERVICE].list(namespace)))
+            found = leftover_templates(service, found, self._services(self.cache[AIM_SERVICE].list(namespace)))
         if found:
-            others = self._services(await self.client.list(SERVICE, namespace=namespace))
+            others = self._services(await self.client.list(AIM_SERVICE, namespace=namespace))
             found = leftover_templates(service, found, others)
         return found
 
@@ -226,7 +226,7 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         names = {item.metadata.name for item in templates} | {stored.name if stored is not None else ""}
         namespace = service.metadata.namespace
         found = [
-            cache for name in sorted(names) for cache in self._indexed(TEMPLATE_CACHE, namespace, BY_TEMPLATE, name)
+            cache for name in sorted(names) for cache in self._indexed(AIM_TEMPLATE_CACHE, namespace, BY_TEMPLATE, name)
         ]
         return list(self._parse(AIMTemplateCache, found))
 

@@ -23,12 +23,12 @@ from aimd.controllers.predicates import gpu_labels_changed, intent_changed
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
 from aimd.planning.gpus import GpuInventory, inventory_of
 from aimd.planning.kinds import (
-    CLUSTER_MODEL,
-    CLUSTER_SERVICE_TEMPLATE,
-    MODEL,
-    SERVICE,
-    SERVICE_TEMPLATE,
-    TEMPLATE_CACHE,
+    AIM_CLUSTER_MODEL,
+    AIM_CLUSTER_SERVICE_TEMPLATE,
+    AIM_MODEL,
+    AIM_SERVICE,
+    AIM_SERVICE_TEMPLATE,
+    AIM_TEMPLATE_CACHE,
 )
 from aimd.planning.plan import Plan
 from aimd.planning.service_template.plan import Model, ObservedTemplate, plan_service_template
@@ -65,8 +65,8 @@ class _TemplateReconciler(KindReconciler[ApiObject, ObservedTemplate]):
     def sources(self) -> Sequence[Source]:
         indexes = {BY_CONFIG: config_of, BY_MODEL: _model_of, BY_GPU_NEED: _gpu_need_of}
         models = (Source(kind, indexes={BY_IMAGE: image_of}) for kind in self.models)
-        services = Source(SERVICE, indexes={BY_USED_MODEL: used_models_of})
-        others = (Source(TEMPLATE_CACHE), Source(NODE, optional=True))
+        services = Source(AIM_SERVICE, indexes={BY_USED_MODEL: used_models_of})
+        others = (Source(AIM_TEMPLATE_CACHE), Source(NODE, optional=True))
         return (Source(self.kind, indexes=indexes), *models, services, *others, *DISCOVERY_SOURCES, *CONFIG_SOURCES)
 
     @property
@@ -74,9 +74,9 @@ class _TemplateReconciler(KindReconciler[ApiObject, ObservedTemplate]):
         return (
             Watch(self.kind, itself, intent_changed),
             *(Watch(kind, _templates_of_model(self.kind)) for kind in self.models),
-            Watch(SERVICE, self._templates_lent_to, lending_changed),
+            Watch(AIM_SERVICE, self._templates_lent_to, lending_changed),
             Watch(NODE, _templates_with_gpu(self.kind), gpu_labels_changed),
-            Watch(TEMPLATE_CACHE, controlled_by(self.kind), intent_changed),
+            Watch(AIM_TEMPLATE_CACHE, controlled_by(self.kind), intent_changed),
             *discovery_watches(self.kind, self._runs),
             *config_watches(self.kind, BY_CONFIG),
         )
@@ -103,7 +103,7 @@ class _TemplateReconciler(KindReconciler[ApiObject, ObservedTemplate]):
             model=model,
             lent=lent_secrets(self.cache, namespace, obj.spec.model_name, model.spec.image) if model else (),
             inventory=self._inventory(),
-            cache=next(iter(self.cache[TEMPLATE_CACHE].by_index("owner", obj.metadata.uid)), None),
+            cache=next(iter(self.cache[AIM_TEMPLATE_CACHE].by_index("owner", obj.metadata.uid)), None),
         )
         return replace(observed, run=await self._runs.observe(observed, self.clock()))
 
@@ -116,10 +116,10 @@ class _TemplateReconciler(KindReconciler[ApiObject, ObservedTemplate]):
 
     def _model(self, namespace: str, name: str) -> Model | None:
         """The model of the template's scope; for a namespaced template a cluster model will do as well (W15)."""
-        found = self.cache[MODEL].get(Key(namespace, name)) if namespace else None
+        found = self.cache[AIM_MODEL].get(Key(namespace, name)) if namespace else None
         if found is not None:
             return self.cache.parse(AIMModel, found)
-        found = self.cache[CLUSTER_MODEL].get(Key("", name))
+        found = self.cache[AIM_CLUSTER_MODEL].get(Key("", name))
         return self.cache.parse(AIMClusterModel, found) if found is not None else None
 
     def _inventory(self) -> GpuInventory | None:
@@ -133,20 +133,20 @@ class ServiceTemplateReconciler(_TemplateReconciler):
     """Reconciles AIMServiceTemplates."""
 
     name = "service-template"
-    models = (MODEL, CLUSTER_MODEL)
+    models = (AIM_MODEL, AIM_CLUSTER_MODEL)
 
     def __init__(self, client: Client, cache: Cache, runs: DiscoveryRuns, clock: Clock = utc_now) -> None:
-        super().__init__(client, cache, SERVICE_TEMPLATE, AIMServiceTemplate, runs, clock)
+        super().__init__(client, cache, AIM_SERVICE_TEMPLATE, AIMServiceTemplate, runs, clock)
 
 
 class ClusterServiceTemplateReconciler(_TemplateReconciler):
     """Reconciles AIMClusterServiceTemplates."""
 
     name = "cluster-service-template"
-    models = (CLUSTER_MODEL,)
+    models = (AIM_CLUSTER_MODEL,)
 
     def __init__(self, client: Client, cache: Cache, runs: DiscoveryRuns, clock: Clock = utc_now) -> None:
-        super().__init__(client, cache, CLUSTER_SERVICE_TEMPLATE, AIMClusterServiceTemplate, runs, clock)
+        super().__init__(client, cache, AIM_CLUSTER_SERVICE_TEMPLATE, AIMClusterServiceTemplate, runs, clock)
 
 
 def _model_of(template: Manifest) -> Iterable[str]:

@@ -14,15 +14,15 @@ from aimd.controllers.predicates import gpu_labels_changed, intent_changed, pod_
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches
 from aimd.planning.artifact.download_job import CACHE_NAME
 from aimd.planning.kinds import (
-    CLUSTER_MODEL,
-    CLUSTER_SERVICE_TEMPLATE,
+    AIM_CLUSTER_MODEL,
+    AIM_CLUSTER_SERVICE_TEMPLATE,
+    AIM_MODEL,
+    AIM_SERVICE,
+    AIM_SERVICE_TEMPLATE,
+    AIM_TEMPLATE_CACHE,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
-    MODEL,
     SCALED_OBJECT,
-    SERVICE,
-    SERVICE_TEMPLATE,
-    TEMPLATE_CACHE,
 )
 from aimd.planning.labels import PREFIX
 from aimd.planning.service.child_names import derived_template_name, inference_service_of
@@ -156,7 +156,7 @@ def _involved_of(event: Manifest) -> Iterable[str]:
 def _services(cache: Cache, index: str, values: Iterable[str], namespace: str) -> Iterator[Key]:
     """Services of a namespace, or of all for a cluster-scoped cause."""
     for value in values:
-        for service in cache[SERVICE].by_index(index, value):
+        for service in cache[AIM_SERVICE].by_index(index, value):
             key = key_of(service)
             if not namespace or key.namespace == namespace:
                 yield key
@@ -173,7 +173,7 @@ def _of_model(manifest: Manifest, cache: Cache) -> Iterable[Key]:
 
 
 def _templates_of_model(cache: Cache, name: str) -> Iterator[str]:
-    for kind in (SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE):
+    for kind in (AIM_SERVICE_TEMPLATE, AIM_CLUSTER_SERVICE_TEMPLATE):
         yield from (key_of(template).name for template in cache[kind].by_index(BY_MODEL, name))
 
 
@@ -187,7 +187,7 @@ def _of_template(manifest: Manifest, cache: Cache) -> Iterable[Key]:
     )
     return chain(
         _services(cache, BY_TEMPLATE, _names_of(manifest), key.namespace),
-        (service for service in of_model if not _named_template(cache[SERVICE].get(service) or {})),
+        (service for service in of_model if not _named_template(cache[AIM_SERVICE].get(service) or {})),
     )
 
 
@@ -196,18 +196,21 @@ def _names_of(template: Manifest) -> Iterable[str]:
 
 
 def _offers_of_model(cache: Cache, name: str, namespace: str) -> Iterator[str]:
-    found = (cache[MODEL].get(Key(namespace, name)) if namespace else None, cache[CLUSTER_MODEL].get(Key("", name)))
+    found = (
+        cache[AIM_MODEL].get(Key(namespace, name)) if namespace else None,
+        cache[AIM_CLUSTER_MODEL].get(Key("", name)),
+    )
     return chain.from_iterable(_offered_by(model) for model in found if model is not None)
 
 
 def _of_cache(manifest: Manifest, cache: Cache) -> Iterable[Key]:
-    owner = controlled_by(SERVICE)(manifest, cache)
+    owner = controlled_by(AIM_SERVICE)(manifest, cache)
     return chain(owner, _services(cache, BY_TEMPLATE, _template_of(manifest), key_of(manifest).namespace))
 
 
 def _of_inference_service(key: Key, cache: Cache) -> Iterable[Key]:
     inference_service = cache[INFERENCE_SERVICE].get(key)
-    return controlled_by(SERVICE)(inference_service, cache) if inference_service is not None else ()
+    return controlled_by(AIM_SERVICE)(inference_service, cache) if inference_service is not None else ()
 
 
 def _of_pod(manifest: Manifest, cache: Cache) -> Iterable[Key]:
@@ -275,13 +278,13 @@ _SERVICE_INDEXES = {
 }
 
 SOURCES: tuple[Source, ...] = (
-    Source(SERVICE, indexes=_SERVICE_INDEXES),
-    Source(MODEL, indexes={BY_IMAGE: _image_of}),
-    Source(CLUSTER_MODEL, indexes={BY_IMAGE: _image_of}),
-    Source(SERVICE_TEMPLATE, indexes={BY_MODEL: _model_of, BY_MAKER: _maker_of}),
-    Source(CLUSTER_SERVICE_TEMPLATE, indexes={BY_MODEL: _model_of}),
+    Source(AIM_SERVICE, indexes=_SERVICE_INDEXES),
+    Source(AIM_MODEL, indexes={BY_IMAGE: _image_of}),
+    Source(AIM_CLUSTER_MODEL, indexes={BY_IMAGE: _image_of}),
+    Source(AIM_SERVICE_TEMPLATE, indexes={BY_MODEL: _model_of, BY_MAKER: _maker_of}),
+    Source(AIM_CLUSTER_SERVICE_TEMPLATE, indexes={BY_MODEL: _model_of}),
     *CONFIG_SOURCES,
-    Source(TEMPLATE_CACHE, indexes={BY_TEMPLATE: _template_of, BY_CACHE_LABEL: _cache_label_of}),
+    Source(AIM_TEMPLATE_CACHE, indexes={BY_TEMPLATE: _template_of, BY_CACHE_LABEL: _cache_label_of}),
     Source(INFERENCE_SERVICE, optional=True),
     Source(HTTP_ROUTE, optional=True),
     Source(SCALED_OBJECT, optional=True, label_selector=SERVICE_NAME_LABEL),
@@ -303,13 +306,13 @@ def _watch_all(kinds: Iterable[Kind], keys: Mapper) -> Iterator[Watch]:
 
 
 WATCHES: tuple[Watch, ...] = (
-    Watch(SERVICE, itself, _service_changed),
-    *_watch_all((MODEL, CLUSTER_MODEL), _of_model),
-    *_watch_all((SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE), _of_template),
-    *config_watches(SERVICE, BY_CONFIG),
-    Watch(INFERENCE_SERVICE, controlled_by(SERVICE), delay=_BURST),
-    *_watch_all((HTTP_ROUTE, CONFIG_MAP), controlled_by(SERVICE)),
-    Watch(TEMPLATE_CACHE, _of_cache),
+    Watch(AIM_SERVICE, itself, _service_changed),
+    *_watch_all((AIM_MODEL, AIM_CLUSTER_MODEL), _of_model),
+    *_watch_all((AIM_SERVICE_TEMPLATE, AIM_CLUSTER_SERVICE_TEMPLATE), _of_template),
+    *config_watches(AIM_SERVICE, BY_CONFIG),
+    Watch(INFERENCE_SERVICE, controlled_by(AIM_SERVICE), delay=_BURST),
+    *_watch_all((HTTP_ROUTE, CONFIG_MAP), controlled_by(AIM_SERVICE)),
+    Watch(AIM_TEMPLATE_CACHE, _of_cache),
     Watch(SCALED_OBJECT, _of_scaled_object, _readiness_changed),
     Watch(HORIZONTAL_POD_AUTOSCALER, _of_autoscaler, _scale_changed),
     Watch(POD, _of_pod, pod_changed, delay=_BURST),

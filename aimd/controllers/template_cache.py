@@ -12,7 +12,7 @@ from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.predicates import artifact_state_changed, intent_changed
 from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
 from aimd.planning.artifact.download_job import CACHE_NAME
-from aimd.planning.kinds import ARTIFACT, CLUSTER_SERVICE_TEMPLATE, SERVICE_TEMPLATE, TEMPLATE_CACHE
+from aimd.planning.kinds import AIM_ARTIFACT, AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.template_cache.matching import Circumstances
@@ -45,16 +45,16 @@ class TemplateCacheReconciler(KindReconciler[AIMTemplateCache, ObservedTemplateC
     finalizer = FINALIZER
 
     def __init__(self, client: Client, cache: Cache, clock: Clock = utc_now) -> None:
-        super().__init__(client, cache, TEMPLATE_CACHE, AIMTemplateCache, clock)
+        super().__init__(client, cache, AIM_TEMPLATE_CACHE, AIMTemplateCache, clock)
 
     @property
     def sources(self) -> Sequence[Source]:
         indexes = {BY_CONFIG: config_of, BY_TEMPLATE: _template_of, BY_NAMESPACE: _namespace_of}
         return (
-            Source(TEMPLATE_CACHE, indexes=indexes),
-            Source(ARTIFACT, indexes={BY_NAMESPACE: _namespace_of}),
-            Source(SERVICE_TEMPLATE),
-            Source(CLUSTER_SERVICE_TEMPLATE),
+            Source(AIM_TEMPLATE_CACHE, indexes=indexes),
+            Source(AIM_ARTIFACT, indexes={BY_NAMESPACE: _namespace_of}),
+            Source(AIM_SERVICE_TEMPLATE),
+            Source(AIM_CLUSTER_SERVICE_TEMPLATE),
             Source(PERSISTENT_VOLUME_CLAIM, label_selector=CACHE_NAME),
             *CONFIG_SOURCES,
         )
@@ -62,11 +62,11 @@ class TemplateCacheReconciler(KindReconciler[AIMTemplateCache, ObservedTemplateC
     @property
     def watches(self) -> Sequence[Watch]:
         return (
-            Watch(TEMPLATE_CACHE, itself, intent_changed),
-            Watch(ARTIFACT, _users_of_artifact, artifact_state_changed),
-            Watch(SERVICE_TEMPLATE, _users_of_template),
-            Watch(CLUSTER_SERVICE_TEMPLATE, _users_of_template),
-            *config_watches(TEMPLATE_CACHE, BY_CONFIG),
+            Watch(AIM_TEMPLATE_CACHE, itself, intent_changed),
+            Watch(AIM_ARTIFACT, _users_of_artifact, artifact_state_changed),
+            Watch(AIM_SERVICE_TEMPLATE, _users_of_template),
+            Watch(AIM_CLUSTER_SERVICE_TEMPLATE, _users_of_template),
+            *config_watches(AIM_TEMPLATE_CACHE, BY_CONFIG),
         )
 
     def plan(self, observed: ObservedTemplateCache, now: datetime) -> Plan:
@@ -89,7 +89,10 @@ class TemplateCacheReconciler(KindReconciler[AIMTemplateCache, ObservedTemplateC
             return True
         deletions = [
             Deletion(
-                ARTIFACT, Key(item.metadata.namespace, item.metadata.name), item.metadata.uid, "template-cache-deleted"
+                AIM_ARTIFACT,
+                Key(item.metadata.namespace, item.metadata.name),
+                item.metadata.uid,
+                "template-cache-deleted",
             )
             for item in artifacts_to_delete(obj, self._leftover(obj))
         ]
@@ -118,7 +121,7 @@ class TemplateCacheReconciler(KindReconciler[AIMTemplateCache, ObservedTemplateC
         )
 
     def _parsed(self, namespace: str) -> Iterable[AIMTemplateCache]:
-        found = self.cache[TEMPLATE_CACHE].by_index(BY_NAMESPACE, namespace)
+        found = self.cache[AIM_TEMPLATE_CACHE].by_index(BY_NAMESPACE, namespace)
         return (self.cache.parse(AIMTemplateCache, manifest) for manifest in found)
 
 
@@ -146,18 +149,18 @@ def _template(cache: Cache, obj: AIMTemplateCache) -> Template | None:
     """By scope; with scope Unknown the namespace first (§5.2)."""
     name, scope = obj.spec.template_name, obj.spec.template_scope
     if scope != "Cluster":
-        found = cache[SERVICE_TEMPLATE].get(Key(obj.metadata.namespace, name))
+        found = cache[AIM_SERVICE_TEMPLATE].get(Key(obj.metadata.namespace, name))
         if found is not None:
             return cache.parse(AIMServiceTemplate, found)
     if scope != "Namespace":
-        found = cache[CLUSTER_SERVICE_TEMPLATE].get(Key("", name))
+        found = cache[AIM_CLUSTER_SERVICE_TEMPLATE].get(Key("", name))
         if found is not None:
             return cache.parse(AIMClusterServiceTemplate, found)
     return None
 
 
 def _artifacts(cache: Cache, namespace: str) -> tuple[AIMArtifact, ...]:
-    found = cache[ARTIFACT].by_index(BY_NAMESPACE, namespace)
+    found = cache[AIM_ARTIFACT].by_index(BY_NAMESPACE, namespace)
     return tuple(cache.parse(AIMArtifact, manifest) for manifest in found)
 
 
@@ -178,7 +181,7 @@ def _users_of_template(manifest: Manifest, cache: Cache) -> Iterable[Key]:
     """Caches that name the template in its scope; scope Unknown means both (C-35)."""
     template = key_of(manifest)
     scopes = ("Namespace", "Unknown") if template.namespace else ("Cluster", "Unknown")
-    for user in cache[TEMPLATE_CACHE].by_index(BY_TEMPLATE, template.name):
+    for user in cache[AIM_TEMPLATE_CACHE].by_index(BY_TEMPLATE, template.name):
         key = key_of(user)
         if _spec(user).get("templateScope") in scopes and template.namespace in ("", key.namespace):
             yield key
@@ -187,7 +190,7 @@ def _users_of_template(manifest: Manifest, cache: Cache) -> Iterable[Key]:
 def _users_of_artifact(manifest: Manifest, cache: Cache) -> Iterable[Key]:
     """Every cache that uses the artifact or wants its URI, not only the one that made it (C-5)."""
     artifact = cache.parse(AIMArtifact, manifest)
-    for user in cache[TEMPLATE_CACHE].by_index(BY_NAMESPACE, artifact.metadata.namespace):
+    for user in cache[AIM_TEMPLATE_CACHE].by_index(BY_NAMESPACE, artifact.metadata.namespace):
         obj = cache.parse(AIMTemplateCache, user)
         if uses_artifact(ObservedTemplateCache(obj, ResolvedConfig(), _template(cache, obj)), artifact):
             yield key_of(user)

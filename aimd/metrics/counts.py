@@ -18,7 +18,7 @@ from aimd.metrics.figures import (
     ready_reason,
     selection_of,
 )
-from aimd.planning.kinds import ARTIFACT, CLUSTER_SERVICE_TEMPLATE, SERVICE, SERVICE_TEMPLATE
+from aimd.planning.kinds import AIM_ARTIFACT, AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE, AIM_SERVICE_TEMPLATE
 from aimd.runtime.kinds import JOB
 from aimd.runtime.metrics import TallyFamily
 from aimd.runtime.objects import Manifest, key_of
@@ -44,9 +44,9 @@ class FleetCounts(Collector):
         self._seconds = TallyFamily(
             "aimd_discovery_seconds", "Length of a discovery job", ("result", "reason"), _BUCKETS
         )
-        cache[SERVICE].subscribe(self._service_changed)
-        cache[ARTIFACT].subscribe(self._artifact_changed)
-        for kind in (SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE):
+        cache[AIM_SERVICE].subscribe(self._service_changed)
+        cache[AIM_ARTIFACT].subscribe(self._artifact_changed)
+        for kind in (AIM_SERVICE_TEMPLATE, AIM_CLUSTER_SERVICE_TEMPLATE):
             cache[kind].subscribe(self._template_changed)
         cache[JOB].subscribe(self._job_changed)
 

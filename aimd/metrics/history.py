@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from aimd.controllers.pipeline import Clock, utc_now
 from aimd.metrics.figures import download_bytes, phase_seconds, protocol_of, scheme_of, status_word
-from aimd.planning.kinds import ARTIFACT, SERVICE
+from aimd.planning.kinds import AIM_ARTIFACT, AIM_SERVICE
 from aimd.runtime.metrics import TallyFamily
 from aimd.runtime.objects import Manifest, key_of, metadata_of, uid_of
 from aimd.runtime.store import Cache
@@ -52,8 +52,8 @@ class FleetHistory(Collector):
         self._downloaded = TallyFamily(
             "aimd_artifact_download_seconds", "Length of a download", ("scheme", "protocol", "result"), _BUCKETS
         )
-        cache[SERVICE].subscribe(self._service_changed)
-        cache[ARTIFACT].subscribe(self._artifact_changed)
+        cache[AIM_SERVICE].subscribe(self._service_changed)
+        cache[AIM_ARTIFACT].subscribe(self._artifact_changed)
 
     def collect(self) -> Iterator[Metric]:
         """The families as they are now."""

@@ -35,16 +35,16 @@ from aimd.metrics.figures import (
 )
 from aimd.planning.gpus import gpus_of_node
 from aimd.planning.kinds import (
-    ARTIFACT,
-    CLUSTER_RUNTIME_CONFIG,
-    CLUSTER_SERVICE_TEMPLATE,
+    AIM_ARTIFACT,
+    AIM_CLUSTER_MODEL_SOURCE,
+    AIM_CLUSTER_RUNTIME_CONFIG,
+    AIM_CLUSTER_SERVICE_TEMPLATE,
+    AIM_RUNTIME_CONFIG,
+    AIM_SERVICE,
+    AIM_SERVICE_TEMPLATE,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
-    MODEL_SOURCE,
-    RUNTIME_CONFIG,
     SCALED_OBJECT,
-    SERVICE,
-    SERVICE_TEMPLATE,
 )
 from aimd.planning.model_source.plan import DEFAULT_INTERVAL_SECONDS, ImageCounts, interval_seconds
 from aimd.planning.quantities import InvalidQuantity, parse_bytes
@@ -65,7 +65,7 @@ _CAPABILITIES = {
     "hpa": HORIZONTAL_POD_AUTOSCALER,
     "keda": SCALED_OBJECT,
     "nodes": NODE,
-    "cluster-kinds": CLUSTER_SERVICE_TEMPLATE,
+    "cluster-kinds": AIM_CLUSTER_SERVICE_TEMPLATE,
 }
 _CONDITION_VALUES = {"True": 1.0, "False": 0.0}
 _OBJECT = ("kind", "namespace", "name")
@@ -136,7 +136,9 @@ class FleetState(Collector):
         services = _gauge(
             "aimd_service_status", "Services by state word and reason of Ready", "namespace", "status", "reason"
         )
-        states = Counter((_namespace(item), status_word(item), ready_reason(item)) for item in self._objects(SERVICE))
+        states = Counter(
+            (_namespace(item), status_word(item), ready_reason(item)) for item in self._objects(AIM_SERVICE)
+        )
         for labels, count in sorted(states.items()):
             services.add_metric(labels, count)
         yield services
@@ -147,7 +149,7 @@ class FleetState(Collector):
             "namespace", "model", "resource",
         )  # fmt: skip
         wanted: Counter[tuple[str, str, str]] = Counter()
-        for service in self._objects(SERVICE):
+        for service in self._objects(AIM_SERVICE):
             request = gpu_request(service, self._template_of(service))
             if request is not None:
                 wanted[_namespace(service), request.model, request.resource] += request.count
@@ -161,7 +163,7 @@ class FleetState(Collector):
         )
         missed = (
             (_namespace(service), model)
-            for service in self._objects(SERVICE)
+            for service in self._objects(AIM_SERVICE)
             if (model := missing_gpu(service, self._template_of(service))) is not None
         )
         for labels, count in sorted(Counter(missed).items()):
@@ -171,7 +173,7 @@ class FleetState(Collector):
     def _template_of(self, service: Manifest) -> Manifest | None:
         reference = (service.get("status") or {}).get("resolvedTemplate") or {}
         cluster = reference.get("scope") == "Cluster"
-        kind = CLUSTER_SERVICE_TEMPLATE if cluster else SERVICE_TEMPLATE
+        kind = AIM_CLUSTER_SERVICE_TEMPLATE if cluster else AIM_SERVICE_TEMPLATE
         namespace = "" if cluster else _namespace(service)
         return self._cache[kind].get(Key(namespace, str(reference.get("name") or ""))) if kind in self._cache else None
 
@@ -222,7 +224,7 @@ class FleetState(Collector):
         synced = _gauge("aimd_model_source_last_success_timestamp_seconds", "When the registry last answered", "name")
         due = _gauge("aimd_model_source_next_sync_timestamp_seconds", "When the registry is due to be listed", "name")
         interval = _gauge("aimd_model_source_interval_seconds", "Time between two listings of the registry", "name")
-        for source in self._objects(MODEL_SOURCE):
+        for source in self._objects(AIM_CLUSTER_MODEL_SOURCE):
             name, status = key_of(source).name, source.get("status") or {}
             images.add_metric((name, "matched"), int(status.get("availableModels") or 0))
             images.add_metric((name, "created"), int(status.get("discoveredModels") or 0))
@@ -241,7 +243,7 @@ class FleetState(Collector):
             "aimd_runtime_config_users", "Objects whose status names the runtime config", "kind", "namespace", "name"
         )
         used = Counter(user for kind in _KINDS for item in self._objects(kind) if (user := config_in_force(item)))
-        for kind in (RUNTIME_CONFIG, CLUSTER_RUNTIME_CONFIG):
+        for kind in (AIM_RUNTIME_CONFIG, AIM_CLUSTER_RUNTIME_CONFIG):
             for config in self._objects(kind):
                 labels = (kind.name, _namespace(config), key_of(config).name)
                 family.add_metric(labels, used[labels])
@@ -260,7 +262,7 @@ class FleetState(Collector):
         by = ("namespace", "name", "scheme")
         expected = _gauge("aimd_artifact_expected_bytes", "Size of the weights", *by)
         there = _gauge("aimd_artifact_downloaded_bytes", "Bytes of the weights that are there", *by)
-        for artifact in self._objects(ARTIFACT):
+        for artifact in self._objects(AIM_ARTIFACT):
             labels = (_namespace(artifact), key_of(artifact).name, scheme_of(artifact))
             total, downloaded = download_bytes(artifact)
             expected.add_metric(labels, total)
@@ -270,7 +272,7 @@ class FleetState(Collector):
     def _replicas(self) -> GaugeMetricFamily:
         family = _gauge("aimd_service_replicas", "Replicas of a service", "namespace", "name", "type")
         ready = self._ready_pods()
-        for service in self._objects(SERVICE):
+        for service in self._objects(AIM_SERVICE):
             key = key_of(service)
             for type_, count in {"ready": ready[key], **replica_figures(service)}.items():
                 family.add_metric((key.namespace, key.name, type_), count)
@@ -281,7 +283,7 @@ class FleetState(Collector):
         ready: Counter[Key] = Counter()
         for inference_service in self._objects(INFERENCE_SERVICE):
             key, owner = key_of(inference_service), controller_of(inference_service)
-            if owner is not None and owner.get("kind") == SERVICE.name:
+            if owner is not None and owner.get("kind") == AIM_SERVICE.name:
                 pods = self._cache[POD].by_index(BY_INFERENCE_SERVICE, str(key))
                 ready[Key(key.namespace, str(owner.get("name")))] += count_ready(pods)
         return ready

@@ -8,16 +8,16 @@ _OURS = {
     for resource in RESOURCES
 }
 
-SERVICE = _OURS["AIMService"]
-MODEL = _OURS["AIMModel"]
-CLUSTER_MODEL = _OURS["AIMClusterModel"]
-MODEL_SOURCE = _OURS["AIMClusterModelSource"]
-RUNTIME_CONFIG = _OURS["AIMRuntimeConfig"]
-CLUSTER_RUNTIME_CONFIG = _OURS["AIMClusterRuntimeConfig"]
-SERVICE_TEMPLATE = _OURS["AIMServiceTemplate"]
-CLUSTER_SERVICE_TEMPLATE = _OURS["AIMClusterServiceTemplate"]
-TEMPLATE_CACHE = _OURS["AIMTemplateCache"]
-ARTIFACT = _OURS["AIMArtifact"]
+AIM_SERVICE = _OURS["AIMService"]
+AIM_MODEL = _OURS["AIMModel"]
+AIM_CLUSTER_MODEL = _OURS["AIMClusterModel"]
+AIM_CLUSTER_MODEL_SOURCE = _OURS["AIMClusterModelSource"]
+AIM_RUNTIME_CONFIG = _OURS["AIMRuntimeConfig"]
+AIM_CLUSTER_RUNTIME_CONFIG = _OURS["AIMClusterRuntimeConfig"]
+AIM_SERVICE_TEMPLATE = _OURS["AIMServiceTemplate"]
+AIM_CLUSTER_SERVICE_TEMPLATE = _OURS["AIMClusterServiceTemplate"]
+AIM_TEMPLATE_CACHE = _OURS["AIMTemplateCache"]
+AIM_ARTIFACT = _OURS["AIMArtifact"]
 
 INFERENCE_SERVICE = Kind("serving.kserve.io", "v1beta1", "InferenceService", "inferenceservices")
 SCALED_OBJECT = Kind("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects")

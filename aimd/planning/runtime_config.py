@@ -19,7 +19,7 @@ from aimd.api.schema import ApiModel
 from aimd.api.shared import Routing, Storage
 from aimd.planning.component import Component, Direction, State, ready
 from aimd.planning.environment import merge_container_env
-from aimd.planning.kinds import CLUSTER_RUNTIME_CONFIG, RUNTIME_CONFIG, resource_reference
+from aimd.planning.kinds import AIM_CLUSTER_RUNTIME_CONFIG, AIM_RUNTIME_CONFIG, resource_reference
 from aimd.planning.path_template import InvalidPathTemplate, check_template
 from aimd.planning.plan import Plan
 from aimd.planning.service.durations import InvalidDuration, gateway_duration
@@ -167,7 +167,7 @@ def _not_found(name: str, namespace: str) -> Failure:
 
 def _reference(namespaced: AIMRuntimeConfig | None, cluster: AIMClusterRuntimeConfig | None) -> Manifest | None:
     """The namespaced object when it takes part, else the cluster's (decisions.md row 24)."""
-    for kind, config in ((RUNTIME_CONFIG, namespaced), (CLUSTER_RUNTIME_CONFIG, cluster)):
+    for kind, config in ((AIM_RUNTIME_CONFIG, namespaced), (AIM_CLUSTER_RUNTIME_CONFIG, cluster)):
         if config is not None:
             metadata = config.metadata
             return resource_reference(kind, Key(metadata.namespace, metadata.name), metadata.uid)

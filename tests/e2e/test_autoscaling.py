@@ -11,7 +11,7 @@ import anyio
 import httpx
 import pytest
 
-from aimd.planning.kinds import SCALED_OBJECT, SERVICE
+from aimd.planning.kinds import AIM_SERVICE, SCALED_OBJECT
 from aimd.runtime.objects import Key, Manifest
 from tests.e2e.world import REPOSITORY, World, condition, model, service, template
 from tests.waiting import wait_until
@@ -34,7 +34,7 @@ async def test_replicas_follow_the_load_and_autoscaling_can_be_switched_off(worl
     await world.wait_running()
 
     spec = {"minReplicas": None, "maxReplicas": None, "replicas": 2}
-    await world.client.patch(SERVICE, Key(world.namespace, "chat"), {"spec": spec}, reason="test")
+    await world.client.patch(AIM_SERVICE, Key(world.namespace, "chat"), {"spec": spec}, reason="test")
     fixed = await replicas(world, "2")
     assert not condition(fixed, "HPAReady")
     assert await world.client.list(SCALED_OBJECT, namespace=world.namespace) == []

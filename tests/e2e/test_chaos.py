@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aimd.planning.durations import duration_seconds
-from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, SERVICE, TEMPLATE_CACHE
+from aimd.planning.kinds import AIM_SERVICE, AIM_TEMPLATE_CACHE, HTTP_ROUTE, INFERENCE_SERVICE
 from aimd.runtime.client import Client
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import NAMESPACE
@@ -34,15 +34,15 @@ async def edit(client: Client, namespace: str, dice: random.Random) -> None:
     key = Key(namespace, name)
     with suppress(NotFound):
         if choice < 0.1:
-            await client.delete(SERVICE, key, reason="test")
+            await client.delete(AIM_SERVICE, key, reason="test")
         elif choice < 0.2:
             kind = HTTP_ROUTE if number % 2 else INFERENCE_SERVICE
             selector = f"aim.eai.amd.com/service.name={name}"
             for child in await client.list(kind, namespace=namespace, label_selector=selector):
                 await client.delete(kind, Key(namespace, child["metadata"]["name"]), reason="test")
         elif choice < 0.25:
-            for cache in await client.list(TEMPLATE_CACHE, namespace=namespace):
-                await client.delete(TEMPLATE_CACHE, Key(namespace, cache["metadata"]["name"]), reason="test")
+            for cache in await client.list(AIM_TEMPLATE_CACHE, namespace=namespace):
+                await client.delete(AIM_TEMPLATE_CACHE, Key(namespace, cache["metadata"]["name"]), reason="test")
         else:
             # Not the environment: a cache keeps that of whoever was first, which depends on who was quicker.
             replicas, routing = 1 + number % 2, {"enabled": number % 5 > 0}

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from aimd.planning.kinds import SERVICE
+from aimd.planning.kinds import AIM_SERVICE
 from aimd.runtime.client import Client
 from aimd.runtime.kinds import NAMESPACE
 from aimd.runtime.objects import Key
@@ -84,7 +84,9 @@ async def scenario(client: Client, run: Run) -> dict[str, Any]:
     async with operator.operating():
         await apply_manifests(client, [model(namespace), template(namespace), service(namespace)])
         key = Key(namespace, "chat")
-        await wait_until("Running", lambda: client.get(SERVICE, key), lambda live: status_word(live) == "Running", 300)
+        await wait_until(
+            "Running", lambda: client.get(AIM_SERVICE, key), lambda live: status_word(live) == "Running", 300
+        )
         state = await settled(client, namespace)
     await client.delete(NAMESPACE, Key("", namespace), reason="test")
     return state

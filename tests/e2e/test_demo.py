@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aimd.cli.demo import acts, demonstrate
-from aimd.planning.kinds import ARTIFACT, SERVICE, SERVICE_TEMPLATE
+from aimd.planning.kinds import AIM_ARTIFACT, AIM_SERVICE, AIM_SERVICE_TEMPLATE
 from aimd.runtime.client import Client
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import NAMESPACE
@@ -33,17 +33,17 @@ async def test_it_explains_a_failure_and_then_shows_the_answer(
     assert printed.count("Running after") == 2
     assert printed.count("You said: Hello! Are you there?") == 2
 
-    service = await client.get(SERVICE, by_image.service)
+    service = await client.get(AIM_SERVICE, by_image.service)
     assert service["status"]["resolvedModel"]["scope"] == "Namespace"
     templates = [
         item
-        for item in await client.list(SERVICE_TEMPLATE, namespace=by_image.service.namespace)
+        for item in await client.list(AIM_SERVICE_TEMPLATE, namespace=by_image.service.namespace)
         if item["spec"]["modelName"] == service["status"]["resolvedModel"]["name"]
     ]
     discovered = {item["metadata"]["name"]: item["status"]["profile"]["metadata"]["gpu"] for item in templates}
     assert set(discovered.values()) == {"MI300X", "MI350X"}
     assert discovered[service["status"]["resolvedTemplate"]["name"]] == "MI350X"
-    assert len(await client.list(ARTIFACT, namespace=by_image.service.namespace)) == 1
+    assert len(await client.list(AIM_ARTIFACT, namespace=by_image.service.namespace)) == 1
 
     namespace = Key("", by_image.service.namespace)
     await client.delete(NAMESPACE, namespace, reason="test")

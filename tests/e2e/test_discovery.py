@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from aimd.planning.kinds import MODEL, SERVICE_TEMPLATE
+from aimd.planning.kinds import AIM_MODEL, AIM_SERVICE_TEMPLATE
 from aimd.runtime.kinds import JOB
 from aimd.runtime.objects import Manifest
 from aimd.sandbox.model_image import HOST, REPOSITORY, TAG
@@ -32,17 +32,17 @@ async def test_an_operator_that_dies_starts_no_second_job_and_loses_no_result(wo
     moments = random.Random(SEED)
     off = {"extractMetadata": False, "createServiceTemplates": False}
     spec = {"image": f"{HOST}/{REPOSITORY}:{TAG}", "discovery": off}
-    await world.apply(manifest(MODEL.name, world.namespace, "m", spec))
+    await world.apply(manifest(AIM_MODEL.name, world.namespace, "m", spec))
 
     async def templates() -> list[Manifest]:
-        return await world.client.list(SERVICE_TEMPLATE, namespace=world.namespace)
+        return await world.client.list(AIM_SERVICE_TEMPLATE, namespace=world.namespace)
 
     made = 0
     for death in range(DEATHS):
         for _ in range(TEMPLATES // DEATHS):
             gpu = {"model": ("MI300X", "MI350X")[made % 2], "requests": 1}
             template = {"modelName": "m", "metric": "latency", "hardware": {"gpu": gpu}}
-            await world.apply(manifest(SERVICE_TEMPLATE.name, world.namespace, f"t{made}", template))
+            await world.apply(manifest(AIM_SERVICE_TEMPLATE.name, world.namespace, f"t{made}", template))
             made += 1
         if death:  # Before the first, the operator has long been there; each other time it begins with a list.
             await wait_until("a job", lambda: world.client.list(JOB, namespace=world.namespace), bool)

@@ -10,13 +10,13 @@ import pytest
 import pytest_asyncio
 
 from aimd.planning.kinds import (
+    AIM_CLUSTER_MODEL_SOURCE,
+    AIM_MODEL,
+    AIM_SERVICE,
+    AIM_SERVICE_TEMPLATE,
+    AIM_TEMPLATE_CACHE,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
-    MODEL,
-    MODEL_SOURCE,
-    SERVICE,
-    SERVICE_TEMPLATE,
-    TEMPLATE_CACHE,
 )
 from aimd.runtime.client import Client
 from aimd.runtime.errors import NotFound
@@ -52,7 +52,7 @@ class Team(World):
         try:
             yield await self.wait_running(name)
         finally:
-            await self.client.delete(SERVICE, Key(self.namespace, name), reason="test")
+            await self.client.delete(AIM_SERVICE, Key(self.namespace, name), reason="test")
 
     async def add(self, path: str) -> Manifest:
         """Applies a file; gives its last manifest."""
@@ -82,11 +82,11 @@ def reachable(manifest: Manifest) -> Manifest:
     spec = manifest.get("spec") or {}
     for source in spec.get("modelSources", ()):
         source["sourceUri"] = NO_BUCKET_HERE.get(source["sourceUri"], source["sourceUri"])
-    if manifest["kind"] == MODEL.name:
+    if manifest["kind"] == AIM_MODEL.name:
         spec["discovery"] = {"extractMetadata": False}
     if custom := (spec.get("model") or {}).get("custom"):
         custom["baseImage"] = f"{HOST}/{IMAGE}:{TAG}"
-    if manifest["kind"] == MODEL_SOURCE.name:
+    if manifest["kind"] == AIM_CLUSTER_MODEL_SOURCE.name:
         spec |= NO_DOCKER_HUB_HERE
     return manifest
 
@@ -124,7 +124,7 @@ async def test_a_service_of_an_image_and_nothing_else(team: Team) -> None:
         assert reference(status, "resolvedModel")[0] == "qwen-qwen3-32b"
         assert reference(status, "resolvedTemplate")[0] == "qwen3-32b-latency"
         assert condition(live, "HTTPRouteReady") == condition(live, "HPAReady") == {}
-        row = await team.columns(SERVICE, "aimservices", "qwen-minimal")
+        row = await team.columns(AIM_SERVICE, "aimservices", "qwen-minimal")
         assert [row[name] for name in ("Status", "Model", "Template", "Replicas")] == [
             "Running",
             "qwen-qwen3-32b",
@@ -204,7 +204,7 @@ async def test_autoscaling(team: Team, file: str, name: str, maximum: int) -> No
         (autoscaler,) = await team.found(HORIZONTAL_POD_AUTOSCALER, name)
         assert autoscaler["metadata"]["name"] == f"keda-hpa-{inference_service['metadata']['name']}-predictor"
     finally:
-        await team.client.delete(SERVICE, Key(team.namespace, name), reason="test")
+        await team.client.delete(AIM_SERVICE, Key(team.namespace, name), reason="test")
 
 
 async def test_resources(team: Team) -> None:
@@ -244,7 +244,7 @@ async def test_routing(team: Team, file: str, name: str, path: str) -> None:
 async def trouble_with_the_path(team: Team, name: str) -> None:
     """A label that is not there degrades the service, and the page's command says why."""
     routing = {"pathTemplate": "/{.metadata.labels['team']}"}
-    await team.client.patch(SERVICE, Key(team.namespace, name), {"spec": {"routing": routing}}, reason="test")
+    await team.client.patch(AIM_SERVICE, Key(team.namespace, name), {"spec": {"routing": routing}}, reason="test")
     live = await wait_until("Degraded", lambda: team.service(name), lambda live: status_word(live) == "Degraded")
     assert condition(live, "HTTPRouteReady")["reason"] == "PathTemplateInvalid"
     assert "team" in condition(live, "HTTPRouteReady")["message"]
@@ -264,10 +264,10 @@ async def test_a_custom_profile_on_a_template(team: Team) -> None:
     await team.add("custom-profile/template.yaml")
     template = await wait_until(
         "the template Ready",
-        lambda: team.get(SERVICE_TEMPLATE, "llama-3-8b-custom"),
+        lambda: team.get(AIM_SERVICE_TEMPLATE, "llama-3-8b-custom"),
         lambda live: status_word(live) == "Ready",
     )
-    assert (await team.columns(SERVICE_TEMPLATE, "aimservicetemplates", "llama-3-8b-custom"))["Status"] == "Ready"
+    assert (await team.columns(AIM_SERVICE_TEMPLATE, "aimservicetemplates", "llama-3-8b-custom"))["Status"] == "Ready"
     async with team.example("custom-profile/service.yaml"):
         await shows_its_profile(team, "llama-custom", template, "PYTORCH_TUNABLEOP_ENABLED")
 
@@ -276,7 +276,7 @@ async def test_a_custom_profile_on_a_model_is_chosen_by_itself(team: Team) -> No
     await team.add("custom-profile/model.yaml")
     async with team.example("custom-profile/model-service.yaml") as live:
         name = live["status"]["resolvedTemplate"]["name"]
-        template = await team.get(SERVICE_TEMPLATE, name)
+        template = await team.get(AIM_SERVICE_TEMPLATE, name)
         assert template["metadata"]["labels"]["aim.eai.amd.com/template.alias"] == "llama-custom-tp1"
         await shows_its_profile(team, "llama-finetuned", template, "HIP_FORCE_DEV_KERNARG")
 
@@ -297,12 +297,12 @@ async def shows_its_profile(team: Team, service: str, template: Manifest, variab
 async def test_a_dedicated_cache_goes_with_its_service(team: Team) -> None:
     async with team.example("caching/dedicated.yaml") as live:
         name = live["status"]["cache"]["templateCacheRef"]["name"]
-        cache = await team.get(TEMPLATE_CACHE, name)
+        cache = await team.get(AIM_TEMPLATE_CACHE, name)
         assert cache["spec"]["mode"] == "Dedicated"
         assert cache["metadata"]["ownerReferences"][0]["name"] == "qwen-dedicated"
 
     async def left() -> Manifest:
-        return {"names": [item["metadata"]["name"] for item in await team.client.list(TEMPLATE_CACHE)]}
+        return {"names": [item["metadata"]["name"] for item in await team.client.list(AIM_TEMPLATE_CACHE)]}
 
     await wait_until("its cache gone", left, lambda seen: name not in seen["names"])
 
@@ -310,8 +310,8 @@ async def test_a_dedicated_cache_goes_with_its_service(team: Team) -> None:
 async def test_a_model_that_is_not_there_is_not_found(team: Team) -> None:
     """`kubectl get aimmodel <model-name>` finds nothing, and the service says the same."""
     manifest = {
-        "apiVersion": SERVICE.api_version,
-        "kind": SERVICE.name,
+        "apiVersion": AIM_SERVICE.api_version,
+        "kind": AIM_SERVICE.name,
         "metadata": {"name": "nothing", "namespace": team.namespace},
         "spec": {"model": {"name": "nothing"}},
     }
@@ -319,8 +319,8 @@ async def test_a_model_that_is_not_there_is_not_found(team: Team) -> None:
     live = await wait_until("Failed", lambda: team.service("nothing"), lambda live: status_word(live) == "Failed")
     assert condition(live, "ModelReady")["reason"] == "ModelNotFound"
     with pytest.raises(NotFound):
-        await team.get(MODEL, "nothing")
-    await team.client.delete(SERVICE, Key(team.namespace, "nothing"), reason="test")
+        await team.get(AIM_MODEL, "nothing")
+    await team.client.delete(AIM_SERVICE, Key(team.namespace, "nothing"), reason="test")
 
 
 TESTED = {
@@ -351,5 +351,5 @@ PAGES_RUN_THEM = {
 
 async def test_every_example_is_tested() -> None:
     files = {str(path.relative_to(EXAMPLES)): path for path in EXAMPLES.rglob("*.yaml")}
-    services = {name for name, path in files.items() if read_manifests(path)[-1]["kind"] == SERVICE.name}
+    services = {name for name, path in files.items() if read_manifests(path)[-1]["kind"] == AIM_SERVICE.name}
     assert services - PAGES_RUN_THEM == TESTED

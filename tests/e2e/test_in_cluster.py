@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aimd.planning.kinds import SERVICE
+from aimd.planning.kinds import AIM_SERVICE
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.kinds import LEASE, POD
 from aimd.runtime.objects import Key, key_of
@@ -53,7 +53,7 @@ async def test_installed_by_helm_it_brings_the_quickstart_up(tmp_path: Path) -> 
 
         await apply_manifests(client, read_manifests(QUICKSTART))
         key = Key("ml-team", "qwen-chat")
-        await wait_until("Running", lambda: client.get(SERVICE, key), lambda live: status_word(live) == "Running")
+        await wait_until("Running", lambda: client.get(AIM_SERVICE, key), lambda live: status_word(live) == "Running")
 
         await client.delete(POD, Key(NAMESPACE, first), reason="test")
         following = await wait_until(
@@ -71,9 +71,9 @@ async def test_installed_by_helm_it_brings_the_quickstart_up(tmp_path: Path) -> 
         # It reads its token again within a minute, long before the former one ends.
         renewed = await wait_until("a renewed token is used", lambda: credentials(sandbox, following), used_several)
         print(f"\ntokens that {following} has used: {len(renewed)}")
-        assert status_word(await client.get(SERVICE, key)) == "Running"
+        assert status_word(await client.get(AIM_SERVICE, key)) == "Running"
         assert refused_of(sandbox) == set()
 
         await asyncio.to_thread(helm.do, "uninstall", RELEASE)
         await wait_until("the pods are gone", lambda: manager_pods(client), lambda found: not found)
-        assert status_word(await client.get(SERVICE, key)) == "Running", "what was served goes on"
+        assert status_word(await client.get(AIM_SERVICE, key)) == "Running", "what was served goes on"

@@ -11,7 +11,7 @@ import anyio
 import promql_parser
 import pytest
 
-from aimd.planning.kinds import MODEL_SOURCE
+from aimd.planning.kinds import AIM_CLUSTER_MODEL_SOURCE
 from aimd.runtime.objects import Key, Manifest
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.chart import render_chart
@@ -79,8 +79,8 @@ def catalogue() -> Manifest:
     """A model source whose registry nobody serves."""
     spec = {"registry": "127.0.0.1:1", "filters": [{"image": "acme/aim-*"}]}
     return {
-        "apiVersion": MODEL_SOURCE.api_version,
-        "kind": MODEL_SOURCE.name,
+        "apiVersion": AIM_CLUSTER_MODEL_SOURCE.api_version,
+        "kind": AIM_CLUSTER_MODEL_SOURCE.name,
         "metadata": {"name": SOURCE},
         "spec": spec,
     }
@@ -104,7 +104,7 @@ async def watched(world: World, folder: Path) -> AsyncIterator[Prometheus]:
             await asyncio.sleep(5)
             yield prometheus
     finally:
-        await world.client.delete(MODEL_SOURCE, Key("", SOURCE), reason="test")
+        await world.client.delete(AIM_CLUSTER_MODEL_SOURCE, Key("", SOURCE), reason="test")
         metering.stop()
         world.operator.start()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aimd.planning.kinds import ARTIFACT, HTTP_ROUTE, INFERENCE_SERVICE, SERVICE, TEMPLATE_CACHE
+from aimd.planning.kinds import AIM_ARTIFACT, AIM_SERVICE, AIM_TEMPLATE_CACHE, HTTP_ROUTE, INFERENCE_SERVICE
 from aimd.runtime.kinds import DEPLOYMENT, JOB, PERSISTENT_VOLUME_CLAIM
 from aimd.runtime.objects import Manifest
 from aimd.sandbox.hub import hub_app, make_repository
@@ -27,7 +27,7 @@ from tests.e2e.world import (
 from tests.waiting import wait_until
 
 SETTLED_SECONDS = 60
-CHILDREN = (TEMPLATE_CACHE, ARTIFACT, PERSISTENT_VOLUME_CLAIM, JOB, INFERENCE_SERVICE, DEPLOYMENT, HTTP_ROUTE)
+CHILDREN = (AIM_TEMPLATE_CACHE, AIM_ARTIFACT, PERSISTENT_VOLUME_CLAIM, JOB, INFERENCE_SERVICE, DEPLOYMENT, HTTP_ROUTE)
 
 
 def tally(writes: list[dict[str, Any]]) -> dict[str, int]:
@@ -95,10 +95,10 @@ async def test_from_apply_to_an_answer_and_then_silence(world: World) -> None:
 async def test_progress_only_grows_from_the_artifact_to_the_service(world: World, tmp_path: Path) -> None:
     """A download of a minute: what each of the three tells never goes back, and ends below or at 100."""
     make_repository(tmp_path, REPOSITORY, 12 * 2**20)
-    told: dict[str, list[int]] = {kind.name: [] for kind in (ARTIFACT, TEMPLATE_CACHE, SERVICE)}
+    told: dict[str, list[int]] = {kind.name: [] for kind in (AIM_ARTIFACT, AIM_TEMPLATE_CACHE, AIM_SERVICE)}
 
     async def note_and_look() -> Manifest:
-        for kind in (ARTIFACT, TEMPLATE_CACHE, SERVICE):
+        for kind in (AIM_ARTIFACT, AIM_TEMPLATE_CACHE, AIM_SERVICE):
             for item in await world.client.list(kind, namespace=world.namespace):
                 told[kind.name] += percentages(item)
         return await world.service()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aimd.planning.kinds import SERVICE
+from aimd.planning.kinds import AIM_SERVICE
 from aimd.runtime.objects import Key, Manifest
 from tests.e2e.world import World, model, service, template
 from tests.waiting import wait_until
@@ -31,7 +31,7 @@ async def test_replicas_environment_and_resources_reach_the_inference_service(wo
 
     key = Key(world.namespace, "chat")
     change = {"spec": {"replicas": 2, "resources": RESOURCES, "env": [{"name": "KEEP", "value": "2"}]}}
-    await world.client.patch(SERVICE, key, change, reason="test")
+    await world.client.patch(AIM_SERVICE, key, change, reason="test")
     after = await wait_until(
         "the edits on the InferenceService",
         world.inference_service,
@@ -45,7 +45,7 @@ async def test_replicas_environment_and_resources_reach_the_inference_service(wo
     assert container(after)["resources"]["limits"]["memory"] == "64Gi"
     assert container(after)["resources"]["limits"]["amd.com/gpu"] == "1"
 
-    await world.client.patch(SERVICE, key, {"spec": {"env": None, "resources": None}}, reason="test")
+    await world.client.patch(AIM_SERVICE, key, {"spec": {"env": None, "resources": None}}, reason="test")
     cleared = await wait_until(
         "the removals on the InferenceService", world.inference_service, lambda seen: "KEEP" not in environment(seen)
     )

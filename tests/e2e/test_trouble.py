@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from aimd.planning.kinds import ARTIFACT, SERVICE
+from aimd.planning.kinds import AIM_ARTIFACT, AIM_SERVICE
 from aimd.runtime.objects import Key, Manifest
 from aimd.sandbox.hub import make_repository
 from tests.e2e.world import REPOSITORY_BYTES, World, condition, model, service, status_word, template
@@ -44,7 +44,7 @@ async def test_weights_that_are_not_there_fail_with_a_reason_and_heal(world: Wor
     )
     failed = await wait_until("Failed", world.service, lambda live: status_word(live) == "Failed")
     assert condition(failed, "CacheReady")["reason"] == "CacheFailed"
-    artifacts = await world.client.list(ARTIFACT, namespace=world.namespace)
+    artifacts = await world.client.list(AIM_ARTIFACT, namespace=world.namespace)
     assert [status_word(artifact) for artifact in artifacts] == ["Failed"]
     assert condition(artifacts[0], "Ready")["reason"] == "InvalidSpec"
     assert repository in condition(artifacts[0], "Ready")["message"]
@@ -59,7 +59,7 @@ async def test_no_trouble_of_the_predictor_or_its_route_keeps_a_fix_from_rolling
     """One fault after the other, each repaired by the edit that brings the next."""
 
     async def edit(**spec: Any) -> None:
-        await world.client.patch(SERVICE, Key(world.namespace, "chat"), {"spec": spec}, reason="test")
+        await world.client.patch(AIM_SERVICE, Key(world.namespace, "chat"), {"spec": spec}, reason="test")
 
     async def until_reason(type_: str, reason: str, word: str, quoting: str = "") -> None:
         def holds(live: Manifest) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from aimd.planning.kinds import INFERENCE_SERVICE, SERVICE
+from aimd.planning.kinds import AIM_SERVICE, INFERENCE_SERVICE
 from aimd.runtime.client import Client
 from aimd.runtime.objects import Key, Kind, Manifest
 from aimd.sandbox.chart import OperatorIdentity
@@ -75,7 +75,7 @@ class World:
         return await self.client.get(kind, Key(self.namespace, name))
 
     async def service(self, name: str = "chat") -> Manifest:
-        return await self.get(SERVICE, name)
+        return await self.get(AIM_SERVICE, name)
 
     async def inference_service(self, service: str = "chat") -> Manifest:
         found = await self.client.list(

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from aimd.controllers.all import build_reconcilers
-from aimd.planning.kinds import ARTIFACT, MODEL, SERVICE, SERVICE_TEMPLATE, TEMPLATE_CACHE
+from aimd.planning.kinds import AIM_ARTIFACT, AIM_MODEL, AIM_SERVICE, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.client import connect_registries
 from aimd.runtime.client import Client, ClientOptions, connect
@@ -24,7 +24,7 @@ from tests.integration.stand_ins import Kubelet, install_crds, make_namespace
 from tests.waiting import wait_until
 
 TEMPLATES = {"t-a": "a", "t-ab": "ab"}
-KEPT = (TEMPLATE_CACHE, ARTIFACT, PERSISTENT_VOLUME_CLAIM)
+KEPT = (AIM_TEMPLATE_CACHE, AIM_ARTIFACT, PERSISTENT_VOLUME_CLAIM)
 
 
 @dataclass
@@ -75,25 +75,25 @@ class World:
         """A template of the model with weights at `hf://acme/<source>`."""
         wanted = [{"modelId": f"acme/{each}", "sourceUri": f"hf://acme/{each}", "size": "1Gi"} for each in sources]
         hardware = {"cpu": {"requests": "1"}}
-        await self.make(SERVICE_TEMPLATE, name, {"modelName": "tiny", "hardware": hardware, "modelSources": wanted})
+        await self.make(AIM_SERVICE_TEMPLATE, name, {"modelName": "tiny", "hardware": hardware, "modelSources": wanted})
 
     async def make_service(self, name: str, template: str, mode: str, **fields: Any) -> None:
         spec = {"model": {"name": "tiny"}, "template": {"name": template}, "caching": {"mode": mode}, **fields}
-        await self.make(SERVICE, name, spec)
+        await self.make(AIM_SERVICE, name, spec)
 
     async def words(self, kind: Kind) -> dict[str, str]:
         return {key_of(item).name: str((item.get("status") or {}).get("status")) for item in await self.list(kind)}
 
     async def all_ready(self) -> bool:
         """Every service has a Ready cache."""
-        services = await self.list(SERVICE)
+        services = await self.list(AIM_SERVICE)
         return all(conditions(item).get("CacheReady") == "True" for item in services)
 
     async def until(self, what: str, holds: Callable[[], Awaitable[object]], seconds: float = 60) -> None:
         try:
             await wait_until(what, holds, timeout=seconds, every=0.2)
         except pytest.fail.Exception as failed:
-            left = {kind.name: await self.words(kind) for kind in (SERVICE, TEMPLATE_CACHE, ARTIFACT)}
+            left = {kind.name: await self.words(kind) for kind in (AIM_SERVICE, AIM_TEMPLATE_CACHE, AIM_ARTIFACT)}
             pytest.fail(f"{failed}\nthere are {json.dumps(left, indent=1)}")
 
 
@@ -112,7 +112,7 @@ async def cache_world(api_server: ControlPlane) -> AsyncIterator[World]:
         kubelet = await stack.enter_async_context(Kubelet(admin, namespace).running())
         world = World(admin, api_server, namespace, kubelet)
         model = {"image": "aim:1", "discovery": {"extractMetadata": False, "createServiceTemplates": False}}
-        await world.make(MODEL, "tiny", model)
+        await world.make(AIM_MODEL, "tiny", model)
         for name, sources in TEMPLATES.items():
             await world.make_template(name, sources)
         await world.start()

@@ -8,14 +8,14 @@ from uuid import uuid4
 
 from aimd.controllers.service import ServiceReconciler
 from aimd.planning.kinds import (
+    AIM_MODEL,
+    AIM_RUNTIME_CONFIG,
+    AIM_SERVICE,
+    AIM_SERVICE_TEMPLATE,
+    AIM_TEMPLATE_CACHE,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
-    MODEL,
-    RUNTIME_CONFIG,
     SCALED_OBJECT,
-    SERVICE,
-    SERVICE_TEMPLATE,
-    TEMPLATE_CACHE,
 )
 from aimd.runtime.client import ClientOptions, connect
 from aimd.runtime.errors import ApiError
@@ -33,10 +33,10 @@ class ServiceWorld(World):
     """A namespace whose user looks at services."""
 
     async def edit(self, name: str = "chat", **spec: Any) -> None:
-        await self.client.patch(SERVICE, Key(self.namespace, name), {"spec": spec}, reason="test")
+        await self.client.patch(AIM_SERVICE, Key(self.namespace, name), {"spec": spec}, reason="test")
 
     async def service(self, name: str = "chat") -> Manifest:
-        return await self.get(SERVICE, name)
+        return await self.get(AIM_SERVICE, name)
 
     async def of_service(self, kind: Kind, name: str) -> Manifest:
         """The one object of that kind that was made for the service."""
@@ -58,7 +58,7 @@ async def service_world(api_server: ControlPlane) -> AsyncIterator[ServiceWorld]
     """A namespace of its own; the controller ends with it."""
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
         await install_crds(admin)
-        await served(admin, INFERENCE_SERVICE, HTTP_ROUTE, SCALED_OBJECT, SERVICE, TEMPLATE_CACHE)
+        await served(admin, INFERENCE_SERVICE, HTTP_ROUTE, SCALED_OBJECT, AIM_SERVICE, AIM_TEMPLATE_CACHE)
         namespace = f"service-{uuid4().hex[:8]}"
         await make_namespace(admin, namespace)
         async with operating(api_server, USER, lambda client, cache: [ServiceReconciler(client, cache)]):
@@ -70,10 +70,10 @@ READY = {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime"
 
 async def provide(world: ServiceWorld) -> None:
     """A Ready model and template, and a gateway by config."""
-    await world.create(RUNTIME_CONFIG, "default", spec={"routing": {"enabled": True, "gatewayRef": GATEWAY}})
-    await world.create(MODEL, "tiny", spec={"image": "registry/aim:1"}, status={"status": "Ready"})
+    await world.create(AIM_RUNTIME_CONFIG, "default", spec={"routing": {"enabled": True, "gatewayRef": GATEWAY}})
+    await world.create(AIM_MODEL, "tiny", spec={"image": "registry/aim:1"}, status={"status": "Ready"})
     spec = {"modelName": "tiny", "metric": "latency"}
-    await world.create(SERVICE_TEMPLATE, "tiny-latency", spec=spec, status=usable("latency"))
+    await world.create(AIM_SERVICE_TEMPLATE, "tiny-latency", spec=spec, status=usable("latency"))
 
 
 def usable(metric: str) -> Manifest:
@@ -89,14 +89,16 @@ def usable(metric: str) -> Manifest:
 
 async def fill_cache(world: ServiceWorld, template: str = "tiny-latency") -> None:
     async def of_template() -> Manifest:
-        caches = await world.client.list(TEMPLATE_CACHE, namespace=world.namespace)
+        caches = await world.client.list(AIM_TEMPLATE_CACHE, namespace=world.namespace)
         found = [cache for cache in caches if cache["spec"]["templateName"] == template]
         assert len(found) == 1, caches
         return found[0]
 
     cache = await world.until(of_template)
     artifact = {"name": "tiny", "uid": "u", "model": "acme/tiny", "status": "Ready", "persistentVolumeClaim": "claim"}
-    await world.report(TEMPLATE_CACHE, cache["metadata"]["name"], {"status": "Ready", "artifacts": {"tiny": artifact}})
+    await world.report(
+        AIM_TEMPLATE_CACHE, cache["metadata"]["name"], {"status": "Ready", "artifacts": {"tiny": artifact}}
+    )
 
 
 async def serve(world: ServiceWorld) -> str:

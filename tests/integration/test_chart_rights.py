@@ -26,8 +26,15 @@ Right = tuple[str, str, str]
 
 CHILDREN = (
     *(core.CONFIG_MAP, core.PERSISTENT_VOLUME_CLAIM, core.JOB, core.SERVICE_ACCOUNT, core.ROLE, core.ROLE_BINDING),
-    *(aim.INFERENCE_SERVICE, aim.HTTP_ROUTE, aim.ARTIFACT, aim.MODEL, aim.CLUSTER_MODEL, aim.TEMPLATE_CACHE),
-    *(aim.SERVICE_TEMPLATE, aim.CLUSTER_SERVICE_TEMPLATE),
+    *(
+        aim.INFERENCE_SERVICE,
+        aim.HTTP_ROUTE,
+        aim.AIM_ARTIFACT,
+        aim.AIM_MODEL,
+        aim.AIM_CLUSTER_MODEL,
+        aim.AIM_TEMPLATE_CACHE,
+    ),
+    *(aim.AIM_SERVICE_TEMPLATE, aim.AIM_CLUSTER_SERVICE_TEMPLATE),
 )
 """What plans make: read when the cache may lag, created and changed by one request, and deleted; who may not delete an
 object may not write its owner references where OwnerReferencesPermissionEnforcement is on."""

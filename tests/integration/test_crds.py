@@ -15,16 +15,16 @@ import pytest
 
 from aimd.api.crd import render
 from aimd.api.kinds import (
-    ARTIFACT,
-    CLUSTER_MODEL,
-    CLUSTER_SERVICE_TEMPLATE,
-    MODEL,
-    MODEL_SOURCE,
+    AIM_ARTIFACT_RESOURCE,
+    AIM_CLUSTER_MODEL_RESOURCE,
+    AIM_CLUSTER_MODEL_SOURCE_RESOURCE,
+    AIM_CLUSTER_SERVICE_TEMPLATE_RESOURCE,
+    AIM_MODEL_RESOURCE,
+    AIM_RUNTIME_CONFIG_RESOURCE,
+    AIM_SERVICE_RESOURCE,
+    AIM_SERVICE_TEMPLATE_RESOURCE,
+    AIM_TEMPLATE_CACHE_RESOURCE,
     RESOURCES,
-    RUNTIME_CONFIG,
-    SERVICE,
-    SERVICE_TEMPLATE,
-    TEMPLATE_CACHE,
     ApiResource,
 )
 from aimd.runtime.client import Client, ClientOptions, connect
@@ -157,7 +157,7 @@ async def test_all_kinds_are_established(server: ApiServer) -> None:
 
 
 async def test_a_crd_field_that_kubernetes_does_not_know_would_be_refused(server: ApiServer) -> None:
-    crd = render(SERVICE)
+    crd = render(AIM_SERVICE_RESOURCE)
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-made-up"] = True
     async with connected(server, dry_run=True) as client:
         with pytest.raises(ApiError, match="field not declared in schema"):
@@ -172,16 +172,18 @@ async def test_an_object_without_spec_is_accepted(world: World, resource: ApiRes
 
 
 ACCEPTED = [
-    pytest.param(SERVICE, {"model": {"name": "qwen"}}, id="model by name"),
-    pytest.param(SERVICE, {"model": {"name": ""}}, id="presence counts, not content"),
-    pytest.param(SERVICE, {"model": {"image": "amdenterpriseai/aim-qwen-qwen3-32b:0.8.5"}}, id="model by image"),
+    pytest.param(AIM_SERVICE_RESOURCE, {"model": {"name": "qwen"}}, id="model by name"),
+    pytest.param(AIM_SERVICE_RESOURCE, {"model": {"name": ""}}, id="presence counts, not content"),
     pytest.param(
-        SERVICE,
+        AIM_SERVICE_RESOURCE, {"model": {"image": "amdenterpriseai/aim-qwen-qwen3-32b:0.8.5"}}, id="model by image"
+    ),
+    pytest.param(
+        AIM_SERVICE_RESOURCE,
         {"model": {"custom": {"baseImage": "base:1", "modelSources": SOURCES, "hardware": {"cpu": {"requests": 4}}}}},
         id="model in place",
     ),
     pytest.param(
-        SERVICE,
+        AIM_SERVICE_RESOURCE,
         {
             "model": {"name": "qwen-qwen3-32b"},
             "template": {"name": "qwen3-32b-latency"},
@@ -214,32 +216,44 @@ ACCEPTED = [
         },
         id="everything on the user's page",
     ),
-    pytest.param(MODEL, {"image": "i", "modelSources": SOURCES}, id="sources without template or hardware"),
     pytest.param(
-        MODEL,
+        AIM_MODEL_RESOURCE, {"image": "i", "modelSources": SOURCES}, id="sources without template or hardware"
+    ),
+    pytest.param(
+        AIM_MODEL_RESOURCE,
         {"image": "i", "modelSources": SOURCES, "custom": {"hardware": GPU}, "customTemplates": [{"name": "a"}]},
         id="hardware inherited",
     ),
     pytest.param(
-        MODEL,
+        AIM_MODEL_RESOURCE,
         {"image": "i", "modelSources": SOURCES, "customTemplates": [{"name": "a", "hardware": GPU}]},
         id="hardware per template",
     ),
-    pytest.param(MODEL, {"image": "i", "customTemplates": [{"name": "a"}]}, id="no sources, no hardware"),
-    pytest.param(MODEL, {"image": "i", "customTemplates": [CUSTOM_TEMPLATE]}, id="custom profile in a model"),
-    pytest.param(CLUSTER_MODEL, {"image": "i", "customTemplates": [CUSTOM_TEMPLATE]}, id="and in a cluster model"),
-    pytest.param(SERVICE_TEMPLATE, TEMPLATE, id="custom profile"),
-    pytest.param(CLUSTER_SERVICE_TEMPLATE, TEMPLATE, id="custom profile for the cluster"),
-    pytest.param(SERVICE_TEMPLATE, {"modelName": "m", "hardware": {"gpu": {"minVram": "64Gi"}}}, id="minVram alone"),
+    pytest.param(AIM_MODEL_RESOURCE, {"image": "i", "customTemplates": [{"name": "a"}]}, id="no sources, no hardware"),
     pytest.param(
-        SERVICE_TEMPLATE,
+        AIM_MODEL_RESOURCE, {"image": "i", "customTemplates": [CUSTOM_TEMPLATE]}, id="custom profile in a model"
+    ),
+    pytest.param(
+        AIM_CLUSTER_MODEL_RESOURCE, {"image": "i", "customTemplates": [CUSTOM_TEMPLATE]}, id="and in a cluster model"
+    ),
+    pytest.param(AIM_SERVICE_TEMPLATE_RESOURCE, TEMPLATE, id="custom profile"),
+    pytest.param(AIM_CLUSTER_SERVICE_TEMPLATE_RESOURCE, TEMPLATE, id="custom profile for the cluster"),
+    pytest.param(
+        AIM_SERVICE_TEMPLATE_RESOURCE, {"modelName": "m", "hardware": {"gpu": {"minVram": "64Gi"}}}, id="minVram alone"
+    ),
+    pytest.param(
+        AIM_SERVICE_TEMPLATE_RESOURCE,
         {"modelName": "m", "hardware": {"gpu": {"model": "", "minVram": "64Gi"}}},
         id="minVram with an empty model",
     ),
-    pytest.param(MODEL_SOURCE, {"filters": [{"image": "amdenterpriseai/aim-*"}]}, id="model source"),
-    pytest.param(RUNTIME_CONFIG, {"storage": {"pvcHeadroomPercent": 0}, "pvcHeadroomPercent": -1}, id="headroom"),
-    pytest.param(TEMPLATE_CACHE, {"templateName": "t", "templateScope": "Unknown"}, id="template cache"),
-    pytest.param(ARTIFACT, {"sourceUri": "s3://bucket/prefix", "size": 5}, id="artifact"),
+    pytest.param(
+        AIM_CLUSTER_MODEL_SOURCE_RESOURCE, {"filters": [{"image": "amdenterpriseai/aim-*"}]}, id="model source"
+    ),
+    pytest.param(
+        AIM_RUNTIME_CONFIG_RESOURCE, {"storage": {"pvcHeadroomPercent": 0}, "pvcHeadroomPercent": -1}, id="headroom"
+    ),
+    pytest.param(AIM_TEMPLATE_CACHE_RESOURCE, {"templateName": "t", "templateScope": "Unknown"}, id="template cache"),
+    pytest.param(AIM_ARTIFACT_RESOURCE, {"sourceUri": "s3://bucket/prefix", "size": 5}, id="artifact"),
 ]
 
 
@@ -252,12 +266,12 @@ BY_NAME = {"model": {"name": "qwen"}}
 SOURCES_TWICE = {"model": {"custom": {"baseImage": "b", "modelSources": SOURCES * 2, "hardware": GPU}}}
 
 REFUSED = [
-    (SERVICE, {}, "spec.model: Required value"),
-    (SERVICE, SOURCES_TWICE, "modelSources: Too many"),
-    (SERVICE, BY_NAME | {"caching": {"mode": "Sometimes"}}, "spec.caching.mode: Unsupported value"),
-    (MODEL_SOURCE, {"filters": []}, "should have at least 1 items"),
-    (RUNTIME_CONFIG, {"routing": {"gatewayRef": {}}}, "gatewayRef.name: Required value"),
-    (ARTIFACT, {"sourceUri": "http://example.com"}, "spec.sourceUri"),
+    (AIM_SERVICE_RESOURCE, {}, "spec.model: Required value"),
+    (AIM_SERVICE_RESOURCE, SOURCES_TWICE, "modelSources: Too many"),
+    (AIM_SERVICE_RESOURCE, BY_NAME | {"caching": {"mode": "Sometimes"}}, "spec.caching.mode: Unsupported value"),
+    (AIM_CLUSTER_MODEL_SOURCE_RESOURCE, {"filters": []}, "should have at least 1 items"),
+    (AIM_RUNTIME_CONFIG_RESOURCE, {"routing": {"gatewayRef": {}}}, "gatewayRef.name: Required value"),
+    (AIM_ARTIFACT_RESOURCE, {"sourceUri": "http://example.com"}, "spec.sourceUri"),
 ]
 
 
@@ -274,16 +288,26 @@ async def test_refused(world: World, resource: ApiResource, spec: Manifest, mess
 
 
 CHANGEABLE = [
-    pytest.param(SERVICE, BY_NAME, BY_NAME | {"template": {"name": "t"}}, id="first setting of a frozen field"),
-    pytest.param(SERVICE, BY_NAME | {"template": {"name": "t"}}, BY_NAME, id="removal of a frozen field"),
     pytest.param(
-        SERVICE, BY_NAME | {"caching": {}}, BY_NAME | {"caching": {"mode": "Shared"}}, id="the default spelled out"
+        AIM_SERVICE_RESOURCE, BY_NAME, BY_NAME | {"template": {"name": "t"}}, id="first setting of a frozen field"
     ),
-    pytest.param(SERVICE, BY_NAME, BY_NAME | {"replicas": 3, "env": [{"name": "A", "value": "1"}]}, id="the rest"),
+    pytest.param(AIM_SERVICE_RESOURCE, BY_NAME | {"template": {"name": "t"}}, BY_NAME, id="removal of a frozen field"),
     pytest.param(
-        SERVICE_TEMPLATE, TEMPLATE, TEMPLATE | {"customProfile": {"engineArgs": {"dtype": "auto"}}}, id="a profile"
+        AIM_SERVICE_RESOURCE,
+        BY_NAME | {"caching": {}},
+        BY_NAME | {"caching": {"mode": "Shared"}},
+        id="the default spelled out",
     ),
-    pytest.param(MODEL, {"image": "a"}, {"image": "b"}, id="a model's image"),
+    pytest.param(
+        AIM_SERVICE_RESOURCE, BY_NAME, BY_NAME | {"replicas": 3, "env": [{"name": "A", "value": "1"}]}, id="the rest"
+    ),
+    pytest.param(
+        AIM_SERVICE_TEMPLATE_RESOURCE,
+        TEMPLATE,
+        TEMPLATE | {"customProfile": {"engineArgs": {"dtype": "auto"}}},
+        id="a profile",
+    ),
+    pytest.param(AIM_MODEL_RESOURCE, {"image": "a"}, {"image": "b"}, id="a model's image"),
 ]
 
 
@@ -304,7 +328,7 @@ async def test_every_example_is_accepted(world: World, server: ApiServer, file: 
 
 async def test_defaults(world: World) -> None:
     spec = BY_NAME | {"caching": {}, "routing": {"gatewayRef": {"name": "g"}}, "overrides": {"hardware": {"gpu": {}}}}
-    stored = (await world.apply(SERVICE, {"spec": spec}))["spec"]
+    stored = (await world.apply(AIM_SERVICE_RESOURCE, {"spec": spec}))["spec"]
     assert stored["replicas"] == 1
     assert stored["caching"] == {"mode": "Shared"}
     assert stored["routing"]["gatewayRef"] == {
@@ -316,27 +340,27 @@ async def test_defaults(world: World) -> None:
 
 
 async def test_unset_stays_unset_where_a_default_would_hide_it(world: World) -> None:
-    artifact = await world.apply(ARTIFACT, {"spec": {"sourceUri": "hf://a/b"}})
-    config = await world.apply(RUNTIME_CONFIG, {"spec": {"storage": {"defaultStorageClassName": "fast"}}})
-    model = await world.apply(MODEL, {"spec": {"image": "i", "customTemplates": [{"name": "a"}]}})
+    artifact = await world.apply(AIM_ARTIFACT_RESOURCE, {"spec": {"sourceUri": "hf://a/b"}})
+    config = await world.apply(AIM_RUNTIME_CONFIG_RESOURCE, {"spec": {"storage": {"defaultStorageClassName": "fast"}}})
+    model = await world.apply(AIM_MODEL_RESOURCE, {"spec": {"image": "i", "customTemplates": [{"name": "a"}]}})
     assert artifact["spec"] == {"sourceUri": "hf://a/b"}
     assert config["spec"] == {"storage": {"defaultStorageClassName": "fast"}}
     assert model["spec"] == {"image": "i", "customTemplates": [{"name": "a"}]}
 
 
 async def test_engine_arguments_keep_their_content_and_types(world: World) -> None:
-    template = await world.apply(SERVICE_TEMPLATE, {"spec": TEMPLATE})
+    template = await world.apply(AIM_SERVICE_TEMPLATE_RESOURCE, {"spec": TEMPLATE})
     assert template["spec"]["customProfile"] == PROFILE
 
 
 async def test_an_unknown_field_is_refused(world: World) -> None:
     with pytest.raises(ApiError, match="field not declared in schema"):
-        await world.apply(SERVICE, {"spec": BY_NAME | {"modelRef": "x"}})
+        await world.apply(AIM_SERVICE_RESOURCE, {"spec": BY_NAME | {"modelRef": "x"}})
 
 
 async def test_a_written_status_gets_its_default_and_only_known_words(world: World) -> None:
-    service = await world.apply(SERVICE, {"spec": BY_NAME})
-    written = await world.set_status(SERVICE, service, {"observedGeneration": 1})
+    service = await world.apply(AIM_SERVICE_RESOURCE, {"spec": BY_NAME})
+    written = await world.set_status(AIM_SERVICE_RESOURCE, service, {"observedGeneration": 1})
     assert written["status"] == {"observedGeneration": 1, "status": "Pending"}
     with pytest.raises(Invalid, match="Unsupported value"):
-        await world.set_status(SERVICE, service, {"status": "NotAvailable"})
+        await world.set_status(AIM_SERVICE_RESOURCE, service, {"status": "NotAvailable"})

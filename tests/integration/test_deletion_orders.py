@@ -15,7 +15,7 @@ from itertools import combinations, permutations
 import pytest
 
 from aimd.planning.artifact.observed import COMPLETE
-from aimd.planning.kinds import ARTIFACT, SERVICE, SERVICE_TEMPLATE, TEMPLATE_CACHE
+from aimd.planning.kinds import AIM_ARTIFACT, AIM_SERVICE, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE
 from aimd.runtime.client import ClientOptions, connect
 from aimd.runtime.controller import Source
 from aimd.runtime.kinds import JOB, PERSISTENT_VOLUME_CLAIM, ROLE, ROLE_BINDING, SERVICE_ACCOUNT
@@ -26,10 +26,10 @@ from aimd.sandbox.control_plane import ControlPlane
 from tests.integration.cache_world import World, cache_world, conditions
 
 KINDS = {
-    "service": SERVICE,
-    "template": SERVICE_TEMPLATE,
-    "cache": TEMPLATE_CACHE,
-    "artifact": ARTIFACT,
+    "service": AIM_SERVICE,
+    "template": AIM_SERVICE_TEMPLATE,
+    "cache": AIM_TEMPLATE_CACHE,
+    "artifact": AIM_ARTIFACT,
     "claim": PERSISTENT_VOLUME_CLAIM,
     "job": JOB,
 }

@@ -20,7 +20,7 @@ from aimd.controllers.service_template import ClusterServiceTemplateReconciler, 
 from aimd.controllers.template_cache import FINALIZER, TemplateCacheReconciler
 from aimd.planning.artifact import download as artifact_download
 from aimd.planning.artifact.observed import COMPLETE
-from aimd.planning.kinds import ARTIFACT, MODEL, RUNTIME_CONFIG, SERVICE_TEMPLATE, TEMPLATE_CACHE
+from aimd.planning.kinds import AIM_ARTIFACT, AIM_MODEL, AIM_RUNTIME_CONFIG, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.credentials import Keyring
 from aimd.registry.failures import Problem, RegistryFailure, failure
@@ -119,7 +119,7 @@ class NoRegistry:
 async def world(api_server: Any) -> AsyncIterator[DownloadWorld]:
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
         await install_own_crds(admin)
-        await served(admin, ARTIFACT, TEMPLATE_CACHE, MODEL, SERVICE_TEMPLATE, RUNTIME_CONFIG)
+        await served(admin, AIM_ARTIFACT, AIM_TEMPLATE_CACHE, AIM_MODEL, AIM_SERVICE_TEMPLATE, AIM_RUNTIME_CONFIG)
         namespace = f"download-{uuid4().hex[:8]}"
         manifest = {
             "apiVersion": "v1",
@@ -150,13 +150,15 @@ def reconcilers(client: Client, cache: Cache, namespace: str) -> list[Reconciler
 async def make(world: DownloadWorld) -> None:
     """A model, its template with inline sources, and a cache for it."""
     spec = {"storage": {"pvcHeadroomPercent": 20}, "env": [{"name": "TEAM", "value": "ml"}]}
-    await world.create(RUNTIME_CONFIG, "default", spec=spec)
+    await world.create(AIM_RUNTIME_CONFIG, "default", spec=spec)
     await world.create(
-        MODEL, "tiny", spec={"image": "aim:1", "discovery": {"extractMetadata": False, "createServiceTemplates": False}}
+        AIM_MODEL,
+        "tiny",
+        spec={"image": "aim:1", "discovery": {"extractMetadata": False, "createServiceTemplates": False}},
     )
-    await world.create(SERVICE_TEMPLATE, "tiny-latency", spec={"modelName": "tiny", "modelSources": [SOURCE]})
+    await world.create(AIM_SERVICE_TEMPLATE, "tiny-latency", spec={"modelName": "tiny", "modelSources": [SOURCE]})
     await world.create(
-        TEMPLATE_CACHE, "tiny-cache", spec={"templateName": "tiny-latency", "templateScope": "Namespace"}
+        AIM_TEMPLATE_CACHE, "tiny-cache", spec={"templateName": "tiny-latency", "templateScope": "Namespace"}
     )
 
 
@@ -174,16 +176,16 @@ async def test_weights_arrive_and_then_nothing_is_written_any_more(world: Downlo
         assert (await world.only(kind))["metadata"]["name"] == job["metadata"]["name"]
 
     artifact = await world.until(
-        lambda: world.only(ARTIFACT),
+        lambda: world.only(AIM_ARTIFACT),
         lambda live: condition(live, "DownloadJobPodsReady") == ("False", "FailedScheduling"),
     )
     assert artifact["status"]["status"] == "Pending"
     name = artifact["metadata"]["name"]
     figures = {"percentage": 42, "displayPercentage": "42 %", "downloadedBytes": 5, "totalBytes": 12}
-    await world.report(ARTIFACT, name, {"progress": figures, "download": {"protocol": "XET", "message": "x"}})
+    await world.report(AIM_ARTIFACT, name, {"progress": figures, "download": {"protocol": "XET", "message": "x"}})
     await world.end_pod(0, {"reason": "Completed", "revision": "abc", "files": 3})
 
-    artifact = await world.until_word(ARTIFACT, "Ready")
+    artifact = await world.until_word(AIM_ARTIFACT, "Ready")
     assert condition(artifact, "DownloadComplete") == ("True", "Verified")
     assert artifact["status"]["progress"]["displayPercentage"] == "100 %"
     assert artifact["status"]["download"] == {"protocol": "XET", "message": "Complete"}
@@ -191,10 +193,10 @@ async def test_weights_arrive_and_then_nothing_is_written_any_more(world: Downlo
     record = json.loads((await world.only(PERSISTENT_VOLUME_CLAIM))["metadata"]["annotations"][COMPLETE])
     assert (record["revision"], record["files"]) == ("abc", 3)
 
-    cache = await world.until_word(TEMPLATE_CACHE, "Ready")
+    cache = await world.until_word(AIM_TEMPLATE_CACHE, "Ready")
     assert cache["status"]["artifacts"][name]["persistentVolumeClaim"] == claim["metadata"]["name"]
-    assert (await world.until_word(MODEL, "Ready"))["status"]["sourceType"] == "Image"
-    template = await world.until_word(SERVICE_TEMPLATE, "Ready")
+    assert (await world.until_word(AIM_MODEL, "Ready"))["status"]["sourceType"] == "Image"
+    template = await world.until_word(AIM_SERVICE_TEMPLATE, "Ready")
     assert condition(template, "Discovered") == ("True", "InlineModelSources")
 
     await asyncio.sleep(2)
@@ -208,17 +210,17 @@ async def test_a_source_that_is_missing_fails_at_once_and_heals(world: DownloadW
     await make(world)
     await world.bind()
     await world.end_pod(21, {"reason": "SourceNotFound", "detail": "acme/tiny does not exist"})
-    artifact = await world.until_word(ARTIFACT, "Failed")
+    artifact = await world.until_word(AIM_ARTIFACT, "Failed")
     artifact = await world.until(
-        lambda: world.only(ARTIFACT), lambda live: condition(live, "DownloadJobReady") == ("False", "JobFailed")
+        lambda: world.only(AIM_ARTIFACT), lambda live: condition(live, "DownloadJobReady") == ("False", "JobFailed")
     )
     assert condition(artifact, "Ready") == ("False", "InvalidSpec")
     assert condition(artifact, "DownloadJobPodsReady") == ("False", "SourceNotFound")
     assert artifact["status"]["progress"]["displayPercentage"] == "N/A"
-    await world.until_word(TEMPLATE_CACHE, "Failed")
+    await world.until_word(AIM_TEMPLATE_CACHE, "Failed")
     await world.end_pod(0, {"reason": "Completed"})
-    await world.until_word(ARTIFACT, "Ready")
-    cache = await world.until_word(TEMPLATE_CACHE, "Ready")
+    await world.until_word(AIM_ARTIFACT, "Ready")
+    cache = await world.until_word(AIM_TEMPLATE_CACHE, "Ready")
     assert condition(cache, "ArtifactsReady") == ("True", "AllCachesReady")
 
 
@@ -230,10 +232,10 @@ async def test_a_pod_that_goes_with_its_node_is_followed_by_another(world: Downl
     await world.client.delete(POD, key_of(first), reason="test", grace_period_seconds=0)
     second = await world.until(world._living_pod, lambda pod: pod["metadata"]["uid"] != first["metadata"]["uid"])
     # The scheduler has had its say about the pod when the artifact is Pending.
-    await world.until_word(ARTIFACT, "Pending")
+    await world.until_word(AIM_ARTIFACT, "Pending")
     assert metadata_of(second)["ownerReferences"][0]["uid"] == metadata_of(first)["ownerReferences"][0]["uid"]
     await world.end_pod(0, {"reason": "Completed"})
-    await world.until_word(ARTIFACT, "Ready")
+    await world.until_word(AIM_ARTIFACT, "Ready")
 
 
 async def test_a_volume_that_turned_out_too_small_is_asked_to_grow(world: DownloadWorld) -> None:
@@ -241,10 +243,10 @@ async def test_a_volume_that_turned_out_too_small_is_asked_to_grow(world: Downlo
     growing = {"apiVersion": STORAGE_CLASS.api_version, "kind": STORAGE_CLASS.name, "metadata": {"name": "growing"}}
     allowed = {"provisioner": "example.com/outside", "allowVolumeExpansion": True}
     await apply_manifests(world.client, [{**growing, **allowed}])
-    await world.create(ARTIFACT, "tiny", spec={**SOURCE, "storageClassName": "growing"})
+    await world.create(AIM_ARTIFACT, "tiny", spec={**SOURCE, "storageClassName": "growing"})
     claim = await world.bind()
     assert claim["spec"]["resources"]["requests"]["storage"] == "2Gi"
-    await world.until_word(ARTIFACT, "Pending")
+    await world.until_word(AIM_ARTIFACT, "Pending")
     await world.until(
         lambda: world.only(PERSISTENT_VOLUME_CLAIM), lambda live: (live.get("status") or {}).get("phase") == "Bound"
     )
@@ -254,12 +256,12 @@ async def test_a_volume_that_turned_out_too_small_is_asked_to_grow(world: Downlo
         lambda live: live["spec"]["resources"]["requests"]["storage"] == "6Gi",
     )
     await world.until(
-        lambda: world.only(ARTIFACT), lambda live: condition(live, "CachePvcReady") == ("False", "PvcExpanding")
+        lambda: world.only(AIM_ARTIFACT), lambda live: condition(live, "CachePvcReady") == ("False", "PvcExpanding")
     )
     grown = {"capacity": {"storage": "6Gi"}}
     await world.report(PERSISTENT_VOLUME_CLAIM, claim["metadata"]["name"], grown)
     await world.end_pod(0, {"reason": "Completed"})
-    artifact = await world.until_word(ARTIFACT, "Ready")
+    artifact = await world.until_word(AIM_ARTIFACT, "Ready")
     assert artifact["status"]["allocatedSize"] == "6Gi"
 
 
@@ -267,12 +269,12 @@ async def test_the_weights_of_a_lost_volume_are_fetched_again_once_its_claim_is_
     await make(world)
     claim = await world.bind()
     await world.end_pod(0, {"reason": "Completed"})
-    await world.until_word(ARTIFACT, "Ready")
+    await world.until_word(AIM_ARTIFACT, "Ready")
     volume = Key("", f"volume-{world.namespace}")
     await world.client.delete(PERSISTENT_VOLUME, volume, reason="test")
     await world.client.patch(PERSISTENT_VOLUME, volume, {"metadata": {"finalizers": None}}, reason="test")
     artifact = await world.until(
-        lambda: world.only(ARTIFACT), lambda live: condition(live, "CachePvcReady") == ("False", "PvcLost")
+        lambda: world.only(AIM_ARTIFACT), lambda live: condition(live, "CachePvcReady") == ("False", "PvcLost")
     )
     assert artifact["status"]["status"] == "Degraded"
     [shown] = [item["message"] for item in artifact["status"]["conditions"] if item["type"] == "CachePvcReady"]
@@ -284,34 +286,36 @@ async def test_the_weights_of_a_lost_volume_are_fetched_again_once_its_claim_is_
     )
     await world.bind()
     await world.end_pod(0, {"reason": "Completed"})
-    await world.until_word(ARTIFACT, "Ready")
-    await world.until_word(TEMPLATE_CACHE, "Ready")
+    await world.until_word(AIM_ARTIFACT, "Ready")
+    await world.until_word(AIM_TEMPLATE_CACHE, "Ready")
 
 
 async def test_a_download_waits_for_its_secret(world: DownloadWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """Secrets are not watched: it asks again by name (decision 12), here more often."""
     monkeypatch.setattr(artifact_download, "SECRET_POLL_SECONDS", 1.0)
     token = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}
-    await world.create(ARTIFACT, "tiny", spec={**SOURCE, "env": [token]})
+    await world.create(AIM_ARTIFACT, "tiny", spec={**SOURCE, "env": [token]})
     await world.bind()
     artifact = await world.until(
-        lambda: world.only(ARTIFACT), lambda live: condition(live, "DownloadJobReady")[1] == "ReferenceNotFound"
+        lambda: world.only(AIM_ARTIFACT), lambda live: condition(live, "DownloadJobReady")[1] == "ReferenceNotFound"
     )
     assert any("hub" in item["message"] for item in artifact["status"]["conditions"])
     assert await world.client.list(JOB, namespace=world.namespace) == []
     await world.create(SECRET, "hub", stringData={"token": "secret"})
     await world.end_pod(0, {"reason": "Completed"})
-    await world.until_word(ARTIFACT, "Ready")
+    await world.until_word(AIM_ARTIFACT, "Ready")
 
 
 async def test_a_cache_takes_its_unfinished_artifacts_along(world: DownloadWorld) -> None:
     await make(world)
-    await world.until(lambda: world.only(ARTIFACT))
-    cache = await world.only(TEMPLATE_CACHE)
+    await world.until(lambda: world.only(AIM_ARTIFACT))
+    cache = await world.only(AIM_TEMPLATE_CACHE)
     assert cache["metadata"]["finalizers"] == [FINALIZER]
-    await world.client.delete(TEMPLATE_CACHE, Key(world.namespace, "tiny-cache"), reason="test")
+    await world.client.delete(AIM_TEMPLATE_CACHE, Key(world.namespace, "tiny-cache"), reason="test")
     for _ in range(200):
-        left = [len(await world.client.list(kind, namespace=world.namespace)) for kind in (TEMPLATE_CACHE, ARTIFACT)]
+        left = [
+            len(await world.client.list(kind, namespace=world.namespace)) for kind in (AIM_TEMPLATE_CACHE, AIM_ARTIFACT)
+        ]
         if left == [0, 0]:
             return
         await asyncio.sleep(0.1)
@@ -320,24 +324,24 @@ async def test_a_cache_takes_its_unfinished_artifacts_along(world: DownloadWorld
 
 async def test_missing_references_are_named_and_heal(world: DownloadWorld) -> None:
     spec = {"templateName": "tiny-latency", "templateScope": "Namespace", "runtimeConfigName": "team"}
-    await world.create(TEMPLATE_CACHE, "tiny-cache", spec=spec)
-    cache = await world.until_word(TEMPLATE_CACHE, "Failed")
+    await world.create(AIM_TEMPLATE_CACHE, "tiny-cache", spec=spec)
+    cache = await world.until_word(AIM_TEMPLATE_CACHE, "Failed")
     assert condition(cache, "RuntimeConfigReady") == ("False", "ReferenceNotFound")
     assert condition(cache, "ServiceTemplateReady") == ("False", "ReferenceNotFound")
     # A claim that waits for its consumer is no trouble, unlike one for which there is no volume.
     storage_class = {"apiVersion": STORAGE_CLASS.api_version, "kind": STORAGE_CLASS.name, "metadata": {"name": "late"}}
     waiting = {"provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer"}
     await apply_manifests(world.client, [{**storage_class, **waiting}])
-    await world.create(RUNTIME_CONFIG, "team", spec={"storage": {"defaultStorageClassName": "late"}})
-    await world.create(SERVICE_TEMPLATE, "tiny-latency", spec={"modelName": "tiny", "modelSources": [SOURCE]})
-    template = await world.until_word(SERVICE_TEMPLATE, "Failed")
+    await world.create(AIM_RUNTIME_CONFIG, "team", spec={"storage": {"defaultStorageClassName": "late"}})
+    await world.create(AIM_SERVICE_TEMPLATE, "tiny-latency", spec={"modelName": "tiny", "modelSources": [SOURCE]})
+    template = await world.until_word(AIM_SERVICE_TEMPLATE, "Failed")
     assert condition(template, "ModelReady") == ("False", "ReferenceNotFound")
     off = {"extractMetadata": False, "createServiceTemplates": False}
-    await world.create(MODEL, "tiny", spec={"image": "aim:1", "modelSources": [SOURCE], "discovery": off})
-    await world.until_word(SERVICE_TEMPLATE, "Ready")
+    await world.create(AIM_MODEL, "tiny", spec={"image": "aim:1", "modelSources": [SOURCE], "discovery": off})
+    await world.until_word(AIM_SERVICE_TEMPLATE, "Ready")
     references = ("RuntimeConfigReady", "ServiceTemplateReady")
     cache = await world.until(
-        lambda: world.only(TEMPLATE_CACHE),
+        lambda: world.only(AIM_TEMPLATE_CACHE),
         lambda live: all(condition(live, type_)[0] == "True" for type_ in references),
     )
     assert cache["status"]["resolvedRuntimeConfig"]["name"] == "team"

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import pytest
 
-from aimd.planning.kinds import SERVICE
+from aimd.planning.kinds import AIM_SERVICE
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import LEASE, NAMESPACE
@@ -122,16 +122,16 @@ class Fleet:
         """Changes of specs, each of which has its status written."""
         for index in range(SERVICES):
             body = {
-                "apiVersion": SERVICE.api_version,
-                "kind": SERVICE.name,
+                "apiVersion": AIM_SERVICE.api_version,
+                "kind": AIM_SERVICE.name,
                 "metadata": {"name": f"s{index}", "namespace": self.namespace},
                 "spec": {"model": {"name": "missing"}, "replicas": 1},
             }
-            await self.admin.create(SERVICE, body, reason="test")
+            await self.admin.create(AIM_SERVICE, body, reason="test")
         while True:
             self.edits += 1
             key = Key(self.namespace, f"s{self.edits % SERVICES}")
-            await self.admin.patch(SERVICE, key, {"spec": {"replicas": 1 + self.edits % 7}}, reason="test")
+            await self.admin.patch(AIM_SERVICE, key, {"spec": {"replicas": 1 + self.edits % 7}}, reason="test")
             await asyncio.sleep(0.05)
 
     def writers(self) -> list[str]:
@@ -142,7 +142,7 @@ class Fleet:
             for event in self._new_events()
             if event["user"]["username"] in users
             and event["verb"] in ("patch", "update", "create", "delete")
-            and event["objectRef"]["resource"] == SERVICE.plural
+            and event["objectRef"]["resource"] == AIM_SERVICE.plural
             and event["responseStatus"]["code"] < 300
         ]
         return [user for _, user in sorted(self._writes)]

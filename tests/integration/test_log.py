@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from aimd.api.crd import write_crds
-from aimd.planning.kinds import MODEL, SERVICE
+from aimd.planning.kinds import AIM_MODEL, AIM_SERVICE
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import NotFound
 from aimd.runtime.objects import Key, Manifest
@@ -43,7 +43,7 @@ def manifests() -> list[Manifest]:
 
 def of(kind: str, name: str, **spec: Any) -> Manifest:
     metadata = {"name": name, "namespace": TEAM}
-    return {"apiVersion": SERVICE.api_version, "kind": kind, "metadata": metadata, "spec": spec}
+    return {"apiVersion": AIM_SERVICE.api_version, "kind": kind, "metadata": metadata, "spec": spec}
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def client(api_server: Any, tmp_path: Path) -> AsyncIterator[Client]:
         await apply_manifests(admin, read_manifests(tmp_path / "crds"))
         await apply_manifests(admin, manifests())
         yield admin
-        for kind, name in ((SERVICE, "chat"), (MODEL, "private"), (MODEL, "later")):
+        for kind, name in ((AIM_SERVICE, "chat"), (AIM_MODEL, "private"), (AIM_MODEL, "later")):
             with suppress(NotFound):
                 await admin.delete(kind, Key(TEAM, name), reason="test")
 
@@ -61,7 +61,7 @@ async def client(api_server: Any, tmp_path: Path) -> AsyncIterator[Client]:
 async def reason_of(client: Client, name: str, condition: str) -> str:
     """Reason of a condition of a service or model."""
     try:
-        live = await client.get(SERVICE if name == "chat" else MODEL, Key(TEAM, name))
+        live = await client.get(AIM_SERVICE if name == "chat" else AIM_MODEL, Key(TEAM, name))
     except NotFound:
         return ""
     conditions = (live.get("status") or {}).get("conditions") or ()
@@ -84,7 +84,7 @@ async def test_each_change_of_state_is_one_line_and_no_secret_is_told(
 
     with running(api_server.kubeconfig, log, "--zap-log-level=debug") as (process, _):
         await eventually(waits, log)
-        await client.patch(SERVICE, Key(TEAM, "chat"), {"spec": {"replicas": 2}}, reason="test")
+        await client.patch(AIM_SERVICE, Key(TEAM, "chat"), {"spec": {"replicas": 2}}, reason="test")
         await apply_manifests(
             client, [of("AIMModel", "later", image="acme/aim:1", discovery={"extractMetadata": False})]
         )
@@ -103,7 +103,7 @@ async def test_each_change_of_state_is_one_line_and_no_secret_is_told(
         what = (line["controllerKind"], line["name"], line.get("condition", "status"))
         assert line["from"] == told.get(what, ""), line
         told[what] = line["to"]
-    for kind, name in ((SERVICE, "chat"), (MODEL, "private"), (MODEL, "later")):
+    for kind, name in ((AIM_SERVICE, "chat"), (AIM_MODEL, "private"), (AIM_MODEL, "later")):
         assert state_of(await client.get(kind, Key(TEAM, name))) == {
             condition: to
             for (of_kind, of_name, condition), to in told.items()

@@ -20,15 +20,15 @@ from anyio.from_thread import start_blocking_portal
 from aimd.controllers import inspection
 from aimd.controllers.all import build_reconcilers
 from aimd.planning.kinds import (
-    CLUSTER_MODEL,
-    CLUSTER_RUNTIME_CONFIG,
-    CLUSTER_SERVICE_TEMPLATE,
-    MODEL,
-    MODEL_SOURCE,
-    RUNTIME_CONFIG,
-    SERVICE,
-    SERVICE_TEMPLATE,
-    TEMPLATE_CACHE,
+    AIM_CLUSTER_MODEL,
+    AIM_CLUSTER_MODEL_SOURCE,
+    AIM_CLUSTER_RUNTIME_CONFIG,
+    AIM_CLUSTER_SERVICE_TEMPLATE,
+    AIM_MODEL,
+    AIM_RUNTIME_CONFIG,
+    AIM_SERVICE,
+    AIM_SERVICE_TEMPLATE,
+    AIM_TEMPLATE_CACHE,
 )
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.client import connect_registries
@@ -119,7 +119,7 @@ class ModelWorld(World):
     async def edit(self, kind: Kind, name: str, **spec: Any) -> None:
         await self.client.patch(kind, self.key(kind, name), {"spec": spec}, reason="test")
 
-    async def templates(self, model: str, kind: Kind = SERVICE_TEMPLATE) -> list[Manifest]:
+    async def templates(self, model: str, kind: Kind = AIM_SERVICE_TEMPLATE) -> list[Manifest]:
         namespace = self.namespace if kind.namespaced else ""
         found = await self.client.list(kind, namespace=namespace, label_selector=f"aim.eai.amd.com/model={model}")
         return sorted(found, key=lambda item: str(item["metadata"]["name"]))
@@ -137,7 +137,15 @@ async def world(api_server: Any, registries: Registries, monkeypatch: pytest.Mon
     monkeypatch.setattr(inspection, "SECRET_WAITS", (0.5, 1.0))
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
         await install_own_crds(admin)
-        await served(admin, SERVICE, MODEL, CLUSTER_MODEL, SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE, MODEL_SOURCE)
+        await served(
+            admin,
+            AIM_SERVICE,
+            AIM_MODEL,
+            AIM_CLUSTER_MODEL,
+            AIM_SERVICE_TEMPLATE,
+            AIM_CLUSTER_SERVICE_TEMPLATE,
+            AIM_CLUSTER_MODEL_SOURCE,
+        )
         namespace = f"models-{uuid4().hex[:8]}"
         await admin.create(NAMESPACE, _named(NAMESPACE, namespace), reason="test")
         with suppress(ApiError):
@@ -176,42 +184,42 @@ def unique(name: str) -> str:
 
 async def test_templates_follow_the_image(world: ModelWorld, registries: Registries) -> None:
     image = f"{registries.open}/acme/aim-tiny"
-    await world.create(MODEL, "tiny", spec={"image": f"{image}:1.0.0"})
+    await world.create(AIM_MODEL, "tiny", spec={"image": f"{image}:1.0.0"})
     first = await world.until(lambda: world.templates("tiny"), lambda found: len(found) == 2)
     assert [item["spec"]["hardware"]["gpu"]["model"] for item in first] == ["MI300X", "MI325X"]
-    live = await world.get(MODEL, "tiny")
+    live = await world.get(AIM_MODEL, "tiny")
     assert live["status"]["imageMetadata"]["model"]["canonicalName"] == "acme/tiny"
     assert condition(live, "ImageMetadataReady") == ("True", "ImageFound")
 
     used = names(first)[0]
-    await world.create(SERVICE, "chat", spec={"model": {"name": "tiny"}, "template": {"name": used}})
-    await world.edit(MODEL, "tiny", image=f"{image}:1.1.0")
+    await world.create(AIM_SERVICE, "chat", spec={"model": {"name": "tiny"}, "template": {"name": used}})
+    await world.edit(AIM_MODEL, "tiny", image=f"{image}:1.1.0")
     after = await world.until(
         lambda: world.templates("tiny"), lambda found: len(found) == 2 and names(found) != names(first)
     )
     assert used in names(after)
-    await world.client.delete(SERVICE, Key(world.namespace, "chat"), reason="test")
+    await world.client.delete(AIM_SERVICE, Key(world.namespace, "chat"), reason="test")
     last = await world.until(lambda: world.templates("tiny"), lambda found: len(found) == 1)
     assert "1-1-0" in names(last)[0]
 
-    await world.client.delete(MODEL, Key(world.namespace, "tiny"), reason="test")
+    await world.client.delete(AIM_MODEL, Key(world.namespace, "tiny"), reason="test")
     await world.until(lambda: world.templates("tiny"), lambda found: found == [], 60)
 
 
 async def test_copies_of_templates_stay(world: ModelWorld, registries: Registries) -> None:
     name = unique("tiny")
-    await world.create(CLUSTER_MODEL, name, spec={"image": f"{registries.open}/acme/aim-tiny:1.1.0"})
+    await world.create(AIM_CLUSTER_MODEL, name, spec={"image": f"{registries.open}/acme/aim-tiny:1.1.0"})
     (original,) = await world.until(
-        lambda: world.templates(name, CLUSTER_SERVICE_TEMPLATE), lambda found: len(found) == 1
+        lambda: world.templates(name, AIM_CLUSTER_SERVICE_TEMPLATE), lambda found: len(found) == 1
     )
-    copy = {**_named(CLUSTER_SERVICE_TEMPLATE, unique("copy")), "spec": dict(original["spec"])}
+    copy = {**_named(AIM_CLUSTER_SERVICE_TEMPLATE, unique("copy")), "spec": dict(original["spec"])}
     copy["metadata"] |= {key: original["metadata"][key] for key in ("labels", "ownerReferences")}
     copy["spec"]["hardware"] = {"gpu": {"model": "MI308X", "requests": 1}}
-    await world.client.create(CLUSTER_SERVICE_TEMPLATE, copy, reason="test")
-    await world.edit(CLUSTER_MODEL, name, resources={"requests": {"cpu": "1"}})
-    await world.until_word(CLUSTER_SERVICE_TEMPLATE, copy["metadata"]["name"], "NotAvailable")
-    assert len(await world.templates(name, CLUSTER_SERVICE_TEMPLATE)) == 2
-    await world.client.delete(CLUSTER_MODEL, Key("", name), reason="test")
+    await world.client.create(AIM_CLUSTER_SERVICE_TEMPLATE, copy, reason="test")
+    await world.edit(AIM_CLUSTER_MODEL, name, resources={"requests": {"cpu": "1"}})
+    await world.until_word(AIM_CLUSTER_SERVICE_TEMPLATE, copy["metadata"]["name"], "NotAvailable")
+    assert len(await world.templates(name, AIM_CLUSTER_SERVICE_TEMPLATE)) == 2
+    await world.client.delete(AIM_CLUSTER_MODEL, Key("", name), reason="test")
 
 
 async def test_definitions_come_and_go_and_change(world: ModelWorld) -> None:
@@ -225,25 +233,25 @@ async def test_definitions_come_and_go_and_change(world: ModelWorld) -> None:
         }
 
     one, two = {"name": "one"}, {"name": "two", "profile": {"metric": "latency", "precision": "fp16"}}
-    await world.create(MODEL, "mine", spec={**spec(one, two), "discovery": {"extractMetadata": False}})
-    live = await world.until_word(MODEL, "mine", "Ready")
+    await world.create(AIM_MODEL, "mine", spec={**spec(one, two), "discovery": {"extractMetadata": False}})
+    live = await world.until_word(AIM_MODEL, "mine", "Ready")
     assert live["status"]["sourceType"] == "Custom"
     assert live["status"]["observedGeneration"] == live["metadata"]["generation"]
     before = await world.templates("mine")
     assert [item["metadata"]["labels"]["aim.eai.amd.com/template.alias"] for item in before] == ["one", "two"]
 
-    await world.edit(MODEL, "mine", **spec(one, two, requests=2))
+    await world.edit(AIM_MODEL, "mine", **spec(one, two, requests=2))
 
     def changed(found: list[Manifest]) -> bool:
         return len(found) == 2 and all(item["spec"]["hardware"]["gpu"]["requests"] == 2 for item in found)
 
     after = await world.until(lambda: world.templates("mine"), changed)
     assert names(after) == names(before)
-    await world.edit(MODEL, "mine", **spec(one, requests=2))
+    await world.edit(AIM_MODEL, "mine", **spec(one, requests=2))
     await world.until(lambda: world.templates("mine"), lambda found: names(found) == names(before)[:1])
 
 
-@pytest.mark.parametrize("kind", [MODEL, CLUSTER_MODEL])
+@pytest.mark.parametrize("kind", [AIM_MODEL, AIM_CLUSTER_MODEL])
 async def test_what_a_registry_can_answer(world: ModelWorld, registries: Registries, kind: Kind) -> None:
     async def degraded(name: str, image: str) -> Manifest:
         await world.create(kind, name, spec={"image": image})
@@ -263,14 +271,16 @@ async def test_what_a_registry_can_answer(world: ModelWorld, registries: Registr
         await world.client.delete(kind, world.key(kind, item["metadata"]["name"]), reason="test")
 
 
-@pytest.mark.parametrize("kind", [MODEL, CLUSTER_MODEL])
+@pytest.mark.parametrize("kind", [AIM_MODEL, AIM_CLUSTER_MODEL])
 async def test_a_pull_secret_that_appears_heals(world: ModelWorld, registries: Registries, kind: Kind) -> None:
     name, secret = unique("private"), unique("regcred")
     spec = {"image": f"{registries.locked}/acme/aim-tiny:1.1.0", "imagePullSecrets": [{"name": secret}]}
     await world.create(kind, name, spec=spec)
     failed = await world.until_word(kind, name, "Failed")
     assert condition(failed, "ConfigValid") == ("False", "ReferenceNotFound")
-    assert condition(failed, "ImageMetadataReady")[1] == ("SecretNotFound" if kind is MODEL else "ReferenceNotFound")
+    assert condition(failed, "ImageMetadataReady")[1] == (
+        "SecretNotFound" if kind is AIM_MODEL else "ReferenceNotFound"
+    )
     auth = {"auths": {registries.locked: {"username": LOGIN[0], "password": LOGIN[1]}}}
     data = {".dockerconfigjson": b64encode(json.dumps(auth).encode()).decode()}
     await world.create(SECRET, secret, type="kubernetes.io/dockerconfigjson", data=data)
@@ -288,17 +298,17 @@ async def test_a_service_lends_its_pull_secret_to_a_model_that_was_there_before(
 ) -> None:
     """The Secret may come last; discovery pulls with it, too."""
     secret, image = unique("lent"), f"{registries.locked}/acme/aim-tiny:1.1.0"
-    await world.create(MODEL, "private", spec={"image": image})
-    refused = await world.until_word(MODEL, "private", "Degraded")
+    await world.create(AIM_MODEL, "private", spec={"image": image})
+    refused = await world.until_word(AIM_MODEL, "private", "Degraded")
     assert condition(refused, "ImageMetadataReady") == ("False", "ImagePullAuthFailure")
     secrets = [{"name": secret}, {"name": "none-of-that-name"}]
-    await world.create(SERVICE, "chat", spec={"model": {"image": image}, "imagePullSecrets": secrets})
+    await world.create(AIM_SERVICE, "chat", spec={"model": {"image": image}, "imagePullSecrets": secrets})
 
     def told(live: Manifest) -> bool:
         messages = (item["message"] for item in live["status"]["conditions"] if item["type"] == "ImageMetadataReady")
         return secret in next(messages)
 
-    await world.until(lambda: world.get(MODEL, "private"), told)
+    await world.until(lambda: world.get(AIM_MODEL, "private"), told)
     auth = {"auths": {registries.locked: {"username": LOGIN[0], "password": LOGIN[1]}}}
     data = {".dockerconfigjson": b64encode(json.dumps(auth).encode()).decode()}
     await world.create(SECRET, secret, type="kubernetes.io/dockerconfigjson", data=data)
@@ -306,44 +316,44 @@ async def test_a_service_lends_its_pull_secret_to_a_model_that_was_there_before(
     def known(live: Manifest) -> bool:
         return condition(live, "ImageMetadataReady") == ("True", "ImageFound")
 
-    await world.until(lambda: world.get(MODEL, "private"), known)
+    await world.until(lambda: world.get(AIM_MODEL, "private"), known)
     (job,) = await world.until(lambda: world.client.list(JOB, namespace=world.namespace))
     pulls = {item["name"] for item in job["spec"]["template"]["spec"]["imagePullSecrets"]}
     assert pulls == {item["name"] for item in secrets}
 
 
 async def test_a_silent_registry_delays_nobody_else(world: ModelWorld, registries: Registries) -> None:
-    await world.create(MODEL, "silent-0", spec={"image": f"{registries.silent}/acme/aim-tiny:1.0.0"})
+    await world.create(AIM_MODEL, "silent-0", spec={"image": f"{registries.silent}/acme/aim-tiny:1.0.0"})
     for index in range(1, 4):
-        await world.create(MODEL, f"silent-{index}", spec={"image": f"{registries.silent}/acme/a{index}:1"})
+        await world.create(AIM_MODEL, f"silent-{index}", spec={"image": f"{registries.silent}/acme/a{index}:1"})
     for index in range(46):
         discovery = {"extractMetadata": True, "createServiceTemplates": False}
         spec = {"image": f"{registries.open}/acme/aim-tiny:1.{index % 2}.0", "discovery": discovery}
-        await world.create(MODEL, f"model-{index}", spec=spec)
+        await world.create(AIM_MODEL, f"model-{index}", spec=spec)
 
     async def words() -> list[str]:
-        found = await world.client.list(MODEL, namespace=world.namespace)
+        found = await world.client.list(AIM_MODEL, namespace=world.namespace)
         return [str((item.get("status") or {}).get("status")) for item in found]
 
     # Well before the silent one has been given up (10 s), and not one after the other.
     await world.until(words, lambda seen: seen.count("Ready") == 46, 8)
-    silent = await world.until_word(MODEL, "silent-0", "Degraded")
+    silent = await world.until_word(AIM_MODEL, "silent-0", "Degraded")
     assert condition(silent, "ImageMetadataReady") == ("False", "NetworkTimeout")
 
 
 async def test_a_missing_config_heals(world: ModelWorld) -> None:
     config = unique("team")
     spec = {"image": "img:1", "runtimeConfigName": config, "discovery": OFF}
-    await world.create(MODEL, "m", spec=spec)
-    failed = await world.until_word(MODEL, "m", "Failed")
+    await world.create(AIM_MODEL, "m", spec=spec)
+    failed = await world.until_word(AIM_MODEL, "m", "Failed")
     assert condition(failed, "ConfigValid") == condition(failed, "Ready") == ("False", "ReferenceNotFound")
-    await world.create(CLUSTER_RUNTIME_CONFIG, config, spec={})
-    live = await world.until_word(MODEL, "m", "Ready")
+    await world.create(AIM_CLUSTER_RUNTIME_CONFIG, config, spec={})
+    live = await world.until_word(AIM_MODEL, "m", "Ready")
     assert condition(live, "ConfigValid")[0] == "True"
     assert live["status"]["resolvedRuntimeConfig"]["scope"] == "Cluster"
 
 
-@pytest.mark.parametrize("kind", [RUNTIME_CONFIG, CLUSTER_RUNTIME_CONFIG])
+@pytest.mark.parametrize("kind", [AIM_RUNTIME_CONFIG, AIM_CLUSTER_RUNTIME_CONFIG])
 async def test_a_config_says_what_is_wrong_with_it(world: ModelWorld, kind: Kind) -> None:
     name = unique("routes")
     await world.create(kind, name, spec={"routing": {"requestTimeout": "3 minutes"}})
@@ -366,15 +376,15 @@ async def test_a_config_says_what_is_wrong_with_it(world: ModelWorld, kind: Kind
 async def test_the_model_and_its_templates_do_not_hold_each_other_down(
     world: ModelWorld, registries: Registries
 ) -> None:
-    await world.create(MODEL, "m", spec={"image": f"{registries.open}/acme/none:0", "modelSources": [SOURCE]})
-    await world.create(SERVICE_TEMPLATE, "t", spec={"modelName": "m", "modelSources": [SOURCE]})
-    await world.until_word(MODEL, "m", "Degraded")
-    await world.until_word(SERVICE_TEMPLATE, "t", "Degraded")
+    await world.create(AIM_MODEL, "m", spec={"image": f"{registries.open}/acme/none:0", "modelSources": [SOURCE]})
+    await world.create(AIM_SERVICE_TEMPLATE, "t", spec={"modelName": "m", "modelSources": [SOURCE]})
+    await world.until_word(AIM_MODEL, "m", "Degraded")
+    await world.until_word(AIM_SERVICE_TEMPLATE, "t", "Degraded")
     await asyncio.sleep(2)
-    live = await world.until_word(MODEL, "m", "Degraded", 0.2)
+    live = await world.until_word(AIM_MODEL, "m", "Degraded", 0.2)
     assert condition(live, "ServiceTemplatesReady") == ("False", "AllTemplatesFailed")
     pause = {"metadata": {"annotations": {"aim.eai.amd.com/reconciliation-paused": "true"}}}
-    await world.client.patch(MODEL, Key(world.namespace, "m"), pause, reason="test")
+    await world.client.patch(AIM_MODEL, Key(world.namespace, "m"), pause, reason="test")
     only_templates = {
         "type": "ServiceTemplatesReady",
         "status": "False",
@@ -382,8 +392,8 @@ async def test_the_model_and_its_templates_do_not_hold_each_other_down(
         "message": "",
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }
-    await world.report(MODEL, "m", {"status": "Failed", "conditions": [only_templates]})
-    await world.until_word(SERVICE_TEMPLATE, "t", "Ready")
+    await world.report(AIM_MODEL, "m", {"status": "Failed", "conditions": [only_templates]})
+    await world.until_word(AIM_SERVICE_TEMPLATE, "t", "Ready")
 
 
 async def test_a_source_imports_what_its_filters_find(world: ModelWorld, registries: Registries) -> None:
@@ -394,38 +404,42 @@ async def test_a_source_imports_what_its_filters_find(world: ModelWorld, registr
         "versions": [">=1.0.0"],
         "maxModels": 2,
     }
-    await world.create(MODEL_SOURCE, name, spec=spec)
-    live = await world.until_word(MODEL_SOURCE, name, "Ready")
+    await world.create(AIM_CLUSTER_MODEL_SOURCE, name, spec=spec)
+    live = await world.until_word(AIM_CLUSTER_MODEL_SOURCE, name, "Ready")
     status = live["status"]
     assert (status["availableModels"], status["discoveredModels"], status["modelsLimitReached"]) == (3, 2, True)
     assert condition(live, "MaxModelsLimitReached") == ("True", "LimitReached")
     assert status["lastSyncTime"]
 
     async def models() -> list[Manifest]:
-        return await world.client.list(CLUSTER_MODEL, label_selector=f"aim.eai.amd.com/model-source={name}")
+        return await world.client.list(AIM_CLUSTER_MODEL, label_selector=f"aim.eai.amd.com/model-source={name}")
 
     imported = await world.until(models, lambda found: len(found) == 2)
     assert sorted(item["spec"]["image"] for item in imported) == [
         f"{registries.open}/acme/aim-tiny:1.0.0",
         f"{registries.open}/acme/aim-tiny:1.1.0",
     ]
-    await world.edit(MODEL_SOURCE, name, maxModels=10)
+    await world.edit(AIM_CLUSTER_MODEL_SOURCE, name, maxModels=10)
     await world.until(models, lambda found: len(found) == 3)
-    raised = await world.until_word(MODEL_SOURCE, name, "Ready")
+    raised = await world.until_word(AIM_CLUSTER_MODEL_SOURCE, name, "Ready")
     await asyncio.sleep(2)
-    assert (await world.get(MODEL_SOURCE, name))["status"]["lastSyncTime"] == raised["status"]["lastSyncTime"]
-    await world.client.delete(MODEL_SOURCE, Key("", name), reason="test")
+    assert (await world.get(AIM_CLUSTER_MODEL_SOURCE, name))["status"]["lastSyncTime"] == raised["status"][
+        "lastSyncTime"
+    ]
+    await world.client.delete(AIM_CLUSTER_MODEL_SOURCE, Key("", name), reason="test")
     await world.until(models, lambda found: found == [], 60)
 
 
 async def test_a_source_whose_registry_refuses_fails_and_says_why(world: ModelWorld, registries: Registries) -> None:
     name = unique("locked")
-    await world.create(MODEL_SOURCE, name, spec={"registry": registries.locked, "filters": [{"image": "acme/aim-*"}]})
-    live = await world.until_word(MODEL_SOURCE, name, "Failed")
+    await world.create(
+        AIM_CLUSTER_MODEL_SOURCE, name, spec={"registry": registries.locked, "filters": [{"image": "acme/aim-*"}]}
+    )
+    live = await world.until_word(AIM_CLUSTER_MODEL_SOURCE, name, "Failed")
     assert condition(live, "FiltersReady") == ("False", "AllFiltersFailed")
     message = next(item["message"] for item in live["status"]["conditions"] if item["type"] == "FiltersReady")
     assert registries.locked in message
-    await world.client.delete(MODEL_SOURCE, Key("", name), reason="test")
+    await world.client.delete(AIM_CLUSTER_MODEL_SOURCE, Key("", name), reason="test")
 
 
 async def test_a_gpu_that_comes_and_goes_takes_template_and_model_along(world: ModelWorld) -> None:
@@ -433,16 +447,16 @@ async def test_a_gpu_that_comes_and_goes_takes_template_and_model_along(world: M
     await world.create(NODE, node, metadata={"labels": {"zone": "x"}}, spec={})
     spec = {"image": "img:1", "modelSources": [SOURCE], "discovery": {"extractMetadata": False}}
     spec["custom"] = {"hardware": {"gpu": {"model": "MI355X", "requests": 1}}}
-    await world.create(MODEL, "m", spec=spec)
-    await world.until_word(MODEL, "m", "NotAvailable")
+    await world.create(AIM_MODEL, "m", spec=spec)
+    await world.until_word(AIM_MODEL, "m", "NotAvailable")
     [template] = await world.templates("m")
     name = template["metadata"]["name"]
-    assert condition(await world.get(SERVICE_TEMPLATE, name), "GPUReady") == ("False", "GPUNotAvailable")
+    assert condition(await world.get(AIM_SERVICE_TEMPLATE, name), "GPUReady") == ("False", "GPUNotAvailable")
     for device, word in (("75a3", "Ready"), (None, "NotAvailable")):
         labels = {"amd.com/gpu.device-id": device}
         await world.client.patch(NODE, Key("", node), {"metadata": {"labels": labels}}, reason="test")
-        await world.until_word(SERVICE_TEMPLATE, name, word)
-        await world.until_word(MODEL, "m", word)
+        await world.until_word(AIM_SERVICE_TEMPLATE, name, word)
+        await world.until_word(AIM_MODEL, "m", word)
     await world.client.delete(NODE, Key("", node), reason="test")
 
 
@@ -450,14 +464,14 @@ async def test_labels_go_on_to_whatever_is_made(world: ModelWorld, registries: R
     labels = {"team.example/name": "red", "other": "blue", "aim.eai.amd.com/always": "yes"}
     passed_on = {"team.example/name": "red", "aim.eai.amd.com/always": "yes"}
     config = {"labelPropagation": {"enabled": True, "match": ["team.example/*"]}}
-    await world.create(RUNTIME_CONFIG, "default", spec=config)
+    await world.create(AIM_RUNTIME_CONFIG, "default", spec=config)
     hardware = {"gpu": {"model": "MI300X", "requests": 1}}
     spec = {"image": "img:1", "modelSources": [SOURCE], "custom": {"hardware": hardware}}
     spec["discovery"] = {"extractMetadata": False}
-    await world.create(MODEL, "m", spec=spec, metadata={"labels": labels})
+    await world.create(AIM_MODEL, "m", spec=spec, metadata={"labels": labels})
     caching = {"modelName": "m", "modelSources": [SOURCE], "caching": {"enabled": True}}
-    await world.create(SERVICE_TEMPLATE, "cached", spec=caching, metadata={"labels": labels})
-    await world.create(SERVICE_TEMPLATE, "asked", spec={"modelName": "m"}, metadata={"labels": labels})
+    await world.create(AIM_SERVICE_TEMPLATE, "cached", spec=caching, metadata={"labels": labels})
+    await world.create(AIM_SERVICE_TEMPLATE, "asked", spec={"modelName": "m"}, metadata={"labels": labels})
 
     async def children(kind: Kind, owner: str) -> list[Manifest]:
         found = await world.client.list(kind, namespace=world.namespace if kind.namespaced else "")
@@ -469,19 +483,21 @@ async def test_labels_go_on_to_whatever_is_made(world: ModelWorld, registries: R
             for item in found
         )
 
-    await world.until(lambda: children(SERVICE_TEMPLATE, "m"), has_labels)
-    await world.until(lambda: children(TEMPLATE_CACHE, "cached"), has_labels)
+    await world.until(lambda: children(AIM_SERVICE_TEMPLATE, "m"), has_labels)
+    await world.until(lambda: children(AIM_TEMPLATE_CACHE, "cached"), has_labels)
     [job] = await world.until(lambda: children(JOB, "asked"), has_labels)
     assert passed_on.items() <= job["spec"]["template"]["metadata"]["labels"].items()
 
     source, image = unique("source"), f"{registries.open}/acme/aim-tiny:1.1.0"
     with suppress(NotFound):
-        await world.client.delete(CLUSTER_RUNTIME_CONFIG, Key("", "default"), reason="test")
-    await world.create(CLUSTER_RUNTIME_CONFIG, "default", spec=config)
-    await world.create(MODEL_SOURCE, source, spec={"filters": [{"image": image}]}, metadata={"labels": labels})
-    await world.until(lambda: children(CLUSTER_MODEL, source), has_labels)
-    await world.client.delete(CLUSTER_RUNTIME_CONFIG, Key("", "default"), reason="test")
-    await world.client.delete(MODEL_SOURCE, Key("", source), reason="test")
+        await world.client.delete(AIM_CLUSTER_RUNTIME_CONFIG, Key("", "default"), reason="test")
+    await world.create(AIM_CLUSTER_RUNTIME_CONFIG, "default", spec=config)
+    await world.create(
+        AIM_CLUSTER_MODEL_SOURCE, source, spec={"filters": [{"image": image}]}, metadata={"labels": labels}
+    )
+    await world.until(lambda: children(AIM_CLUSTER_MODEL, source), has_labels)
+    await world.client.delete(AIM_CLUSTER_RUNTIME_CONFIG, Key("", "default"), reason="test")
+    await world.client.delete(AIM_CLUSTER_MODEL_SOURCE, Key("", source), reason="test")
 
 
 async def make_catalogue(world: ModelWorld, models: int, hardware: Manifest, prefix: str) -> None:
@@ -490,7 +506,7 @@ async def make_catalogue(world: ModelWorld, models: int, hardware: Manifest, pre
     for index in range(models):
         spec = {"image": f"img:{index}", "modelSources": [SOURCE], "custom": {"hardware": hardware}}
         spec |= {"customTemplates": entries, "discovery": {"extractMetadata": False}}
-        await world.create(MODEL, f"{prefix}{index}", spec=spec)
+        await world.create(AIM_MODEL, f"{prefix}{index}", spec=spec)
 
 
 @pytest.mark.parametrize(
@@ -503,12 +519,12 @@ async def test_a_settled_catalogue_is_left_alone(world: ModelWorld, models: int,
     await make_catalogue(world, models - with_gpu, {"cpu": {"requests": "4"}}, "cpu-")
 
     async def words() -> dict[str, int]:
-        found = await world.client.list(MODEL, namespace=world.namespace)
+        found = await world.client.list(AIM_MODEL, namespace=world.namespace)
         return Counter(str((item.get("status") or {}).get("status")) for item in found)
 
     await world.until(words, lambda seen: seen == {"Ready": models}, patience)
     await asyncio.sleep(2)
-    assert len(await world.client.list(SERVICE_TEMPLATE, namespace=world.namespace)) == models * 4
+    assert len(await world.client.list(AIM_SERVICE_TEMPLATE, namespace=world.namespace)) == models * 4
     before = len(world.writes())
     await asyncio.sleep(quiet)
     assert world.writes()[before:] == []
@@ -517,7 +533,7 @@ async def test_a_settled_catalogue_is_left_alone(world: ModelWorld, models: int,
         """What earlier tests left would be looked at as well, so it goes."""
         left = [
             (kind, key_of(item))
-            for kind in (MODEL, SERVICE_TEMPLATE)
+            for kind in (AIM_MODEL, AIM_SERVICE_TEMPLATE)
             for item in await world.client.list(kind)
             if item["metadata"]["namespace"] != world.namespace
         ]
@@ -542,9 +558,9 @@ async def test_a_settled_catalogue_is_left_alone(world: ModelWorld, models: int,
 
 
 async def test_places_for_discovery_jobs_are_kept(world: ModelWorld) -> None:
-    await world.create(MODEL, "m", spec={"image": "img:1", "discovery": OFF})
+    await world.create(AIM_MODEL, "m", spec={"image": "img:1", "discovery": OFF})
     for index in range(14):
-        await world.create(SERVICE_TEMPLATE, f"t{index}", spec={"modelName": "m"})
+        await world.create(AIM_SERVICE_TEMPLATE, f"t{index}", spec={"modelName": "m"})
 
     async def running() -> set[str]:
         """Those of other tests count as well: the places are the cluster's."""

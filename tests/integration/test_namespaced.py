@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from aimd.api.crd import write_crds
-from aimd.planning.kinds import SERVICE
+from aimd.planning.kinds import AIM_SERVICE
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import NotFound
 from aimd.runtime.objects import Key
@@ -50,7 +50,7 @@ async def test_serves_its_namespaces_without_rights_on_the_cluster(
 
     async def has_chosen_a_template() -> bool:
         try:
-            live = await client.get(SERVICE, Key("ml-team", "qwen-chat"))
+            live = await client.get(AIM_SERVICE, Key("ml-team", "qwen-chat"))
         except NotFound:
             return False
         conditions = {item["type"]: item for item in (live.get("status") or {}).get("conditions") or ()}

@@ -10,7 +10,7 @@ import pytest
 
 from aimd.api import kinds
 from aimd.api.crd import render
-from aimd.planning.kinds import ARTIFACT, MODEL, SERVICE, SERVICE_TEMPLATE, TEMPLATE_CACHE
+from aimd.planning.kinds import AIM_ARTIFACT, AIM_MODEL, AIM_SERVICE, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE
 from aimd.runtime.errors import Invalid, NotFound
 from aimd.runtime.objects import Key, Kind, Manifest, key_of
 from aimd.sandbox.control_plane import ControlPlane
@@ -27,7 +27,7 @@ LOOK_AGAIN = 5.0
 
 
 def spec_schema() -> dict[str, Any]:
-    schema = render(kinds.SERVICE)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema = render(kinds.AIM_SERVICE_RESOURCE)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     spec: dict[str, Any] = schema["properties"]["spec"]
     return spec
 
@@ -43,8 +43,8 @@ def random_service(dice: random.Random, namespace: str, name: str) -> Manifest:
         spec.pop("runtimeConfigName", None)
     labels = {"team": "blue"} if dice.random() < 0.5 else {}
     return {
-        "apiVersion": SERVICE.api_version,
-        "kind": SERVICE.name,
+        "apiVersion": AIM_SERVICE.api_version,
+        "kind": AIM_SERVICE.name,
         "metadata": {"name": name, "namespace": namespace, "labels": labels},
         "spec": spec,
     }
@@ -56,7 +56,7 @@ async def create(soak: Soak, dice: random.Random, count: int) -> int:
     while made < count:
         try:
             manifest = random_service(dice, soak.namespace, f"random-{made}")
-            await soak.admin.create(SERVICE, manifest, reason="test")
+            await soak.admin.create(AIM_SERVICE, manifest, reason="test")
             made += 1
         except Invalid:
             refused += 1
@@ -70,13 +70,13 @@ async def turns(soak: Soak) -> float:
 
 
 async def without_a_condition(soak: Soak) -> list[str]:
-    services = await soak.admin.list(SERVICE, namespace=soak.namespace)
+    services = await soak.admin.list(AIM_SERVICE, namespace=soak.namespace)
     return [key_of(item).name for item in services if not (item.get("status") or {}).get("conditions")]
 
 
 async def remove_all(soak: Soak) -> None:
     """The services, and what outlives them, each kind before what it would make again."""
-    for kind in (SERVICE, MODEL, SERVICE_TEMPLATE, TEMPLATE_CACHE, ARTIFACT):
+    for kind in (AIM_SERVICE, AIM_MODEL, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE, AIM_ARTIFACT):
         await remove(soak, kind)
 
 

@@ -12,7 +12,14 @@ import pytest
 
 from aimd.api.crd import write_crds
 from aimd.controllers.all import build_reconcilers
-from aimd.planning.kinds import ARTIFACT, MODEL, RUNTIME_CONFIG, SERVICE, SERVICE_TEMPLATE, TEMPLATE_CACHE
+from aimd.planning.kinds import (
+    AIM_ARTIFACT,
+    AIM_MODEL,
+    AIM_RUNTIME_CONFIG,
+    AIM_SERVICE,
+    AIM_SERVICE_TEMPLATE,
+    AIM_TEMPLATE_CACHE,
+)
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.client import connect_registries
 from aimd.runtime.client import Client, ClientOptions, connect
@@ -101,12 +108,12 @@ async def test_builds_and_removes_the_quickstart_with_the_rights_of_the_chart(
     await apply_manifests(client, [gpu_node("quickstart-gpu"), *read_manifests(EXAMPLES / "quickstart")])
     with running(operator, log) as (process, _):
         await eventually(lambda: has_download(client), log)
-        service = await client.get(SERVICE, Key("ml-team", "qwen-chat"))
+        service = await client.get(AIM_SERVICE, Key("ml-team", "qwen-chat"))
         assert service["status"]["observedGeneration"] == service["metadata"]["generation"]
         # Namespaces of other tests may be ending; nothing else may be forbidden.
         forbidden = [line for line in log.read_text().splitlines() if "forbidden" in line.lower()]
         assert [line for line in forbidden if "it is being terminated" not in line] == []
-        for kind in (SERVICE, SERVICE_TEMPLATE, MODEL, RUNTIME_CONFIG):
+        for kind in (AIM_SERVICE, AIM_SERVICE_TEMPLATE, AIM_MODEL, AIM_RUNTIME_CONFIG):
             await delete_all(client, kind)
         await eventually(lambda: nothing_left(client), log)
         await client.delete(NODE, Key("", "quickstart-gpu"), reason="test")
@@ -130,7 +137,9 @@ async def delete_all(client: Client, kind: Kind) -> None:
 async def nothing_left(client: Client) -> bool:
     """Whether the service took with it what only it wanted: nothing was ready to be shared."""
     return not [
-        item for kind in (SERVICE, TEMPLATE_CACHE, ARTIFACT) for item in await client.list(kind, namespace="ml-team")
+        item
+        for kind in (AIM_SERVICE, AIM_TEMPLATE_CACHE, AIM_ARTIFACT)
+        for item in await client.list(kind, namespace="ml-team")
     ]
 
 

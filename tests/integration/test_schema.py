@@ -19,13 +19,13 @@ import pytest
 
 from aimd.api.crd import render, write_crds
 from aimd.api.kinds import (
-    ARTIFACT,
-    CLUSTER_MODEL,
-    CLUSTER_SERVICE_TEMPLATE,
-    MODEL,
+    AIM_ARTIFACT_RESOURCE,
+    AIM_CLUSTER_MODEL_RESOURCE,
+    AIM_CLUSTER_SERVICE_TEMPLATE_RESOURCE,
+    AIM_MODEL_RESOURCE,
+    AIM_SERVICE_RESOURCE,
+    AIM_SERVICE_TEMPLATE_RESOURCE,
     RESOURCES,
-    SERVICE,
-    SERVICE_TEMPLATE,
     ApiResource,
 )
 from aimd.runtime.client import Client, ClientOptions, connect
@@ -181,8 +181,8 @@ NOT_BOTH = "set either model or minVram, not both"
 INCOMPLETE = "customProfile needs aimId, modelId, hardware, metric and precision"
 INCOMPLETE_IN_MODEL = "customProfile needs aimId, modelId, hardware, profile.metric and profile.precision"
 
-TEMPLATES = (SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE)
-MODELS = (MODEL, CLUSTER_MODEL)
+TEMPLATES = (AIM_SERVICE_TEMPLATE_RESOURCE, AIM_CLUSTER_SERVICE_TEMPLATE_RESOURCE)
+MODELS = (AIM_MODEL_RESOURCE, AIM_CLUSTER_MODEL_RESOURCE)
 
 
 @dataclass(frozen=True)
@@ -283,35 +283,54 @@ TEMPLATE_CASES = [
 
 OVERRIDDEN = BY_NAME | {"overrides": {"metric": "latency", "precision": "fp8", "hardware": GPU}}
 SERVICE_CASES = [
-    Broken(SERVICE, "spec.model", ONE_OF_THREE, {"model": {}}),
-    Broken(SERVICE, "spec.model", ONE_OF_THREE, {"model": {"name": "a", "image": "b"}}),
-    Broken(SERVICE, "spec.model", ONE_OF_THREE, {"model": {"name": "a", **CUSTOM["model"]}}),
-    Broken(SERVICE, "spec.model", ONE_OF_THREE, {"model": {"image": "a", **CUSTOM["model"]}}),
+    Broken(AIM_SERVICE_RESOURCE, "spec.model", ONE_OF_THREE, {"model": {}}),
+    Broken(AIM_SERVICE_RESOURCE, "spec.model", ONE_OF_THREE, {"model": {"name": "a", "image": "b"}}),
+    Broken(AIM_SERVICE_RESOURCE, "spec.model", ONE_OF_THREE, {"model": {"name": "a", **CUSTOM["model"]}}),
+    Broken(AIM_SERVICE_RESOURCE, "spec.model", ONE_OF_THREE, {"model": {"image": "a", **CUSTOM["model"]}}),
     Broken(
-        SERVICE,
+        AIM_SERVICE_RESOURCE,
         "spec.model.custom",
         "specify a source of the weights",
         changed(CUSTOM, "model.custom.modelSources", []),
     ),
-    *hardware(SERVICE, "spec.model.custom.hardware", CUSTOM, "model.custom.hardware"),
-    *hardware(SERVICE, "spec.overrides.hardware", BY_NAME | {"overrides": {}}, "overrides.hardware"),
-    frozen(SERVICE, BY_NAME, "spec.model", "model is immutable", "model.name", "other"),
-    frozen(SERVICE, BY_NAME, "spec.model", "model is immutable", "model", {"image": "qwen"}),
+    *hardware(AIM_SERVICE_RESOURCE, "spec.model.custom.hardware", CUSTOM, "model.custom.hardware"),
+    *hardware(AIM_SERVICE_RESOURCE, "spec.overrides.hardware", BY_NAME | {"overrides": {}}, "overrides.hardware"),
+    frozen(AIM_SERVICE_RESOURCE, BY_NAME, "spec.model", "model is immutable", "model.name", "other"),
+    frozen(AIM_SERVICE_RESOURCE, BY_NAME, "spec.model", "model is immutable", "model", {"image": "qwen"}),
     frozen(
-        SERVICE, BY_NAME | {"template": {"name": "t"}}, "spec.template", "template is immutable", "template.name", "u"
+        AIM_SERVICE_RESOURCE,
+        BY_NAME | {"template": {"name": "t"}},
+        "spec.template",
+        "template is immutable",
+        "template.name",
+        "u",
     ),
     frozen(
-        SERVICE,
+        AIM_SERVICE_RESOURCE,
         BY_NAME | {"caching": {"mode": "Always"}},
         "spec.caching",
         "caching is immutable",
         "caching.mode",
         "Shared",
     ),
-    frozen(SERVICE, OVERRIDDEN, "spec.overrides.metric", "metric is immutable", "overrides.metric", "throughput"),
-    frozen(SERVICE, OVERRIDDEN, "spec.overrides.precision", "precision is immutable", "overrides.precision", "fp4"),
     frozen(
-        SERVICE,
+        AIM_SERVICE_RESOURCE,
+        OVERRIDDEN,
+        "spec.overrides.metric",
+        "metric is immutable",
+        "overrides.metric",
+        "throughput",
+    ),
+    frozen(
+        AIM_SERVICE_RESOURCE,
+        OVERRIDDEN,
+        "spec.overrides.precision",
+        "precision is immutable",
+        "overrides.precision",
+        "fp4",
+    ),
+    frozen(
+        AIM_SERVICE_RESOURCE,
         OVERRIDDEN,
         "spec.overrides.hardware",
         "hardware is immutable",
@@ -324,7 +343,14 @@ CASES = [
     *SERVICE_CASES,
     *MODEL_CASES,
     *TEMPLATE_CASES,
-    frozen(ARTIFACT, {"sourceUri": "hf://a/b"}, "spec.sourceUri", "sourceUri is immutable", "sourceUri", "hf://a/c"),
+    frozen(
+        AIM_ARTIFACT_RESOURCE,
+        {"sourceUri": "hf://a/b"},
+        "spec.sourceUri",
+        "sourceUri is immutable",
+        "sourceUri",
+        "hf://a/c",
+    ),
 ]
 
 

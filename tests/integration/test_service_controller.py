@@ -7,12 +7,12 @@ from uuid import uuid4
 import pytest
 
 from aimd.planning.kinds import (
+    AIM_SERVICE,
+    AIM_SERVICE_TEMPLATE,
+    AIM_TEMPLATE_CACHE,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
     SCALED_OBJECT,
-    SERVICE,
-    SERVICE_TEMPLATE,
-    TEMPLATE_CACHE,
 )
 from aimd.runtime.kinds import HORIZONTAL_POD_AUTOSCALER
 from aimd.runtime.objects import Key, Manifest
@@ -38,7 +38,7 @@ async def world(api_server: ControlPlane) -> AsyncIterator[ServiceWorld]:
 async def test_a_service_comes_up_settles_follows_edits_and_goes(world: ServiceWorld) -> None:
     env = [{"name": "KEEP", "value": "1"}, {"name": "DROP", "value": "1"}]
     spec = {"model": {"name": "tiny"}, "template": {"name": "tiny-latency"}, "env": env}
-    await world.create(SERVICE, "chat", spec=spec)
+    await world.create(AIM_SERVICE, "chat", spec=spec)
     failed = await world.until_word("Failed")
     reasons = {item["type"]: item["reason"] for item in failed["status"]["conditions"]}
     assert (reasons["ModelReady"], reasons["ConfigValid"]) == ("ModelNotFound", "ReferenceNotFound")
@@ -59,7 +59,7 @@ async def test_a_service_comes_up_settles_follows_edits_and_goes(world: ServiceW
     settled = world.writes(everything=True)
     for _ in range(3):  # a change that touches nothing of ours still wakes the service
         labels = {"metadata": {"labels": {"touched": uuid4().hex}}}
-        await world.client.patch(SERVICE, Key(world.namespace, "chat"), labels, reason="test")
+        await world.client.patch(AIM_SERVICE, Key(world.namespace, "chat"), labels, reason="test")
         await asyncio.sleep(0.5)
     assert world.writes(everything=True) == settled
 
@@ -82,31 +82,31 @@ async def test_a_service_comes_up_settles_follows_edits_and_goes(world: ServiceW
     )
     assert await world.client.list(HTTP_ROUTE, namespace=world.namespace) == []
 
-    await world.client.delete(SERVICE, Key(world.namespace, "chat"), reason="test")
+    await world.client.delete(AIM_SERVICE, Key(world.namespace, "chat"), reason="test")
 
     async def gone() -> Manifest:
-        return {"left": await world.client.list(SERVICE, namespace=world.namespace)}
+        return {"left": await world.client.list(AIM_SERVICE, namespace=world.namespace)}
 
     await world.until(gone, lambda seen: not seen["left"])
-    assert (await world.only(TEMPLATE_CACHE))["status"]["status"] == "Ready"
+    assert (await world.only(AIM_TEMPLATE_CACHE))["status"]["status"] == "Ready"
 
 
 async def test_a_running_service_outlives_its_template(world: ServiceWorld) -> None:
     await provide(world)
-    await world.create(SERVICE, "chat", spec={"model": {"name": "tiny"}, "template": {"name": "tiny-latency"}})
+    await world.create(AIM_SERVICE, "chat", spec={"model": {"name": "tiny"}, "template": {"name": "tiny-latency"}})
     await fill_cache(world)
     name = await serve(world)
     await world.until_word("Running")
     before = await world.get(INFERENCE_SERVICE, name)
 
-    await world.report(SERVICE_TEMPLATE, "tiny-latency", {"status": "NotAvailable"})
+    await world.report(AIM_SERVICE_TEMPLATE, "tiny-latency", {"status": "NotAvailable"})
     noticed = await world.until(
         world.service, lambda live: "TemplateNotReady" in {item["reason"] for item in live["status"]["conditions"]}
     )
     assert noticed["status"]["status"] == "Running"
     degraded = await world.until_word("Degraded")
     assert degraded["status"]["resolvedTemplate"]["name"] == "tiny-latency"
-    await world.report(SERVICE_TEMPLATE, "tiny-latency", {"status": "Ready"})
+    await world.report(AIM_SERVICE_TEMPLATE, "tiny-latency", {"status": "Ready"})
     await world.until_word("Running")
     after = await world.get(INFERENCE_SERVICE, name)
     assert after["metadata"]["generation"] == before["metadata"]["generation"]
@@ -116,9 +116,9 @@ async def test_what_is_switched_off_goes_with_all_that_it_made(world: ServiceWor
     await provide(world)
     spec = {"model": {"name": "tiny"}, "template": {"name": "tiny-latency"}}
     switched_on = {"overrides": {"metric": "throughput"}, "minReplicas": 1, "maxReplicas": 3}
-    await world.create(SERVICE, "chat", spec={**spec, **switched_on})
-    derived = (await world.until(lambda: world.of_service(SERVICE_TEMPLATE, "chat")))["metadata"]["name"]
-    await world.report(SERVICE_TEMPLATE, derived, usable("throughput"))
+    await world.create(AIM_SERVICE, "chat", spec={**spec, **switched_on})
+    derived = (await world.until(lambda: world.of_service(AIM_SERVICE_TEMPLATE, "chat")))["metadata"]["name"]
+    await world.report(AIM_SERVICE_TEMPLATE, derived, usable("throughput"))
     await fill_cache(world, derived)
     name = await serve(world)
     await act_as_kserve_and_keda(world, name)
@@ -130,7 +130,7 @@ async def test_what_is_switched_off_goes_with_all_that_it_made(world: ServiceWor
     await fill_cache(world)
 
     async def left() -> Manifest:
-        kinds = (HTTP_ROUTE, SCALED_OBJECT, SERVICE_TEMPLATE)
+        kinds = (HTTP_ROUTE, SCALED_OBJECT, AIM_SERVICE_TEMPLATE)
         found = [item for kind in kinds for item in await world.client.list(kind, namespace=world.namespace)]
         return {"left": [item["metadata"]["name"] for item in found]}
 
@@ -174,14 +174,14 @@ def conditions_of(service: Manifest) -> set[str]:
 
 async def test_a_cache_that_never_got_ready_goes_with_its_service(world: ServiceWorld) -> None:
     await provide(world)
-    await world.create(SERVICE, "chat", spec={"model": {"name": "tiny"}, "template": {"name": "tiny-latency"}})
-    cache = await world.until(lambda: world.only(TEMPLATE_CACHE))
-    await world.report(TEMPLATE_CACHE, cache["metadata"]["name"], {"status": "Failed"})
+    await world.create(AIM_SERVICE, "chat", spec={"model": {"name": "tiny"}, "template": {"name": "tiny-latency"}})
+    cache = await world.until(lambda: world.only(AIM_TEMPLATE_CACHE))
+    await world.report(AIM_TEMPLATE_CACHE, cache["metadata"]["name"], {"status": "Failed"})
     failed = await world.until_word("Failed")
     assert "CacheFailed" in {item["reason"] for item in failed["status"]["conditions"]}
-    await world.client.delete(SERVICE, Key(world.namespace, "chat"), reason="test")
+    await world.client.delete(AIM_SERVICE, Key(world.namespace, "chat"), reason="test")
 
     async def left() -> Manifest:
-        return {"left": await world.client.list(TEMPLATE_CACHE, namespace=world.namespace)}
+        return {"left": await world.client.list(AIM_TEMPLATE_CACHE, namespace=world.namespace)}
 
     await world.until(left, lambda seen: not seen["left"])

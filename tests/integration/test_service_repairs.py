@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import pytest
 
-from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, RUNTIME_CONFIG, SERVICE
+from aimd.planning.kinds import AIM_RUNTIME_CONFIG, AIM_SERVICE, HTTP_ROUTE, INFERENCE_SERVICE
 from aimd.planning.service import autoscaler
 from aimd.runtime.errors import Invalid
 from aimd.runtime.kinds import CUSTOM_RESOURCE_DEFINITION, EVENT, POD
@@ -41,8 +41,8 @@ FRAMEWORK = {"ConfigValid", "AuthValid", "DependenciesReachable"}
 async def world(api_server: ControlPlane) -> AsyncIterator[ServiceWorld]:
     async with service_world(api_server) as running, gateway(running):
         await provide(running)
-        await running.create(RUNTIME_CONFIG, "bare", spec={"routing": {"enabled": True}})
-        await running.create(SERVICE, "first", spec=SPEC)
+        await running.create(AIM_RUNTIME_CONFIG, "bare", spec={"routing": {"enabled": True}})
+        await running.create(AIM_SERVICE, "first", spec=SPEC)
         await fill_cache(running)
         yield running
 
@@ -324,7 +324,7 @@ async def test_a_cluster_without_the_gateway_api_is_told_and_repaired(world: Ser
 
 async def create(world: ServiceWorld, name: str, **spec: Any) -> Manifest:
     """A service whose InferenceService is there; gives that."""
-    await world.create(SERVICE, name, spec={**SPEC, **spec})
+    await world.create(AIM_SERVICE, name, spec={**SPEC, **spec})
     return await world.until(lambda: world.of_service(INFERENCE_SERVICE, name))
 
 

@@ -24,7 +24,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from aimd.planning.durations import duration_seconds
-from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, MODEL, SERVICE, SERVICE_TEMPLATE
+from aimd.planning.kinds import AIM_MODEL, AIM_SERVICE, AIM_SERVICE_TEMPLATE, HTTP_ROUTE, INFERENCE_SERVICE
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.kinds import NAMESPACE
 from aimd.runtime.objects import Key, Manifest, key_of
@@ -67,7 +67,7 @@ class Soak:
 
     async def behind(self) -> list[str]:
         """Services whose status does not speak of their last edit, or whose InferenceService lacks it."""
-        services = await self.admin.list(SERVICE, namespace=self.namespace)
+        services = await self.admin.list(AIM_SERVICE, namespace=self.namespace)
         children = await self.admin.list(INFERENCE_SERVICE, namespace=self.namespace)
         shown = {edit_in(child["spec"]["predictor"]["containers"][0].get("env", ())) for child in children}
         return [
@@ -84,8 +84,8 @@ def edit_in(env: list[Manifest]) -> str:
 
 def service(namespace: str, index: int) -> Manifest:
     return {
-        "apiVersion": SERVICE.api_version,
-        "kind": SERVICE.name,
+        "apiVersion": AIM_SERVICE.api_version,
+        "kind": AIM_SERVICE.name,
         "metadata": {"name": f"chat-{index}", "namespace": namespace},
         "spec": {
             "model": {"name": "tiny"},
@@ -101,8 +101,8 @@ def manifests(namespace: str) -> list[Manifest]:
     model = {"image": "aim:1", "discovery": {"extractMetadata": False, "createServiceTemplates": False}}
     template = {"modelName": "tiny", "hardware": {"cpu": {"requests": "1"}}, "modelSources": [source]}
     own: list[tuple[str, str, str, Manifest]] = [
-        (MODEL.api_version, MODEL.name, "tiny", {"spec": model}),
-        (SERVICE_TEMPLATE.api_version, SERVICE_TEMPLATE.name, "tiny-cpu", {"spec": template}),
+        (AIM_MODEL.api_version, AIM_MODEL.name, "tiny", {"spec": model}),
+        (AIM_SERVICE_TEMPLATE.api_version, AIM_SERVICE_TEMPLATE.name, "tiny-cpu", {"spec": template}),
     ]
     return [
         {"apiVersion": api, "kind": kind, "metadata": {"name": name, "namespace": namespace}, **rest}
@@ -165,7 +165,7 @@ async def test_under_constant_edits_nothing_grows(api_server: ControlPlane, tmp_
         while (passed := time.monotonic() - started) < seconds:
             index, number = dice.randrange(SERVICES), next(numbers)
             body = {"spec": {"env": [{"name": "EDIT", "value": f"{index}-{number}"}]}}
-            await soak.admin.patch(SERVICE, Key(soak.namespace, f"chat-{index}"), body, reason="test")
+            await soak.admin.patch(AIM_SERVICE, Key(soak.namespace, f"chat-{index}"), body, reason="test")
             edits += 1
             if passed > seconds * len(memory) / 20:
                 memory.append(soak.memory())

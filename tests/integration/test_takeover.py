@@ -16,7 +16,7 @@ from pathlib import Path
 from aimd.api.crd import render
 from aimd.api.kinds import RESOURCES
 from aimd.controllers.all import build_reconcilers
-from aimd.planning.kinds import INFERENCE_SERVICE, SERVICE
+from aimd.planning.kinds import AIM_SERVICE, INFERENCE_SERVICE
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.client import connect_registries
 from aimd.runtime.client import Client, ClientOptions, connect
@@ -173,7 +173,7 @@ async def test_nothing_that_runs_is_touched() -> None:
         before = await replay.identities()
         await run_operator(plane.add_user("aimd", groups=["system:masters"]), 15)
         after = await replay.identities()
-        services = {key_of(item).name: item["status"] for item in await admin.list(SERVICE, namespace="ml-team")}
+        services = {key_of(item).name: item["status"] for item in await admin.list(AIM_SERVICE, namespace="ml-team")}
     changed = [name for name in sorted(before | after) if before.get(name) != after.get(name)]
     assert not changed, "\n".join(changed)
     del services["elastic"]  # The real autoscaler finds no Deployment, and says so.

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from aimd.planning.kinds import SERVICE
+from aimd.planning.kinds import AIM_SERVICE
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.kinds import NAMESPACE
 from aimd.runtime.objects import Key
@@ -73,7 +73,7 @@ async def namespace_of_services(admin: Client) -> AsyncIterator[str]:
 
 async def seen_services(admin: Client, namespace: str) -> int:
     """How many services have a status that speaks of their spec."""
-    found = await admin.list(SERVICE, namespace=namespace)
+    found = await admin.list(AIM_SERVICE, namespace=namespace)
     return sum(
         1 for item in found if (item.get("status") or {}).get("observedGeneration") == item["metadata"]["generation"]
     )

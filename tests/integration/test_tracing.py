@@ -14,7 +14,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from aimd.api.crd import write_crds
-from aimd.planning.kinds import RUNTIME_CONFIG
+from aimd.planning.kinds import AIM_RUNTIME_CONFIG
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.objects import Key
 from aimd.sandbox.manifests import apply_manifests, read_manifests
@@ -81,15 +81,15 @@ async def client(api_server: Any, tmp_path: Path) -> AsyncIterator[Client]:
         write_crds(tmp_path / "crds")
         await apply_manifests(admin, read_manifests(tmp_path / "crds"))
         config = {
-            "apiVersion": RUNTIME_CONFIG.api_version,
-            "kind": RUNTIME_CONFIG.name,
+            "apiVersion": AIM_RUNTIME_CONFIG.api_version,
+            "kind": AIM_RUNTIME_CONFIG.name,
             "metadata": {"name": TEAM, "namespace": TEAM},
             "spec": {},
         }
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": TEAM}}
         await apply_manifests(admin, [namespace, config])
         yield admin
-        await admin.delete(RUNTIME_CONFIG, Key(TEAM, TEAM), reason="test")
+        await admin.delete(AIM_RUNTIME_CONFIG, Key(TEAM, TEAM), reason="test")
 
 
 async def test_a_reconcile_is_a_trace_with_its_requests(client: Client, api_server: Any, tmp_path: Path) -> None:

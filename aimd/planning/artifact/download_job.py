@@ -13,7 +13,7 @@ from typing import Any
 from aimd.api.artifact import AIMArtifact
 from aimd.api.core import EnvVar
 from aimd.planning.environment import merge_env, render_env
-from aimd.planning.kinds import ARTIFACT, owned_by
+from aimd.planning.kinds import AIM_ARTIFACT, owned_by
 from aimd.planning.labels import MANAGED_BY, PREFIX, child_labels, name_label
 from aimd.planning.naming import derive_name
 from aimd.planning.pod_failures import PERMANENT_EXIT_CODES
@@ -90,7 +90,7 @@ def child_metadata(context: JobContext, name: str, own: Mapping[str, str]) -> Ma
         "name": name,
         "namespace": metadata.namespace,
         "labels": labels,
-        "ownerReferences": owned_by(ARTIFACT, context.key, metadata.uid),
+        "ownerReferences": owned_by(AIM_ARTIFACT, context.key, metadata.uid),
     }
 
 
@@ -158,8 +158,8 @@ def download_identity(context: JobContext) -> tuple[Desired, ...]:
     metadata = child_metadata(context, name, {CACHE_NAME: name_label(context.artifact.metadata.name)})
     verbs = ["patch"] if context.is_own_image else ["get", "patch"]
     rule = {
-        "apiGroups": [ARTIFACT.group],
-        "resources": [f"{ARTIFACT.plural}/status"],
+        "apiGroups": [AIM_ARTIFACT.group],
+        "resources": [f"{AIM_ARTIFACT.plural}/status"],
         "resourceNames": [context.artifact.metadata.name],
         "verbs": verbs,
     }

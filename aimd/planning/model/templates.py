@@ -11,7 +11,13 @@ from dataclasses import dataclass, field
 from aimd.api.model import CustomTemplate, RecommendedDeployment
 from aimd.api.shared import CpuHardware, GpuHardware, Hardware, Metric, Precision, ProfileType
 from aimd.planning.environment import merge_env, render_env
-from aimd.planning.kinds import CLUSTER_MODEL, CLUSTER_SERVICE_TEMPLATE, MODEL, SERVICE_TEMPLATE, owned_by
+from aimd.planning.kinds import (
+    AIM_CLUSTER_MODEL,
+    AIM_CLUSTER_SERVICE_TEMPLATE,
+    AIM_MODEL,
+    AIM_SERVICE_TEMPLATE,
+    owned_by,
+)
 from aimd.planning.labels import PREFIX, child_labels, name_label
 from aimd.planning.model.image_metadata import LabelsRead, read_labels
 from aimd.planning.model.observed import ObservedModel, creates_templates, extracts_metadata, is_custom
@@ -270,7 +276,7 @@ def _render(observed: ObservedModel, name: str, spec: Manifest, alias: str) -> D
     patterns = observed.config.label_patterns
     labels = child_labels(controller, model.metadata.labels, model.metadata.name, own, patterns)
     key = _key(observed, name)
-    parent = CLUSTER_MODEL if observed.is_cluster_scoped else MODEL
+    parent = AIM_CLUSTER_MODEL if observed.is_cluster_scoped else AIM_MODEL
     owners = owned_by(parent, Key(model.metadata.namespace, model.metadata.name), model.metadata.uid)
     annotations = {MADE_FOR: model.spec.image}
     metadata: Manifest = {"name": name, "labels": labels, "annotations": annotations, "ownerReferences": owners}
@@ -316,7 +322,7 @@ def _normal(value: object) -> object:
 
 
 def _kind(observed: ObservedModel) -> Kind:
-    return CLUSTER_SERVICE_TEMPLATE if observed.is_cluster_scoped else SERVICE_TEMPLATE
+    return AIM_CLUSTER_SERVICE_TEMPLATE if observed.is_cluster_scoped else AIM_SERVICE_TEMPLATE
 
 
 def _key(observed: ObservedModel, name: str) -> Key:

@@ -8,7 +8,7 @@ from typing import Any
 from aimd.api.model_source import AIMClusterModelSource
 from aimd.planning.component import Component, Direction, State, ready
 from aimd.planning.durations import InvalidDuration, duration_seconds
-from aimd.planning.kinds import CLUSTER_MODEL, MODEL_SOURCE, owned_by
+from aimd.planning.kinds import AIM_CLUSTER_MODEL, AIM_CLUSTER_MODEL_SOURCE, owned_by
 from aimd.planning.labels import PREFIX, child_labels, name_label
 from aimd.planning.model_source.filters import (
     CatalogueImage,
@@ -189,8 +189,8 @@ def _render(observed: ObservedSource, image: CatalogueImage) -> Desired:
     if secrets:
         spec["imagePullSecrets"] = [secret.manifest() for secret in secrets]
     manifest = {
-        "apiVersion": CLUSTER_MODEL.api_version,
-        "kind": CLUSTER_MODEL.name,
+        "apiVersion": AIM_CLUSTER_MODEL.api_version,
+        "kind": AIM_CLUSTER_MODEL.name,
         "metadata": {
             "name": image.model_name,
             "labels": child_labels("cluster-model-source", metadata.labels, metadata.name, own, patterns),
@@ -199,8 +199,8 @@ def _render(observed: ObservedSource, image: CatalogueImage) -> Desired:
                 PREFIX + "source-repository": image.repository,
                 PREFIX + "source-tag": image.tag,
             },
-            "ownerReferences": owned_by(MODEL_SOURCE, Key("", metadata.name), metadata.uid),
+            "ownerReferences": owned_by(AIM_CLUSTER_MODEL_SOURCE, Key("", metadata.name), metadata.uid),
         },
         "spec": spec,
     }
-    return Desired(CLUSTER_MODEL, manifest, "import")
+    return Desired(AIM_CLUSTER_MODEL, manifest, "import")

@@ -10,7 +10,7 @@ from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.artifact.observed import HEADROOM
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.environment import merge_env, render_env
-from aimd.planning.kinds import TEMPLATE_CACHE
+from aimd.planning.kinds import AIM_TEMPLATE_CACHE
 from aimd.planning.labels import PREFIX, label_value
 from aimd.planning.service.child_names import dedicated_cache_name, shared_cache_name
 from aimd.planning.service.observed import (
@@ -91,12 +91,12 @@ def render_cache(observed: Observed, template: Template) -> Desired:
     if env:
         spec["env"] = render_env(env)
     manifest = {
-        "apiVersion": TEMPLATE_CACHE.api_version,
-        "kind": TEMPLATE_CACHE.name,
+        "apiVersion": AIM_TEMPLATE_CACHE.api_version,
+        "kind": AIM_TEMPLATE_CACHE.name,
         "metadata": metadata,
         "spec": spec,
     }
-    return Desired(TEMPLATE_CACHE, manifest, reason="create-cache")
+    return Desired(AIM_TEMPLATE_CACHE, manifest, reason="create-cache")
 
 
 def cache_env(service: AIMService, template: Template) -> tuple[EnvVar, ...]:
@@ -126,12 +126,12 @@ def amended_cache(observed: Observed, template: Template, cache: AIMTemplateCach
         key: live["metadata"][key] for key in ("labels", "annotations", "ownerReferences") if live["metadata"].get(key)
     }
     manifest = {
-        "apiVersion": TEMPLATE_CACHE.api_version,
-        "kind": TEMPLATE_CACHE.name,
+        "apiVersion": AIM_TEMPLATE_CACHE.api_version,
+        "kind": AIM_TEMPLATE_CACHE.name,
         "metadata": {**metadata, **kept},
         "spec": {**live["spec"], "env": render_env(env)},
     }
-    return Desired(TEMPLATE_CACHE, manifest, reason="amend-cache")
+    return Desired(AIM_TEMPLATE_CACHE, manifest, reason="amend-cache")
 
 
 def cache_is_blocked(observed: Observed, template: Template) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from aimd.api.service import AIMService
 from aimd.api.shared import CacheMode
 from aimd.api.template_cache import AIMTemplateCache
-from aimd.planning.kinds import TEMPLATE_CACHE
+from aimd.planning.kinds import AIM_TEMPLATE_CACHE
 from aimd.planning.labels import PREFIX, label_value
 from aimd.planning.service.caching import effective_mode
 from aimd.planning.service.observed import is_ready
@@ -25,7 +25,7 @@ def caches_to_delete(
     mine = label_value(service.metadata.name)
     return [
         Deletion(
-            TEMPLATE_CACHE,
+            AIM_TEMPLATE_CACHE,
             Key(cache.metadata.namespace, cache.metadata.name),
             cache.metadata.uid,
             reason="service-deleted",

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from aimd.api.service import AIMService
 from aimd.api.service_template import AIMServiceTemplate
 from aimd.api.shared import CacheMode
-from aimd.planning.kinds import SERVICE_TEMPLATE
+from aimd.planning.kinds import AIM_SERVICE_TEMPLATE
 from aimd.planning.labels import MANAGED_BY, PREFIX, name_label
 from aimd.planning.service.caching import effective_mode
 from aimd.planning.service.child_names import derived_template_name, former_derived_template_name
@@ -24,8 +24,8 @@ def render_derived_template(observed: Observed, base: Template, model_name: str)
     """The base with the overrides, in the namespace of the service."""
     service, overrides = observed.service, observed.service.spec.overrides
     manifest = {
-        "apiVersion": SERVICE_TEMPLATE.api_version,
-        "kind": SERVICE_TEMPLATE.name,
+        "apiVersion": AIM_SERVICE_TEMPLATE.api_version,
+        "kind": AIM_SERVICE_TEMPLATE.name,
         "metadata": {
             "name": derived_template_name(base.metadata.name, overrides),
             "namespace": observed.key.namespace,
@@ -33,7 +33,7 @@ def render_derived_template(observed: Observed, base: Template, model_name: str)
         },
         "spec": _spec(service, base, model_name),
     }
-    return Desired(SERVICE_TEMPLATE, manifest, reason="derived-template")
+    return Desired(AIM_SERVICE_TEMPLATE, manifest, reason="derived-template")
 
 
 def wanted_templates(service: AIMService) -> set[str]:
@@ -73,7 +73,7 @@ def template_deletion(template: Template) -> Deletion:
     """A derived template that nobody wants any more."""
     metadata = template.metadata
     key = Key(metadata.namespace, metadata.name)
-    return Deletion(SERVICE_TEMPLATE, key, metadata.uid, reason="overrides-off")
+    return Deletion(AIM_SERVICE_TEMPLATE, key, metadata.uid, reason="overrides-off")
 
 
 def _used_templates(service: AIMService) -> set[str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from aimd.api.service import AIMService, CustomModelReference
 from aimd.api.shared import Hardware
 from aimd.planning.environment import render_env
-from aimd.planning.kinds import MODEL
+from aimd.planning.kinds import AIM_MODEL
 from aimd.planning.labels import PREFIX, label_value
 from aimd.planning.naming import derive_name
 from aimd.planning.service.child_names import InvalidImageReference, model_name_from_image
@@ -51,8 +51,8 @@ def render_model(observed: Observed) -> Desired:
         }
         spec |= {"env": render_env(service.spec.env)} if service.spec.env else {}
     manifest = {
-        "apiVersion": MODEL.api_version,
-        "kind": MODEL.name,
+        "apiVersion": AIM_MODEL.api_version,
+        "kind": AIM_MODEL.name,
         "metadata": {
             "name": created_model_name(service, observed.models),
             "namespace": observed.key.namespace,
@@ -60,7 +60,7 @@ def render_model(observed: Observed) -> Desired:
         },
         "spec": {**spec, **_copied(service)},
     }
-    return Desired(MODEL, manifest, reason="create-model", filled=("spec.custom.hardware.gpu.resourceName",))
+    return Desired(AIM_MODEL, manifest, reason="create-model", filled=("spec.custom.hardware.gpu.resourceName",))
 
 
 def _copied(service: AIMService) -> Manifest:

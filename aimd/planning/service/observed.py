@@ -10,11 +10,11 @@ from aimd.api.service import AIMService
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.kinds import (
-    CLUSTER_MODEL,
-    CLUSTER_SERVICE_TEMPLATE,
-    MODEL,
-    SERVICE,
-    SERVICE_TEMPLATE,
+    AIM_CLUSTER_MODEL,
+    AIM_CLUSTER_SERVICE_TEMPLATE,
+    AIM_MODEL,
+    AIM_SERVICE,
+    AIM_SERVICE_TEMPLATE,
     owned_by,
     resource_reference,
 )
@@ -67,12 +67,12 @@ class Observed:
 
 def kind_of_model(model: Model) -> Kind:
     """AIMModel or AIMClusterModel, told by the scope."""
-    return MODEL if model.metadata.namespace else CLUSTER_MODEL
+    return AIM_MODEL if model.metadata.namespace else AIM_CLUSTER_MODEL
 
 
 def kind_of_template(template: Template) -> Kind:
     """AIMServiceTemplate or AIMClusterServiceTemplate, told by the scope."""
-    return SERVICE_TEMPLATE if template.metadata.namespace else CLUSTER_SERVICE_TEMPLATE
+    return AIM_SERVICE_TEMPLATE if template.metadata.namespace else AIM_CLUSTER_SERVICE_TEMPLATE
 
 
 def reference(kind: Kind, metadata: ObjectMeta) -> Manifest:
@@ -92,7 +92,7 @@ def ready_message(conditions: Sequence[Condition]) -> str:
 
 def owner_references(service: AIMService) -> list[Manifest]:
     """The service as the only, controlling owner."""
-    return owned_by(SERVICE, Key(service.metadata.namespace, service.metadata.name), service.metadata.uid)
+    return owned_by(AIM_SERVICE, Key(service.metadata.namespace, service.metadata.name), service.metadata.uid)
 
 
 def is_owned(service: AIMService, manifest: Mapping[str, Any] | None) -> bool:

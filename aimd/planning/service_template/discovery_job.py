@@ -14,7 +14,7 @@ from aimd.api.model import AIMClusterModel, AIMModel
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.api.shared import GpuHardware
 from aimd.planning.environment import render_env
-from aimd.planning.kinds import CLUSTER_SERVICE_TEMPLATE, SERVICE_TEMPLATE, owned_by
+from aimd.planning.kinds import AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE, owned_by
 from aimd.planning.labels import COMPONENT, MANAGED_BY, PREFIX, child_labels, name_label
 from aimd.planning.naming import derive_name
 from aimd.planning.runtime_config import ResolvedConfig
@@ -53,7 +53,7 @@ class DiscoveryContext:
 
     @property
     def kind(self) -> Kind:
-        return SERVICE_TEMPLATE if self.template.metadata.namespace else CLUSTER_SERVICE_TEMPLATE
+        return AIM_SERVICE_TEMPLATE if self.template.metadata.namespace else AIM_CLUSTER_SERVICE_TEMPLATE
 
     @property
     def controller(self) -> str:

@@ -15,7 +15,14 @@ from aimd.api.shared import Hardware, ModelSource
 from aimd.planning.component import Component, Direction, State, ready
 from aimd.planning.environment import render_env
 from aimd.planning.gpus import GpuInventory, gpu_component, minimum_vram, node_affinity
-from aimd.planning.kinds import CLUSTER_MODEL, MODEL, SERVICE_TEMPLATE, TEMPLATE_CACHE, owned_by, resource_reference
+from aimd.planning.kinds import (
+    AIM_CLUSTER_MODEL,
+    AIM_MODEL,
+    AIM_SERVICE_TEMPLATE,
+    AIM_TEMPLATE_CACHE,
+    owned_by,
+    resource_reference,
+)
 from aimd.planning.labels import child_labels
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig, config_component
@@ -227,17 +234,17 @@ def _template_cache(observed: ObservedTemplate, gpu: Component | None, discovery
         spec["runtimeConfigName"] = template.spec.runtime_config_name
     labels = child_labels("service-template", metadata.labels, metadata.name, {}, observed.config.label_patterns)
     manifest = {
-        "apiVersion": TEMPLATE_CACHE.api_version,
-        "kind": TEMPLATE_CACHE.name,
+        "apiVersion": AIM_TEMPLATE_CACHE.api_version,
+        "kind": AIM_TEMPLATE_CACHE.name,
         "metadata": {
             "name": metadata.name,
             "namespace": metadata.namespace,
             "labels": labels,
-            "ownerReferences": owned_by(SERVICE_TEMPLATE, observed.key, metadata.uid),
+            "ownerReferences": owned_by(AIM_SERVICE_TEMPLATE, observed.key, metadata.uid),
         },
         "spec": spec,
     }
-    return (Desired(TEMPLATE_CACHE, manifest, "template-cache"),)
+    return (Desired(AIM_TEMPLATE_CACHE, manifest, "template-cache"),)
 
 
 def _sources(template: Template, discovery: DiscoveryPlan) -> Sequence[ModelSource]:
@@ -293,7 +300,7 @@ def _retyped(template: Template, stored: Profile) -> Manifest:
 
 
 def _cache_reference(cache: Manifest | None) -> Manifest | None:
-    return resource_reference(TEMPLATE_CACHE, key_of(cache), uid_of(cache)) if cache is not None else None
+    return resource_reference(AIM_TEMPLATE_CACHE, key_of(cache), uid_of(cache)) if cache is not None else None
 
 
 def _affinity(hardware: Hardware | None, observed: ObservedTemplate) -> Manifest | None:
@@ -331,5 +338,5 @@ def _inline_profile(template: Template) -> Manifest:
 
 
 def _model_reference(model: Model) -> Manifest:
-    kind = MODEL if model.metadata.namespace else CLUSTER_MODEL
+    kind = AIM_MODEL if model.metadata.namespace else AIM_CLUSTER_MODEL
     return resource_reference(kind, Key(model.metadata.namespace, model.metadata.name), model.metadata.uid)

@@ -12,7 +12,13 @@ from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.artifact.observed import HEADROOM
 from aimd.planning.component import Component, Direction, State, ready
 from aimd.planning.environment import render_env
-from aimd.planning.kinds import ARTIFACT, CLUSTER_SERVICE_TEMPLATE, SERVICE_TEMPLATE, TEMPLATE_CACHE, owned_by
+from aimd.planning.kinds import (
+    AIM_ARTIFACT,
+    AIM_CLUSTER_SERVICE_TEMPLATE,
+    AIM_SERVICE_TEMPLATE,
+    AIM_TEMPLATE_CACHE,
+    owned_by,
+)
 from aimd.planning.labels import PREFIX, child_labels, name_label
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig, config_component
@@ -184,7 +190,7 @@ def _superseded(observed: ObservedTemplateCache, matches: Sequence[Match]) -> tu
     used = {match.artifact.metadata.name for match in matches if match.artifact is not None} | observed.used_elsewhere
     return tuple(
         Deletion(
-            ARTIFACT,
+            AIM_ARTIFACT,
             Key(artifact.metadata.namespace, artifact.metadata.name),
             artifact.metadata.uid,
             "superseded",
@@ -217,16 +223,16 @@ def _artifact(observed: ObservedTemplateCache, match: Match) -> Desired:
     }
     if cache.spec.mode == CacheMode.DEDICATED:
         key = Key(cache.metadata.namespace, cache.metadata.name)
-        metadata["ownerReferences"] = owned_by(TEMPLATE_CACHE, key, cache.metadata.uid)
+        metadata["ownerReferences"] = owned_by(AIM_TEMPLATE_CACHE, key, cache.metadata.uid)
     if headroom := cache.metadata.annotations.get(HEADROOM):
         metadata["annotations"] = {HEADROOM: headroom}
     manifest = {
-        "apiVersion": ARTIFACT.api_version,
-        "kind": ARTIFACT.name,
+        "apiVersion": AIM_ARTIFACT.api_version,
+        "kind": AIM_ARTIFACT.name,
         "metadata": metadata,
         "spec": _artifact_spec(cache, source),
     }
-    return Desired(ARTIFACT, manifest, "artifact")
+    return Desired(AIM_ARTIFACT, manifest, "artifact")
 
 
 def _artifact_spec(cache: AIMTemplateCache, source: ModelSource) -> Manifest:
@@ -246,7 +252,7 @@ def _status(observed: ObservedTemplateCache, matches: Sequence[Match]) -> dict[s
     status: dict[str, Any] = {"resolvedRuntimeConfig": observed.config.reference}
     template = observed.template
     if template is not None:
-        kind = SERVICE_TEMPLATE if template.metadata.namespace else CLUSTER_SERVICE_TEMPLATE
+        kind = AIM_SERVICE_TEMPLATE if template.metadata.namespace else AIM_CLUSTER_SERVICE_TEMPLATE
         status["resolvedTemplateKind"] = kind.name
     else:
         status["resolvedTemplateKind"] = None

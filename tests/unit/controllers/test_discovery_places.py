@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from aimd.controllers.discovery import DISCOVERY_SOURCES, DiscoveryPlaces
-from aimd.planning.kinds import CLUSTER_SERVICE_TEMPLATE, SERVICE_TEMPLATE
+from aimd.planning.kinds import AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE
 from aimd.planning.service_template.discovery_job import JOB_LABELS
 from aimd.runtime.kinds import JOB
 from aimd.runtime.objects import Key, Kind
@@ -29,7 +29,7 @@ def cache() -> Cache:
     return cache
 
 
-def ticket(name: str, kind: Kind = SERVICE_TEMPLATE) -> tuple[Kind, Key]:
+def ticket(name: str, kind: Kind = AIM_SERVICE_TEMPLATE) -> tuple[Kind, Key]:
     return kind, Key("ns", name)
 
 
@@ -52,7 +52,7 @@ def test_running_jobs_and_promises_fill_the_places(cache: Cache) -> None:
     put_job(cache, "broken", "Failed")
     put_job(cache, "download", **{"app.kubernetes.io/component": "download"})
     assert places.ask(ticket("a"))
-    assert places.ask(ticket("b", CLUSTER_SERVICE_TEMPLATE))
+    assert places.ask(ticket("b", AIM_CLUSTER_SERVICE_TEMPLATE))
     assert not places.ask(ticket("c"))
     places.settle(ticket("a"))
     assert places.ask(ticket("c"))
@@ -65,8 +65,8 @@ def test_a_job_that_was_made_keeps_the_place_of_its_promise(cache: Cache) -> Non
     places.settle(ticket("a"))
     assert not places.ask(ticket("b"))
     put_job(cache, "of-a", "Complete")
-    assert places.next_in_line(SERVICE_TEMPLATE) == [Key("ns", "b")]
-    assert places.next_in_line(CLUSTER_SERVICE_TEMPLATE) == []
+    assert places.next_in_line(AIM_SERVICE_TEMPLATE) == [Key("ns", "b")]
+    assert places.next_in_line(AIM_CLUSTER_SERVICE_TEMPLATE) == []
     assert places.ask(ticket("b"))
 
 

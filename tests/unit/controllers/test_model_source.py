@@ -9,7 +9,7 @@ import pytest
 from aimd.api.model_source import AIMClusterModelSource
 from aimd.controllers.inspection import Credentials, CredentialsMissing, PullSecrets
 from aimd.controllers.model_source import ModelSourceReconciler
-from aimd.planning.kinds import CLUSTER_MODEL
+from aimd.planning.kinds import AIM_CLUSTER_MODEL
 from aimd.planning.model_source.plan import ImageCounts, ObservedSource
 from aimd.registry.credentials import Keyring
 from aimd.registry.failures import Problem, failure
@@ -147,6 +147,6 @@ async def test_what_was_seen_and_what_is_over_the_limit_is_counted(world: World)
 async def test_models_are_told_apart_by_their_source(world: World) -> None:
     for name, labels in (("mine", {"aim.eai.amd.com/model-source": "s"}), ("other", {})):
         metadata = {"name": name, "uid": name, "labels": labels, "resourceVersion": str(next(_versions))}
-        world.cache[CLUSTER_MODEL].upsert({"metadata": metadata, "spec": {"image": f"{name}:1"}})
+        world.cache[AIM_CLUSTER_MODEL].upsert({"metadata": metadata, "spec": {"image": f"{name}:1"}})
     found = await world.look()
     assert (found.own, found.others, found.names) == ({"mine:1"}, {"other:1"}, {"mine", "other"})

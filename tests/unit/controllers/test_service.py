@@ -11,16 +11,16 @@ from aimd.controllers.service import ServiceReconciler
 from aimd.controllers.service_watches import SOURCES, WATCHES
 from aimd.planning.component import State
 from aimd.planning.kinds import (
-    CLUSTER_MODEL,
-    CLUSTER_RUNTIME_CONFIG,
-    CLUSTER_SERVICE_TEMPLATE,
+    AIM_CLUSTER_MODEL,
+    AIM_CLUSTER_RUNTIME_CONFIG,
+    AIM_CLUSTER_SERVICE_TEMPLATE,
+    AIM_MODEL,
+    AIM_RUNTIME_CONFIG,
+    AIM_SERVICE,
+    AIM_SERVICE_TEMPLATE,
+    AIM_TEMPLATE_CACHE,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
-    MODEL,
-    RUNTIME_CONFIG,
-    SERVICE,
-    SERVICE_TEMPLATE,
-    TEMPLATE_CACHE,
 )
 from aimd.runtime.client import Client
 from aimd.runtime.difference import differences
@@ -58,51 +58,51 @@ def woken(cache: Cache, kind: Kind, manifest: Manifest) -> set[str]:
 
 
 def owned(name: str) -> dict[str, Any]:
-    owner = {"apiVersion": SERVICE.api_version, "kind": "AIMService", "name": name, "uid": f"AIMService-{name}"}
+    owner = {"apiVersion": AIM_SERVICE.api_version, "kind": "AIMService", "name": name, "uid": f"AIMService-{name}"}
     return {"ownerReferences": [{**owner, "controller": True}]}
 
 
 @pytest.fixture
 def services(cache: Cache) -> Cache:
-    put(cache, SERVICE, "by-name", spec={"model": {"name": "m"}})
-    put(cache, SERVICE, "by-image", spec={"model": {"image": "i:1"}, "runtimeConfigName": "team"})
-    put(cache, SERVICE, "by-template", spec={"model": {"name": "other"}, "template": {"name": "t"}})
+    put(cache, AIM_SERVICE, "by-name", spec={"model": {"name": "m"}})
+    put(cache, AIM_SERVICE, "by-image", spec={"model": {"image": "i:1"}, "runtimeConfigName": "team"})
+    put(cache, AIM_SERVICE, "by-template", spec={"model": {"name": "other"}, "template": {"name": "t"}})
     put(
         cache,
-        SERVICE,
+        AIM_SERVICE,
         "resolved",
         spec={"model": {"name": "other"}},
         status={"resolvedTemplate": {"name": "t"}, "resolvedModel": {"name": "m"}},
     )
-    put(cache, SERVICE, "by-name", "elsewhere", spec={"model": {"name": "m"}})
+    put(cache, AIM_SERVICE, "by-name", "elsewhere", spec={"model": {"name": "m"}})
     return cache
 
 
 def test_a_model_wakes_by_name_and_image_within_its_scope(services: Cache) -> None:
-    model = put(services, MODEL, "m", spec={"image": "i:1"})
-    assert woken(services, MODEL, model) == {"ns/by-name", "ns/by-image", "ns/resolved"}
-    cluster = put(services, CLUSTER_MODEL, "m", spec={"image": "x"})
-    assert woken(services, CLUSTER_MODEL, cluster) == {"ns/by-name", "ns/resolved", "elsewhere/by-name"}
+    model = put(services, AIM_MODEL, "m", spec={"image": "i:1"})
+    assert woken(services, AIM_MODEL, model) == {"ns/by-name", "ns/by-image", "ns/resolved"}
+    cluster = put(services, AIM_CLUSTER_MODEL, "m", spec={"image": "x"})
+    assert woken(services, AIM_CLUSTER_MODEL, cluster) == {"ns/by-name", "ns/resolved", "elsewhere/by-name"}
 
 
 def test_a_template_wakes_those_that_name_use_or_may_choose_it(services: Cache) -> None:
-    put(services, MODEL, "m", spec={"image": "i:1"})
-    template = put(services, SERVICE_TEMPLATE, "t", spec={"modelName": "m"})
-    assert woken(services, SERVICE_TEMPLATE, template) == {
+    put(services, AIM_MODEL, "m", spec={"image": "i:1"})
+    template = put(services, AIM_SERVICE_TEMPLATE, "t", spec={"modelName": "m"})
+    assert woken(services, AIM_SERVICE_TEMPLATE, template) == {
         "ns/by-name",
         "ns/by-image",
         "ns/by-template",
         "ns/resolved",
     }
-    cluster = put(services, CLUSTER_SERVICE_TEMPLATE, "t", spec={"modelName": "unknown"})
-    assert woken(services, CLUSTER_SERVICE_TEMPLATE, cluster) == {"ns/by-template", "ns/resolved"}
+    cluster = put(services, AIM_CLUSTER_SERVICE_TEMPLATE, "t", spec={"modelName": "unknown"})
+    assert woken(services, AIM_CLUSTER_SERVICE_TEMPLATE, cluster) == {"ns/by-template", "ns/resolved"}
 
 
 def test_a_runtime_config_wakes_by_effective_name(services: Cache) -> None:
-    team = put(services, RUNTIME_CONFIG, "team")
-    assert woken(services, RUNTIME_CONFIG, team) == {"ns/by-image"}
-    default = put(services, CLUSTER_RUNTIME_CONFIG, "default")
-    assert woken(services, CLUSTER_RUNTIME_CONFIG, default) == {
+    team = put(services, AIM_RUNTIME_CONFIG, "team")
+    assert woken(services, AIM_RUNTIME_CONFIG, team) == {"ns/by-image"}
+    default = put(services, AIM_CLUSTER_RUNTIME_CONFIG, "default")
+    assert woken(services, AIM_CLUSTER_RUNTIME_CONFIG, default) == {
         "ns/by-name",
         "ns/by-template",
         "ns/resolved",
@@ -123,10 +123,10 @@ def test_children_wake_their_service(services: Cache) -> None:
     labels = {"aim.eai.amd.com/service.name": "by-name"}
     autoscaler = put(cache, HORIZONTAL_POD_AUTOSCALER, "keda-hpa-isvc-predictor", metadata={"labels": labels})
     assert woken(cache, HORIZONTAL_POD_AUTOSCALER, autoscaler) == {"ns/by-name"}
-    shared = put(cache, TEMPLATE_CACHE, "c", spec={"templateName": "t"})
-    assert woken(cache, TEMPLATE_CACHE, shared) == {"ns/by-template", "ns/resolved"}
-    dedicated = put(cache, TEMPLATE_CACHE, "d", spec={"templateName": "x"}, metadata=owned("by-name"))
-    assert woken(cache, TEMPLATE_CACHE, dedicated) == {"ns/by-name"}
+    shared = put(cache, AIM_TEMPLATE_CACHE, "c", spec={"templateName": "t"})
+    assert woken(cache, AIM_TEMPLATE_CACHE, shared) == {"ns/by-template", "ns/resolved"}
+    dedicated = put(cache, AIM_TEMPLATE_CACHE, "d", spec={"templateName": "x"}, metadata=owned("by-name"))
+    assert woken(cache, AIM_TEMPLATE_CACHE, dedicated) == {"ns/by-name"}
 
 
 def test_nodes_wake_services_that_are_still_choosing(services: Cache) -> None:
@@ -138,8 +138,8 @@ def test_nodes_wake_services_that_are_still_choosing(services: Cache) -> None:
 
 
 def test_our_own_status_writes_wake_nobody(services: Cache) -> None:
-    changed = next(watch.changed for watch in WATCHES if watch.kind == SERVICE)
-    live = put(services, SERVICE, "x", spec={})
+    changed = next(watch.changed for watch in WATCHES if watch.kind == AIM_SERVICE)
+    live = put(services, AIM_SERVICE, "x", spec={})
     assert not changed(live, {**live, "status": {"conditions": [{"type": "Ready"}]}})
     assert changed(live, {**live, "status": {"resolvedModel": {"name": "m"}}})
     assert changed(live, {**live, "metadata": {**live["metadata"], "labels": {"team": "x"}}})
@@ -157,16 +157,16 @@ def reconciler(cache: Cache) -> ServiceReconciler:
 
 
 async def test_a_service_is_observed_with_everything_its_plan_needs(cache: Cache) -> None:
-    put(cache, MODEL, "m", spec={"image": "i:1"}, status={"status": "Ready"})
-    put(cache, CLUSTER_MODEL, "m", spec={"image": "i:1"})
-    put(cache, SERVICE_TEMPLATE, "t", spec={"modelName": "m"}, status={"status": "Ready"})
-    put(cache, CLUSTER_SERVICE_TEMPLATE, "t2", spec={"modelName": "m"}, status={"status": "Pending"})
-    put(cache, SERVICE_TEMPLATE, "t", "elsewhere", spec={"modelName": "m"}, status={"status": "Ready"})
-    put(cache, TEMPLATE_CACHE, "c", spec={"templateName": "t"})
-    put(cache, TEMPLATE_CACHE, "c", "elsewhere", spec={"templateName": "t"})
-    put(cache, RUNTIME_CONFIG, "default", spec={"env": [{"name": "A", "value": "1"}]})
+    put(cache, AIM_MODEL, "m", spec={"image": "i:1"}, status={"status": "Ready"})
+    put(cache, AIM_CLUSTER_MODEL, "m", spec={"image": "i:1"})
+    put(cache, AIM_SERVICE_TEMPLATE, "t", spec={"modelName": "m"}, status={"status": "Ready"})
+    put(cache, AIM_CLUSTER_SERVICE_TEMPLATE, "t2", spec={"modelName": "m"}, status={"status": "Pending"})
+    put(cache, AIM_SERVICE_TEMPLATE, "t", "elsewhere", spec={"modelName": "m"}, status={"status": "Ready"})
+    put(cache, AIM_TEMPLATE_CACHE, "c", spec={"templateName": "t"})
+    put(cache, AIM_TEMPLATE_CACHE, "c", "elsewhere", spec={"templateName": "t"})
+    put(cache, AIM_RUNTIME_CONFIG, "default", spec={"env": [{"name": "A", "value": "1"}]})
     put(cache, NODE, "n", metadata={"labels": GPU_NODE})
-    manifest = put(cache, SERVICE, "svc", spec={"model": {"name": "m"}})
+    manifest = put(cache, AIM_SERVICE, "svc", spec={"model": {"name": "m"}})
     service = reconciler(cache)
     seen = await service.observe(cache.parse(AIMService, manifest))
     assert {(item.metadata.namespace, item.metadata.name) for item in seen.models} == {("ns", "m"), ("", "m")}
@@ -186,7 +186,7 @@ async def test_a_service_is_observed_with_everything_its_plan_needs(cache: Cache
 
 
 async def test_kinds_that_are_missing_or_not_listed_yet(cache: Cache) -> None:
-    manifest = put(cache, SERVICE, "svc", spec={"model": {"name": "m"}})
+    manifest = put(cache, AIM_SERVICE, "svc", spec={"model": {"name": "m"}})
     service, parsed = reconciler(cache), cache.parse(AIMService, manifest)
     cache[INFERENCE_SERVICE].available = False
     cache[NODE].synced = False
@@ -200,7 +200,7 @@ async def test_kinds_that_are_missing_or_not_listed_yet(cache: Cache) -> None:
 
 async def test_an_owned_object_under_its_former_name_is_kept(cache: Cache) -> None:
     long = "qwen-qwen3-32b-instruct-production-canary-blue"
-    manifest = put(cache, SERVICE, long, "ml-team", spec={"model": {"name": "m"}})
+    manifest = put(cache, AIM_SERVICE, long, "ml-team", spec={"model": {"name": "m"}})
     former = "qwen-qwen3-32b-instruct-production-c-a04542d9"
     put(cache, INFERENCE_SERVICE, former, "ml-team", metadata=owned("somebody-else"))
     service, parsed = reconciler(cache), cache.parse(AIMService, manifest)
@@ -215,9 +215,9 @@ def owned_tree(value: Any) -> dict[str, Any]:
 
 
 async def test_what_kserve_fills_in_is_no_difference(cache: Cache) -> None:
-    put(cache, MODEL, "m", spec={"image": "i:1"}, status={"status": "Ready"})
-    put(cache, SERVICE_TEMPLATE, "t", spec={"modelName": "m"}, status={"status": "Ready"})
-    manifest = put(cache, SERVICE, "svc", spec={"model": {"name": "m"}, "resources": {"requests": {"cpu": "0.5"}}})
+    put(cache, AIM_MODEL, "m", spec={"image": "i:1"}, status={"status": "Ready"})
+    put(cache, AIM_SERVICE_TEMPLATE, "t", spec={"modelName": "m"}, status={"status": "Ready"})
+    manifest = put(cache, AIM_SERVICE, "svc", spec={"model": {"name": "m"}, "resources": {"requests": {"cpu": "0.5"}}})
     service = reconciler(cache)
     desired = service.plan(await service.observe(cache.parse(AIMService, manifest)), NOW).desired[-1]
     live = deepcopy(desired.manifest)

@@ -8,17 +8,17 @@ import pytest
 from aimd.api.service import ServiceOverrides
 from aimd.controllers.service_watches import SOURCES, WATCHES
 from aimd.planning.kinds import (
-    CLUSTER_MODEL,
-    CLUSTER_RUNTIME_CONFIG,
-    CLUSTER_SERVICE_TEMPLATE,
+    AIM_CLUSTER_MODEL,
+    AIM_CLUSTER_RUNTIME_CONFIG,
+    AIM_CLUSTER_SERVICE_TEMPLATE,
+    AIM_MODEL,
+    AIM_RUNTIME_CONFIG,
+    AIM_SERVICE,
+    AIM_SERVICE_TEMPLATE,
+    AIM_TEMPLATE_CACHE,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
-    MODEL,
-    RUNTIME_CONFIG,
     SCALED_OBJECT,
-    SERVICE,
-    SERVICE_TEMPLATE,
-    TEMPLATE_CACHE,
 )
 from aimd.planning.service.child_names import derived_template_name
 from aimd.runtime.kinds import CONFIG_MAP, EVENT, HORIZONTAL_POD_AUTOSCALER, NODE, POD
@@ -71,7 +71,7 @@ def manifest(kind: Kind, name: str, namespace: str = "ns", **fields: Any) -> Man
 
 
 def owned(name: str) -> dict[str, Any]:
-    owner = {"apiVersion": SERVICE.api_version, "kind": SERVICE.name, "name": name, "uid": f"AIMService-{name}"}
+    owner = {"apiVersion": AIM_SERVICE.api_version, "kind": AIM_SERVICE.name, "name": name, "uid": f"AIMService-{name}"}
     return {"ownerReferences": [{**owner, "controller": True}]}
 
 
@@ -98,11 +98,11 @@ def cache() -> Cache:
         cache.add(Store(source.kind, source.indexes, source.transform)).synced = True
     for key, fields in SERVICES.items():
         namespace, _, name = key.partition("/")
-        cache[SERVICE].upsert(manifest(SERVICE, name, namespace, **fields))
+        cache[AIM_SERVICE].upsert(manifest(AIM_SERVICE, name, namespace, **fields))
     for present in (
-        manifest(MODEL, "tiny", spec={"image": BASE, "modelSources": [WEIGHTS]}),
-        manifest(CLUSTER_MODEL, "for-image", spec={"image": "registry/aim:1"}),
-        manifest(SERVICE_TEMPLATE, "of-other", spec={"modelName": "other"}),
+        manifest(AIM_MODEL, "tiny", spec={"image": BASE, "modelSources": [WEIGHTS]}),
+        manifest(AIM_CLUSTER_MODEL, "for-image", spec={"image": "registry/aim:1"}),
+        manifest(AIM_SERVICE_TEMPLATE, "of-other", spec={"modelName": "other"}),
         manifest(INFERENCE_SERVICE, "chose-1", metadata=owned("chose")),
         manifest(INFERENCE_SERVICE, "long-1", metadata=owned(LONG)),
         manifest(INFERENCE_SERVICE, "foreign"),
@@ -124,11 +124,11 @@ def woken(cache: Cache, update: Update) -> set[str]:
 
 
 def template(name: str = "t", model: str = "m", **fields: Any) -> Manifest:
-    return manifest(SERVICE_TEMPLATE, name, spec={"modelName": model}, **fields)
+    return manifest(AIM_SERVICE_TEMPLATE, name, spec={"modelName": model}, **fields)
 
 
 def template_cache(**fields: Any) -> Manifest:
-    return manifest(TEMPLATE_CACHE, "c", spec={"templateName": "t"}, **fields)
+    return manifest(AIM_TEMPLATE_CACHE, "c", spec={"templateName": "t"}, **fields)
 
 
 def predictor(inference_service: str, **status: Any) -> Manifest:
@@ -156,7 +156,7 @@ def node(**labels: str) -> Manifest:
     return manifest(NODE, "n", metadata={"labels": labels})
 
 
-SERVICE_X = manifest(SERVICE, "x", spec={"replicas": 1}, status={"status": "Running"})
+SERVICE_X = manifest(AIM_SERVICE, "x", spec={"replicas": 1}, status={"status": "Running"})
 ROUTE = manifest(HTTP_ROUTE, "r", metadata=owned("names"))
 WAITING = {"conditions": [{"type": "ScalingActive", "status": "False"}]}
 ACTIVE = {"conditions": [{"type": "ScalingActive", "status": "True"}]}
@@ -170,29 +170,29 @@ TABLE: dict[str, tuple[Update, set[str]]] = {
     ),
     "a service relabelled": (relabelled(SERVICE_X, team="blue"), {"ns/x"}),
     "a service's status, written by us": (changed(SERVICE_X, status={"status": "Degraded"}), set()),
-    "a model made": (made(manifest(MODEL, "m", spec={"image": "i"})), _OF_M),
-    "a model's status": (changed(manifest(MODEL, "m", spec={"image": "i"}), status={"status": "Ready"}), _OF_M),
-    "a model gone": (gone(manifest(MODEL, "m", spec={"image": "i"})), _OF_M),
-    "a cluster model": (made(manifest(CLUSTER_MODEL, "m", spec={"image": "i"})), _OF_M | {"else/names"}),
-    "a model of an image": (made(manifest(MODEL, "new", spec={"image": "registry/aim:1"})), {"ns/by-image"}),
+    "a model made": (made(manifest(AIM_MODEL, "m", spec={"image": "i"})), _OF_M),
+    "a model's status": (changed(manifest(AIM_MODEL, "m", spec={"image": "i"}), status={"status": "Ready"}), _OF_M),
+    "a model gone": (gone(manifest(AIM_MODEL, "m", spec={"image": "i"})), _OF_M),
+    "a cluster model": (made(manifest(AIM_CLUSTER_MODEL, "m", spec={"image": "i"})), _OF_M | {"else/names"}),
+    "a model of an image": (made(manifest(AIM_MODEL, "new", spec={"image": "registry/aim:1"})), {"ns/by-image"}),
     "a model that gives an image up": (
-        changed(manifest(MODEL, "new", spec={"image": "registry/aim:1"}), spec={"image": "registry/aim:2"}),
+        changed(manifest(AIM_MODEL, "new", spec={"image": "registry/aim:1"}), spec={"image": "registry/aim:2"}),
         {"ns/by-image"},
     ),
     "a custom model": (
-        made(manifest(MODEL, "new", spec={"image": BASE, "modelSources": [WEIGHTS]})),
+        made(manifest(AIM_MODEL, "new", spec={"image": BASE, "modelSources": [WEIGHTS]})),
         {"ns/custom"},
     ),
     "a custom model with weights from elsewhere": (
-        made(manifest(MODEL, "new", spec={"image": BASE, "modelSources": [{**WEIGHTS, "env": [ELSEWHERE]}]})),
+        made(manifest(AIM_MODEL, "new", spec={"image": BASE, "modelSources": [{**WEIGHTS, "env": [ELSEWHERE]}]})),
         {"ns/custom-elsewhere"},
     ),
-    "a model of the base image alone": (made(manifest(MODEL, "new", spec={"image": BASE})), set()),
+    "a model of the base image alone": (made(manifest(AIM_MODEL, "new", spec={"image": BASE})), set()),
     "the model of a template that another's service names": (
-        made(manifest(MODEL, "other", spec={"image": "i"})),
+        made(manifest(AIM_MODEL, "other", spec={"image": "i"})),
         {"ns/mismatch"},
     ),
-    "a model in another namespace": (made(manifest(MODEL, "m", "third", spec={"image": "registry/aim:1"})), set()),
+    "a model in another namespace": (made(manifest(AIM_MODEL, "m", "third", spec={"image": "registry/aim:1"})), set()),
     "a template that services name, use or may choose": (
         made(template()),
         {"ns/chooses", "ns/chose", "ns/names", "ns/overrides"},
@@ -206,20 +206,20 @@ TABLE: dict[str, tuple[Update, set[str]]] = {
     "a template of an image's model": (made(template("t3", "for-image")), {"ns/by-image"}),
     "a template of a custom model": (made(template("t3", "tiny")), {"ns/custom"}),
     "a cluster template": (
-        made(manifest(CLUSTER_SERVICE_TEMPLATE, "t", spec={"modelName": "unknown"})),
+        made(manifest(AIM_CLUSTER_SERVICE_TEMPLATE, "t", spec={"modelName": "unknown"})),
         {"ns/chose", "ns/names", "ns/overrides", "else/names"},
     ),
     "a template moved to another model": (
         changed(template("t2", "y"), spec={"modelName": "m"}),
         {"ns/chooses", "ns/chose"},
     ),
-    "the default config": (made(manifest(RUNTIME_CONFIG, "default")), _UNCONFIGURED - {"else/names"}),
-    "the default config of the cluster": (made(manifest(CLUSTER_RUNTIME_CONFIG, "default")), _UNCONFIGURED),
-    "a named config": (made(manifest(RUNTIME_CONFIG, "team")), {"ns/by-image"}),
-    "a config's status": (changed(manifest(RUNTIME_CONFIG, "team"), status={"x": 1}), set()),
+    "the default config": (made(manifest(AIM_RUNTIME_CONFIG, "default")), _UNCONFIGURED - {"else/names"}),
+    "the default config of the cluster": (made(manifest(AIM_CLUSTER_RUNTIME_CONFIG, "default")), _UNCONFIGURED),
+    "a named config": (made(manifest(AIM_RUNTIME_CONFIG, "team")), {"ns/by-image"}),
+    "a config's status": (changed(manifest(AIM_RUNTIME_CONFIG, "team"), status={"x": 1}), set()),
     "a shared cache of a template": (made(template_cache()), {"ns/chose", "ns/names", "ns/overrides"}),
     "a dedicated cache": (
-        made(manifest(TEMPLATE_CACHE, "d", spec={"templateName": "z"}, metadata=owned("bystander"))),
+        made(manifest(AIM_TEMPLATE_CACHE, "d", spec={"templateName": "z"}, metadata=owned("bystander"))),
         {"ns/bystander"},
     ),
     "an InferenceService": (changed(manifest(INFERENCE_SERVICE, "i", metadata=owned("names"))), {"ns/names"}),

@@ -13,16 +13,16 @@ import pytest
 from aimd.controllers.all import build_reconcilers
 from aimd.controllers.pipeline import KindReconciler
 from aimd.planning.kinds import (
-    ARTIFACT,
-    CLUSTER_MODEL,
-    CLUSTER_RUNTIME_CONFIG,
-    CLUSTER_SERVICE_TEMPLATE,
-    MODEL,
-    MODEL_SOURCE,
-    RUNTIME_CONFIG,
-    SERVICE,
-    SERVICE_TEMPLATE,
-    TEMPLATE_CACHE,
+    AIM_ARTIFACT,
+    AIM_CLUSTER_MODEL,
+    AIM_CLUSTER_MODEL_SOURCE,
+    AIM_CLUSTER_RUNTIME_CONFIG,
+    AIM_CLUSTER_SERVICE_TEMPLATE,
+    AIM_MODEL,
+    AIM_RUNTIME_CONFIG,
+    AIM_SERVICE,
+    AIM_SERVICE_TEMPLATE,
+    AIM_TEMPLATE_CACHE,
 )
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.client import RegistryClient
@@ -53,32 +53,35 @@ def template(kind: Kind, where: str, model: str, **spec: Any) -> tuple[Kind, Man
 
 
 WORLD: tuple[tuple[Kind, Manifest], ...] = (
-    thing(RUNTIME_CONFIG, "a/team", spec={"env": []}),
-    thing(CLUSTER_RUNTIME_CONFIG, "team", spec={}),
-    thing(CLUSTER_RUNTIME_CONFIG, "default", spec={}),
-    thing(MODEL, "a/plain", spec={"image": "plain:1"}),
-    thing(MODEL, "a/teamed", spec={"image": "teamed:1", **TEAM}),
-    thing(MODEL, "b/teamed", spec={"image": "teamed:1", **TEAM}),
-    thing(CLUSTER_MODEL, "shared", spec={"image": "shared:1"}),
-    thing(CLUSTER_MODEL, "teamed-shared", spec={"image": "teamed-shared:1", **TEAM}),
-    thing(MODEL_SOURCE, "hub", spec={"filters": [{"image": "org/*"}]}),
-    template(SERVICE_TEMPLATE, "a/gpu", "plain", hardware=GPU),
-    template(SERVICE_TEMPLATE, "a/cpu", "teamed", hardware=CPU, **TEAM),
-    (SERVICE_TEMPLATE, template(SERVICE_TEMPLATE, "b/found", "shared")[1] | {"status": {"resolvedHardware": GPU}}),
-    template(CLUSTER_SERVICE_TEMPLATE, "gpu-shared", "shared", hardware=GPU),
-    template(CLUSTER_SERVICE_TEMPLATE, "cpu-shared", "teamed-shared", hardware=CPU, **TEAM),
-    thing(SERVICE, "a/fixed", spec={"model": {"name": "plain"}, "template": {"name": "gpu"}, **TEAM}),
-    thing(SERVICE, "a/choosing", spec={"model": {"image": "teamed:1"}}),
+    thing(AIM_RUNTIME_CONFIG, "a/team", spec={"env": []}),
+    thing(AIM_CLUSTER_RUNTIME_CONFIG, "team", spec={}),
+    thing(AIM_CLUSTER_RUNTIME_CONFIG, "default", spec={}),
+    thing(AIM_MODEL, "a/plain", spec={"image": "plain:1"}),
+    thing(AIM_MODEL, "a/teamed", spec={"image": "teamed:1", **TEAM}),
+    thing(AIM_MODEL, "b/teamed", spec={"image": "teamed:1", **TEAM}),
+    thing(AIM_CLUSTER_MODEL, "shared", spec={"image": "shared:1"}),
+    thing(AIM_CLUSTER_MODEL, "teamed-shared", spec={"image": "teamed-shared:1", **TEAM}),
+    thing(AIM_CLUSTER_MODEL_SOURCE, "hub", spec={"filters": [{"image": "org/*"}]}),
+    template(AIM_SERVICE_TEMPLATE, "a/gpu", "plain", hardware=GPU),
+    template(AIM_SERVICE_TEMPLATE, "a/cpu", "teamed", hardware=CPU, **TEAM),
+    (
+        AIM_SERVICE_TEMPLATE,
+        template(AIM_SERVICE_TEMPLATE, "b/found", "shared")[1] | {"status": {"resolvedHardware": GPU}},
+    ),
+    template(AIM_CLUSTER_SERVICE_TEMPLATE, "gpu-shared", "shared", hardware=GPU),
+    template(AIM_CLUSTER_SERVICE_TEMPLATE, "cpu-shared", "teamed-shared", hardware=CPU, **TEAM),
+    thing(AIM_SERVICE, "a/fixed", spec={"model": {"name": "plain"}, "template": {"name": "gpu"}, **TEAM}),
+    thing(AIM_SERVICE, "a/choosing", spec={"model": {"image": "teamed:1"}}),
     thing(
-        SERVICE,
+        AIM_SERVICE,
         "b/chosen",
         spec={"model": {"name": "shared"}},
         status={"resolvedModel": {"name": "shared"}, "resolvedTemplate": {"name": "gpu-shared"}},
     ),
-    thing(TEMPLATE_CACHE, "a/cache", spec={"templateName": "gpu", "templateScope": "Namespace", **TEAM}),
-    thing(TEMPLATE_CACHE, "b/cache", spec={"templateName": "gpu-shared", "templateScope": "Cluster"}),
-    thing(ARTIFACT, "a/weights", spec={"sourceUri": "hf://o/w", **TEAM}),
-    thing(ARTIFACT, "b/weights", spec={"sourceUri": "hf://o/w"}),
+    thing(AIM_TEMPLATE_CACHE, "a/cache", spec={"templateName": "gpu", "templateScope": "Namespace", **TEAM}),
+    thing(AIM_TEMPLATE_CACHE, "b/cache", spec={"templateName": "gpu-shared", "templateScope": "Cluster"}),
+    thing(AIM_ARTIFACT, "a/weights", spec={"sourceUri": "hf://o/w", **TEAM}),
+    thing(AIM_ARTIFACT, "b/weights", spec={"sourceUri": "hf://o/w"}),
     thing(NODE, "gpu-node", labels={"amd.com/gpu.device-id": "74a1", "zone": "x"}),
     thing(NODE, "cpu-node", labels={"zone": "x"}),
 )
@@ -191,15 +194,21 @@ WRITTEN = {"status": {"observedGeneration": 1}}
 READY = {"status": {"status": "Ready"}}
 
 CHANGES = [
-    pytest.param(RUNTIME_CONFIG, "a/team", ROUTED, {"runtime-config": {"a/team"}, **TEAM_OF_A}, id="config"),
-    pytest.param(RUNTIME_CONFIG, "a/team", WRITTEN, {}, id="config: status"),
-    pytest.param(RUNTIME_CONFIG, "a/team", {"labels": {"x": "y"}}, {"runtime-config": {"a/team"}}, id="config: labels"),
+    pytest.param(AIM_RUNTIME_CONFIG, "a/team", ROUTED, {"runtime-config": {"a/team"}, **TEAM_OF_A}, id="config"),
+    pytest.param(AIM_RUNTIME_CONFIG, "a/team", WRITTEN, {}, id="config: status"),
     pytest.param(
-        CLUSTER_RUNTIME_CONFIG, "team", ROUTED, {"cluster-runtime-config": {"team"}, **TEAM_OF_ALL}, id="cluster config"
+        AIM_RUNTIME_CONFIG, "a/team", {"labels": {"x": "y"}}, {"runtime-config": {"a/team"}}, id="config: labels"
     ),
-    pytest.param(CLUSTER_RUNTIME_CONFIG, "team", WRITTEN, {}, id="cluster config: status"),
     pytest.param(
-        CLUSTER_RUNTIME_CONFIG,
+        AIM_CLUSTER_RUNTIME_CONFIG,
+        "team",
+        ROUTED,
+        {"cluster-runtime-config": {"team"}, **TEAM_OF_ALL},
+        id="cluster config",
+    ),
+    pytest.param(AIM_CLUSTER_RUNTIME_CONFIG, "team", WRITTEN, {}, id="cluster config: status"),
+    pytest.param(
+        AIM_CLUSTER_RUNTIME_CONFIG,
         "default",
         ROUTED,
         {"cluster-runtime-config": {"default"}, **NAMELESS},
@@ -212,29 +221,31 @@ CHANGES = [
     pytest.param(NODE, "gpu-node", {"labels": {"amd.com/gpu.device-id": "74a1", "zone": "y"}}, {}, id="another label"),
     pytest.param(NODE, "gpu-node", {"status": {"conditions": [{"type": "Ready"}]}}, {}, id="a node's heartbeat"),
     pytest.param(
-        MODEL,
+        AIM_MODEL,
         "a/teamed",
         {"spec": {"image": "teamed:1", "env": [], **TEAM}},
         {"model": {"a/teamed"}, "service-template": {"a/cpu"}, "service": {"a/choosing"}},
         id="model",
     ),
-    pytest.param(MODEL, "a/plain", READY, {"service-template": {"a/gpu"}, "service": {"a/fixed"}}, id="model: status"),
     pytest.param(
-        MODEL,
+        AIM_MODEL, "a/plain", READY, {"service-template": {"a/gpu"}, "service": {"a/fixed"}}, id="model: status"
+    ),
+    pytest.param(
+        AIM_MODEL,
         "b/teamed",
         {"labels": {"x": "y"}},
         {"model": {"b/teamed"}},
         id="model: labels",
     ),
     pytest.param(
-        CLUSTER_MODEL,
+        AIM_CLUSTER_MODEL,
         "shared",
         READY,
         {"service-template": {"b/found"}, "cluster-service-template": {"gpu-shared"}, "service": {"b/chosen"}},
         id="cluster model: status",
     ),
     pytest.param(
-        CLUSTER_MODEL,
+        AIM_CLUSTER_MODEL,
         "shared",
         {"spec": {"image": "teamed:1"}},
         {
@@ -246,21 +257,21 @@ CHANGES = [
         id="cluster model: another image",
     ),
     pytest.param(
-        SERVICE_TEMPLATE,
+        AIM_SERVICE_TEMPLATE,
         "a/gpu",
         READY,
         {"model": {"a/plain"}, "service": {"a/fixed"}, "template-cache": {"a/cache"}},
         id="template: status",
     ),
     pytest.param(
-        SERVICE_TEMPLATE,
+        AIM_SERVICE_TEMPLATE,
         "a/cpu",
         READY,
         {"model": {"a/teamed"}, "service": {"a/choosing"}},
         id="template that a service may choose: status",
     ),
     pytest.param(
-        CLUSTER_SERVICE_TEMPLATE,
+        AIM_CLUSTER_SERVICE_TEMPLATE,
         "gpu-shared",
         {"spec": {"modelName": "shared", "hardware": GPU, "env": []}},
         {
@@ -272,7 +283,7 @@ CHANGES = [
         id="cluster template",
     ),
     pytest.param(
-        SERVICE,
+        AIM_SERVICE,
         "a/fixed",
         {
             "spec": {
@@ -286,21 +297,21 @@ CHANGES = [
         id="service: pull secrets for its model and its templates",
     ),
     pytest.param(
-        SERVICE,
+        AIM_SERVICE,
         "a/choosing",
         {"spec": {"model": {"image": "teamed:1"}, "imagePullSecrets": [{"name": "s"}]}},
         {"service": {"a/choosing"}, "model": {"a/teamed"}, "service-template": {"a/cpu"}},
         id="service: pull secrets for the models of its image",
     ),
     pytest.param(
-        SERVICE,
+        AIM_SERVICE,
         "b/chosen",
         {"spec": {"model": {"name": "shared"}, "replicas": 3}},
         {"service": {"b/chosen"}},
         id="service: nothing to lend",
     ),
-    pytest.param(MODEL_SOURCE, "hub", WRITTEN, {}, id="source: status"),
-    pytest.param(SERVICE, "a/fixed", WRITTEN, {}, id="service: status"),
+    pytest.param(AIM_CLUSTER_MODEL_SOURCE, "hub", WRITTEN, {}, id="source: status"),
+    pytest.param(AIM_SERVICE, "a/fixed", WRITTEN, {}, id="service: status"),
 ]
 
 
@@ -319,23 +330,23 @@ def test_a_change_wakes_whom_it_concerns(
 
 APPEARANCES = [
     pytest.param(
-        thing(RUNTIME_CONFIG, "b/default", spec={}),
+        thing(AIM_RUNTIME_CONFIG, "b/default", spec={}),
         {"runtime-config": {"b/default"}, **NAMELESS_OF_B},
         id="default config",
     ),
     pytest.param(
-        thing(RUNTIME_CONFIG, "b/team", spec={}), {"runtime-config": {"b/team"}, "model": {"b/teamed"}}, id="config"
+        thing(AIM_RUNTIME_CONFIG, "b/team", spec={}), {"runtime-config": {"b/team"}, "model": {"b/teamed"}}, id="config"
     ),
-    pytest.param(thing(RUNTIME_CONFIG, "c/team", spec={}), {"runtime-config": {"c/team"}}, id="config for nobody"),
+    pytest.param(thing(AIM_RUNTIME_CONFIG, "c/team", spec={}), {"runtime-config": {"c/team"}}, id="config for nobody"),
     pytest.param(thing(NODE, "new", labels={"beta.amd.com/gpu.device-id": "75a3"}), GPU_USERS, id="node with GPUs"),
     pytest.param(thing(NODE, "new", labels={"zone": "x"}), {}, id="node without GPUs"),
     pytest.param(
-        thing(MODEL, "b/shared", spec={"image": "shared:2"}),
+        thing(AIM_MODEL, "b/shared", spec={"image": "shared:2"}),
         {"model": {"b/shared"}, "service-template": {"b/found"}, "service": {"b/chosen"}},
         id="a model that hides the cluster's",
     ),
     pytest.param(
-        template(SERVICE_TEMPLATE, "a/new", "teamed"),
+        template(AIM_SERVICE_TEMPLATE, "a/new", "teamed"),
         {"service-template": {"a/new"}, "model": {"a/teamed"}, "service": {"a/choosing"}},
         id="a template to choose",
     ),

@@ -12,7 +12,7 @@ from aimd.metrics.counts import FleetCounts
 from aimd.metrics.history import FleetHistory
 from aimd.metrics.registries import RegistryMetrics
 from aimd.metrics.state import BuildInfo, FleetState
-from aimd.planning.kinds import ARTIFACT, CLUSTER_SERVICE_TEMPLATE, SERVICE, SERVICE_TEMPLATE
+from aimd.planning.kinds import AIM_ARTIFACT, AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE, AIM_SERVICE_TEMPLATE
 from aimd.runtime.kinds import JOB
 from aimd.runtime.metrics import ClientMetrics, ManagerMetrics
 from aimd.runtime.store import Cache, Store
@@ -97,7 +97,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_metric_is_told() -> None:
     """If this fails: tell in docs/metrics.md what the metric means."""
     cache = Cache()
-    kinds = (SERVICE, ARTIFACT, SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE)
+    kinds = (AIM_SERVICE, AIM_ARTIFACT, AIM_SERVICE_TEMPLATE, AIM_CLUSTER_SERVICE_TEMPLATE)
     for store in (*map(Store, kinds), Store(JOB, {BY_ACTIVITY: _activity_of})):
         cache.add(store)
     registry = ManagerMetrics("aimd", ClientMetrics("aimd").collectors).registry

@@ -16,16 +16,16 @@ from aimd.metrics.counts import FleetCounts
 from aimd.metrics.history import FleetHistory
 from aimd.metrics.state import BuildInfo, FleetState
 from aimd.planning.kinds import (
-    ARTIFACT,
-    CLUSTER_RUNTIME_CONFIG,
-    CLUSTER_SERVICE_TEMPLATE,
+    AIM_ARTIFACT,
+    AIM_CLUSTER_MODEL_SOURCE,
+    AIM_CLUSTER_RUNTIME_CONFIG,
+    AIM_CLUSTER_SERVICE_TEMPLATE,
+    AIM_RUNTIME_CONFIG,
+    AIM_SERVICE,
+    AIM_SERVICE_TEMPLATE,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
-    MODEL_SOURCE,
-    RUNTIME_CONFIG,
     SCALED_OBJECT,
-    SERVICE,
-    SERVICE_TEMPLATE,
 )
 from aimd.planning.model_source.plan import ImageCounts
 from aimd.planning.service_template.discovery_job import JOB_LABELS
@@ -78,11 +78,18 @@ class Fleet:
 
     def __init__(self, limit: int = 100) -> None:
         self.cache = Cache()
-        kinds = (SERVICE, ARTIFACT, SERVICE_TEMPLATE, CLUSTER_SERVICE_TEMPLATE, MODEL_SOURCE, INFERENCE_SERVICE)
+        kinds = (
+            AIM_SERVICE,
+            AIM_ARTIFACT,
+            AIM_SERVICE_TEMPLATE,
+            AIM_CLUSTER_SERVICE_TEMPLATE,
+            AIM_CLUSTER_MODEL_SOURCE,
+            INFERENCE_SERVICE,
+        )
         for kind in (
             *kinds,
-            RUNTIME_CONFIG,
-            CLUSTER_RUNTIME_CONFIG,
+            AIM_RUNTIME_CONFIG,
+            AIM_CLUSTER_RUNTIME_CONFIG,
             HTTP_ROUTE,
             HORIZONTAL_POD_AUTOSCALER,
             SCALED_OBJECT,
@@ -129,7 +136,7 @@ class Fleet:
             "resolvedTemplate": {"name": "tiny", "scope": "Cluster"},
             "runtime": {"currentReplicas": 1, "desiredReplicas": 2, "minReplicas": 1, "maxReplicas": 4},
         }
-        self.put(SERVICE, "chat", generation=generation, spec={}, status=body)
+        self.put(AIM_SERVICE, "chat", generation=generation, spec={}, status=body)
 
     def scrape(self) -> dict[str, Metric]:
         text = generate_latest(self.registry).decode()
@@ -144,7 +151,7 @@ def fleet() -> Fleet:
     """One of everything."""
     fleet = Fleet()
     gpu = {"gpu": {"model": "MI300X", "requests": 4}}
-    fleet.put(CLUSTER_SERVICE_TEMPLATE, "tiny", spec={"hardware": gpu}, status={"status": "Ready"})
+    fleet.put(AIM_CLUSTER_SERVICE_TEMPLATE, "tiny", spec={"hardware": gpu}, status={"status": "Ready"})
     fleet.service("Starting")
     fleet.seconds = 90
     fleet.service("Running", ModelReady=1, CacheReady=61, InferenceServiceReady=90, HTTPRouteReady=80)
@@ -152,10 +159,13 @@ def fleet() -> Fleet:
         fleet.seconds = at
         progress = {"totalBytes": 5000, "downloadedBytes": there}
         fleet.put(
-            ARTIFACT, "moving", spec={"sourceUri": "hf://a/b"}, status={"status": "Progressing", "progress": progress}
+            AIM_ARTIFACT,
+            "moving",
+            spec={"sourceUri": "hf://a/b"},
+            status={"status": "Progressing", "progress": progress},
         )
-        fleet.put(ARTIFACT, "ended", spec={"sourceUri": "s3://a/b"}, status={"status": "Progressing"})
-    fleet.put(ARTIFACT, "ended", spec={"sourceUri": "s3://a/b"}, status={"status": "Failed"})
+        fleet.put(AIM_ARTIFACT, "ended", spec={"sourceUri": "s3://a/b"}, status={"status": "Progressing"})
+    fleet.put(AIM_ARTIFACT, "ended", spec={"sourceUri": "s3://a/b"}, status={"status": "Failed"})
     labels = {"amd.com/gpu.device-id": "74a1"}
     fleet.put(NODE, "gpu-0", metadata={"labels": labels}, status={"allocatable": {"amd.com/gpu": "8", "cpu": "64"}})
     request = {"resources": {"requests": {"storage": "10Gi"}}, "storageClassName": "fast"}
@@ -167,22 +177,22 @@ def fleet() -> Fleet:
     ended = {"type": "Complete", "status": "True", "reason": "CompletionsReached"}
     ended["lastTransitionTime"] = (START + timedelta(seconds=40)).isoformat()
     fleet.put(JOB, "discovered", metadata=discovery, status={"startTime": began, "conditions": [ended]})
-    fleet.put(SERVICE_TEMPLATE, "tiny", status={"status": "Progressing"})
+    fleet.put(AIM_SERVICE_TEMPLATE, "tiny", status={"status": "Progressing"})
     conditions = [
         {"type": "Discovered", "status": "False", "reason": "DiscoveryFailed"},
         {"type": "DiscoveryJobReady", "status": "False", "reason": "JobDeadlineExceeded"},
     ]
     status: dict[str, Any] = {"status": "NotAvailable", "discovery": {"attempts": 1}, "conditions": conditions}
-    fleet.put(SERVICE_TEMPLATE, "tiny", spec={"hardware": gpu}, status=status)
+    fleet.put(AIM_SERVICE_TEMPLATE, "tiny", spec={"hardware": gpu}, status=status)
     choice = [{"name": "tiny", "scope": "Cluster", "verdict": "RequiredGPUNotInCluster"}]
     missed = [{"type": "TemplateReady", "status": "False", "reason": "TemplateNotFound"}]
-    fleet.put(SERVICE, "undecided", status={"status": "Pending"})
+    fleet.put(AIM_SERVICE, "undecided", status={"status": "Pending"})
     chosen = {"status": "Pending", "templateCandidates": choice, "conditions": missed}
     chosen["resolvedTemplate"] = {"name": "tiny", "scope": "Namespace"}
-    fleet.put(SERVICE, "undecided", status=chosen)
+    fleet.put(AIM_SERVICE, "undecided", status=chosen)
     status = {"status": "Ready", "availableModels": 5, "discoveredModels": 3, "lastSyncTime": "2026-01-01T00:00:00Z"}
-    fleet.put(MODEL_SOURCE, "catalogue", status=status)
-    fleet.put(RUNTIME_CONFIG, "default", spec={})
+    fleet.put(AIM_CLUSTER_MODEL_SOURCE, "catalogue", status=status)
+    fleet.put(AIM_RUNTIME_CONFIG, "default", spec={})
     return fleet
 
 
@@ -235,7 +245,7 @@ def test_the_build_is_told_by_version_commit_and_python() -> None:
 
 def test_ready_replicas_are_the_ready_pods_of_the_services_own_inference_service(fleet: Fleet) -> None:
     for name, owner in (("chat-8a52b1", "chat"), ("someones", "")):
-        reference = {"apiVersion": SERVICE.api_version, "kind": SERVICE.name, "name": owner, "controller": True}
+        reference = {"apiVersion": AIM_SERVICE.api_version, "kind": AIM_SERVICE.name, "name": owner, "controller": True}
         fleet.put(INFERENCE_SERVICE, name, metadata={"ownerReferences": [reference] if owner else []})
     for number, (of, ready) in enumerate((("chat-8a52b1", "True"), ("chat-8a52b1", "False"), ("someones", "True"))):
         status = {"conditions": [{"type": "Ready", "status": ready}]}
@@ -251,18 +261,18 @@ def test_ready_replicas_are_the_ready_pods_of_the_services_own_inference_service
 
 def test_users_of_runtime_configs_are_counted() -> None:
     fleet = Fleet()
-    fleet.put(RUNTIME_CONFIG, "default", spec={})
-    fleet.put(CLUSTER_RUNTIME_CONFIG, "default", spec={})
-    fleet.put(CLUSTER_RUNTIME_CONFIG, "unused", spec={})
-    api = SERVICE.api_version
+    fleet.put(AIM_RUNTIME_CONFIG, "default", spec={})
+    fleet.put(AIM_CLUSTER_RUNTIME_CONFIG, "default", spec={})
+    fleet.put(AIM_CLUSTER_RUNTIME_CONFIG, "unused", spec={})
+    api = AIM_SERVICE.api_version
     team = {"kind": f"{api}/AIMRuntimeConfig", "name": "default", "namespace": "ml-team", "scope": "Namespace"}
     cluster = {"kind": f"{api}/AIMClusterRuntimeConfig", "name": "default", "scope": "Cluster"}
     for kind, name, reference in (
-        (SERVICE, "a", team),
-        (SERVICE, "b", team),
-        (SERVICE_TEMPLATE, "t", team),
-        (CLUSTER_SERVICE_TEMPLATE, "t", cluster),
-        (SERVICE, "without", None),
+        (AIM_SERVICE, "a", team),
+        (AIM_SERVICE, "b", team),
+        (AIM_SERVICE_TEMPLATE, "t", team),
+        (AIM_CLUSTER_SERVICE_TEMPLATE, "t", cluster),
+        (AIM_SERVICE, "without", None),
     ):
         fleet.put(kind, name, status={"resolvedRuntimeConfig": reference})
 
@@ -304,17 +314,17 @@ def test_an_edit_begins_a_start_that_ends_when_it_was_looked_at(fleet: Fleet) ->
 
 def test_what_was_there_before_is_not_timed() -> None:
     fleet = Fleet()
-    fleet.put(SERVICE, "old", initial=True, status={"status": "Running", "observedGeneration": 1})
-    fleet.put(SERVICE, "old", status={"status": "Running", "observedGeneration": 1})
+    fleet.put(AIM_SERVICE, "old", initial=True, status={"status": "Running", "observedGeneration": 1})
+    fleet.put(AIM_SERVICE, "old", status={"status": "Running", "observedGeneration": 1})
     assert fleet.value("aimd_service_time_to_running_seconds_count", namespace="ml-team", cache="cold") is None
 
 
 def test_every_word_of_a_kind_is_told(fleet: Fleet) -> None:
-    fleet.put(SERVICE, "new")
+    fleet.put(AIM_SERVICE, "new")
     told = {
         (sample.labels["name"], sample.labels["status"]): sample.value
         for sample in fleet.scrape()["aimd_object_status"].samples
-        if sample.labels["kind"] == SERVICE.name and sample.labels["name"] in ("chat", "new")
+        if sample.labels["kind"] == AIM_SERVICE.name and sample.labels["name"] in ("chat", "new")
     }
     words = ("Pending", "Starting", "Running", "Degraded", "Failed")
     expected = {(name, word): float((name, word) == ("chat", "Running")) for name in ("chat", "new") for word in words}
@@ -322,7 +332,7 @@ def test_every_word_of_a_kind_is_told(fleet: Fleet) -> None:
 
 
 def test_a_deleted_object_leaves_no_series(fleet: Fleet) -> None:
-    fleet.cache[ARTIFACT].forget(Key("ml-team", "moving"), "AIMArtifact/moving")
+    fleet.cache[AIM_ARTIFACT].forget(Key("ml-team", "moving"), "AIMArtifact/moving")
     assert fleet.value("aimd_artifact_download_rate_bytes", namespace="ml-team", name="moving", scheme="hf") is None
     assert fleet.value("aimd_artifact_expected_bytes", namespace="ml-team", name="moving", scheme="hf") is None
 
@@ -338,7 +348,7 @@ def test_a_download_that_went_silent_has_no_rate(fleet: Fleet) -> None:
 def test_a_family_with_too_many_series_is_left_out_whole() -> None:
     fleet = Fleet(limit=2)
     for number in range(3):
-        fleet.put(SERVICE, f"chat-{number}", status={"status": "Pending"})
+        fleet.put(AIM_SERVICE, f"chat-{number}", status={"status": "Pending"})
     found = fleet.scrape()
     assert "aimd_object_status" not in found
     assert fleet.value("aimd_metrics_left_out", family="aimd_object_status") == 1
@@ -348,7 +358,7 @@ def test_a_family_with_too_many_series_is_left_out_whole() -> None:
 
 def test_object_metrics_that_are_off_are_not_missed() -> None:
     fleet = Fleet(limit=0)
-    fleet.put(SERVICE, "chat", status={"status": "Pending"})
+    fleet.put(AIM_SERVICE, "chat", status={"status": "Pending"})
     found = fleet.scrape()
     assert "aimd_object_status" not in found
     assert found["aimd_metrics_left_out"].samples == []
@@ -358,21 +368,21 @@ def test_a_choice_is_counted_when_it_changes(fleet: Fleet) -> None:
     best = {"name": "tiny", "scope": "Cluster", "verdict": "BestMatch"}
     outranked = {"name": "other", "scope": "Cluster", "verdict": "LowerPreferenceRank"}
     for chosen in ([best], [best], [best, outranked]):
-        fleet.put(SERVICE, "undecided", status={"status": "Starting", "templateCandidates": chosen})
+        fleet.put(AIM_SERVICE, "undecided", status={"status": "Starting", "templateCandidates": chosen})
     assert fleet.value("aimd_template_selection_total", outcome="selected") == 2
     assert fleet.value("aimd_template_selection_total", outcome="removed_by_availability") is None
     tied = [{"type": "TemplateReady", "status": "False", "reason": "TemplateSelectionAmbiguous"}]
-    fleet.put(SERVICE, "undecided", status={"status": "Pending", "conditions": tied})
+    fleet.put(AIM_SERVICE, "undecided", status={"status": "Pending", "conditions": tied})
     assert fleet.value("aimd_template_selection_total", outcome="ambiguous") == 1
     named = {"template": {"name": "tiny"}}
-    fleet.put(SERVICE, "named", spec=named)
-    fleet.put(SERVICE, "named", spec=named, status={"templateCandidates": [best]})
+    fleet.put(AIM_SERVICE, "named", spec=named)
+    fleet.put(AIM_SERVICE, "named", spec=named, status={"templateCandidates": [best]})
     assert fleet.value("aimd_template_selection_total", outcome="selected") == 2
 
 
 def test_another_attempt_within_a_job_is_one_that_ended(fleet: Fleet) -> None:
     for attempt in (1, 2, 2):
-        fleet.put(ARTIFACT, "moving", status={"status": "Progressing", "download": {"attempt": attempt}})
+        fleet.put(AIM_ARTIFACT, "moving", status={"status": "Progressing", "download": {"attempt": attempt}})
     labels = {"namespace": "ml-team", "result": "Retried", "reason": "Unknown"}
     assert fleet.value("aimd_artifact_attempts_total", name="moving", **labels) == 1
 
@@ -381,10 +391,10 @@ def test_attempts_of_too_many_artifacts_are_told_without_their_names() -> None:
     fleet = Fleet(limit=2)
     for number in range(3):
         for word in ("Progressing", "Failed"):
-            fleet.put(ARTIFACT, f"weights-{number}", status={"status": word})
+            fleet.put(AIM_ARTIFACT, f"weights-{number}", status={"status": word})
     told = {sample.labels["name"]: sample.value for sample in fleet.scrape()["aimd_artifact_attempts"].samples}
     assert told == {"": 3}
-    fleet.cache[ARTIFACT].forget(Key("ml-team", "weights-0"), "AIMArtifact/weights-0")
+    fleet.cache[AIM_ARTIFACT].forget(Key("ml-team", "weights-0"), "AIMArtifact/weights-0")
     told = {sample.labels["name"]: sample.value for sample in fleet.scrape()["aimd_artifact_attempts"].samples}
     assert told == {"weights-1": 1, "weights-2": 1}
 
@@ -393,14 +403,14 @@ def test_a_source_that_only_fails_had_its_last_success_before(fleet: Fleet) -> N
     since = START - timedelta(hours=5)
     condition = {"type": "FiltersReady", "status": "False", "reason": "AllFiltersFailed"}
     status = {"lastSyncTime": START.isoformat(), "conditions": [{**condition, "lastTransitionTime": since.isoformat()}]}
-    fleet.put(MODEL_SOURCE, "catalogue", spec={"syncInterval": "never"}, status=status)
+    fleet.put(AIM_CLUSTER_MODEL_SOURCE, "catalogue", spec={"syncInterval": "never"}, status=status)
     assert fleet.value("aimd_model_source_last_success_timestamp_seconds", name="catalogue") == since.timestamp()
     due = fleet.value("aimd_model_source_next_sync_timestamp_seconds", name="catalogue")
     assert due == START.timestamp() + 3600
 
 
 def test_who_waits_for_a_place_is_counted_while_asking(fleet: Fleet) -> None:
-    tickets = [(SERVICE_TEMPLATE, Key("ml-team", f"t{number}")) for number in range(12)]
+    tickets = [(AIM_SERVICE_TEMPLATE, Key("ml-team", f"t{number}")) for number in range(12)]
     assert sum(fleet.places.ask(ticket) for ticket in tickets) == 9
     assert fleet.value("aimd_discovery_waiting") == 3
     fleet.seconds += 60

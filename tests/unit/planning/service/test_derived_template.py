@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aimd.api.service import AIMService, ServiceOverrides
 from aimd.planning.component import State
-from aimd.planning.kinds import SERVICE_TEMPLATE
+from aimd.planning.kinds import AIM_SERVICE_TEMPLATE
 from aimd.planning.service.child_names import derived_template_name, former_derived_template_name, has_overrides
 from aimd.planning.service.derived_template import leftover_templates
 from aimd.planning.service.plan import plan_service
@@ -90,7 +90,7 @@ def planned(observed, service_manifest, model, template, now):  # type: ignore[n
 
 
 def derived_in(plan: Any) -> list[dict[str, Any]]:
-    return [item.manifest for item in plan.desired if item.kind == SERVICE_TEMPLATE]
+    return [item.manifest for item in plan.desired if item.kind == AIM_SERVICE_TEMPLATE]
 
 
 def condition(plan: Any) -> tuple[State, str]:

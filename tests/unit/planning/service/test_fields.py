@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aimd.api.crd import render
-from aimd.api.kinds import SERVICE
+from aimd.api.kinds import AIM_SERVICE_RESOURCE
 from aimd.planning.conditions import summarise
 from aimd.planning.plan import Plan
 from aimd.planning.service.plan import plan_service
@@ -251,7 +251,7 @@ def leaves(schema: dict[str, Any], path: str = "") -> Iterator[str]:
 
 
 def spec_schema() -> dict[str, Any]:
-    schema: dict[str, Any] = render(SERVICE)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema: dict[str, Any] = render(AIM_SERVICE_RESOURCE)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     spec: dict[str, Any] = schema["properties"]["spec"]
     return spec
 

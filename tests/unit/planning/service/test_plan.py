@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from aimd.api.model import AIMModel
 from aimd.planning.component import State, may_apply
 from aimd.planning.conditions import summarise
-from aimd.planning.kinds import SERVICE
+from aimd.planning.kinds import AIM_SERVICE
 from aimd.planning.service.plan import plan_service
 from aimd.runtime.objects import Applied, Condition
 
@@ -190,7 +190,7 @@ def test_the_inference_service_in_full(observed, service_manifest, model, templa
             "annotations": {"serving.kserve.io/autoscalerClass": "none"},
             "ownerReferences": [
                 {
-                    "apiVersion": SERVICE.api_version,
+                    "apiVersion": AIM_SERVICE.api_version,
                     "kind": "AIMService",
                     "name": "qwen-chat",
                     "uid": "11111111-2222-3333-4444-555555555555",
