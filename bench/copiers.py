@@ -16,7 +16,8 @@ import orjson
 
 from aimd.runtime.apply import Applier
 from aimd.runtime.client import ClientOptions, connect
-from aimd.runtime.controller import Source, Watch
+from aimd.runtime.controller import Watch
+from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import CONFIG_MAP
 from aimd.runtime.logging import configure
 from aimd.runtime.manager import Manager, ManagerOptions
@@ -92,7 +93,7 @@ class _Copier:
     def __init__(self, manager: Manager, operator: str) -> None:
         self._cache = manager.cache
         self._applier = Applier(manager.client, manager.cache, operator)
-        self.sources: Sequence[Source] = (Source(CONFIG_MAP, label_selector=f"{OPERATOR}={operator}"),)
+        self.informers: Sequence[Informer] = (Informer(CONFIG_MAP, label_selector=f"{OPERATOR}={operator}"),)
         self.watches: Sequence[Watch] = (Watch(CONFIG_MAP, _parent_of),)
 
     async def reconcile(self, request: Request) -> Result:

@@ -17,7 +17,9 @@ import anyio
 import orjson
 
 from aimd.runtime.client import ClientOptions, connect
-from aimd.runtime.controller import Source, Watch, itself
+from aimd.runtime.controller import Watch
+from aimd.runtime.handlers import for_object
+from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import POD
 from aimd.runtime.logging import configure
 from aimd.runtime.manager import Manager, ManagerOptions
@@ -76,8 +78,8 @@ class _Looker:
     name = "looker"
     kind = POD
     workers = 4
-    sources: Sequence[Source] = (Source(POD),)
-    watches: Sequence[Watch] = (Watch(POD, itself),)
+    informers: Sequence[Informer] = (Informer(POD),)
+    watches: Sequence[Watch] = (Watch(POD, for_object),)
 
     def __init__(self, cache: Cache, turns: Turns) -> None:
         self._cache = cache

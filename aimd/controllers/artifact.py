@@ -9,7 +9,7 @@ from aimd.api.artifact import AIMArtifact
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.predicates import artifact_intent_changed, pod_changed
 from aimd.controllers.reads import events_about, log_tails
-from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
+from aimd.controllers.runtime_config import CONFIG_INFORMERS, config_of, config_watches, observe_config
 from aimd.planning.artifact.download_job import CACHE_NAME, check_size_name, claim_name, download_name
 from aimd.planning.artifact.observed import (
     JobRun,
@@ -25,8 +25,10 @@ from aimd.planning.kinds import AIM_ARTIFACT, INFERENCE_SERVICE
 from aimd.planning.plan import Plan
 from aimd.planning.settings import ControllerSettings
 from aimd.runtime.client import Client
-from aimd.runtime.controller import Source, Watch, controlled_by, itself
+from aimd.runtime.controller import Watch
 from aimd.runtime.errors import ApiError, NotFound
+from aimd.runtime.handlers import for_object, for_owner
+from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import (
     CONFIG_MAP,
     JOB,
@@ -57,21 +59,21 @@ class ArtifactReconciler(KindReconciler[AIMArtifact, ObservedArtifact]):
         self.settings = settings
 
     @property
-    def sources(self) -> Sequence[Source]:
-        labelled = (Source(kind, label_selector=CACHE_NAME) for kind in (*_CHILDREN, POD))
+    def informers(self) -> Sequence[Informer]:
+        labelled = (Informer(kind, label_selector=CACHE_NAME) for kind in (*_CHILDREN, POD))
         return (
-            Source(AIM_ARTIFACT, indexes={BY_CONFIG: config_of}),
-            *CONFIG_SOURCES,
+            Informer(AIM_ARTIFACT, indexes={BY_CONFIG: config_of}),
+            *CONFIG_INFORMERS,
             *labelled,
-            Source(STORAGE_CLASS, optional=True),
-            Source(INFERENCE_SERVICE, optional=True, indexes={BY_CLAIM: _claims_of}),
+            Informer(STORAGE_CLASS, optional=True),
+            Informer(INFERENCE_SERVICE, optional=True, indexes={BY_CLAIM: _claims_of}),
         )
 
     @property
     def watches(self) -> Sequence[Watch]:
         return (
-            Watch(AIM_ARTIFACT, itself, artifact_intent_changed),
-            *(Watch(kind, controlled_by(AIM_ARTIFACT)) for kind in _CHILDREN),
+            Watch(AIM_ARTIFACT, for_object, artifact_intent_changed),
+            *(Watch(kind, for_owner(AIM_ARTIFACT)) for kind in _CHILDREN),
             Watch(POD, _artifact_of_pod, pod_changed),
             Watch(INFERENCE_SERVICE, _artifacts_of_user, _claims_changed),
             *config_watches(AIM_ARTIFACT, BY_CONFIG),
@@ -166,11 +168,11 @@ def _artifacts_of_user(inference_service: Manifest, cache: Cache) -> Iterable[Ke
     for claim in _claims_of(inference_service):
         namespace, _, name = claim.partition("/")
         found = cache[PERSISTENT_VOLUME_CLAIM].get(Key(namespace, name))
-        yield from controlled_by(AIM_ARTIFACT)(found, cache) if found is not None else ()
+        yield from for_owner(AIM_ARTIFACT)(found, cache) if found is not None else ()
 
 
 def _artifact_of_pod(pod: Manifest, cache: Cache) -> Iterable[Key]:
     """By way of its Job: the label may be shortened. When the Job is gone, that has woken the artifact already."""
     owner = controller_of(pod)
     job = cache[JOB].get(Key(key_of(pod).namespace, str(owner.get("name")))) if owner is not None else None
-    return controlled_by(AIM_ARTIFACT)(job, cache) if job is not None else ()
+    return for_owner(AIM_ARTIFACT)(job, cache) if job is not None else ()

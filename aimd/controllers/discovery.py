@@ -26,8 +26,10 @@ from aimd.planning.service_template.discovery_job import (
 from aimd.planning.service_template.discovery_output import LOG_LIMIT
 from aimd.planning.service_template.plan import ObservedTemplate, discovery_context, wants_discovery
 from aimd.runtime.client import Client
-from aimd.runtime.controller import Mapper, Source, Watch, controlled_by
+from aimd.runtime.controller import Watch
 from aimd.runtime.errors import Forbidden, NotFound
+from aimd.runtime.handlers import Handler, for_owner
+from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import JOB, POD
 from aimd.runtime.objects import Key, Kind, Manifest, controller_of, key_of, labels_of, metadata_of, uid_of
 from aimd.runtime.store import Cache
@@ -50,9 +52,9 @@ def _has_ended(job: Manifest) -> bool:
     return any(item.get("type") in ("Complete", "Failed") and item.get("status") == "True" for item in conditions)
 
 
-DISCOVERY_SOURCES = (
-    Source(JOB, label_selector=TEMPLATE_LABEL, indexes={BY_ACTIVITY: _activity_of}),
-    Source(POD, label_selector=TEMPLATE_LABEL),
+DISCOVERY_INFORMERS = (
+    Informer(JOB, label_selector=TEMPLATE_LABEL, indexes={BY_ACTIVITY: _activity_of}),
+    Informer(POD, label_selector=TEMPLATE_LABEL),
 )
 
 Ticket = tuple[Kind, Key]
@@ -183,14 +185,14 @@ def discovery_watches(kind: Kind, runs: DiscoveryRuns) -> tuple[Watch, ...]:
         return runs.places.next_in_line(kind)
 
     return (
-        Watch(JOB, controlled_by(kind), _job_changed),
+        Watch(JOB, for_owner(kind), _job_changed),
         Watch(JOB, next_in_line, _job_ended),
         Watch(POD, _template_of_pod(kind), pod_changed),
     )
 
 
-def _template_of_pod(kind: Kind) -> Mapper:
-    owner = controlled_by(kind)
+def _template_of_pod(kind: Kind) -> Handler:
+    owner = for_owner(kind)
 
     def template(pod: Manifest, cache: Cache) -> Iterable[Key]:
         """By way of its Job: the label may be shortened."""

@@ -21,7 +21,7 @@ from aimd.controllers.lending import (
 )
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.predicates import intent_changed
-from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
+from aimd.controllers.runtime_config import CONFIG_INFORMERS, config_of, config_watches, observe_config
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
     AIM_CLUSTER_SERVICE_TEMPLATE,
@@ -35,8 +35,10 @@ from aimd.planning.model.templates import plan_templates, template_names
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.runtime.client import Client
-from aimd.runtime.controller import Source, Watch, itself
+from aimd.runtime.controller import Watch
 from aimd.runtime.difference import owned_fields
+from aimd.runtime.handlers import for_object
+from aimd.runtime.informer import Informer
 from aimd.runtime.objects import Key, Kind, Manifest, Request, Result, key_of
 from aimd.runtime.store import Cache
 
@@ -63,18 +65,18 @@ class _ModelReconciler(KindReconciler[ApiObject, ObservedModel]):
         self._inspections = inspections
 
     @property
-    def sources(self) -> Sequence[Source]:
+    def informers(self) -> Sequence[Informer]:
         return (
-            Source(self.kind, indexes={BY_CONFIG: config_of, BY_IMAGE: image_of}),
-            Source(self.templates, indexes={BY_MODEL: _model_of}),
-            Source(AIM_SERVICE, indexes={BY_TEMPLATE: _templates_of_service, BY_USED_MODEL: used_models_of}),
-            *CONFIG_SOURCES,
+            Informer(self.kind, indexes={BY_CONFIG: config_of, BY_IMAGE: image_of}),
+            Informer(self.templates, indexes={BY_MODEL: _model_of}),
+            Informer(AIM_SERVICE, indexes={BY_TEMPLATE: _templates_of_service, BY_USED_MODEL: used_models_of}),
+            *CONFIG_INFORMERS,
         )
 
     @property
     def watches(self) -> Sequence[Watch]:
         return (
-            Watch(self.kind, itself, intent_changed),
+            Watch(self.kind, for_object, intent_changed),
             Watch(self.templates, _model_of_template),
             Watch(AIM_SERVICE, self._models_of_service, _templates_changed),
             Watch(AIM_SERVICE, self._models_lent_to, lending_changed),

@@ -17,7 +17,7 @@ from aimd.api.model_source import AIMClusterModelSource
 from aimd.controllers.inspection import LASTING_WAITS, SECRET_WAITS, CredentialsMissing, PullSecrets
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.predicates import intent_changed
-from aimd.controllers.runtime_config import CONFIG_SOURCES, observe_config
+from aimd.controllers.runtime_config import CONFIG_INFORMERS, observe_config
 from aimd.planning.kinds import AIM_CLUSTER_MODEL, AIM_CLUSTER_MODEL_SOURCE
 from aimd.planning.labels import name_label
 from aimd.planning.model_source.filters import FilterInvalid, ImageFilter, Strategy, matching
@@ -37,8 +37,11 @@ from aimd.registry.credentials import Keyring
 from aimd.registry.failures import RegistryFailure
 from aimd.registry.listing import Listing
 from aimd.runtime.client import Client
-from aimd.runtime.controller import Source, Watch, controlled_by, generation_changed, itself
+from aimd.runtime.controller import Watch
+from aimd.runtime.handlers import for_object, for_owner
+from aimd.runtime.informer import Informer
 from aimd.runtime.objects import Failure, Key, Manifest, Request, Result, key_of, labels_of
+from aimd.runtime.predicates import generation_changed
 from aimd.runtime.store import Cache
 
 FILTER_SECONDS = 150.0
@@ -95,14 +98,14 @@ class ModelSourceReconciler(KindReconciler[AIMClusterModelSource, ObservedSource
         self._listed: dict[Key, _Listed] = {}
 
     @property
-    def sources(self) -> Sequence[Source]:
-        return (Source(AIM_CLUSTER_MODEL_SOURCE), Source(AIM_CLUSTER_MODEL), *CONFIG_SOURCES)
+    def informers(self) -> Sequence[Informer]:
+        return (Informer(AIM_CLUSTER_MODEL_SOURCE), Informer(AIM_CLUSTER_MODEL), *CONFIG_INFORMERS)
 
     @property
     def watches(self) -> Sequence[Watch]:
         return (
-            Watch(AIM_CLUSTER_MODEL_SOURCE, itself, intent_changed),
-            Watch(AIM_CLUSTER_MODEL, controlled_by(AIM_CLUSTER_MODEL_SOURCE), generation_changed),
+            Watch(AIM_CLUSTER_MODEL_SOURCE, for_object, intent_changed),
+            Watch(AIM_CLUSTER_MODEL, for_owner(AIM_CLUSTER_MODEL_SOURCE), generation_changed),
         )
 
     def plan(self, observed: ObservedSource, now: datetime) -> Plan:

@@ -18,9 +18,10 @@ from aimd.planning.conditions import Event, Summary, summarise
 from aimd.planning.plan import Plan
 from aimd.runtime.apply import Applier
 from aimd.runtime.client import Client
-from aimd.runtime.controller import Companion, Source, Watch
+from aimd.runtime.controller import Runnable, Watch
 from aimd.runtime.events import EventRecorder
 from aimd.runtime.finalizers import add_finalizer, remove_finalizer
+from aimd.runtime.informer import Informer
 from aimd.runtime.objects import (
     Applied,
     Category,
@@ -73,7 +74,7 @@ class KindReconciler(ABC, Generic[ObjectT, ObservedT]):
         self._events = EventRecorder(client, self.field_manager)
 
     @property
-    def companions(self) -> Sequence[Companion]:
+    def runnables(self) -> Sequence[Runnable]:
         """What runs beside the workers: the writing of events."""
         return (self._events,)
 
@@ -84,7 +85,7 @@ class KindReconciler(ABC, Generic[ObjectT, ObservedT]):
 
     @property
     @abstractmethod
-    def sources(self) -> Sequence[Source]:
+    def informers(self) -> Sequence[Informer]:
         """The informers this controller reads."""
 
     @property

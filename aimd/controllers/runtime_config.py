@@ -15,11 +15,14 @@ from aimd.planning.kinds import AIM_CLUSTER_RUNTIME_CONFIG, AIM_RUNTIME_CONFIG
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig, config_name, plan_runtime_config, resolve_config
 from aimd.runtime.client import Client
-from aimd.runtime.controller import Mapper, Source, Watch, generation_changed, itself
+from aimd.runtime.controller import Watch
+from aimd.runtime.handlers import Handler, for_object
+from aimd.runtime.informer import Informer
 from aimd.runtime.objects import Key, Kind, Manifest, key_of
+from aimd.runtime.predicates import generation_changed
 from aimd.runtime.store import Cache
 
-CONFIG_SOURCES = (Source(AIM_RUNTIME_CONFIG), Source(AIM_CLUSTER_RUNTIME_CONFIG))
+CONFIG_INFORMERS = (Informer(AIM_RUNTIME_CONFIG), Informer(AIM_CLUSTER_RUNTIME_CONFIG))
 RuntimeConfig: TypeAlias = AIMRuntimeConfig | AIMClusterRuntimeConfig
 
 
@@ -49,20 +52,20 @@ def config_watches(kind: Kind, index: str) -> tuple[Watch, ...]:
         found = (key_of(user) for user in cache[kind].by_index(index, config.name))
         return (key for key in found if not config.namespace or key.namespace == config.namespace)
 
-    mapper: Mapper = users
-    return tuple(Watch(source.kind, mapper, generation_changed) for source in CONFIG_SOURCES)
+    mapper: Handler = users
+    return tuple(Watch(source.kind, mapper, generation_changed) for source in CONFIG_INFORMERS)
 
 
 class _ConfigReconciler(KindReconciler[ApiObject, RuntimeConfig]):
     has_status_word = False
 
     @property
-    def sources(self) -> Sequence[Source]:
-        return (Source(self.kind),)
+    def informers(self) -> Sequence[Informer]:
+        return (Informer(self.kind),)
 
     @property
     def watches(self) -> Sequence[Watch]:
-        return (Watch(self.kind, itself, intent_changed),)
+        return (Watch(self.kind, for_object, intent_changed),)
 
     async def observe(self, obj: ApiObject) -> RuntimeConfig:
         assert isinstance(obj, AIMRuntimeConfig | AIMClusterRuntimeConfig)

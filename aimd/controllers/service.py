@@ -21,7 +21,7 @@ from aimd.controllers.service_watches import (
     BY_MAKER,
     BY_MODEL,
     BY_TEMPLATE,
-    SOURCES,
+    INFORMERS,
     WATCHES,
 )
 from aimd.planning.component import State
@@ -59,8 +59,9 @@ from aimd.planning.service.observed import Model, Observed, Template, is_owned
 from aimd.planning.service.plan import plan_service
 from aimd.planning.service.volumes import claims_of
 from aimd.runtime.client import Client
-from aimd.runtime.controller import Source, Watch
+from aimd.runtime.controller import Watch
 from aimd.runtime.errors import ApiError, Forbidden, NotFound, Unavailable
+from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import (
     CONFIG_MAP,
     EVENT,
@@ -87,8 +88,8 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         super().__init__(client, cache, AIM_SERVICE, AIMService, clock)
 
     @property
-    def sources(self) -> Sequence[Source]:
-        return SOURCES
+    def informers(self) -> Sequence[Informer]:
+        return INFORMERS
 
     @property
     def watches(self) -> Sequence[Watch]:

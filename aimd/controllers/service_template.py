@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from aimd.api.core import ApiObject
 from aimd.api.model import AIMClusterModel, AIMModel
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
-from aimd.controllers.discovery import DISCOVERY_SOURCES, DiscoveryRuns, discovery_watches
+from aimd.controllers.discovery import DISCOVERY_INFORMERS, DiscoveryRuns, discovery_watches
 from aimd.controllers.lending import (
     BY_IMAGE,
     BY_USED_MODEL,
@@ -20,7 +20,7 @@ from aimd.controllers.lending import (
 )
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.predicates import gpu_labels_changed, intent_changed
-from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
+from aimd.controllers.runtime_config import CONFIG_INFORMERS, config_of, config_watches, observe_config
 from aimd.planning.gpus import GpuInventory, inventory_of
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
@@ -33,7 +33,9 @@ from aimd.planning.kinds import (
 from aimd.planning.plan import Plan
 from aimd.planning.service_template.plan import Model, ObservedTemplate, plan_service_template
 from aimd.runtime.client import Client
-from aimd.runtime.controller import Mapper, Source, Watch, controlled_by, itself
+from aimd.runtime.controller import Watch
+from aimd.runtime.handlers import Handler, for_object, for_owner
+from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import NODE
 from aimd.runtime.objects import Key, Kind, Manifest, Request, Result, key_of, labels_of
 from aimd.runtime.store import Cache
@@ -62,21 +64,28 @@ class _TemplateReconciler(KindReconciler[ApiObject, ObservedTemplate]):
         self._runs = runs
 
     @property
-    def sources(self) -> Sequence[Source]:
+    def informers(self) -> Sequence[Informer]:
         indexes = {BY_CONFIG: config_of, BY_MODEL: _model_of, BY_GPU_NEED: _gpu_need_of}
-        models = (Source(kind, indexes={BY_IMAGE: image_of}) for kind in self.models)
-        services = Source(AIM_SERVICE, indexes={BY_USED_MODEL: used_models_of})
-        others = (Source(AIM_TEMPLATE_CACHE), Source(NODE, optional=True))
-        return (Source(self.kind, indexes=indexes), *models, services, *others, *DISCOVERY_SOURCES, *CONFIG_SOURCES)
+        models = (Informer(kind, indexes={BY_IMAGE: image_of}) for kind in self.models)
+        services = Informer(AIM_SERVICE, indexes={BY_USED_MODEL: used_models_of})
+        others = (Informer(AIM_TEMPLATE_CACHE), Informer(NODE, optional=True))
+        return (
+            Informer(self.kind, indexes=indexes),
+            *models,
+            services,
+            *others,
+            *DISCOVERY_INFORMERS,
+            *CONFIG_INFORMERS,
+        )
 
     @property
     def watches(self) -> Sequence[Watch]:
         return (
-            Watch(self.kind, itself, intent_changed),
+            Watch(self.kind, for_object, intent_changed),
             *(Watch(kind, _templates_of_model(self.kind)) for kind in self.models),
             Watch(AIM_SERVICE, self._templates_lent_to, lending_changed),
             Watch(NODE, _templates_with_gpu(self.kind), gpu_labels_changed),
-            Watch(AIM_TEMPLATE_CACHE, controlled_by(self.kind), intent_changed),
+            Watch(AIM_TEMPLATE_CACHE, for_owner(self.kind), intent_changed),
             *discovery_watches(self.kind, self._runs),
             *config_watches(self.kind, BY_CONFIG),
         )
@@ -161,7 +170,7 @@ def _gpu_need_of(template: Manifest) -> Iterable[str]:
     return (_NEEDS_GPU,) if any(place.get("gpu") for place in places) else ()
 
 
-def _templates_of_model(kind: Kind) -> Mapper:
+def _templates_of_model(kind: Kind) -> Handler:
     def templates(manifest: Manifest, cache: Cache) -> Iterable[Key]:
         model = key_of(manifest)
         found = (key_of(template) for template in cache[kind].by_index(BY_MODEL, model.name))
@@ -170,7 +179,7 @@ def _templates_of_model(kind: Kind) -> Mapper:
     return templates
 
 
-def _templates_with_gpu(kind: Kind) -> Mapper:
+def _templates_with_gpu(kind: Kind) -> Handler:
     def templates(manifest: Manifest, cache: Cache) -> Iterable[Key]:
         return (key_of(template) for template in cache[kind].by_index(BY_GPU_NEED, _NEEDS_GPU))
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from aimd.api.service import ServiceOverrides
 from aimd.controllers.predicates import gpu_labels_changed, intent_changed, pod_changed
-from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches
+from aimd.controllers.runtime_config import CONFIG_INFORMERS, config_of, config_watches
 from aimd.planning.artifact.download_job import CACHE_NAME
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
@@ -30,7 +30,9 @@ from aimd.planning.service.deletion import CACHE_LABEL
 from aimd.planning.service.derived_template import MAKER_LABEL
 from aimd.planning.service.model_reference import ENDPOINT
 from aimd.planning.service.template_selection import ALIAS_LABEL, DERIVED, ORIGIN_LABEL
-from aimd.runtime.controller import Mapper, Source, Watch, controlled_by, itself
+from aimd.runtime.controller import Watch
+from aimd.runtime.handlers import Handler, for_object, for_owner
+from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import CONFIG_MAP, EVENT, HORIZONTAL_POD_AUTOSCALER, NODE, PERSISTENT_VOLUME_CLAIM, POD
 from aimd.runtime.objects import Key, Kind, Manifest, key_of, labels_of
 from aimd.runtime.store import Cache
@@ -204,13 +206,13 @@ def _offers_of_model(cache: Cache, name: str, namespace: str) -> Iterator[str]:
 
 
 def _of_cache(manifest: Manifest, cache: Cache) -> Iterable[Key]:
-    owner = controlled_by(AIM_SERVICE)(manifest, cache)
+    owner = for_owner(AIM_SERVICE)(manifest, cache)
     return chain(owner, _services(cache, BY_TEMPLATE, _template_of(manifest), key_of(manifest).namespace))
 
 
 def _of_inference_service(key: Key, cache: Cache) -> Iterable[Key]:
     inference_service = cache[INFERENCE_SERVICE].get(key)
-    return controlled_by(AIM_SERVICE)(inference_service, cache) if inference_service is not None else ()
+    return for_owner(AIM_SERVICE)(inference_service, cache) if inference_service is not None else ()
 
 
 def _of_pod(manifest: Manifest, cache: Cache) -> Iterable[Key]:
@@ -232,7 +234,7 @@ def _of_autoscaler(manifest: Manifest, cache: Cache) -> Iterable[Key]:
 
 def _of_scaled_object(manifest: Manifest, cache: Cache) -> Iterable[Key]:
     return chain.from_iterable(
-        _of_inference_service(key, cache) for key in controlled_by(INFERENCE_SERVICE)(manifest, cache)
+        _of_inference_service(key, cache) for key in for_owner(INFERENCE_SERVICE)(manifest, cache)
     )
 
 
@@ -277,41 +279,41 @@ _SERVICE_INDEXES = {
     BY_SELECTION: _selection_of,
 }
 
-SOURCES: tuple[Source, ...] = (
-    Source(AIM_SERVICE, indexes=_SERVICE_INDEXES),
-    Source(AIM_MODEL, indexes={BY_IMAGE: _image_of}),
-    Source(AIM_CLUSTER_MODEL, indexes={BY_IMAGE: _image_of}),
-    Source(AIM_SERVICE_TEMPLATE, indexes={BY_MODEL: _model_of, BY_MAKER: _maker_of}),
-    Source(AIM_CLUSTER_SERVICE_TEMPLATE, indexes={BY_MODEL: _model_of}),
-    *CONFIG_SOURCES,
-    Source(AIM_TEMPLATE_CACHE, indexes={BY_TEMPLATE: _template_of, BY_CACHE_LABEL: _cache_label_of}),
-    Source(INFERENCE_SERVICE, optional=True),
-    Source(HTTP_ROUTE, optional=True),
-    Source(SCALED_OBJECT, optional=True, label_selector=SERVICE_NAME_LABEL),
-    Source(HORIZONTAL_POD_AUTOSCALER, label_selector=SERVICE_NAME_LABEL),
-    Source(CONFIG_MAP, label_selector=SERVICE_NAME_LABEL),
-    Source(POD, label_selector=INFERENCE_SERVICE_LABEL, indexes={BY_INFERENCE_SERVICE: _inference_service_of}),
-    Source(
+INFORMERS: tuple[Informer, ...] = (
+    Informer(AIM_SERVICE, indexes=_SERVICE_INDEXES),
+    Informer(AIM_MODEL, indexes={BY_IMAGE: _image_of}),
+    Informer(AIM_CLUSTER_MODEL, indexes={BY_IMAGE: _image_of}),
+    Informer(AIM_SERVICE_TEMPLATE, indexes={BY_MODEL: _model_of, BY_MAKER: _maker_of}),
+    Informer(AIM_CLUSTER_SERVICE_TEMPLATE, indexes={BY_MODEL: _model_of}),
+    *CONFIG_INFORMERS,
+    Informer(AIM_TEMPLATE_CACHE, indexes={BY_TEMPLATE: _template_of, BY_CACHE_LABEL: _cache_label_of}),
+    Informer(INFERENCE_SERVICE, optional=True),
+    Informer(HTTP_ROUTE, optional=True),
+    Informer(SCALED_OBJECT, optional=True, label_selector=SERVICE_NAME_LABEL),
+    Informer(HORIZONTAL_POD_AUTOSCALER, label_selector=SERVICE_NAME_LABEL),
+    Informer(CONFIG_MAP, label_selector=SERVICE_NAME_LABEL),
+    Informer(POD, label_selector=INFERENCE_SERVICE_LABEL, indexes={BY_INFERENCE_SERVICE: _inference_service_of}),
+    Informer(
         EVENT,
         field_selector="involvedObject.kind=InferenceService,type=Warning",
         indexes={BY_INVOLVED: _involved_of},
     ),
-    Source(NODE, optional=True),
-    Source(PERSISTENT_VOLUME_CLAIM, label_selector=CACHE_NAME),
+    Informer(NODE, optional=True),
+    Informer(PERSISTENT_VOLUME_CLAIM, label_selector=CACHE_NAME),
 )
 
 
-def _watch_all(kinds: Iterable[Kind], keys: Mapper) -> Iterator[Watch]:
+def _watch_all(kinds: Iterable[Kind], keys: Handler) -> Iterator[Watch]:
     return (Watch(kind, keys) for kind in kinds)
 
 
 WATCHES: tuple[Watch, ...] = (
-    Watch(AIM_SERVICE, itself, _service_changed),
+    Watch(AIM_SERVICE, for_object, _service_changed),
     *_watch_all((AIM_MODEL, AIM_CLUSTER_MODEL), _of_model),
     *_watch_all((AIM_SERVICE_TEMPLATE, AIM_CLUSTER_SERVICE_TEMPLATE), _of_template),
     *config_watches(AIM_SERVICE, BY_CONFIG),
-    Watch(INFERENCE_SERVICE, controlled_by(AIM_SERVICE), delay=_BURST),
-    *_watch_all((HTTP_ROUTE, CONFIG_MAP), controlled_by(AIM_SERVICE)),
+    Watch(INFERENCE_SERVICE, for_owner(AIM_SERVICE), delay=_BURST),
+    *_watch_all((HTTP_ROUTE, CONFIG_MAP), for_owner(AIM_SERVICE)),
     Watch(AIM_TEMPLATE_CACHE, _of_cache),
     Watch(SCALED_OBJECT, _of_scaled_object, _readiness_changed),
     Watch(HORIZONTAL_POD_AUTOSCALER, _of_autoscaler, _scale_changed),

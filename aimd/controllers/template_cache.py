@@ -10,7 +10,7 @@ from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTempl
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
 from aimd.controllers.predicates import artifact_state_changed, intent_changed
-from aimd.controllers.runtime_config import CONFIG_SOURCES, config_of, config_watches, observe_config
+from aimd.controllers.runtime_config import CONFIG_INFORMERS, config_of, config_watches, observe_config
 from aimd.planning.artifact.download_job import CACHE_NAME
 from aimd.planning.kinds import AIM_ARTIFACT, AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE
 from aimd.planning.plan import Plan
@@ -26,8 +26,10 @@ from aimd.planning.template_cache.plan import (
     uses_artifact,
 )
 from aimd.runtime.client import Client
-from aimd.runtime.controller import Source, Watch, itself
+from aimd.runtime.controller import Watch
 from aimd.runtime.errors import Forbidden, NotFound
+from aimd.runtime.handlers import for_object
+from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import NAMESPACE, PERSISTENT_VOLUME_CLAIM
 from aimd.runtime.objects import Category, Deletion, Key, Manifest, key_of, metadata_of
 from aimd.runtime.store import Cache
@@ -48,21 +50,21 @@ class TemplateCacheReconciler(KindReconciler[AIMTemplateCache, ObservedTemplateC
         super().__init__(client, cache, AIM_TEMPLATE_CACHE, AIMTemplateCache, clock)
 
     @property
-    def sources(self) -> Sequence[Source]:
+    def informers(self) -> Sequence[Informer]:
         indexes = {BY_CONFIG: config_of, BY_TEMPLATE: _template_of, BY_NAMESPACE: _namespace_of}
         return (
-            Source(AIM_TEMPLATE_CACHE, indexes=indexes),
-            Source(AIM_ARTIFACT, indexes={BY_NAMESPACE: _namespace_of}),
-            Source(AIM_SERVICE_TEMPLATE),
-            Source(AIM_CLUSTER_SERVICE_TEMPLATE),
-            Source(PERSISTENT_VOLUME_CLAIM, label_selector=CACHE_NAME),
-            *CONFIG_SOURCES,
+            Informer(AIM_TEMPLATE_CACHE, indexes=indexes),
+            Informer(AIM_ARTIFACT, indexes={BY_NAMESPACE: _namespace_of}),
+            Informer(AIM_SERVICE_TEMPLATE),
+            Informer(AIM_CLUSTER_SERVICE_TEMPLATE),
+            Informer(PERSISTENT_VOLUME_CLAIM, label_selector=CACHE_NAME),
+            *CONFIG_INFORMERS,
         )
 
     @property
     def watches(self) -> Sequence[Watch]:
         return (
-            Watch(AIM_TEMPLATE_CACHE, itself, intent_changed),
+            Watch(AIM_TEMPLATE_CACHE, for_object, intent_changed),
             Watch(AIM_ARTIFACT, _users_of_artifact, artifact_state_changed),
             Watch(AIM_SERVICE_TEMPLATE, _users_of_template),
             Watch(AIM_CLUSTER_SERVICE_TEMPLATE, _users_of_template),

@@ -1,6 +1,6 @@
 """A controller: watches declared as data, a queue of keys, workers that never die of what a reconciler does.
 
-A reconciler says which informers it needs (`Source`), which changes wake which keys (`Watch`), and what to do with
+A reconciler says which informers it needs (`Informer`), which changes wake which keys (`Watch`), and what to do with
 one key. Whatever it raises is logged with the key, counted and followed by a back-off; it is cancelled when it takes
 too long. One key is never worked on twice at once.
 """
@@ -8,8 +8,8 @@ too long. One key is never worked on twice at once.
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -17,80 +17,31 @@ import anyio
 import structlog
 
 from aimd.runtime.errors import ApiError, Conflict, TerminalError, WritesSuspended
+from aimd.runtime.handlers import Handler
+from aimd.runtime.informer import Informer
 from aimd.runtime.logging import log_context
 from aimd.runtime.metrics import ManagerMetrics, QueueMetrics, ReconcileMetrics
-from aimd.runtime.objects import Key, Kind, Manifest, Request, Result, controller_of, key_of, metadata_of
-from aimd.runtime.store import Cache, IndexFunction, Transform
+from aimd.runtime.objects import Key, Kind, Manifest, Request, Result, key_of, metadata_of
+from aimd.runtime.predicates import Predicate, always
+from aimd.runtime.store import Cache
 from aimd.runtime.tracing import NoTracer, Tracer
 from aimd.runtime.workqueue import LOW_PRIORITY, QueueClosed, Turn, WorkQueue
-
-Mapper = Callable[[Manifest, Cache], Iterable[Key]]
-Changed = Callable[[Manifest | None, Manifest | None], bool]
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Source:
-    """An informer, declared as data; equal ones of several controllers are started once.
-
-    `optional`: the kind may be missing in the cluster, and come and go, which wakes every object of the controller.
-    `transform` drops what nobody reads; it must be idempotent and must not change its argument. Different selectors of
-    one kind feed one store.
-    """
-
-    kind: Kind
-    label_selector: str = ""
-    field_selector: str = ""
-    optional: bool = False
-    indexes: Mapping[str, IndexFunction] = field(default_factory=dict)
-    transform: Transform | None = None
-    metadata_only: bool = False
-
-
-def always(before: Manifest | None, after: Manifest | None) -> bool:
-    """Every change counts."""
-    return True
-
-
-def generation_changed(before: Manifest | None, after: Manifest | None) -> bool:
-    """Creation, deletion, and changes of the spec; not of status or metadata."""
-    if before is None or after is None:
-        return True
-    return metadata_of(before).get("generation") != metadata_of(after).get("generation")
-
-
-@dataclass(frozen=True)
 class Watch:
-    """Changes of `kind` objects wake the keys that `keys` gives, of the controller's own kind.
+    """Changes of `kind` objects wake the keys that `handler` gives, of the controller's own kind.
 
-    For an update `keys` is asked about both states, so that an object that moved from one owner to another wakes both.
+    For an update, `handler` is called with both states, so that an object that changes its owner wakes both owners.
     `delay` (seconds) is for kinds whose changes come in bursts, such as a starting pod's: one turn answers them all.
     """
 
     kind: Kind
-    keys: Mapper
-    changed: Changed = always
+    handler: Handler
+    predicate: Predicate = always
     delay: float = 0.0
-
-
-def itself(manifest: Manifest, cache: Cache) -> Iterable[Key]:
-    """The changed object is the one to reconcile."""
-    return (key_of(manifest),)
-
-
-def controlled_by(kind: Kind) -> Mapper:
-    """The object whose controlling owner is of `kind`; its namespace is the child's, or none if cluster-scoped."""
-
-    def owner(manifest: Manifest, cache: Cache) -> Iterable[Key]:
-        reference = controller_of(manifest)
-        if reference is None or reference.get("kind") != kind.name:
-            return ()
-        if str(reference.get("apiVersion", "")).rpartition("/")[0] != kind.group:
-            return ()
-        return (Key(key_of(manifest).namespace if kind.namespaced else "", str(reference.get("name"))),)
-
-    return owner
 
 
 class Reconciler(Protocol):
@@ -103,7 +54,7 @@ class Reconciler(Protocol):
     @property
     def watches(self) -> Sequence[Watch]: ...
     @property
-    def sources(self) -> Sequence[Source]: ...
+    def informers(self) -> Sequence[Informer]: ...
     @property
     def workers(self) -> int: ...
 
@@ -111,8 +62,8 @@ class Reconciler(Protocol):
         """Brings one object nearer to what it should be; must be idempotent and may be cancelled at any await."""
 
 
-class Companion(Protocol):
-    """Something that runs beside the workers of a reconciler which lists it in `companions`."""
+class Runnable(Protocol):
+    """Something that runs beside the workers of a reconciler which lists it in `runnables`."""
 
     async def run(self) -> None:
         """Runs until `close`; what it raises ends the controller."""
@@ -144,7 +95,7 @@ class Controller:
         """Connects the watches to the stores; to be called before the reflectors start."""
         for watch in self.reconciler.watches:
             self._cache[watch.kind].subscribe(self._handler(watch))
-        for kind in {source.kind for source in self.reconciler.sources if source.optional}:
+        for kind in {informer.kind for informer in self.reconciler.informers if informer.optional}:
             self._cache[kind].on_availability(partial(self.enqueue_all, f"{kind.name} has come or gone"))
 
     def enqueue_all(self, reason: str) -> None:
@@ -153,16 +104,16 @@ class Controller:
             self.queue.add(key_of(manifest), priority=LOW_PRIORITY, reason=reason)
 
     async def run(self) -> None:
-        """Runs the workers until the queue is closed; turns that are under way end first, then the companions."""
-        companions: Sequence[Companion] = getattr(self.reconciler, "companions", ())
+        """Runs the workers until the queue is closed; turns that are under way end first, then the runnables."""
+        runnables: Sequence[Runnable] = getattr(self.reconciler, "runnables", ())
         async with anyio.create_task_group() as beside:
-            for companion in companions:
-                beside.start_soon(companion.run)
+            for runnable in runnables:
+                beside.start_soon(runnable.run)
             async with anyio.create_task_group() as workers:
                 for _ in range(self.reconciler.workers):
                     workers.start_soon(self._work)
-            for companion in companions:
-                companion.close()
+            for runnable in runnables:
+                runnable.close()
 
     async def _work(self) -> None:
         while True:
@@ -181,13 +132,13 @@ class Controller:
         kind = watch.kind.name
 
         def handle(before: Manifest | None, after: Manifest | None, initial: bool) -> None:
-            if not initial and not watch.changed(before, after):
+            if not initial and not watch.predicate(before, after):
                 return
             priority, delay = (LOW_PRIORITY, 0.0) if initial else (0, watch.delay)
             for manifest in (before, after):
                 if manifest is None:
                     continue
-                for key in watch.keys(manifest, self._cache):
+                for key in watch.handler(manifest, self._cache):
                     self.queue.add(key, after=delay, priority=priority, reason=f"{kind} {key_of(manifest)}")
 
         return handle

@@ -19,8 +19,9 @@ import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
 from aimd.runtime.client import Client, Selection, separate_session
-from aimd.runtime.controller import Controller, Reconciler, Source
+from aimd.runtime.controller import Controller, Reconciler
 from aimd.runtime.health import Endpoints, LoopWatchdog, checks_page, metrics_page
+from aimd.runtime.informer import Informer
 from aimd.runtime.leader import LeaderElection, LeaderElector
 from aimd.runtime.metrics import ManagerMetrics
 from aimd.runtime.objects import Kind
@@ -74,35 +75,37 @@ class Manager:
         self._stop = anyio.Event()
         self._serve_endpoints()
 
-    def add_source(self, source: Source) -> None:
+    def add_informer(self, informer: Informer) -> None:
         """An informer; sources of one kind share a store, sources that select the same objects a watch."""
-        kind = source.kind
+        kind = informer.kind
         if kind in self.cache:
             store = self.cache[kind]
-            if store.metadata_only != source.metadata_only:
-                raise ValueError(f"{kind}: one source wants whole objects, another one metadata only")
-            for name, function in source.indexes.items():
+            if store.metadata_only != informer.metadata_only:
+                raise ValueError(f"{kind}: one informer wants whole objects, another one metadata only")
+            for name, function in informer.indexes.items():
                 store.add_index(name, function)
-            if source.transform is not None:
-                store.add_transform(source.transform)
+            if informer.transform is not None:
+                store.add_transform(informer.transform)
         else:
-            store = self.cache.add(Store(kind, source.indexes, source.transform, source.metadata_only))
+            store = self.cache.add(Store(kind, informer.indexes, informer.transform, informer.metadata_only))
         # A process that may see some namespaces only may be refused what belongs to none; that is no fault.
-        optional = source.optional or (bool(self.options.namespaces) and not kind.namespaced)
+        optional = informer.optional or (bool(self.options.namespaces) and not kind.namespaced)
         if not optional:
             self._mandatory.add(kind)
         for namespace in (self.options.namespaces if kind.namespaced else ()) or ("",):
-            selection = Selection(kind, namespace, source.label_selector, source.field_selector, source.metadata_only)
+            selection = Selection(
+                kind, namespace, informer.label_selector, informer.field_selector, informer.metadata_only
+            )
             if selection not in self._reflectors:
                 self._reflectors[selection] = Reflector(self.client, store, selection, optional, self.metrics)
             self._reflectors[selection].optional &= optional  # Who needs the kind is stricter than who does not.
 
     def add(self, reconciler: Reconciler) -> None:
-        """A controller with its sources; the reconciler's own kind is watched even if no source names it."""
-        for source in reconciler.sources:
-            self.add_source(source)
+        """A controller with its informers; the reconciler's own kind is watched even if no informer names it."""
+        for informer in reconciler.informers:
+            self.add_informer(informer)
         if reconciler.kind not in self.cache:
-            self.add_source(Source(reconciler.kind))
+            self.add_informer(Informer(reconciler.kind))
         options, tracer = self.options, self.client.options.tracer
         self.controllers.append(Controller(reconciler, self.cache, self.metrics, options.reconcile_timeout, tracer))
 
@@ -113,7 +116,7 @@ class Manager:
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Runs until cancelled or stopped; `started()` once all caches are whole.
 
-        Raises KindNotWatched when a watch has no source, and LeaseLost (inside an exception group) when the lease
+        Raises KindNotWatched when a watch has no informer, and LeaseLost (inside an exception group) when the lease
         went to somebody else.
         """
         for controller in self.controllers:

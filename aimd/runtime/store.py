@@ -37,7 +37,7 @@ _log = structlog.get_logger()
 
 
 class KindNotWatched(LookupError):
-    """No source was declared for this kind; reading it from the cache would silently find nothing."""
+    """No informer was declared for this kind; reading it from the cache would silently find nothing."""
 
 
 def owners_of(manifest: Manifest) -> Iterable[str]:
@@ -303,7 +303,7 @@ class Cache:
         try:
             return self._stores[kind]
         except KeyError:
-            raise KindNotWatched(f"no source is declared for {kind.api_version} {kind.name}") from None
+            raise KindNotWatched(f"no informer is declared for {kind.api_version} {kind.name}") from None
 
     def __contains__(self, kind: object) -> bool:
         return kind in self._stores

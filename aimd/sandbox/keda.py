@@ -25,11 +25,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from aimd.runtime.client import Client
-from aimd.runtime.controller import Source, Watch, controlled_by, generation_changed, itself
+from aimd.runtime.controller import Watch
+from aimd.runtime.handlers import for_object, for_owner
+from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, NAMESPACE, POD, SERVICE
 from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.objects import Key, Kind, Manifest, Result, key_of, labels_of, metadata_of, uid_of
 from aimd.runtime.objects import Request as Turn
+from aimd.runtime.predicates import generation_changed
 from aimd.runtime.status import StatusWriter
 from aimd.runtime.store import Cache
 from aimd.sandbox.addresses import AddressTable
@@ -183,15 +186,15 @@ class ScaledObjectReconciler:
     name = "scaledobject"
     kind = SCALED_OBJECT
     workers = 2
-    sources: Sequence[Source] = (
-        Source(SCALED_OBJECT),
-        Source(HORIZONTAL_POD_AUTOSCALER),
-        Source(DEPLOYMENT),
-        Source(POD),
+    informers: Sequence[Informer] = (
+        Informer(SCALED_OBJECT),
+        Informer(HORIZONTAL_POD_AUTOSCALER),
+        Informer(DEPLOYMENT),
+        Informer(POD),
     )
     watches: Sequence[Watch] = (
-        Watch(SCALED_OBJECT, itself, generation_changed),
-        Watch(HORIZONTAL_POD_AUTOSCALER, controlled_by(SCALED_OBJECT), generation_changed),
+        Watch(SCALED_OBJECT, for_object, generation_changed),
+        Watch(HORIZONTAL_POD_AUTOSCALER, for_owner(SCALED_OBJECT), generation_changed),
     )
 
     def __init__(self, client: Client, cache: Cache) -> None:

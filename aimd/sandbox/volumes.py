@@ -18,8 +18,10 @@ import anyio
 from anyio.abc import TaskStatus
 
 from aimd.runtime.client import Client
-from aimd.runtime.controller import Source, Watch, itself
+from aimd.runtime.controller import Watch
 from aimd.runtime.errors import AlreadyExists, NotFound
+from aimd.runtime.handlers import for_object
+from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, STORAGE_CLASS
 from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.objects import Key, Manifest, Request, Result, key_of, metadata_of, uid_of
@@ -82,12 +84,12 @@ class ClaimReconciler:
         self._client = client
         self._cache = cache
         self._settings = settings
-        self.sources: Sequence[Source] = (
-            Source(PERSISTENT_VOLUME_CLAIM, indexes={"class": lambda claim: [_class_name(claim)]}),
-            Source(STORAGE_CLASS),
+        self.informers: Sequence[Informer] = (
+            Informer(PERSISTENT_VOLUME_CLAIM, indexes={"class": lambda claim: [_class_name(claim)]}),
+            Informer(STORAGE_CLASS),
         )
         self.watches: Sequence[Watch] = (
-            Watch(PERSISTENT_VOLUME_CLAIM, itself),
+            Watch(PERSISTENT_VOLUME_CLAIM, for_object),
             Watch(STORAGE_CLASS, _claims_of_class),
         )
 
@@ -158,8 +160,8 @@ class VolumeReconciler:
     name = "persistentvolume"
     kind = PERSISTENT_VOLUME
     workers = 4
-    sources: Sequence[Source] = (Source(PERSISTENT_VOLUME),)
-    watches: Sequence[Watch] = (Watch(PERSISTENT_VOLUME, itself),)
+    informers: Sequence[Informer] = (Informer(PERSISTENT_VOLUME),)
+    watches: Sequence[Watch] = (Watch(PERSISTENT_VOLUME, for_object),)
 
     def __init__(self, client: Client, cache: Cache, settings: VolumeSettings) -> None:
         self._client = client

@@ -9,10 +9,13 @@ import anyio
 
 from aimd.runtime.apply import Applier
 from aimd.runtime.client import connect
-from aimd.runtime.controller import Source, Watch, controlled_by, generation_changed, itself
+from aimd.runtime.controller import Watch
+from aimd.runtime.handlers import for_object, for_owner
+from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import CONFIG_MAP
 from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.objects import Desired, Kind, Manifest, Request, Result, owner_reference
+from aimd.runtime.predicates import generation_changed
 from aimd.runtime.status import StatusWriter
 
 GREETING = Kind("example.com", "v1", "Greeting", "greetings")
@@ -35,8 +38,8 @@ class GreetingReconciler:
     name = "greeting"
     kind = GREETING
     workers = 4
-    sources: Sequence[Source] = (Source(GREETING), Source(CONFIG_MAP))
-    watches: Sequence[Watch] = (Watch(GREETING, itself, generation_changed), Watch(CONFIG_MAP, controlled_by(GREETING)))
+    informers: Sequence[Informer] = (Informer(GREETING), Informer(CONFIG_MAP))
+    watches: Sequence[Watch] = (Watch(GREETING, for_object, generation_changed), Watch(CONFIG_MAP, for_owner(GREETING)))
 
     def __init__(self, manager: Manager) -> None:
         self.greetings = manager.cache

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import anyio
 
 from aimd.runtime.apply import Applier
-from aimd.runtime.controller import Source, Watch, controlled_by, itself
+from aimd.runtime.controller import Watch
+from aimd.runtime.handlers import for_object, for_owner
+from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import CONFIG_MAP, SECRET
 from aimd.runtime.manager import Manager
 from aimd.runtime.objects import Desired, Manifest, Request, Result, key_of, labels_of, owner_reference
@@ -20,8 +22,8 @@ class Copier:
     name = "copier"
     kind = SECRET
     workers = 4
-    sources: Sequence[Source] = (Source(SECRET), Source(CONFIG_MAP))
-    watches: Sequence[Watch] = (Watch(SECRET, itself), Watch(CONFIG_MAP, controlled_by(SECRET)))
+    informers: Sequence[Informer] = (Informer(SECRET), Informer(CONFIG_MAP))
+    watches: Sequence[Watch] = (Watch(SECRET, for_object), Watch(CONFIG_MAP, for_owner(SECRET)))
 
     def __init__(self, manager: Manager, *suffixes: str) -> None:
         self.cache = manager.cache

@@ -17,7 +17,7 @@ import pytest
 from aimd.planning.artifact.observed import COMPLETE
 from aimd.planning.kinds import AIM_ARTIFACT, AIM_SERVICE, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE
 from aimd.runtime.client import ClientOptions, connect
-from aimd.runtime.controller import Source
+from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import JOB, PERSISTENT_VOLUME_CLAIM, ROLE, ROLE_BINDING, SERVICE_ACCOUNT
 from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.objects import Kind, Manifest, key_of, labels_of, metadata_of
@@ -208,7 +208,7 @@ async def watched(api_server: ControlPlane, namespace: str) -> AsyncIterator[Cac
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as client:
         manager = Manager(client, ManagerOptions(namespaces=(namespace,)))
         for kind in WATCHED:
-            manager.add_source(Source(kind))
+            manager.add_informer(Informer(kind))
         running = asyncio.create_task(manager.run())
         try:
             yield manager.cache

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from aimd.runtime.client import Client, ClientOptions, connect
-from aimd.runtime.controller import Source
 from aimd.runtime.errors import NotFound, WritesSuspended
+from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import (
     CONFIG_MAP,
     CUSTOM_RESOURCE_DEFINITION,
@@ -55,7 +55,7 @@ class Bench:
     @asynccontextmanager
     async def running(self, **options: Any) -> AsyncIterator[tuple[Manager, Copier]]:
         manager = Manager(self.client, self.options(**options))
-        manager.add_source(Source(LATE, optional=True))
+        manager.add_informer(Informer(LATE, optional=True))
         copier = Copier(manager)
         manager.add(copier)
         async with anyio.create_task_group() as tasks:
@@ -208,13 +208,13 @@ async def test_a_kind_that_is_installed_later_is_picked_up(bench: Bench) -> None
 async def test_a_kind_that_one_controller_needs_is_optional_for_none(bench: Bench, first: bool) -> None:
     manager = Manager(bench.client)
     for optional in (first, not first):
-        manager.add_source(Source(LATE, optional=optional))
+        manager.add_informer(Informer(LATE, optional=optional))
     assert [reflector.optional for reflector in manager._reflectors.values()] == [False]
 
 
 async def test_a_watch_without_a_source_is_refused(bench: Bench) -> None:
     class Blind(Copier):
-        sources: Sequence[Source] = (Source(SECRET),)
+        informers: Sequence[Informer] = (Informer(SECRET),)
 
     manager = Manager(bench.client)
     manager.add(Blind(manager))
@@ -361,7 +361,7 @@ async def test_a_process_with_rights_in_two_namespaces_runs_without_cluster_kind
         manager = Manager(limited, ManagerOptions(namespaces=(bench.namespace, other)))
         copier = Copier(manager)
         manager.add(copier)
-        manager.add_source(Source(NODE))
+        manager.add_informer(Informer(NODE))
         async with anyio.create_task_group() as tasks:
             await tasks.start(manager.run)
             assert not manager.cache[NODE].available

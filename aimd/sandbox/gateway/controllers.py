@@ -15,7 +15,9 @@ import anyio
 from anyio.abc import TaskStatus
 
 from aimd.runtime.client import Client
-from aimd.runtime.controller import Source, Watch, itself
+from aimd.runtime.controller import Watch
+from aimd.runtime.handlers import for_object
+from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import ENDPOINT_SLICE, NAMESPACE, SERVICE
 from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.objects import Key, Kind, Manifest, Request, Result, key_of, labels_of
@@ -136,8 +138,8 @@ class ClassReconciler:
     name = "gatewayclass"
     kind = GATEWAY_CLASS
     workers = 1
-    sources: Sequence[Source] = (Source(GATEWAY_CLASS, optional=True),)
-    watches: Sequence[Watch] = (Watch(GATEWAY_CLASS, itself),)
+    informers: Sequence[Informer] = (Informer(GATEWAY_CLASS, optional=True),)
+    watches: Sequence[Watch] = (Watch(GATEWAY_CLASS, for_object),)
 
     def __init__(self, client: Client, cache: Cache, controller_name: str) -> None:
         self._cache = cache
@@ -163,11 +165,11 @@ class GatewayReconciler:
         self._cache = cache
         self._controller_name = controller_name
         self._status = StatusWriter(client, cache, _FIELD_MANAGER)
-        self.sources: Sequence[Source] = (
-            Source(GATEWAY, optional=True, indexes={"class": lambda item: [item["spec"]["gatewayClassName"]]}),
+        self.informers: Sequence[Informer] = (
+            Informer(GATEWAY, optional=True, indexes={"class": lambda item: [item["spec"]["gatewayClassName"]]}),
         )
         self.watches: Sequence[Watch] = (
-            Watch(GATEWAY, itself),
+            Watch(GATEWAY, for_object),
             Watch(GATEWAY_CLASS, _gateways_of_class),
             Watch(HTTP_ROUTE, lambda route, _: gateway_keys(route)),
         )
@@ -197,13 +199,13 @@ class RouteReconciler:
             "gateway": lambda route: map(str, gateway_keys(route)),
             "service": lambda route: map(str, backend_keys(route)),
         }
-        self.sources: Sequence[Source] = (
-            Source(HTTP_ROUTE, optional=True, indexes=indexes),
-            Source(SERVICE),
-            Source(ENDPOINT_SLICE, indexes={"service": _service_of_slice}),
+        self.informers: Sequence[Informer] = (
+            Informer(HTTP_ROUTE, optional=True, indexes=indexes),
+            Informer(SERVICE),
+            Informer(ENDPOINT_SLICE, indexes={"service": _service_of_slice}),
         )
         self.watches: Sequence[Watch] = (
-            Watch(HTTP_ROUTE, itself),
+            Watch(HTTP_ROUTE, for_object),
             Watch(GATEWAY, lambda gateway, cache: _routes_by(cache, "gateway", gateway)),
             Watch(SERVICE, lambda service, cache: _routes_by(cache, "service", service)),
             Watch(GATEWAY_CLASS, lambda _, cache: [key_of(route) for route in cache[HTTP_ROUTE].list()]),

@@ -18,9 +18,11 @@ import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
 from aimd.runtime.client import Client
-from aimd.runtime.controller import Source, Watch, itself
+from aimd.runtime.controller import Watch
 from aimd.runtime.errors import NotFound
 from aimd.runtime.events import EventRecorder
+from aimd.runtime.handlers import for_object
+from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD
 from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.objects import Key, Manifest, Request, Result, uid_of
@@ -59,12 +61,12 @@ class Kubelet:
     name = "kubelet"
     kind = POD
     workers = 8
-    sources = (
-        Source(POD, field_selector="spec.nodeName!="),
-        Source(PERSISTENT_VOLUME_CLAIM),
-        Source(PERSISTENT_VOLUME),
+    informers = (
+        Informer(POD, field_selector="spec.nodeName!="),
+        Informer(PERSISTENT_VOLUME_CLAIM),
+        Informer(PERSISTENT_VOLUME),
     )
-    watches = (Watch(POD, itself),)
+    watches = (Watch(POD, for_object),)
 
     def __init__(self, client: Client, cache: Cache, settings: KubeletSettings, pods: TaskGroup) -> None:
         self._client = client

@@ -71,7 +71,7 @@ class World:
             monotonic=lambda: self.now,
             jitter=lambda: 0.5,
         )
-        for source in self.reconciler.sources:
+        for source in self.reconciler.informers:
             self.cache.add(Store(source.kind, source.indexes, source.transform)).synced = True
 
     async def look(self, *filters: str, **spec: Any) -> ObservedSource:

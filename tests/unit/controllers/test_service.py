@@ -8,7 +8,7 @@ import pytest
 
 from aimd.api.service import AIMService
 from aimd.controllers.service import ServiceReconciler
-from aimd.controllers.service_watches import SOURCES, WATCHES
+from aimd.controllers.service_watches import INFORMERS, WATCHES
 from aimd.planning.component import State
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
@@ -37,7 +37,7 @@ _versions = iter(range(1, 100_000))
 @pytest.fixture
 def cache() -> Cache:
     cache = Cache()
-    for source in SOURCES:
+    for source in INFORMERS:
         store = cache.add(Store(source.kind, source.indexes, source.transform))
         store.synced = True
     return cache
@@ -147,7 +147,7 @@ def test_our_own_status_writes_wake_nobody(services: Cache) -> None:
 
 @pytest.mark.parametrize("broken", [{}, {"spec": None}, {"spec": {"model": None, "template": 3}}, {"status": []}])
 def test_no_manifest_upsets_an_index_or_a_mapping(cache: Cache, broken: dict[str, Any]) -> None:
-    for source in SOURCES:
+    for source in INFORMERS:
         manifest = put(cache, source.kind, "odd", **broken)
         woken(cache, source.kind, manifest)
 

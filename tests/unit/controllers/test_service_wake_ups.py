@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aimd.api.service import ServiceOverrides
-from aimd.controllers.service_watches import SOURCES, WATCHES
+from aimd.controllers.service_watches import INFORMERS, WATCHES
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
     AIM_CLUSTER_RUNTIME_CONFIG,
@@ -94,7 +94,7 @@ def relabelled(before: Manifest, **labels: str) -> Update:
 @pytest.fixture
 def cache() -> Cache:
     cache = Cache()
-    for source in SOURCES:
+    for source in INFORMERS:
         cache.add(Store(source.kind, source.indexes, source.transform)).synced = True
     for key, fields in SERVICES.items():
         namespace, _, name = key.partition("/")
@@ -112,7 +112,7 @@ def cache() -> Cache:
 
 
 def present_kind(present: Manifest) -> Kind:
-    return next(source.kind for source in SOURCES if source.kind.name == present["kind"])
+    return next(source.kind for source in INFORMERS if source.kind.name == present["kind"])
 
 
 def woken(cache: Cache, update: Update) -> set[str]:

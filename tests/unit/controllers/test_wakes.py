@@ -107,7 +107,7 @@ class Controllers:
         self.reconcilers: list[KindReconciler[Any, Any]] = build_reconcilers(
             nowhere, self.cache, settings, cast(RegistryClient, None)
         )
-        for source in (source for reconciler in self.reconcilers for source in reconciler.sources):
+        for source in (source for reconciler in self.reconcilers for source in reconciler.informers):
             if source.kind not in self.cache:
                 self.cache.add(Store(source.kind, {})).synced = True
             for name, function in source.indexes.items():
@@ -369,5 +369,5 @@ def test_what_appears_and_goes_wakes_whom_it_concerns(
 
 def test_nobody_watches_secrets(controllers: Controllers) -> None:
     for reconciler in controllers.reconcilers:
-        assert SECRET not in {source.kind for source in reconciler.sources}
+        assert SECRET not in {source.kind for source in reconciler.informers}
         assert SECRET not in {watch.kind for watch in reconciler.watches}

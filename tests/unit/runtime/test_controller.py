@@ -9,12 +9,15 @@ import anyio
 import pytest
 import structlog
 
-from aimd.runtime.controller import Controller, Source, Watch, controlled_by, generation_changed, itself
+from aimd.runtime.controller import Controller, Watch
 from aimd.runtime.errors import Conflict, TerminalError, TooManyRequests
+from aimd.runtime.handlers import for_object, for_owner
+from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import CONFIG_MAP, JOB, NODE, POD
 from aimd.runtime.logging import configure
 from aimd.runtime.metrics import ManagerMetrics
 from aimd.runtime.objects import Key, Manifest, Request, Result
+from aimd.runtime.predicates import generation_changed
 from aimd.runtime.store import Cache, Store
 
 
@@ -28,8 +31,8 @@ class Scripted:
     name = "scripted"
     kind = CONFIG_MAP
     workers = 3
-    watches: Sequence[Watch] = (Watch(CONFIG_MAP, itself), Watch(POD, controlled_by(CONFIG_MAP), generation_changed))
-    sources: Sequence[Source] = (Source(NODE, optional=True),)
+    watches: Sequence[Watch] = (Watch(CONFIG_MAP, for_object), Watch(POD, for_owner(CONFIG_MAP), generation_changed))
+    informers: Sequence[Informer] = (Informer(NODE, optional=True),)
 
     def __init__(self, act: Callable[[Request], Any]) -> None:
         self.act = act
@@ -114,11 +117,11 @@ def test_owners_are_matched_by_group_and_kind() -> None:
         reference = {"apiVersion": api_version, "kind": kind, "name": "o", "uid": "u", "controller": True}
         return thing("x", ownerReferences=[reference])
 
-    assert list(controlled_by(JOB)(owned("batch/v1", "Job"), cache)) == [Key("ns", "o")]
-    assert list(controlled_by(JOB)(owned("batch/v1beta1", "Job"), cache)) == [Key("ns", "o")]
-    assert list(controlled_by(JOB)(owned("other/v1", "Job"), cache)) == []
-    assert list(controlled_by(NODE)(owned("v1", "Node"), cache)) == [Key("", "o")]
-    assert list(controlled_by(JOB)(thing("x"), cache)) == []
+    assert list(for_owner(JOB)(owned("batch/v1", "Job"), cache)) == [Key("ns", "o")]
+    assert list(for_owner(JOB)(owned("batch/v1beta1", "Job"), cache)) == [Key("ns", "o")]
+    assert list(for_owner(JOB)(owned("other/v1", "Job"), cache)) == []
+    assert list(for_owner(NODE)(owned("v1", "Node"), cache)) == [Key("", "o")]
+    assert list(for_owner(JOB)(thing("x"), cache)) == []
 
 
 async def test_every_exception_is_counted_backed_off_and_survived(capsys: pytest.CaptureFixture[str]) -> None:
@@ -281,7 +284,7 @@ async def test_closing_lets_turns_under_way_end() -> None:
 
 async def test_a_burst_of_changes_is_one_turn_and_a_user_s_change_does_not_wait_for_it() -> None:
     bench = Bench(lambda request: None)
-    bench.reconciler.watches = (Watch(CONFIG_MAP, itself), Watch(POD, itself, delay=0.1))
+    bench.reconciler.watches = (Watch(CONFIG_MAP, for_object), Watch(POD, for_object, delay=0.1))
     burst = Controller(bench.reconciler, bench.cache, ManagerMetrics("burst"))
     burst.subscribe()
     for version in range(1, 6):
