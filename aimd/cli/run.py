@@ -17,7 +17,7 @@ from aimd.cli.environment import Environment, environment_in_force, read_environ
 from aimd.cli.settings import Flags
 from aimd.cli.version import commit
 from aimd.controllers.all import build_reconcilers
-from aimd.controllers.discovery import DiscoveryPlaces
+from aimd.controllers.discovery import DiscoverySlots
 from aimd.controllers.model_source import FILTER_SECONDS
 from aimd.metrics.counts import FleetCounts
 from aimd.metrics.history import FleetHistory
@@ -111,7 +111,7 @@ async def operate(flags: Flags, environment: Environment, tracer: Tracer) -> Non
         connect_registries(replace(registry_options(flags), observer=asked.observe)) as registries,
     ):
         manager = Manager(client, manager_options(flags, environment))
-        places = DiscoveryPlaces(manager.cache, flags.discovery_slots)
+        places = DiscoverySlots(manager.cache, flags.discovery_slots)
         settings = controller_settings(flags, environment)
         counts: dict[Key, ImageCounts] = {}
         reconcilers = build_reconcilers(client, manager.cache, settings, registries, places, counts)
@@ -130,7 +130,7 @@ async def operate(flags: Flags, environment: Environment, tracer: Tracer) -> Non
     _log.info("stopped")
 
 
-def _measure_fleet(manager: Manager, flags: Flags, places: DiscoveryPlaces, counts: Mapping[Key, ImageCounts]) -> None:
+def _measure_fleet(manager: Manager, flags: Flags, places: DiscoverySlots, counts: Mapping[Key, ImageCounts]) -> None:
     """Adds the fleet's metrics to the manager's; the reconcilers' sources have to be there.
 
     Only the leader tells them, or sums over replicas would count the fleet several times.

@@ -3,7 +3,7 @@
 from typing import Any
 
 from aimd.controllers.artifact import ArtifactReconciler
-from aimd.controllers.discovery import DiscoveryPlaces, DiscoveryRuns
+from aimd.controllers.discovery import DiscoveryRuns, DiscoverySlots
 from aimd.controllers.inspection import ImageInspections, PullSecrets
 from aimd.controllers.model import ClusterModelReconciler, ModelReconciler
 from aimd.controllers.model_source import ModelSourceReconciler
@@ -26,14 +26,14 @@ def build_reconcilers(
     cache: Cache,
     settings: ControllerSettings,
     registries: RegistryClient,
-    places: DiscoveryPlaces | None = None,
+    places: DiscoverySlots | None = None,
     image_counts: dict[Key, ImageCounts] | None = None,
 ) -> list[KindReconciler[Any, Any]]:
     """A reconciler of each kind, in the order in which a service needs them.
 
     `places` of discovery jobs and `image_counts` of model sources are handed in by who tells them, too.
     """
-    places = places or DiscoveryPlaces(cache, settings.discovery_places)
+    places = places or DiscoverySlots(cache, settings.discovery_places)
     runs = DiscoveryRuns(client, cache, settings.system_namespace, places)
     secrets = PullSecrets(client, settings.system_namespace)
     inspections = ImageInspections(InspectionCache(registries), secrets)

@@ -60,7 +60,7 @@ DISCOVERY_INFORMERS = (
 Ticket = tuple[Kind, Key]
 
 
-class DiscoveryPlaces:
+class DiscoverySlots:
     """How many discovery Jobs may run at once, and who is next.
 
     A promise holds until `settle`; by then the Job is in the cache, or was not made. Whoever waits asks again every few
@@ -118,7 +118,7 @@ class DiscoveryPlaces:
 class DiscoveryRuns:
     """Observes the discovery of templates of both scopes."""
 
-    def __init__(self, client: Client, cache: Cache, system_namespace: str, places: DiscoveryPlaces) -> None:
+    def __init__(self, client: Client, cache: Cache, system_namespace: str, places: DiscoverySlots) -> None:
         self.system_namespace = system_namespace
         self.places = places
         self._client = client

@@ -1,4 +1,4 @@
-"""One reconcile, the same for every kind: observe → plan → apply → summarise → report (docs/architecture.md).
+"""One reconcile, the same for every kind: observe → plan → apply → summarize → report (docs/architecture.md).
 
 A kind's controller says what it watches, how it observes and which plan is its own; pausing, finalizers, gates,
 status, events and retries live here once.
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from aimd.api.core import ApiObject
 from aimd.planning.component import Component, State, may_apply
-from aimd.planning.conditions import Event, Summary, summarise
+from aimd.planning.conditions import Event, Summary, summarize
 from aimd.planning.plan import Plan
 from aimd.runtime.apply import Applier
 from aimd.runtime.client import Client
@@ -128,7 +128,7 @@ class KindReconciler(ABC, Generic[ObjectT, ObservedT]):
         allowed = may_apply(plan.components)
         applied = await self._applier.apply(plan.desired, plan.deletions) if allowed else Applied()
         previous = _stored_conditions(live)
-        summary = summarise(
+        summary = summarize(
             plan.components,
             applied=applied,
             previous=previous,

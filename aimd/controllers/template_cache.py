@@ -15,7 +15,7 @@ from aimd.planning.artifact.download_job import CACHE_NAME
 from aimd.planning.kinds import AIM_ARTIFACT, AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig
-from aimd.planning.template_cache.matching import Circumstances
+from aimd.planning.template_cache.matching import ArtifactContext
 from aimd.planning.template_cache.plan import (
     Leftover,
     ObservedTemplateCache,
@@ -136,15 +136,15 @@ def observe_template_cache(cache: Cache, obj: AIMTemplateCache) -> ObservedTempl
         config=observe_config(cache, obj.spec.runtime_config_name, namespace),
         template=_template(cache, obj),
         artifacts=artifacts,
-        circumstances={artifact.metadata.name: _circumstances(cache, artifact) for artifact in artifacts},
+        contexts={artifact.metadata.name: _circumstances(cache, artifact) for artifact in artifacts},
     )
 
 
-def _circumstances(cache: Cache, artifact: AIMArtifact) -> Circumstances:
+def _circumstances(cache: Cache, artifact: AIMArtifact) -> ArtifactContext:
     namespace = artifact.metadata.namespace
     claim = cache[PERSISTENT_VOLUME_CLAIM].get(Key(namespace, artifact.status.persistent_volume_claim))
     storage_class = str(_spec(claim).get("storageClassName") or "") if claim is not None else ""
-    return Circumstances(observe_config(cache, artifact.spec.runtime_config_name, namespace), storage_class)
+    return ArtifactContext(observe_config(cache, artifact.spec.runtime_config_name, namespace), storage_class)
 
 
 def _template(cache: Cache, obj: AIMTemplateCache) -> Template | None:

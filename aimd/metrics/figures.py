@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from aimd.planning.component import State
-from aimd.planning.gpus import normalise_gpu
+from aimd.planning.gpus import normalize_gpu
 from aimd.planning.jobs import JobPhase, finished_at, job_phase
 from aimd.planning.service.resources import DEFAULT_GPU_RESOURCE
 from aimd.planning.service_template.discovery_job import JOB_LABELS
@@ -123,7 +123,7 @@ def gpu_request(service: Manifest, template: Manifest | None) -> GpuRequest | No
         replicas = int(spec["replicas"]) if spec.get("replicas") is not None else 1
     if count <= 0 or template is None:
         return None
-    model = normalise_gpu(str(gpu["model"])) if gpu.get("model") else ANY_GPU
+    model = normalize_gpu(str(gpu["model"])) if gpu.get("model") else ANY_GPU
     return GpuRequest(model, str(gpu.get("resourceName") or DEFAULT_GPU_RESOURCE), count * replicas)
 
 

@@ -18,7 +18,7 @@ from aimd import __version__
 from aimd.api.crd import status_words
 from aimd.api.kinds import RESOURCES
 from aimd.api.model_source import AIMClusterModelSource
-from aimd.controllers.discovery import DiscoveryPlaces
+from aimd.controllers.discovery import DiscoverySlots
 from aimd.controllers.service_watches import BY_INFERENCE_SERVICE
 from aimd.metrics.figures import (
     conditions_of,
@@ -94,7 +94,7 @@ class FleetState(Collector):
     def __init__(
         self,
         cache: Cache,
-        places: DiscoveryPlaces,
+        places: DiscoverySlots,
         object_limit: int,
         image_counts: Mapping[Key, ImageCounts] = MappingProxyType({}),
     ) -> None:

@@ -45,7 +45,7 @@ class Summary:
     retry: bool
 
 
-def summarise(
+def summarize(
     components: Sequence[Component],
     *,
     applied: Applied,

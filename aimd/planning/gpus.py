@@ -80,14 +80,14 @@ class GpuInventory:
         return tuple(sorted(model for model, size in self.vram.items() if size >= minimum))
 
     def find(self, wanted: str) -> str | None:
-        """The present model that a request means: spelled exactly so, else by its normalised name."""
+        """The present model that a request means: spelled exactly so, else by its normalized name."""
         if wanted.strip() in self.vram:
             return wanted.strip()
-        normalised = normalise_gpu(wanted)
-        return normalised if normalised in self.vram else None
+        normalized = normalize_gpu(wanted)
+        return normalized if normalized in self.vram else None
 
 
-def normalise_gpu(name: str) -> str:
+def normalize_gpu(name: str) -> str:
     """The model name inside a GPU's many spellings: `AMD Instinct MI300X` → `MI300X`, `mi325x-oam` → `MI325X`."""
     text = name.strip().replace("_", "-").upper()
     tokens = [token for token in re.split(r"[-\s/:]+", text) if token and token not in ("AMD", "INSTINCT")]
@@ -106,7 +106,7 @@ def gpu_of_device(device_id: str) -> str:
 
 def gpus_of_node(labels: Mapping[str, str]) -> tuple[NodeGpu, ...]:
     """GPU models a node shows: by device id, else by family, each in the plain form, else in the counted one."""
-    for suffix, model_of in (("gpu.device-id", gpu_of_device), ("gpu.family", normalise_gpu)):
+    for suffix, model_of in (("gpu.device-id", gpu_of_device), ("gpu.family", normalize_gpu)):
         for prefix in _PREFIXES:
             value = (labels.get(prefix + suffix) or "").strip()
             if value:
@@ -195,7 +195,7 @@ def node_affinity(hardware: Hardware | None, inventory: GpuInventory | None) -> 
         return None
     wanted, available = hardware.gpu, inventory or GpuInventory()
     if wanted.model.strip():
-        models: Sequence[str] = (available.find(wanted.model) or normalise_gpu(wanted.model),)
+        models: Sequence[str] = (available.find(wanted.model) or normalize_gpu(wanted.model),)
     elif minimum := minimum_vram(wanted):
         models = available.with_memory(minimum)
     else:

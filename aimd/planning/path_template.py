@@ -26,14 +26,14 @@ class InvalidPathTemplate(ValueError):
 
 def default_path(namespace: str, name: str) -> str:
     """The path of a service without a template: `/<namespace>/<name>`."""
-    return normalise_path(f"/{namespace}/{name}")
+    return normalize_path(f"/{namespace}/{name}")
 
 
 def render_path(template: str, service: Mapping[str, Any]) -> str:
     """The path that `template` gives for the service (its JSON); raises InvalidPathTemplate."""
     _refuse_unmatched(template)
     rendered = _EXPRESSION.sub(lambda match: _value(match.group(1).strip(), service), template)
-    path = normalise_path(rendered)
+    path = normalize_path(rendered)
     if path == "/" and _EXPRESSION.search(template):
         raise InvalidPathTemplate(f"path template {template!r} gives an empty path: its expressions have no text")
     return path
@@ -46,7 +46,7 @@ def check_template(template: str) -> None:
         _steps(expression.strip())
 
 
-def normalise_path(text: str) -> str:
+def normalize_path(text: str) -> str:
     """Lower-cases, drops empty segments and percent-encodes the rest; raises InvalidPathTemplate."""
     segments = [segment for segment in text.strip().lower().split("/") if segment]
     for segment in segments:

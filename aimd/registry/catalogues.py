@@ -72,7 +72,7 @@ class DockerHub:
 
 
 class GitHub:
-    """GitHub's API: container packages of an organisation, or of a user where there is no such organisation."""
+    """GitHub's API: container packages of an organization, or of a user where there is no such organization."""
 
     def __init__(self, transport: Transport, options: RegistryOptions) -> None:
         self._transport = transport
@@ -148,5 +148,5 @@ def _require_namespace(namespace: str, registry: str) -> None:
         raise error(
             Problem.REFERENCE,
             f"{registry} can only be listed by namespace, and {quoted(namespace)!r} is none: start the filter with "
-            "one, for example organisation/name-*",
+            "one, for example organization/name-*",
         )

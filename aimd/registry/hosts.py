@@ -26,7 +26,7 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback if address is not None else f".{host.lower()}".endswith(".localhost")
 
 
-def refuse_strange(url: httpx.URL) -> None:
+def require_public_address(url: httpx.URL) -> None:
     """Raises RegistryError for a URL that no registry has: another scheme, or an address such as those where clouds
     keep the machine's credentials."""
     address = _address(url.host)

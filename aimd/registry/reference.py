@@ -109,5 +109,5 @@ def is_digest(text: str) -> bool:
 def _invalid(text: str, why: str) -> RegistryFailure:
     return failure(
         Problem.REFERENCE,
-        f"{quoted(text)!r} names no image: {why}; write for example ghcr.io/organisation/name:1.0.0",
+        f"{quoted(text)!r} names no image: {why}; write for example ghcr.io/organization/name:1.0.0",
     )

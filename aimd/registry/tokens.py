@@ -15,7 +15,7 @@ import httpx
 
 from aimd.registry.credentials import ANONYMOUS, Credential
 from aimd.registry.failures import Problem, error, quoted
-from aimd.registry.hosts import may_be_plain, refuse_strange
+from aimd.registry.hosts import may_be_plain, require_public_address
 from aimd.registry.reply import Reply, json_of
 from aimd.registry.transport import Ask, Transport
 
@@ -134,7 +134,7 @@ def _realm(challenge: Challenge, registry: str) -> str:
         realm = httpx.URL(text)
     except httpx.InvalidURL:
         realm = httpx.URL("")
-    refuse_strange(realm)
+    require_public_address(realm)
     if realm.userinfo or (realm.scheme == "http" and not may_be_plain(realm.host)):
         raise error(Problem.UNAVAILABLE, f"{registry} sends people to log in at {quoted(text)!r}, which is not safe")
     return text

@@ -18,7 +18,7 @@ import httpx
 
 from aimd.registry.failures import Problem, RegistryError, error, quoted, timed_out
 from aimd.registry.gate import Gate
-from aimd.registry.hosts import authority, is_loopback, may_be_plain, refuse_strange, same_place
+from aimd.registry.hosts import authority, is_loopback, may_be_plain, require_public_address, same_place
 from aimd.registry.network import is_certificate_error, network_failure
 from aimd.registry.options import RegistryOptions
 from aimd.registry.reply import Reply, read_reply
@@ -164,7 +164,7 @@ class Transport:
 
     async def _exchange(self, ask: Ask, url: httpx.URL, authorization: str) -> Reply:
         """One request and its answer; over plain HTTP where nothing else is spoken and that is allowed."""
-        refuse_strange(url)
+        require_public_address(url)
         if url.scheme != "https" or not may_be_plain(url.host):
             return await self._once(ask, url, authorization)
         plain = url.copy_with(scheme="http")

@@ -3,7 +3,7 @@
 An object is applied when it is missing, when the cached one differs from what is rendered (`difference.py`), or when we
 render it differently than this process did last time. The answer goes into the store, so that the next reconcile
 reads it. If the answer of a forced apply still differs, a webhook has rewritten it: that is remembered, said once, and
-not tried again until either side changes. What is remembered is only an optimisation; losing it costs one request.
+not tried again until either side changes. What is remembered is only an optimization; losing it costs one request.
 
 An existing object is applied with the resourceVersion it was judged by: a decision made on an outdated copy (also by a
 leader that was frozen and does not know it has lost the lease) is answered with 409, and judged again.

@@ -98,7 +98,7 @@ def _unregistered(name: str, text: str, labels: Sequence[str]) -> Counter:
 
 
 class ReconcileMetrics:
-    """The `controller_runtime_*` series of one controller, all initialised to 0."""
+    """The `controller_runtime_*` series of one controller, all initialized to 0."""
 
     def __init__(self, families: "ManagerMetrics", controller: str, workers: int) -> None:
         self._totals = {result: families.reconcile_total.labels(controller, result) for result in _RESULTS}

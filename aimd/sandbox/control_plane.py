@@ -1,6 +1,6 @@
 """A real Kubernetes control plane on loopback: etcd, kube-apiserver, kube-controller-manager, kube-scheduler.
 
-Everything lies in the supervisor's temporary folder and listens on free ports of 127.0.0.1. Authorisation is RBAC;
+Everything lies in the supervisor's temporary folder and listens on free ports of 127.0.0.1. Authorization is RBAC;
 every request is in the audit log. Left out against a cluster made by kubeadm: cloud and node life cycle controllers
 (the nodes are stand-ins), kube-proxy, DNS, the aggregation layer's certificates.
 """

@@ -1,10 +1,10 @@
 """Stand-in for the Hugging Face hub: serves a folder of model repositories to an unmodified `hf download`.
 
-A repository is a folder `<root>/<organisation>/<name>`; its only branch is `main`, and its commit id is derived from
+A repository is a folder `<root>/<organization>/<name>`; its only branch is `main`, and its commit id is derived from
 the content, so that a changed file is a new commit. Answers with the hub's own headers and error codes
 (`X-Repo-Commit`, `X-Linked-Etag`, `X-Error-Code`, …), ranges included.
 
-Left out: datasets and spaces, history, tags and pull requests, repositories without an organisation, uploads, search,
+Left out: datasets and spaces, history, tags and pull requests, repositories without an organization, uploads, search,
 Xet storage, redirects to a content network, paging.
 """
 
@@ -64,11 +64,11 @@ def hub_app(
     hub = Hub(root, rate_limit_bytes_per_second, gated or {})
     application = Starlette(
         routes=[
-            Route("/api/models/{organisation}/{name}", hub.model),
-            Route("/api/models/{organisation}/{name}/revision/{revision:path}", hub.model),
-            Route("/api/models/{organisation}/{name}/tree/{revision}", hub.tree),
-            Route("/api/models/{organisation}/{name}/tree/{revision}/{path:path}", hub.tree),
-            Route("/{organisation}/{name}/resolve/{revision}/{path:path}", hub.resolve),
+            Route("/api/models/{organization}/{name}", hub.model),
+            Route("/api/models/{organization}/{name}/revision/{revision:path}", hub.model),
+            Route("/api/models/{organization}/{name}/tree/{revision}", hub.tree),
+            Route("/api/models/{organization}/{name}/tree/{revision}/{path:path}", hub.tree),
+            Route("/{organization}/{name}/resolve/{revision}/{path:path}", hub.resolve),
         ],
         exception_handlers={HTTPException: _error},
     )
@@ -206,7 +206,7 @@ class Hub:
 
     async def _repository(self, request: Request) -> Repository:
         """Raises the hub's refusals: without a token a missing repository is answered with 401, as there."""
-        repository_id = f"{request.path_params['organisation']}/{request.path_params['name']}"
+        repository_id = f"{request.path_params['organization']}/{request.path_params['name']}"
         folder = (self.root / repository_id).resolve()
         if not folder.is_relative_to(self.root.resolve()) or not folder.is_dir():
             status = 404 if "authorization" in request.headers else 401

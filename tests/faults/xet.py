@@ -54,7 +54,7 @@ class XetHub:
     async def serving(self) -> AsyncIterator["XetHub"]:
         application = hub_app(self.root, gated=self.gated)
         self.plain: Hub = application.state.hub
-        repository = "/api/models/{organisation}/{name}"
+        repository = "/api/models/{organization}/{name}"
         routes = [
             Route(f"{repository}/xet-read-token/{{revision}}", self._token),
             Route(f"{repository}/tree/{{revision}}", self._with_hashes(self.plain.tree)),
@@ -65,7 +65,7 @@ class XetHub:
             yield self
 
     async def _token(self, request: Request) -> Response:
-        name = f"{request.path_params['organisation']}/{request.path_params['name']}"
+        name = f"{request.path_params['organization']}/{request.path_params['name']}"
         wanted = self.gated.get(name)
         if self.refusing or (wanted and request.headers.get("authorization") != f"Bearer {wanted}"):
             return PlainTextResponse("no", 403)

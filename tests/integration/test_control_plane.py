@@ -1,4 +1,4 @@
-"""The control plane is real: versioned, authorised, audited, on loopback only, and gone when it is done."""
+"""The control plane is real: versioned, authorized, audited, on loopback only, and gone when it is done."""
 
 import json
 

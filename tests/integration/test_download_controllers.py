@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from aimd.controllers.artifact import ArtifactReconciler
-from aimd.controllers.discovery import DiscoveryPlaces, DiscoveryRuns
+from aimd.controllers.discovery import DiscoveryRuns, DiscoverySlots
 from aimd.controllers.inspection import ImageInspections, PullSecrets
 from aimd.controllers.model import ClusterModelReconciler, ModelReconciler
 from aimd.controllers.runtime_config import ClusterRuntimeConfigReconciler, RuntimeConfigReconciler
@@ -134,7 +134,7 @@ async def world(api_server: Any) -> AsyncIterator[DownloadWorld]:
 def reconcilers(client: Client, cache: Cache, namespace: str) -> list[Reconciler]:
     settings = ControllerSettings(downloader_image="aimd:test", retry_base_seconds=3)
     inspections = ImageInspections(NoRegistry(), PullSecrets(client, namespace))
-    runs = DiscoveryRuns(client, cache, namespace, DiscoveryPlaces(cache, 10))
+    runs = DiscoveryRuns(client, cache, namespace, DiscoverySlots(cache, 10))
     return [
         ArtifactReconciler(client, cache, settings),
         RuntimeConfigReconciler(client, cache),

@@ -11,9 +11,11 @@ import aimd
 AIMD = Path(aimd.__file__).parent
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 60
-LARGEST_RUNTIME = 4000
-"""Lines of `aimd/runtime` that are not blank, comments and docstrings included."""
+LARGEST_RUNTIME = 3500
+"""Lines of code of `aimd/runtime`: blank lines, comments and docstrings do not count, so that a class can state its
+whole contract."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+DOCUMENTED = (ast.Module, ast.ClassDef, *FUNCTIONS)
 
 TOO_LONG = {
     "runtime/reflector.py": "2026-11-29: is being split",
@@ -60,9 +62,24 @@ def test_functions_fit_a_screen(room: str) -> None:
     assert long == {}, f"split what has over {LONGEST_FUNCTION} lines into steps with names"
 
 
+def documentation_of(path: Path) -> set[int]:
+    """Numbers of the lines that belong to docstrings, those of attributes included."""
+    found: set[int] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for child in node.body if isinstance(node, DOCUMENTED) else ():
+            if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+                found.update(range(child.lineno, (child.end_lineno or child.lineno) + 1))
+    return found
+
+
+def code_lines(path: Path) -> int:
+    documentation = documentation_of(path)
+    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+    code = [line.strip() for number, line in lines if number not in documentation]
+    return sum(1 for line in code if line and not line.startswith("#"))
+
+
 def test_the_runtime_is_small() -> None:
-    lines = [line for path in modules(AIMD / "runtime") for line in path.read_text(encoding="utf-8").splitlines()]
-    assert len(lines) > LARGEST_RUNTIME / 2, "this is not the runtime"
-    assert sum(1 for line in lines if line.strip()) <= LARGEST_RUNTIME, (
-        "whoever maintains the runtime has to read all of it: simplify before you add"
-    )
+    count = sum(code_lines(path) for path in modules(AIMD / "runtime"))
+    assert count > LARGEST_RUNTIME / 2, "this is not the runtime"
+    assert count <= LARGEST_RUNTIME, "whoever maintains the runtime has to read all of it: simplify before you add"

@@ -37,7 +37,7 @@ _FILLED = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class Ingredients:
+class PredictorInputs:
     """What an InferenceService is made of.
 
     `model` is None when it has gone from under a running service; what only it knew is kept then. `cache` is None
@@ -51,7 +51,7 @@ class Ingredients:
     profile: ProfileFile | None
 
 
-def render_inference_service(observed: Observed, parts: Ingredients) -> Desired | None:
+def render_inference_service(observed: Observed, parts: PredictorInputs) -> Desired | None:
     """The InferenceService, None when there is no image to run (W17)."""
     live_image = str(_live_container(observed).get("image") or "")
     image = parts.model.spec.image if parts.model is not None else live_image
@@ -73,7 +73,7 @@ def render_inference_service(observed: Observed, parts: Ingredients) -> Desired 
     return Desired(INFERENCE_SERVICE, manifest, reason="inference-service", filled=_FILLED)
 
 
-def _predictor(observed: Observed, parts: Ingredients, image: str) -> Manifest:
+def _predictor(observed: Observed, parts: PredictorInputs, image: str) -> Manifest:
     volumes = _volumes(observed, parts)
     container: Manifest = {
         "name": CONTAINER,
@@ -115,7 +115,7 @@ def _labels(observed: Observed, template: Template) -> dict[str, str]:
     return labels(observed, {**own, COMPONENT_LABEL: "inference", MANAGED_BY: "aim-engine"})
 
 
-def _volumes(observed: Observed, parts: Ingredients) -> Volumes:
+def _volumes(observed: Observed, parts: PredictorInputs) -> Volumes:
     profile = profile_volumes(observed, parts.template) if parts.profile is not None else NONE
     rendered = shared_memory() + profile
     if observed.inference_service is None:
@@ -126,14 +126,14 @@ def _volumes(observed: Observed, parts: Ingredients) -> Volumes:
     return rendered + preserved_volumes(observed.inference_service, rendered)
 
 
-def _resources(observed: Observed, parts: Ingredients) -> Manifest:
+def _resources(observed: Observed, parts: PredictorInputs) -> Manifest:
     hardware = parts.template.status.resolved_hardware
     model = parts.model.spec.resources if parts.model is not None else None
     template = parts.template.spec.resources or cpu_level(hardware)
     return container_resources(hardware, (model, template, observed.service.spec.resources))
 
 
-def _pull_secrets(observed: Observed, parts: Ingredients) -> list[str]:
+def _pull_secrets(observed: Observed, parts: PredictorInputs) -> list[str]:
     """Secrets of service, template and model, each name once."""
     if parts.model is not None:
         last = [secret.name for secret in parts.model.spec.image_pull_secrets]
@@ -147,7 +147,7 @@ def _pull_secrets(observed: Observed, parts: Ingredients) -> list[str]:
     return list(dict.fromkeys(name for name in names if name))
 
 
-def _service_account(observed: Observed, parts: Ingredients) -> str:
+def _service_account(observed: Observed, parts: PredictorInputs) -> str:
     own = observed.service.spec.service_account_name or parts.template.spec.service_account_name
     if own or parts.model is not None:
         return own or (parts.model.spec.service_account_name if parts.model is not None else "")

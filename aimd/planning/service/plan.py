@@ -28,7 +28,7 @@ from aimd.planning.service.caching import (
 from aimd.planning.service.child_names import InvalidServiceName, inference_service_name
 from aimd.planning.service.derived_template import render_derived_template, template_deletion
 from aimd.planning.service.ignored_fields import ignored_fields_condition
-from aimd.planning.service.inference_service import Ingredients, render_inference_service
+from aimd.planning.service.inference_service import PredictorInputs, render_inference_service
 from aimd.planning.service.model_creation import render_model
 from aimd.planning.service.model_reference import ModelChoice, resolve_model
 from aimd.planning.service.observed import (
@@ -49,7 +49,7 @@ from aimd.planning.service.routing import (
     routing_status,
 )
 from aimd.planning.service.service_health import (
-    Judged,
+    TimedComponent,
     forgiven_while_running,
     inference_service_component,
     is_serving,
@@ -120,7 +120,7 @@ def _desired(observed: Observed, decision: _Decision) -> list[Desired]:
     if decision.profile is not None:
         desired.append(render_config_map(observed, decision.profile))
     if _may_run(observed, decision):
-        parts = Ingredients(decision.name, decision.model.model, template, decision.cache, decision.profile)
+        parts = PredictorInputs(decision.name, decision.model.model, template, decision.cache, decision.profile)
         inference_service = render_inference_service(observed, parts)
         if inference_service is not None:
             desired.append(inference_service)
@@ -160,7 +160,7 @@ def _judge(observed: Observed, decision: _Decision, now: datetime) -> tuple[tupl
     pods = pods_component(observed)
     runtime = inference_service_component(observed, pods, now)
     if decision.name_problem:
-        runtime = Judged(unusable_name_component(decision.name_problem))
+        runtime = TimedComponent(unusable_name_component(decision.name_problem))
     serving = is_serving(runtime.component)
     autoscaler = autoscaler_component(observed, serving=serving, now=now)
     components = (

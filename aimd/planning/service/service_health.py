@@ -25,7 +25,7 @@ _LOCK_COMPLAINTS = ("the object has been modified", "Operation cannot be fulfill
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class TimedComponent:
     """A component, and after how many seconds time alone may change it."""
 
     component: Component
@@ -51,27 +51,27 @@ def unusable_name_component(message: str) -> Component:
     return Component(INFERENCE, failures=(failure,), direction=Direction.DOWNSTREAM, blocks_apply=True)
 
 
-def inference_service_component(observed: Observed, pods: Component | None, now: datetime) -> Judged:
+def inference_service_component(observed: Observed, pods: Component | None, now: datetime) -> TimedComponent:
     """Health of the InferenceService (§16.1)."""
     live = observed.inference_service
     if live is None and INFERENCE_SERVICE.name in observed.absent_kinds:
         message = "KServe is not installed: the cluster has no kind InferenceService"
-        return Judged(_runtime(State.FAILED, "FetchError", message))
+        return TimedComponent(_runtime(State.FAILED, "FetchError", message))
     if live is None:
-        return Judged(_runtime(State.PROGRESSING, "CreatingRuntime", "The InferenceService does not exist yet"))
+        return TimedComponent(_runtime(State.PROGRESSING, "CreatingRuntime", "The InferenceService does not exist yet"))
     ready = _condition(live, "Ready")
     if ready.get("status") == "True":
-        return Judged(_runtime(State.READY, "RuntimeReady", "InferenceService is ready"))
+        return TimedComponent(_runtime(State.READY, "RuntimeReady", "InferenceService is ready"))
     if _has_served(observed.service) and pods is not None and pods.effective_state is State.READY:
         message = "InferenceService is scaling; its ready pods keep serving"
-        return Judged(_runtime(State.READY, "RuntimeScaling", message))
+        return TimedComponent(_runtime(State.READY, "RuntimeScaling", message))
     warning = _current_warning(observed, now)
     if warning is not None:
         event, left = warning
         text = str(event.get("message") or "KServe reports an error")
-        return Judged(_runtime(State.FAILED, str(event.get("reason")), text), left)
+        return TimedComponent(_runtime(State.FAILED, str(event.get("reason")), text), left)
     message = str(ready.get("message") or "The InferenceService is not ready yet")
-    return Judged(_runtime(State.PROGRESSING, "CreatingRuntime", message))
+    return TimedComponent(_runtime(State.PROGRESSING, "CreatingRuntime", message))
 
 
 def pods_component(observed: Observed) -> Component | None:
@@ -94,14 +94,14 @@ def is_serving(component: Component) -> bool:
     return component.effective_state is State.READY
 
 
-def forgiven_while_running(component: Component, observed: Observed, now: datetime) -> Judged:
+def forgiven_while_running(component: Component, observed: Observed, now: datetime) -> TimedComponent:
     """Trouble of a model or template under a service that runs (decision 16).
 
     Pods do not need them to go on: nothing is blocked, for 10 s nothing shows but the condition, then the service is
     Degraded, never worse.
     """
     if observed.inference_service is None or component.effective_state is State.READY:
-        return Judged(component)
+        return TimedComponent(component)
     softened = replace(
         component,
         state=State.DEGRADED,
@@ -112,8 +112,8 @@ def forgiven_while_running(component: Component, observed: Observed, now: dateti
     )
     left = _grace_left(component.condition_type, observed.service, now)
     if left <= 0:
-        return Judged(softened)
-    return Judged(replace(softened, counts_as=State.READY), left)
+        return TimedComponent(softened)
+    return TimedComponent(replace(softened, counts_as=State.READY), left)
 
 
 def _grace_left(condition_type: str, service: AIMService, now: datetime) -> float:

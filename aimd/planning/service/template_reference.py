@@ -18,9 +18,9 @@ from aimd.planning.service.observed import (
 )
 from aimd.planning.service.template_selection import (
     ALIAS_LABEL,
+    Requirements,
     Selection,
     Verdict,
-    Wish,
     attributes_of,
     is_derived,
     is_optimized,
@@ -69,7 +69,7 @@ def resolve_template(observed: Observed, model: Model | None) -> TemplateChoice:
         return _by_name(observed, model)
     if model is None:
         return TemplateChoice(None, _waiting("TemplateNotFound", "a template is chosen once the model is known"))
-    selection = select_template(model, observed.templates, wish_of(observed))
+    selection = select_template(model, observed.templates, requirements_of(observed))
     if selection.template is not None:
         return replace(_found(selection.template), verdicts=selection.verdicts)
     state = State.PROGRESSING if selection.waiting else State.PENDING
@@ -103,11 +103,11 @@ def candidates_status(service: AIMService, choice: TemplateChoice) -> list[Manif
     ]
 
 
-def wish_of(observed: Observed) -> Wish:
+def requirements_of(observed: Observed) -> Requirements:
     """What the service asks of an automatically chosen template."""
     spec = observed.service.spec
     allow = bool(spec.template.allow_unoptimized) if spec.template is not None else False
-    return Wish(spec.overrides, allow, observed.gpu_models)
+    return Requirements(spec.overrides, allow, observed.gpu_models)
 
 
 def is_named(service: AIMService) -> bool:
@@ -230,12 +230,12 @@ def _other_model(observed: Observed, model: Model | None, template: Template) ->
 
 
 def _better_exists(observed: Observed, model: Model | None, template: Template) -> bool:
-    """Whether a running service sits on a chosen template that an optimised Ready one has overtaken (decision 16)."""
+    """Whether a running service sits on a chosen template that an optimized Ready one has overtaken (decision 16)."""
     if model is None or observed.inference_service is None or _named(observed.service) or is_optimized(template):
         return False
     if not is_ready(template.status.status) or is_user_written(template):
         return False
-    winner = select_template(model, observed.templates, wish_of(observed)).template
+    winner = select_template(model, observed.templates, requirements_of(observed)).template
     return winner is not None and is_optimized(winner)
 
 

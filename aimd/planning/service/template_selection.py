@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from aimd.api.service import ServiceOverrides
 from aimd.api.shared import ProfileType
 from aimd.planning.component import State
-from aimd.planning.gpus import normalise_gpu
+from aimd.planning.gpus import normalize_gpu
 from aimd.planning.service.observed import Model, Template, is_ready
 
 ORIGIN_LABEL = "aim.eai.amd.com/origin"
@@ -56,7 +56,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Requirements:
     """What the service asks of a template; `gpu_models` None means the cluster's GPUs are unknown."""
 
     overrides: ServiceOverrides | None
@@ -79,7 +79,7 @@ def attributes_of(template: Template) -> Attributes:
 
 
 def is_user_written(template: Template) -> bool:
-    """Whether somebody wrote the profile on purpose, so that the optimisation filter lets it pass (decision 8)."""
+    """Whether somebody wrote the profile on purpose, so that the optimization filter lets it pass (decision 8)."""
     labels = template.metadata.labels
     return ORIGIN_LABEL not in labels or template.spec.custom_profile is not None or ALIAS_LABEL in labels
 
@@ -106,7 +106,7 @@ def matches_overrides(attributes: Attributes, overrides: ServiceOverrides | None
     if gpu is None:
         return True
     wanted = gpu.model.strip()
-    if wanted and attributes.gpu and normalise_gpu(wanted).lower() != normalise_gpu(attributes.gpu).lower():
+    if wanted and attributes.gpu and normalize_gpu(wanted).lower() != normalize_gpu(attributes.gpu).lower():
         return False
     return not (gpu.requests > 0 and attributes.gpu_count > 0 and gpu.requests != attributes.gpu_count)
 
@@ -115,8 +115,8 @@ def has_gpu(attributes: Attributes, gpu_models: Collection[str] | None) -> bool:
     """Stage 4: whether the cluster has the candidate's GPU; unknown on either side passes."""
     if not attributes.gpu or gpu_models is None:
         return True
-    wanted = normalise_gpu(attributes.gpu).lower()
-    return any(normalise_gpu(model).lower() == wanted for model in gpu_models)
+    wanted = normalize_gpu(attributes.gpu).lower()
+    return any(normalize_gpu(model).lower() == wanted for model in gpu_models)
 
 
 def candidates_of(model: Model, templates: Sequence[Template]) -> list[Template]:
@@ -132,20 +132,20 @@ def candidates_of(model: Model, templates: Sequence[Template]) -> list[Template]
     return sorted(belonging, key=lambda template: (not template.metadata.namespace, template.metadata.name))
 
 
-def select_template(model: Model, templates: Sequence[Template], wish: Wish) -> Selection:
+def select_template(model: Model, templates: Sequence[Template], requirements: Requirements) -> Selection:
     """The best template of a model; order of `templates` does not matter."""
     left = candidates_of(model, templates)
     if not left:
         return Selection(None, "TemplateNotFound", f"no template names the model {model.metadata.name}")
     verdicts: list[Verdict] = []
-    for stage in _stages(wish):
+    for stage in _stages(requirements):
         judged = [(item, stage.rejects(item)) for item in left]
         verdicts += [Verdict(item, reason) for item, reason in judged if reason]
         remaining = [item for item, reason in judged if not reason]
         if not remaining:
             return Selection(None, stage.reason, stage.explain(model, left), stage.waiting, tuple(verdicts))
         left = remaining
-        if stage.waiting and (preferred := _preferred_by_model(model, left, wish)) is not None:
+        if stage.waiting and (preferred := _preferred_by_model(model, left, requirements)) is not None:
             return Selection(preferred, verdicts=(*verdicts, Verdict(preferred, "BestMatch")))
     return _best(left, verdicts)
 
@@ -158,25 +158,27 @@ class _Stage:
     waiting: bool = False
 
 
-def _stages(wish: Wish) -> tuple[_Stage, ...]:
+def _stages(requirements: Requirements) -> tuple[_Stage, ...]:
     return (
         _Stage(_unavailable, _explain_unavailable, "TemplateNotReady", waiting=True),
         _Stage(
-            lambda item: "" if _passes_optimization(item, wish) else "UnoptimizedTemplateFiltered",
+            lambda item: "" if _passes_optimization(item, requirements) else "UnoptimizedTemplateFiltered",
             lambda model, items: (
                 f"{len(items)} Ready template(s) of {model.metadata.name} are not optimized: "
                 f"{_names(items)}; set spec.template.allowUnoptimized to use one"
             ),
         ),
         _Stage(
-            lambda item: "" if matches_overrides(attributes_of(item), wish.overrides) else "ServiceOverridesNotMatched",
+            lambda item: (
+                "" if matches_overrides(attributes_of(item), requirements.overrides) else "ServiceOverridesNotMatched"
+            ),
             lambda model, items: f"spec.overrides match none of the templates {_names(items)}",
         ),
         _Stage(
-            lambda item: "" if has_gpu(attributes_of(item), wish.gpu_models) else "RequiredGPUNotInCluster",
+            lambda item: "" if has_gpu(attributes_of(item), requirements.gpu_models) else "RequiredGPUNotInCluster",
             lambda model, items: (
                 f"no node has the GPU of any of the templates {_names(items)}; "
-                f"the cluster has {', '.join(sorted(wish.gpu_models or ())) or 'no labelled GPU'}"
+                f"the cluster has {', '.join(sorted(requirements.gpu_models or ())) or 'no labelled GPU'}"
             ),
         ),
     )
@@ -195,11 +197,11 @@ def _explain_unavailable(model: Model, items: Sequence[Template]) -> str:
     return f"templates of {model.metadata.name} exist but none is Ready: {words}"
 
 
-def _passes_optimization(template: Template, wish: Wish) -> bool:
-    return wish.allow_unoptimized or is_optimized(template) or is_user_written(template)
+def _passes_optimization(template: Template, requirements: Requirements) -> bool:
+    return requirements.allow_unoptimized or is_optimized(template) or is_user_written(template)
 
 
-def _preferred_by_model(model: Model, ready: Sequence[Template], wish: Wish) -> Template | None:
+def _preferred_by_model(model: Model, ready: Sequence[Template], requirements: Requirements) -> Template | None:
     """The template that the model names as its default, if it can be used."""
     name = model.spec.default_service_template
     if not name:
@@ -209,8 +211,8 @@ def _preferred_by_model(model: Model, ready: Sequence[Template], wish: Wish) -> 
             item
             for item in ready
             if item.metadata.name == name
-            and matches_overrides(attributes_of(item), wish.overrides)
-            and has_gpu(attributes_of(item), wish.gpu_models)
+            and matches_overrides(attributes_of(item), requirements.overrides)
+            and has_gpu(attributes_of(item), requirements.gpu_models)
         ),
         None,
     )
@@ -236,7 +238,7 @@ def _best(left: Sequence[Template], verdicts: Sequence[Verdict]) -> Selection:
 def _score(attributes: Attributes) -> tuple[int, ...]:
     return (
         _rank(attributes.profile_type, _PROFILE_TYPES),
-        _rank(normalise_gpu(attributes.gpu) if attributes.gpu else "", _GPUS),
+        _rank(normalize_gpu(attributes.gpu) if attributes.gpu else "", _GPUS),
         _rank(attributes.metric, _METRICS),
         _rank(attributes.precision, _PRECISIONS),
     )

@@ -98,7 +98,7 @@ def plan_discovery(
     context: DiscoveryContext, run: DiscoveryRun, *, hardware_there: bool, now: datetime
 ) -> DiscoveryPlan:
     """The next step; `hardware_there` is whether the cluster has the GPU asked for. Pure and total."""
-    obsolete = running_jobs_to_delete(run, but_the_present_one=True)
+    obsolete = running_jobs_to_delete(run, keep_current=True)
     if has_results(context):
         status = {"discovery": {"specHash": spec_hash(context)}}
         return DiscoveryPlan(_complete(context), _settled(context), deletions=obsolete, status=status)
@@ -117,9 +117,9 @@ def plan_discovery(
     return _absent(context, run, obsolete, hardware_there, now)
 
 
-def running_jobs_to_delete(run: DiscoveryRun, *, but_the_present_one: bool = False) -> tuple[Deletion, ...]:
+def running_jobs_to_delete(run: DiscoveryRun, *, keep_current: bool = False) -> tuple[Deletion, ...]:
     """Jobs whose result nobody waits for any more."""
-    jobs = [*run.others, *([run.job] if run.job is not None and not but_the_present_one else [])]
+    jobs = [*run.others, *([run.job] if run.job is not None and not keep_current else [])]
     return _deletions([job for job in jobs if job_phase(job) is JobPhase.RUNNING])
 
 

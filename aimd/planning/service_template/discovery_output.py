@@ -195,7 +195,7 @@ def _source(entry: Any) -> ModelSource:
         raise UnusableOutput("a model of the profile is no object")
     name, uri = _text(entry, "name"), _text(entry, "source")
     if not _MODEL_ID.fullmatch(name):
-        raise UnusableOutput(f"model {_quoted(name)!r} of the profile is not named organisation/name")
+        raise UnusableOutput(f"model {_quoted(name)!r} of the profile is not named organization/name")
     if not _SOURCE_URI.fullmatch(uri):
         raise UnusableOutput(f"source {_quoted(uri)!r} of model {name} is neither hf:// nor s3://")
     fields = {"modelId": name, "sourceUri": uri}

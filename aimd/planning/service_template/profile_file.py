@@ -88,7 +88,7 @@ def _check_names(template: Template, name: str) -> None:
         )
     if not _AIM_ID.fullmatch(template.spec.aim_id):
         raise InvalidProfile(
-            f"aimId of template {template.metadata.name} cannot name a folder: write it as organisation/name"
+            f"aimId of template {template.metadata.name} cannot name a folder: write it as organization/name"
         )
 
 

@@ -22,7 +22,7 @@ _KEY_ORDER = ("name", "key", "optional")
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
+class ArtifactContext:
     """What else counts about an artifact: the config in force for it, and the storage class of its claim."""
 
     config: ResolvedConfig = field(default_factory=ResolvedConfig)
@@ -44,13 +44,11 @@ def match_sources(
     sources: Sequence[ModelSource],
     artifacts: Sequence[AIMArtifact],
     config: ResolvedConfig,
-    circumstances: Mapping[str, Circumstances],
+    contexts: Mapping[str, ArtifactContext],
 ) -> tuple[Match, ...]:
     """A match for each source, in the order of the list; `config` is the cache's, `circumstances` go by artifact."""
     return tuple(
-        Match(
-            index, source, best_artifact(cache, source, artifacts, config, circumstances), artifact_name(cache, source)
-        )
+        Match(index, source, best_artifact(cache, source, artifacts, config, contexts), artifact_name(cache, source))
         for index, source in enumerate(sources)
     )
 
@@ -85,15 +83,13 @@ def best_artifact(
     source: ModelSource,
     artifacts: Sequence[AIMArtifact],
     config: ResolvedConfig,
-    circumstances: Mapping[str, Circumstances],
+    contexts: Mapping[str, ArtifactContext],
 ) -> AIMArtifact | None:
     """The usable artifact with the best status; the oldest, then the first by name, among equals."""
     usable = [
         artifact
         for artifact in artifacts
-        if is_usable(
-            cache, source, artifact, config, circumstances.get(artifact.metadata.name) or Circumstances(config)
-        )
+        if is_usable(cache, source, artifact, config, contexts.get(artifact.metadata.name) or ArtifactContext(config))
     ]
     return min(usable, key=_preference, default=None)
 
@@ -103,15 +99,15 @@ def is_usable(
     source: ModelSource,
     artifact: AIMArtifact,
     config: ResolvedConfig,
-    circumstances: Circumstances,
+    contexts: ArtifactContext,
 ) -> bool:
     """Whether an artifact may serve a source of this cache."""
     spec = artifact.spec
     if spec.source_uri != source.source_uri or artifact.metadata.deletion_timestamp or not is_reconciled(artifact):
         return False
-    if not _is_in_reach(cache, artifact) or not _class_fits(cache, artifact, circumstances):
+    if not _is_in_reach(cache, artifact) or not _class_fits(cache, artifact, contexts):
         return False
-    return _is_kept(cache, artifact) or _same_environment(artifact_env(cache, source), artifact, config, circumstances)
+    return _is_kept(cache, artifact) or _same_environment(artifact_env(cache, source), artifact, config, contexts)
 
 
 def is_reconciled(artifact: AIMArtifact) -> bool:
@@ -127,9 +123,9 @@ def _is_in_reach(cache: AIMTemplateCache, artifact: AIMArtifact) -> bool:
     return not owners
 
 
-def _class_fits(cache: AIMTemplateCache, artifact: AIMArtifact, circumstances: Circumstances) -> bool:
+def _class_fits(cache: AIMTemplateCache, artifact: AIMArtifact, contexts: ArtifactContext) -> bool:
     """By the class that the claim has, or would get (C-34)."""
-    named = circumstances.storage_class or artifact.spec.storage_class_name or circumstances.config.storage_class_name
+    named = contexts.storage_class or artifact.spec.storage_class_name or contexts.config.storage_class_name
     return cache.spec.storage_class_name in ("", named)
 
 
@@ -140,10 +136,10 @@ def _is_kept(cache: AIMTemplateCache, artifact: AIMArtifact) -> bool:
 
 
 def _same_environment(
-    env: Sequence[EnvVar], artifact: AIMArtifact, config: ResolvedConfig, circumstances: Circumstances
+    env: Sequence[EnvVar], artifact: AIMArtifact, config: ResolvedConfig, contexts: ArtifactContext
 ) -> bool:
     ours = {variable.name: go_env(variable) for variable in merge_env(config.spec.env, env)}
-    inherited = circumstances.config.spec.env
+    inherited = contexts.config.spec.env
     theirs = {variable.name: go_env(variable) for variable in merge_env(inherited, artifact.spec.env)}
     if artifact.status.status == State.READY:
         return all(ours.get(name) == theirs.get(name) for name in _LOCATION_VARIABLES)

@@ -22,7 +22,7 @@ from aimd.planning.kinds import (
 from aimd.planning.labels import PREFIX, child_labels, name_label
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig, config_component
-from aimd.planning.template_cache.matching import Circumstances, Match, artifact_env, is_reconciled, match_sources
+from aimd.planning.template_cache.matching import ArtifactContext, Match, artifact_env, is_reconciled, match_sources
 from aimd.runtime.objects import Category, Deletion, Desired, Failure, Key, Manifest
 
 CONTROLLER = "template-cache"
@@ -43,7 +43,7 @@ class ObservedTemplateCache:
     config: ResolvedConfig
     template: Template | None = None
     artifacts: Sequence[AIMArtifact] = ()
-    circumstances: Mapping[str, Circumstances] = field(default_factory=dict)
+    contexts: Mapping[str, ArtifactContext] = field(default_factory=dict)
     used_elsewhere: frozenset[str] = frozenset()
 
 
@@ -60,7 +60,7 @@ class Leftover:
 def plan_template_cache(observed: ObservedTemplateCache, now: datetime) -> Plan:
     """The decision about a cache; pure and total."""
     sources = sources_of(observed)
-    matches = match_sources(observed.cache, sources, observed.artifacts, observed.config, observed.circumstances)
+    matches = match_sources(observed.cache, sources, observed.artifacts, observed.config, observed.contexts)
     existing = {artifact.metadata.name for artifact in observed.artifacts}
     missing: dict[str, Match] = {}
     for match in matches:

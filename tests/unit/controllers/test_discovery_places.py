@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aimd.controllers.discovery import DISCOVERY_SOURCES, DiscoveryPlaces
+from aimd.controllers.discovery import DISCOVERY_INFORMERS, DiscoverySlots
 from aimd.planning.kinds import AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE
 from aimd.planning.service_template.discovery_job import JOB_LABELS
 from aimd.runtime.kinds import JOB
@@ -24,7 +24,7 @@ class Clock:
 @pytest.fixture
 def cache() -> Cache:
     cache = Cache()
-    for source in DISCOVERY_SOURCES:
+    for source in DISCOVERY_INFORMERS:
         cache.add(Store(source.kind, source.indexes, source.transform)).synced = True
     return cache
 
@@ -46,7 +46,7 @@ def put_job(cache: Cache, name: str, ended: str = "", **labels: str) -> None:
 
 
 def test_running_jobs_and_promises_fill_the_places(cache: Cache) -> None:
-    places = DiscoveryPlaces(cache, 3)
+    places = DiscoverySlots(cache, 3)
     put_job(cache, "running")
     put_job(cache, "done", "Complete")
     put_job(cache, "broken", "Failed")
@@ -59,7 +59,7 @@ def test_running_jobs_and_promises_fill_the_places(cache: Cache) -> None:
 
 
 def test_a_job_that_was_made_keeps_the_place_of_its_promise(cache: Cache) -> None:
-    places = DiscoveryPlaces(cache, 1)
+    places = DiscoverySlots(cache, 1)
     assert places.ask(ticket("a"))
     put_job(cache, "of-a")
     places.settle(ticket("a"))
@@ -71,7 +71,7 @@ def test_a_job_that_was_made_keeps_the_place_of_its_promise(cache: Cache) -> Non
 
 
 def test_who_came_first_is_first(cache: Cache) -> None:
-    places = DiscoveryPlaces(cache, 1)
+    places = DiscoverySlots(cache, 1)
     put_job(cache, "running")
     assert not any(places.ask(ticket(name)) for name in "abc")
     put_job(cache, "running", "Complete")
@@ -84,7 +84,7 @@ def test_who_came_first_is_first(cache: Cache) -> None:
 
 def test_who_does_not_ask_any_more_holds_nobody_up(cache: Cache) -> None:
     clock = Clock()
-    places = DiscoveryPlaces(cache, 1, clock)
+    places = DiscoverySlots(cache, 1, clock)
     put_job(cache, "running")
     assert not places.ask(ticket("deleted"))
     clock.now = 15

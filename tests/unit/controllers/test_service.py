@@ -54,7 +54,7 @@ def put(cache: Cache, kind: Kind, name: str, namespace: str = "ns", **fields: An
 
 
 def woken(cache: Cache, kind: Kind, manifest: Manifest) -> set[str]:
-    return {str(key) for watch in WATCHES if watch.kind == kind for key in watch.keys(manifest, cache)}
+    return {str(key) for watch in WATCHES if watch.kind == kind for key in watch.handler(manifest, cache)}
 
 
 def owned(name: str) -> dict[str, Any]:
@@ -132,13 +132,13 @@ def test_children_wake_their_service(services: Cache) -> None:
 def test_nodes_wake_services_that_are_still_choosing(services: Cache) -> None:
     node = put(services, NODE, "n", metadata={"labels": GPU_NODE})
     assert woken(services, NODE, node) == {"ns/by-name", "ns/by-image", "elsewhere/by-name"}
-    changed = next(watch.changed for watch in WATCHES if watch.kind == NODE)
+    changed = next(watch.predicate for watch in WATCHES if watch.kind == NODE)
     assert not changed(node, {**node, "status": {"x": 1}})
     assert changed(node, {**node, "metadata": {**node["metadata"], "labels": {}}})
 
 
 def test_our_own_status_writes_wake_nobody(services: Cache) -> None:
-    changed = next(watch.changed for watch in WATCHES if watch.kind == AIM_SERVICE)
+    changed = next(watch.predicate for watch in WATCHES if watch.kind == AIM_SERVICE)
     live = put(services, AIM_SERVICE, "x", spec={})
     assert not changed(live, {**live, "status": {"conditions": [{"type": "Ready"}]}})
     assert changed(live, {**live, "status": {"resolvedModel": {"name": "m"}}})

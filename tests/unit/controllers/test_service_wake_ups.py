@@ -118,9 +118,9 @@ def present_kind(present: Manifest) -> Kind:
 def woken(cache: Cache, update: Update) -> set[str]:
     before, after = update
     kind = (after or before or {})["kind"]
-    watches = [watch for watch in WATCHES if watch.kind.name == kind and watch.changed(before, after)]
+    watches = [watch for watch in WATCHES if watch.kind.name == kind and watch.predicate(before, after)]
     states = [state for state in update if state is not None]
-    return {str(key) for watch in watches for state in states for key in watch.keys(state, cache)}
+    return {str(key) for watch in watches for state in states for key in watch.handler(state, cache)}
 
 
 def template(name: str = "t", model: str = "m", **fields: Any) -> Manifest:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aimd.controllers.discovery import BY_ACTIVITY, DiscoveryPlaces, _activity_of
+from aimd.controllers.discovery import BY_ACTIVITY, DiscoverySlots, _activity_of
 from aimd.metrics.counts import FleetCounts
 from aimd.metrics.history import FleetHistory
 from aimd.metrics.registries import RegistryMetrics
@@ -102,7 +102,7 @@ def test_every_metric_is_told() -> None:
         cache.add(store)
     registry = ManagerMetrics("aimd", ClientMetrics("aimd").collectors).registry
     registry.register(BuildInfo("abc"))
-    registry.register(FleetState(cache, DiscoveryPlaces(cache, 10), 100))
+    registry.register(FleetState(cache, DiscoverySlots(cache, 10), 100))
     registry.register(FleetHistory(cache))
     registry.register(FleetCounts(cache, 1))
     for collector in RegistryMetrics().collectors:

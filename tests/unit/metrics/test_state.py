@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from aimd import __version__
-from aimd.controllers.discovery import BY_ACTIVITY, DiscoveryPlaces, _activity_of
+from aimd.controllers.discovery import BY_ACTIVITY, DiscoverySlots, _activity_of
 from aimd.controllers.service_watches import BY_INFERENCE_SERVICE, _inference_service_of
 from aimd.metrics.counts import FleetCounts
 from aimd.metrics.history import FleetHistory
@@ -103,7 +103,7 @@ class Fleet:
         self.version = 0
         self.registry = CollectorRegistry()
         self.image_counts: dict[Key, ImageCounts] = {}
-        self.places = DiscoveryPlaces(self.cache, 10, lambda: self.seconds)
+        self.places = DiscoverySlots(self.cache, 10, lambda: self.seconds)
         self.registry.register(FleetState(self.cache, self.places, limit, self.image_counts))
         self.registry.register(FleetCounts(self.cache, limit))
         self.registry.register(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimd.planning.component import Component, Direction, State, may_apply
-from aimd.planning.conditions import Summary, summarise
+from aimd.planning.conditions import Summary, summarize
 from aimd.planning.time import timestamp
 from aimd.runtime.objects import Applied, Category, Condition, Failure, Key, Kind
 
@@ -21,7 +21,7 @@ def failure(category: Category, reason: str = "Because") -> Failure:
 
 def run(*components: Component, previous: tuple[Condition, ...] = (), now: datetime = NOW, **more: object) -> Summary:
     options = {"applied": Applied(), "generation": 3, **more}
-    return summarise(components, previous=previous, now=now, **options)  # type: ignore[arg-type]
+    return summarize(components, previous=previous, now=now, **options)  # type: ignore[arg-type]
 
 
 def condition(summary: Summary, type_: str) -> Condition:

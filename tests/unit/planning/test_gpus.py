@@ -13,7 +13,7 @@ from aimd.planning.gpus import (
     gpus_of_node,
     inventory_of,
     node_affinity,
-    normalise_gpu,
+    normalize_gpu,
     parse_vram,
 )
 
@@ -40,13 +40,13 @@ def hardware(**gpu: object) -> Hardware:
     ],
 )
 def test_a_gpu_has_one_name_for_many_spellings(text: str, model: str) -> None:
-    assert normalise_gpu(text) == model
+    assert normalize_gpu(text) == model
 
 
 @given(st.text(max_size=40))
 def test_normalising_never_fails_and_is_stable(text: str) -> None:
-    once = normalise_gpu(text)
-    assert normalise_gpu(once) == once or not once.strip()
+    once = normalize_gpu(text)
+    assert normalize_gpu(once) == once or not once.strip()
 
 
 @pytest.mark.parametrize(("device", "model"), [("74a1", "MI300X"), ("0x74A5", "MI325X"), ("ffff", "AMD-FFFF")])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aimd.registry.failures import Problem, RegistryError, failure
 from aimd.registry.gate import FAILURES_BEFORE_REST, REST, Gate
-from aimd.registry.hosts import is_loopback, may_be_plain, refuse_strange
+from aimd.registry.hosts import is_loopback, may_be_plain, require_public_address
 from aimd.registry.pages import MOST_PAGES, Page, collect, path_below
 from aimd.registry.tokens import Challenge, parse_challenges
 from aimd.registry.waiting import retry_after
@@ -89,12 +89,12 @@ def test_where_plain_http_will_do_and_no_proxy_can_help(host: str, plain: bool, 
 )
 def test_addresses_that_no_registry_has_are_not_asked(url: str) -> None:
     with pytest.raises(RegistryError):
-        refuse_strange(httpx.URL(url))
+        require_public_address(httpx.URL(url))
 
 
 @pytest.mark.parametrize("host", ["ghcr.io", "xn--bcher-kva.example", "a_b.c:5000", "[::1]:5000", "10.0.0.1"])
 def test_others_are(host: str) -> None:
-    refuse_strange(httpx.URL(f"https://{host}/v2/"))
+    require_public_address(httpx.URL(f"https://{host}/v2/"))
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from aimd.planning.artifact.observed import (
 )
 from aimd.planning.artifact.plan import plan_artifact
 from aimd.planning.component import may_apply
-from aimd.planning.conditions import Summary, summarise
+from aimd.planning.conditions import Summary, summarize
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import resolve_config
 from aimd.planning.settings import ControllerSettings
@@ -101,7 +101,7 @@ class World:
             Condition(c["type"], c["status"], c["reason"], c["message"], c["lastTransitionTime"])
             for c in stored.get("conditions", ())
         ]
-        summary = summarise(
+        summary = summarize(
             plan.components,
             applied=Applied(),
             previous=previous,

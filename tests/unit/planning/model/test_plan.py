@@ -11,7 +11,7 @@ from aimd.api.model import AIMClusterModel, AIMModel
 from aimd.api.runtime_config import AIMRuntimeConfig
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.planning.component import may_apply
-from aimd.planning.conditions import Summary, summarise
+from aimd.planning.conditions import Summary, summarize
 from aimd.planning.model.image_metadata import LabelsRead, LabelsUnreadable, read_labels
 from aimd.planning.model.observed import Expectation, Inspection, ObservedModel, Template, expectation
 from aimd.planning.model.plan import plan_model
@@ -47,7 +47,7 @@ def templates(*words: str, cluster: bool = False) -> list[Template]:
 def settle(observed: ObservedModel) -> Summary:
     plan = plan_model(observed, NOW)
     extra = plan.extra_conditions
-    return summarise(plan.components, applied=Applied(), previous=(), generation=1, now=NOW, extra_conditions=extra)
+    return summarize(plan.components, applied=Applied(), previous=(), generation=1, now=NOW, extra_conditions=extra)
 
 
 def condition(summary: Summary, type_: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimd.api.model_source import AIMClusterModelSource
-from aimd.planning.conditions import Summary, summarise
+from aimd.planning.conditions import Summary, summarize
 from aimd.planning.durations import InvalidDuration, duration_seconds
 from aimd.planning.model_source.filters import CatalogueImage
 from aimd.planning.model_source.plan import FilterResult, ObservedSource, interval_seconds, plan_model_source
@@ -34,7 +34,7 @@ def image(name: str, tag: str = "0.8.4", registry: str = "docker.io") -> Catalog
 def settle(obj: AIMClusterModelSource, *results: FilterResult, **fields: Any) -> tuple[Plan, Summary]:
     plan = plan_model_source(ObservedSource(obj, ResolvedConfig(), results, **fields), NOW)
     extra = plan.extra_conditions
-    return plan, summarise(
+    return plan, summarize(
         plan.components, applied=Applied(), previous=(), generation=1, now=NOW, extra_conditions=extra
     )
 

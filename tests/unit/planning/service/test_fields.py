@@ -12,7 +12,7 @@ import pytest
 
 from aimd.api.crd import render
 from aimd.api.kinds import AIM_SERVICE_RESOURCE
-from aimd.planning.conditions import summarise
+from aimd.planning.conditions import summarize
 from aimd.planning.plan import Plan
 from aimd.planning.service.plan import plan_service
 from aimd.runtime.objects import Applied
@@ -281,7 +281,7 @@ def said(plan: Plan, now: datetime) -> Saying:
     for desired in plan.desired:
         saying.add(desired.kind.name, desired.manifest)
     saying.add("status", dict(plan.status))
-    summary = summarise(
+    summary = summarize(
         plan.components,
         applied=Applied(),
         previous=(),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aimd.api.model import AIMModel
 from aimd.planning.component import State, may_apply
-from aimd.planning.conditions import summarise
+from aimd.planning.conditions import summarize
 from aimd.planning.kinds import AIM_SERVICE
 from aimd.planning.service.plan import plan_service
 from aimd.runtime.objects import Applied, Condition
@@ -30,7 +30,7 @@ def component(plan, name):
 
 
 def summary(plan, now, previous=()):
-    return summarise(plan.components, applied=Applied(), previous=previous, generation=1, now=now)
+    return summarize(plan.components, applied=Applied(), previous=previous, generation=1, now=now)
 
 
 def root(plan, now) -> str:

@@ -10,11 +10,11 @@ from aimd.api.model import AIMModel
 from aimd.api.service import ServiceOverrides
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.planning.service.plan import plan_service
-from aimd.planning.service.template_selection import Wish, select_template
+from aimd.planning.service.template_selection import Requirements, select_template
 
 MODEL = AIMModel.model_validate({"metadata": {"name": "qwen", "namespace": "ns"}, "spec": {"image": "i"}})
 ALL_GPUS = frozenset({"MI300X", "MI325X", "MI210"})
-ANY = Wish(None, True, ALL_GPUS)
+ANY = Requirements(None, True, ALL_GPUS)
 
 
 def make(
@@ -42,8 +42,8 @@ def make(
     )
 
 
-def winner(*templates: Any, wish: Wish = ANY) -> str | None:
-    chosen = select_template(MODEL, templates, wish).template
+def winner(*templates: Any, requirements: Requirements = ANY) -> str | None:
+    chosen = select_template(MODEL, templates, requirements).template
     return chosen.metadata.name if chosen is not None else None
 
 
@@ -85,35 +85,35 @@ def test_a_tie_names_the_tied() -> None:
 @pytest.mark.parametrize(("allowed", "kept"), [(False, "opt"), (True, "opt")])
 def test_the_optimisation_filter(allowed: bool, kept: str) -> None:
     templates = [make("opt"), make("un", "unoptimized", "MI325X"), make("pre", "preview", "MI325X")]
-    assert winner(*templates, wish=Wish(None, allowed, ALL_GPUS)) == kept
-    unoptimized = select_template(MODEL, templates[1:], Wish(None, False, ALL_GPUS))
+    assert winner(*templates, requirements=Requirements(None, allowed, ALL_GPUS)) == kept
+    unoptimized = select_template(MODEL, templates[1:], Requirements(None, False, ALL_GPUS))
     assert unoptimized.reason == "TemplateNotFound"
     assert "allowUnoptimized" in unoptimized.message
     assert "2 Ready" in unoptimized.message
-    assert winner(*templates[1:], wish=Wish(None, True, ALL_GPUS)) == "pre"
+    assert winner(*templates[1:], requirements=Requirements(None, True, ALL_GPUS)) == "pre"
 
 
 def test_a_profile_that_somebody_wrote_passes_the_optimisation_filter() -> None:
-    assert winner(make("mine", "unoptimized", written=True), wish=Wish(None, False, ALL_GPUS)) == "mine"
+    assert winner(make("mine", "unoptimized", written=True), requirements=Requirements(None, False, ALL_GPUS)) == "mine"
 
 
 def test_the_cluster_must_have_the_gpu() -> None:
-    wish = Wish(None, True, frozenset())
-    selection = select_template(MODEL, [make("a")], wish)
+    requirements = Requirements(None, True, frozenset())
+    selection = select_template(MODEL, [make("a")], requirements)
     assert (selection.reason, [verdict.reason for verdict in selection.verdicts]) == (
         "TemplateNotFound",
         ["RequiredGPUNotInCluster"],
     )
-    assert winner(make("cpu", gpu=""), make("a"), wish=wish) == "cpu"
-    assert winner(make("a"), wish=Wish(None, True, None)) == "a"
+    assert winner(make("cpu", gpu=""), make("a"), requirements=requirements) == "cpu"
+    assert winner(make("a"), requirements=Requirements(None, True, None)) == "a"
 
 
 def test_overrides_narrow() -> None:
     templates = [make("a", precision="fp8", count=4), make("b", precision="fp16", count=1)]
     wanted = {"precision": "FP16", "hardware": {"gpu": {"model": "mi300x", "requests": 1}}}
-    assert winner(*templates, wish=Wish(ServiceOverrides.model_validate(wanted), True, ALL_GPUS)) == "b"
+    assert winner(*templates, requirements=Requirements(ServiceOverrides.model_validate(wanted), True, ALL_GPUS)) == "b"
     nothing = ServiceOverrides.model_validate({"metric": "throughput"})
-    assert select_template(MODEL, templates, Wish(nothing, True, ALL_GPUS)).reason == "TemplateNotFound"
+    assert select_template(MODEL, templates, Requirements(nothing, True, ALL_GPUS)).reason == "TemplateNotFound"
 
 
 def test_the_models_default_template_comes_first() -> None:
@@ -121,10 +121,10 @@ def test_the_models_default_template_comes_first() -> None:
         {"metadata": {"name": "qwen", "namespace": "ns"}, "spec": {"defaultServiceTemplate": "plain"}}
     )
     templates = [make("plain", "unoptimized"), make("better")]
-    chosen = select_template(model, templates, Wish(None, False, ALL_GPUS)).template
+    chosen = select_template(model, templates, Requirements(None, False, ALL_GPUS)).template
     assert chosen is not None
     assert chosen.metadata.name == "plain"
-    absent = select_template(model, templates[1:], Wish(None, False, ALL_GPUS)).template
+    absent = select_template(model, templates[1:], Requirements(None, False, ALL_GPUS)).template
     assert absent is not None
     assert absent.metadata.name == "better"
 
@@ -175,10 +175,10 @@ def oracle(specs: list[dict[str, Any]], allow: bool, gpus: frozenset[str]) -> st
 @given(specs=CANDIDATES, allow=st.booleans(), gpus=st.sets(st.sampled_from(["MI325X", "MI300X", "MI210", "H100"])))
 def test_selection_agrees_with_the_oracle(specs: list[dict[str, Any]], allow: bool, gpus: set[str]) -> None:
     templates = [make(str(index), **spec) for index, spec in enumerate(specs)]
-    wish = Wish(None, allow, frozenset(gpus))
-    assert winner(*templates, wish=wish) == oracle(specs, allow, frozenset(gpus))
-    assert winner(*reversed(templates), wish=wish) == winner(*templates, wish=wish)
-    assert len(select_template(MODEL, templates, wish).verdicts) <= len(templates)
+    requirements = Requirements(None, allow, frozenset(gpus))
+    assert winner(*templates, requirements=requirements) == oracle(specs, allow, frozenset(gpus))
+    assert winner(*reversed(templates), requirements=requirements) == winner(*templates, requirements=requirements)
+    assert len(select_template(MODEL, templates, requirements).verdicts) <= len(templates)
 
 
 def planned(observed: Any, service: dict[str, Any], model: Any, templates: list[Any], now: Any) -> Any:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aimd.api.model import AIMModel
 from aimd.api.service_template import AIMServiceTemplate
-from aimd.planning.conditions import Summary, summarise
+from aimd.planning.conditions import Summary, summarize
 from aimd.planning.gpus import GpuInventory, inventory_of
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig
@@ -107,7 +107,7 @@ CRASHED = pod("Failed", terminated={"exitCode": 1, "reason": "Error"})
 
 def settle(of: ObservedTemplate, run: DiscoveryRun, now: datetime = NOW) -> tuple[Plan, Summary]:
     plan = plan_service_template(replace(of, run=run), now)
-    summary = summarise(
+    summary = summarize(
         plan.components,
         applied=Applied(),
         previous=(),

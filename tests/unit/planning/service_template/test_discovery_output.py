@@ -101,7 +101,7 @@ def test_further_profiles_are_passed_over() -> None:
         ("null", "no array"),
         (output().replace("0.95", "NaN"), "no JSON array"),
         (output().replace("0.95", "1e999"), "no JSON array"),
-        (output(models=[{"name": "plain", "source": "hf://a/b"}]), "organisation/name"),
+        (output(models=[{"name": "plain", "source": "hf://a/b"}]), "organization/name"),
         (output(models=[{"name": "a/b", "source": "gs://a/b"}]), "hf:// nor s3://"),
         (output(models=[{"name": "a/b", "source": "hf://a/b", "size_gb": -1}]), "size_gb"),
         (output(models=[{"name": "a/b", "source": "hf://a/b", "size_gb": "big"}]), "size_gb"),

@@ -7,7 +7,7 @@ import pytest
 
 from aimd.api.model import AIMClusterModel, AIMModel
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
-from aimd.planning.conditions import Summary, summarise
+from aimd.planning.conditions import Summary, summarize
 from aimd.planning.gpus import inventory_of
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig, resolve_config
@@ -38,7 +38,7 @@ def settle(obj: Template, model: Any = MODEL, **fields: Any) -> tuple[Plan, Summ
     observed = ObservedTemplate(obj, fields.pop("config", ResolvedConfig()), model, **{"inventory": NODES, **fields})
     plan = plan_service_template(observed, NOW)
     extra = plan.extra_conditions
-    return plan, summarise(
+    return plan, summarize(
         plan.components, applied=Applied(), previous=(), generation=1, now=NOW, extra_conditions=extra
     )
 

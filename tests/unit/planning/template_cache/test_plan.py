@@ -14,10 +14,10 @@ from aimd.api.runtime_config import AIMRuntimeConfigSpec
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.api.shared import ModelSource
 from aimd.api.template_cache import AIMTemplateCache
-from aimd.planning.conditions import Summary, summarise
+from aimd.planning.conditions import Summary, summarize
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig, resolve_config
-from aimd.planning.template_cache.matching import Circumstances, artifact_name, best_artifact
+from aimd.planning.template_cache.matching import ArtifactContext, artifact_name, best_artifact
 from aimd.planning.template_cache.plan import (
     PROGRESS_SECONDS,
     Leftover,
@@ -76,7 +76,7 @@ def template(status: str = "Ready", sources: list[ModelSource] | None = None, **
 
 def settle(observed: ObservedTemplateCache) -> tuple[Plan, Summary]:
     plan = plan_template_cache(observed, NOW)
-    return plan, summarise(plan.components, applied=Applied(), previous=(), generation=1, now=NOW)
+    return plan, summarize(plan.components, applied=Applied(), previous=(), generation=1, now=NOW)
 
 
 def condition(summary: Summary, type_: str) -> tuple[str, str]:
@@ -310,13 +310,13 @@ def test_endpoints_separate_credentials_do_not_once_ready() -> None:
 def test_the_class_of_the_claim_counts_and_the_config_of_the_artifact() -> None:
     candidate, obj = artifact(), cache(storageClassName="fast")
 
-    def found(circumstances: Circumstances) -> bool:
-        return best_artifact(obj, source(), [candidate], ResolvedConfig(), {"a": circumstances}) is not None
+    def found(contexts: ArtifactContext) -> bool:
+        return best_artifact(obj, source(), [candidate], ResolvedConfig(), {"a": contexts}) is not None
 
-    assert found(Circumstances(storage_class="fast"))
-    assert not found(Circumstances(storage_class="slow"))
+    assert found(ArtifactContext(storage_class="fast"))
+    assert not found(ArtifactContext(storage_class="slow"))
     elsewhere = AIMRuntimeConfigSpec(env=(EnvVar(name="HF_ENDPOINT", value="https://mirror"),))
-    assert not found(Circumstances(ResolvedConfig(spec=elsewhere), "fast"))
+    assert not found(ArtifactContext(ResolvedConfig(spec=elsewhere), "fast"))
 
 
 def test_a_ready_match_stays_one_whatever_the_rules_say_by_now() -> None:
