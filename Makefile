@@ -1,14 +1,14 @@
-# Two commands matter: `make demo` shows services come up, `make test` proves the rest. Both set up what they need.
+# The two main targets: `make demo` starts two services, `make test` runs all checks. Both set up what they need.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DURATION ?= 30m
-# Each worker has a control plane of its own; the files of a folder are dealt out between them.
+# Each worker has its own control plane. The test files of a folder are distributed over the workers.
 PARALLEL := -n 2 --dist loadfile
-# Some of what takes minutes only waits: a third worker fills the gaps.
+# Some slow tests mostly wait, so a third worker uses the idle time.
 PARALLEL_SLOW := -n 3 --dist loadfile
-# What is marked `early` is collected first and stays there.
+# Tests marked `early` are collected first; keep them first.
 IN_ORDER := --no-loadscope-reorder
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell command -v $(engine))))
 IMAGE  ?= aimd
@@ -26,47 +26,47 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
-binaries: $(READY) ## Build the pinned control plane, KServe, helm and image registry, once per user.
+binaries: $(READY) ## Build the pinned control plane, KServe, Helm and image registry, once per user.
 	@$(BIN)/aimd sandbox build
 
-demo: $(READY) binaries ## Watch two AIMServices come up and answer a chat request; DEMO=--keep leaves it running.
+demo: $(READY) binaries ## Start two AIMServices and send them chat requests; DEMO=--keep leaves them running.
 	@$(BIN)/aimd sandbox demo $(DEMO)
 
-test: lint types layers unit integration e2e ## Everything: lint, types, import layers, all tests.
+test: lint types layers unit integration e2e ## Run all checks: lint, types, import layers, all tests.
 
-lint: $(READY) ## Style and format.
+lint: $(READY) ## Check style and format.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(READY) ## Static types, strict.
+types: $(READY) ## Check static types, in strict mode.
 	$(BIN)/mypy
 
-layers: $(READY) ## Import layers.
+layers: $(READY) ## Check the import layers.
 	$(BIN)/lint-imports
 
-unit: $(READY) ## Pure decisions, no processes.
+unit: $(READY) ## Run the unit tests and the fault tests.
 	$(BIN)/pytest $(PARALLEL) tests/unit tests/faults
 
-integration: $(READY) binaries ## Against one real API server.
+integration: $(READY) binaries ## Run the tests against one real API server.
 	$(BIN)/pytest $(PARALLEL) tests/integration
 
-e2e: $(READY) binaries ## The whole sandbox: control plane, KServe, stand-ins, `aimd run` as its own process.
+e2e: $(READY) binaries ## Run the tests in the whole sandbox: control plane, KServe, stand-ins, `aimd run` as its own process.
 	$(BIN)/pytest tests/e2e
 
-test-slow: $(READY) binaries ## What takes minutes: crash points, failovers, chaos, thousands of objects.
+test-slow: $(READY) binaries ## Run the slow tests: crash points, failovers, chaos, thousands of objects.
 	HYPOTHESIS_PROFILE=search $(BIN)/pytest $(PARALLEL) tests/unit tests/integration/test_runtime_apply.py
 	$(BIN)/pytest $(PARALLEL_SLOW) $(IN_ORDER) -m slow tests/unit tests/faults tests/integration
 	$(BIN)/pytest $(PARALLEL_SLOW) -m slow tests/e2e
 	$(BIN)/pytest $(PARALLEL_SLOW) --operator=deployment tests/e2e
 
-soak: $(READY) binaries ## Hours of edits, faults and restarts against an oracle; DURATION=30m (s, m or h) is how long each test takes.
+soak: $(READY) binaries ## Run edits, faults and restarts against an oracle; DURATION=30m (s, m or h) sets how long each test takes.
 	AIMD_SOAK_DURATION=$(DURATION) $(BIN)/pytest -s -m soak tests
 
-bench: $(READY) binaries ## The runtime against bare loops and kopf; BENCH="unary queue" for some of it.
+bench: $(READY) binaries ## Compare the runtime with bare loops and kopf; BENCH="unary queue" selects benchmarks.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r bench/requirements.lock
 	$(BIN)/python -m bench $(BENCH) --keep
 
-image: ## Build the image with docker, podman or buildah; IMAGE=REGISTRY/aimd:0.1.0 names it, IMAGE_FLAGS go to the engine.
+image: ## Build the image with docker, podman or buildah; IMAGE=REGISTRY/aimd:0.1.0 names it, IMAGE_FLAGS are passed on.
 	@test -n "$(ENGINE)" || { echo "make image needs docker, podman or buildah" >&2; exit 1; }
 	$(ENGINE) build $(IMAGE_FLAGS) --build-arg REVISION=$$(git rev-parse HEAD || echo unknown) --tag $(IMAGE) .
 
@@ -76,14 +76,14 @@ crds: $(READY) ## Render crds/ from the API types.
 reference: $(READY) ## Render docs/configuration.md and docs/chart-values.md.
 	@$(BIN)/aimd reference
 
-# Without --quiet, which silences the warnings before strict mode counts them.
+# Not with --quiet: it hides the warnings before strict mode counts them.
 docs: $(READY) ## Build the documentation site into site/.
 	$(BIN)/mkdocs build
 
-lock: $(READY) ## Renew requirements.lock.
+lock: $(READY) ## Update requirements.lock.
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group dev --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --python-version 3.11 --output-file requirements.lock
 
-clean: ## Remove the virtual environment and caches of the tools.
+clean: ## Remove the virtual environment and the tools' caches.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache site

@@ -111,3 +111,11 @@ def test_every_metric_is_told() -> None:
     told = set(re.findall(r"^\| `(\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
     assert {name for name in names - told if not name.startswith(("process_", "python_"))} == set()
     assert told - names == set()
+
+
+def test_the_page_about_the_runtime_lists_every_module() -> None:
+    """If this fails: correct the table of modules in docs/runtime.md."""
+    runtime = ROOT / "aimd" / "runtime"
+    modules = {str(path.relative_to(runtime)) for path in runtime.rglob("*.py") if path.name != "__init__.py"}
+    page = (ROOT / "docs" / "runtime.md").read_text()
+    assert set(re.findall(r"`([a-z/_]+\.py)`", page)) == modules
