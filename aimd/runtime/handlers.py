@@ -1,4 +1,4 @@
-"""Handlers: which keys a changed object wakes, as in controller-runtime's package handler."""
+"""Handlers: map a changed object to the keys to reconcile, as in controller-runtime's package handler."""
 
 from collections.abc import Callable, Iterable
 from typing import TypeAlias
@@ -7,18 +7,21 @@ from aimd.runtime.objects import Key, Kind, Manifest, controller_of, key_of
 from aimd.runtime.store import Cache
 
 Handler: TypeAlias = Callable[[Manifest, Cache], Iterable[Key]]
-"""Return the keys, of the controller's own kind, that an object wakes."""
+"""Return the keys, of the controller's own kind, that a changed object wakes."""
 
 
-def for_object(manifest: Manifest, cache: Cache) -> Iterable[Key]:
-    """The changed object is the one to reconcile."""
+def for_object(manifest: Manifest, _cache: Cache) -> Iterable[Key]:
+    """Return the key of the changed object itself."""
     return (key_of(manifest),)
 
 
 def for_owner(kind: Kind) -> Handler:
-    """The object whose controlling owner is of `kind`; its namespace is the child's, or none if cluster-scoped."""
+    """Return a handler that wakes the changed object's controlling owner if that is of `kind`.
 
-    def owner(manifest: Manifest, cache: Cache) -> Iterable[Key]:
+    The owner's namespace is the child's, or none if `kind` is cluster-scoped.
+    """
+
+    def owner(manifest: Manifest, _cache: Cache) -> Iterable[Key]:
         reference = controller_of(manifest)
         if reference is None or reference.get("kind") != kind.name:
             return ()
@@ -27,3 +30,20 @@ def for_owner(kind: Kind) -> Handler:
         return (Key(key_of(manifest).namespace if kind.namespaced else "", str(reference.get("name"))),)
 
     return owner
+
+
+def for_index(kind: Kind, index: str, values_of: Callable[[Manifest], Iterable[str]]) -> Handler:
+    """Return a handler that wakes the objects of `kind` indexed under a value that the changed object has.
+
+    `values_of` gives the changed object's values; `index` names an index declared by an informer of `kind`. An object
+    indexed under several of the values is woken once; keys come sorted within each value.
+
+    The handler raises KindNotWatched without an informer of `kind`, and KeyError for an undeclared index.
+    """
+
+    def indexed(manifest: Manifest, cache: Cache) -> Iterable[Key]:
+        store = cache[kind]
+        found = (key_of(neighbor) for value in values_of(manifest) for neighbor in store.by_index(index, value))
+        return tuple(dict.fromkeys(found))
+
+    return indexed
