@@ -1,4 +1,4 @@
-"""The AIMService controller: what wakes a service, what its decision is based on, how it goes (spec/service.md)."""
+"""The AIMService controller: what wakes a service, what its decision is based on, how it goes."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -99,7 +99,7 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         return plan_service(observed, now)
 
     def status_word(self, state: State) -> str:
-        """The five words of an AIMService (§0.3); the schema knows no NotAvailable."""
+        """The five words of an AIMService; the schema knows no NotAvailable (SVC-STA-1)."""
         words = {State.PROGRESSING: "Starting", State.READY: "Running", State.NOT_AVAILABLE: "Degraded"}
         return words.get(state, str(state))
 
@@ -136,7 +136,7 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         )
 
     async def finalize(self, obj: AIMService) -> bool:
-        """Deletes the caches that never got Ready (§19); False when that has to be tried again."""
+        """Deletes the caches that never got Ready; False when that has to be tried again (SVC-DEL-2)."""
         namespace = obj.metadata.namespace
         if await self._is_ending(namespace):
             return True
@@ -160,7 +160,7 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         return bool(metadata_of(live).get("deletionTimestamp"))
 
     def _check_listed(self) -> None:
-        """A kind that has just been installed must be listed before its absence means anything."""
+        """A kind that has just been installed must be listed before its absence means anything (SVC-ORD-4)."""
         for kind in _FOREIGN:
             store = self.cache[kind]
             if store.available and not store.synced:
@@ -206,8 +206,8 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         ]
 
     async def _leftovers(self, service: AIMService, templates: Sequence[Template]) -> list[Template]:
-        """Derived templates to delete. The cache may lag behind a service that has just been made: before one goes,
-        the server is asked."""
+        """Derived templates to delete (SVC-OVR-3). The cache may lag behind a service that has just been made: before
+        one goes, the server is asked."""
         namespace = service.metadata.namespace
         made = self.cache[AIM_SERVICE_TEMPLATE].by_index(BY_MAKER, f"{namespace}/{name_label(service.metadata.name)}")
         found = leftover_templates(service, _distinct([*templates, *self._parse(AIMServiceTemplate, made)]), ())
@@ -244,7 +244,7 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         return self._own(HTTP_ROUTE, service, http_route_name(name, namespace), former_http_route_name(name, namespace))
 
     def _own(self, kind: Kind, service: AIMService, derived: str, former: str) -> Manifest | None:
-        """The object under the derived name; one of ours under the name of old before that."""
+        """The object under the derived name; one of ours under the name of old before that (SVC-NAM-2)."""
         store, namespace = self.cache[kind], service.metadata.namespace
         of_old = store.get(Key(namespace, former)) if former else None
         if of_old is not None and is_owned(service, of_old):
@@ -296,7 +296,7 @@ class ServiceReconciler(KindReconciler[AIMService, Observed]):
         return self.cache[kind].get(Key(key.namespace, name_of(key.name)))
 
     def _gpu_models(self) -> frozenset[str] | None:
-        """GPU models of the cluster, None when nodes may not be read (decision 37)."""
+        """GPU models of the cluster, None when nodes may not be read (OPS-RGT-1)."""
         nodes = self.cache[NODE]
         if not (nodes.available and nodes.synced):
             return None

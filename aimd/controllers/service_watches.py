@@ -1,6 +1,6 @@
-"""What the AIMService controller reads, and which change wakes which service (spec/service.md §2).
+"""What the AIMService controller reads, and which change wakes which service.
 
-Every mapping goes by name, so that a service that waits for an object wakes as soon as it appears.
+Every mapping goes by name, so that a service that waits for an object wakes as soon as it appears (SVC-ORD-5).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -84,7 +84,8 @@ def _offered_by(model: Manifest) -> Iterable[str]:
 
 
 def _weights(image: Any, sources: Any) -> str:
-    """An image with its weights in one text, by what makes two custom models equal (§5.4); empty without weights."""
+    """An image with its weights in one text, by what makes two custom models equal; empty without weights
+    (SVC-MDL-5)."""
     if not (image and isinstance(sources, list)):
         return ""
     told = [(_at(source, "modelId"), _at(source, "sourceUri"), _endpoint(source)) for source in sources]

@@ -1,4 +1,4 @@
-"""The path of a route, rendered from a template over the service (spec/service.md §14.3, decisions 1, 2, 35).
+"""The path of a route, rendered from a template over the service.
 
 Nothing is silently cut or replaced: what cannot become a path of the Gateway API is an InvalidPathTemplate.
 """
@@ -25,7 +25,7 @@ class InvalidPathTemplate(ValueError):
 
 
 def default_path(namespace: str, name: str) -> str:
-    """The path of a service without a template: `/<namespace>/<name>`."""
+    """The path of a service without a template: `/<namespace>/<name>` (SVC-RTE-2)."""
     return normalize_path(f"/{namespace}/{name}")
 
 
@@ -47,7 +47,7 @@ def check_template(template: str) -> None:
 
 
 def normalize_path(text: str) -> str:
-    """Lower-cases, drops empty segments and percent-encodes the rest; raises InvalidPathTemplate."""
+    """Lower-cases, drops empty segments and percent-encodes the rest; raises InvalidPathTemplate (SVC-RTE-3)."""
     segments = [segment for segment in text.strip().lower().split("/") if segment]
     for segment in segments:
         if segment in (".", ".."):
@@ -96,7 +96,8 @@ def _descend(value: Any, step: _Step) -> Any:
 
 @lru_cache(maxsize=1024)
 def _steps(expression: str) -> tuple[_Step, ...]:
-    """The names and indexes an expression goes through; raises InvalidPathTemplate for anything cleverer."""
+    """The names and indexes an expression goes through; raises InvalidPathTemplate for anything cleverer
+    (SVC-RTE-4)."""
     if not expression.startswith((".", "[", "$")):
         raise InvalidPathTemplate(f"expression {{{expression}}} does not begin with a dot, as in {{.metadata.name}}")
     try:

@@ -1,17 +1,17 @@
-"""What an AIMService becomes, decided without I/O; one module per chapter of the service specification.
+"""Decide what an AIMService becomes, without I/O. The rules are in docs/rules/service.md.
 
-| Module | Chapter of service.md |
+| Module | Decides |
 |---|---|
-| `observed` | §3 what one decision is based on |
-| `model_reference` | §5 which model |
-| `template_reference`, `template_selection` | §6 which template |
-| `names` | §8 names of everything a service makes |
-| `caching` | §9 which template cache |
-| `plan` | §10 order and gates |
-| `inference_service`, `container_environment`, `resources`, `volumes` | §11 the InferenceService |
-| `custom_profile` | §12 |
-| `scaling` | §13 replicas, autoscaler |
-| `routing`, `route_path` | §14 |
-| `service_health` | §15, §16 health of what runs |
-| `deletion` | §19 |
+| `observed` | what one decision is based on |
+| `model_reference`, `model_creation` | which model |
+| `template_reference`, `template_selection`, `derived_template` | which template |
+| `child_names` | names of everything a service makes |
+| `caching` | which template cache |
+| `plan` | order and gates |
+| `inference_service`, `container_environment`, `resources`, `volumes` | the InferenceService |
+| `profile_config_map` | the ConfigMap of a custom profile |
+| `scaling`, `autoscaler` | replicas, and how the autoscaler fares |
+| `routing`, `durations` | the HTTPRoute |
+| `service_health`, `ignored_fields` | health of what runs, and fields without effect |
+| `deletion` | what is deleted with a service |
 """

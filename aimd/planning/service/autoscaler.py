@@ -1,4 +1,4 @@
-"""How the autoscaler fares, what it reports, and what is left of it (spec/service.md §13.4, §13.5).
+"""How the autoscaler fares, what it reports, and what is left of it.
 
 KServe makes a ScaledObject of an InferenceService with autoscaling, and KEDA a HorizontalPodAutoscaler of that. Neither
 ends when autoscaling is switched off: KServe forgets its ScaledObject, and KEDA would go on scaling.
@@ -28,9 +28,9 @@ _FAULTS = {"WaitingForMetrics": "MetricsFailed", "HPANotFound": "AutoscalerNotIn
 
 
 def autoscaler_component(observed: Observed, *, serving: bool, now: datetime) -> Component | None:
-    """Health of the autoscaler (§13.4); None while autoscaling is not asked for.
+    """Health of the autoscaler; None while autoscaling is not asked for.
 
-    Without KEDA, or one that acts, the service runs at its lower bound (decision 36).
+    Without KEDA, or one that acts, the service runs at its lower bound (SVC-SCL-5).
     """
     service, autoscaler = observed.service, observed.autoscaler
     if not wants_autoscaling(service.spec):
@@ -60,7 +60,7 @@ def autoscaler_grace_left(component: Component | None, observed: Observed, *, no
 
 
 def runtime_status(observed: Observed, ready_pods: int) -> Manifest:
-    """`status.runtime` (§13.5): the autoscaler's figures, else the bounds asked for and the pods that are ready."""
+    """`status.runtime`: the autoscaler's figures, else the bounds asked for and the pods that are ready (SVC-SCL-6)."""
     scaling, autoscaler = scaling_of(observed.service.spec), observed.autoscaler
     minimum, maximum = scaling.minimum, scaling.maximum
     current, desired = ready_pods, scaling.minimum
@@ -79,7 +79,8 @@ def runtime_status(observed: Observed, ready_pods: int) -> Manifest:
 
 
 def scaled_object_deletion(observed: Observed) -> Deletion | None:
-    """The ScaledObject that KServe leaves behind when autoscaling is switched off; KEDA's autoscaler goes with it."""
+    """The ScaledObject that KServe leaves behind when autoscaling is switched off; KEDA's autoscaler goes with it
+    (SVC-DEL-1)."""
     live, inference_service = observed.scaled_object, observed.inference_service
     if live is None or inference_service is None or scaling_of(observed.service.spec).automatic:
         return None
@@ -113,7 +114,7 @@ def _without_autoscaler(observed: Observed, *, serving: bool, now: datetime) -> 
 
 
 def _waiting(service: AIMService, reason: str, *, serving: bool, now: datetime) -> tuple[State, str]:
-    """What to wait for is a fault once a serving service has waited for it through the grace."""
+    """What to wait for is a fault once a serving service has waited for it through the grace (SVC-SCL-5)."""
     since = _waiting_since(service, reason)
     if not serving or since is None or now - since < GRACE:
         return State.PROGRESSING, reason

@@ -1,4 +1,4 @@
-"""The template cache of a service: found, or made, and how it fares (spec/service.md §9)."""
+"""The template cache of a service: found, or made, and how it fares."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ MADE_FOR = PREFIX + "service"
 
 
 def effective_mode(service: AIMService) -> CacheMode:
-    """Shared or Dedicated; the older spellings mean one of them (§9.1)."""
+    """Shared or Dedicated; the older spellings mean one of them (SVC-CCH-1)."""
     mode = service.spec.caching.mode if service.spec.caching is not None else ""
     dedicated = mode in (ServiceCacheMode.DEDICATED, ServiceCacheMode.NEVER)
     return CacheMode.DEDICATED if dedicated else CacheMode.SHARED
@@ -39,7 +39,7 @@ def effective_mode(service: AIMService) -> CacheMode:
 def find_cache(
     service: AIMService, template: Template | None, caches: Sequence[AIMTemplateCache]
 ) -> AIMTemplateCache | None:
-    """The cache in use, in whatever state: the remembered one while Ready, else the best (§9.2).
+    """The cache in use, in whatever state: the remembered one while Ready, else the best (SVC-CCH-2).
 
     Caches that are being deleted count as gone.
     """
@@ -52,19 +52,19 @@ def find_cache(
     name, scope = _template_identity(service, template)
     matching = [cache for cache in usable if cache.spec.template_name == name and cache.spec.template_scope == scope]
     if effective_mode(service) is CacheMode.DEDICATED and name:
-        # Another operator's hash may have given it another name; what the service owns is kept (decision 5).
+        # Another operator's hash may have given it another name; what the service owns is kept (SVC-NAM-2).
         own = dedicated_cache_name(name, service)
         matching = [cache for cache in matching if cache.metadata.name == own] or matching
     return max(matching, key=lambda cache: _rank(cache.status.status), default=None)
 
 
 def needs_cache(template: TemplateChoice) -> bool:
-    """False for a Ready template whose weights are inside the image (decision 19)."""
+    """False for a Ready template whose weights are inside the image (SVC-CCH-8)."""
     return not (template.ready and template.template is not None and not template.template.status.model_sources)
 
 
 def render_cache(observed: Observed, template: Template) -> Desired:
-    """A new cache of the service's mode for its template (§9.3)."""
+    """A new cache of the service's mode for its template (SVC-CCH-4)."""
     service = observed.service
     mode = effective_mode(service)
     dedicated = mode is CacheMode.DEDICATED
@@ -100,13 +100,13 @@ def render_cache(observed: Observed, template: Template) -> Desired:
 
 
 def cache_env(service: AIMService, template: Template) -> tuple[EnvVar, ...]:
-    """Environment of downloads for a service (caching.md §6.2)."""
+    """Environment of downloads for a service (SVC-CCH-6)."""
     caching = template.spec.caching if isinstance(template, AIMServiceTemplate) else None
     return merge_env(template.spec.env, caching.env if caching is not None else (), service.spec.env)
 
 
 def amended_cache(observed: Observed, template: Template, cache: AIMTemplateCache) -> Desired | None:
-    """A failed cache with what this service can add to its environment, such as a token (caching.md §15.7); else None.
+    """A failed cache with what this service can add to its environment, such as a token; else None (SVC-CCH-7).
 
     Only caches that services made. What a cache lacks anybody may add; what it has only the service it was made for
     may change, so that two services never take turns.
@@ -147,10 +147,10 @@ def cache_is_blocked(observed: Observed, template: Template) -> bool:
 def cache_component(
     observed: Observed, template: TemplateChoice, cache: AIMTemplateCache | None, *, serving: bool
 ) -> Component:
-    """Health of the cache (§9.4), always reported.
+    """Health of the cache, always reported.
 
     A service that serves, or runs on volumes of its own, loses nothing by a cache that is not Ready: it is Degraded,
-    no worse.
+    no worse (SVC-CCH-9).
     """
     running_on_volumes = mounts_cache(observed.inference_service)
     if cache is None and not needs_cache(template):
@@ -186,6 +186,7 @@ def _component(state: State, reason: str, message: str) -> Component:
 
 
 def _is_usable(service: AIMService, cache: AIMTemplateCache) -> bool:
+    """Whether the service may use the cache: of its mode, and if dedicated its own (SVC-CCH-3)."""
     mode = effective_mode(service)
     if cache.spec.mode != mode:
         return False

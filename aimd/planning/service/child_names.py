@@ -1,4 +1,4 @@
-"""Names of the objects a service makes or looks for (spec/service.md §8).
+"""Names of the objects a service makes or looks for.
 
 Names that fit whole are those of the reference operator, digit for digit. A truncated name additionally hashes what it
 was truncated from, because two long names of one namespace would otherwise collide.
@@ -25,7 +25,7 @@ class InvalidServiceName(ValueError):
 
 
 def inference_service_name(name: str, namespace: str) -> str:
-    """Name of the InferenceService; raises InvalidServiceName with what to change.
+    """Name of the InferenceService; raises InvalidServiceName with what to change (SVC-NAM-1).
 
     KServe puts `<name>-predictor-<namespace>` into one host label, hence the limit.
     """
@@ -44,7 +44,7 @@ def inference_service_name(name: str, namespace: str) -> str:
 
 
 def former_inference_service_name(name: str, namespace: str) -> str:
-    """The name without the collision rule; an owned object under it is kept."""
+    """The name without the collision rule; an owned object under it is kept (SVC-NAM-2)."""
     return _by_namespace(name, namespace, max(_inference_service_limit(namespace), _MINIMUM_LIMIT))
 
 
@@ -75,7 +75,7 @@ def profile_config_map_name(service_name: str) -> str:
 
 
 def model_name_from_image(image: str) -> str:
-    """Name of a model made from an image; raises InvalidImageReference."""
+    """Name of a model made from an image; raises InvalidImageReference (SVC-NAM-3)."""
     return derive_name(list(split_image(image)), [image])
 
 
@@ -85,7 +85,7 @@ def has_overrides(overrides: ServiceOverrides | None) -> bool:
 
 
 def derived_template_name(base: str, overrides: ServiceOverrides | None) -> str:
-    """Name of the template that has the overrides; the base's own when there are none (§8).
+    """Name of the template that has the overrides; the base's own when there are none (SVC-OVR-4).
 
     Overrides that the reference leaves out of the name are told apart by a hash as long as that of other names.
     """
@@ -122,7 +122,7 @@ def inference_service_of(autoscaler: str) -> str:
 
 
 def split_image(image: str) -> tuple[str, str]:
-    """Image name and tag as name parts (§5.5); raises InvalidImageReference.
+    """Image name and tag as name parts; raises InvalidImageReference (SVC-NAM-3).
 
     A digest stands in for the tag with the first six characters after its colon.
     """
@@ -149,6 +149,7 @@ def _inference_service_limit(namespace: str) -> int:
 
 
 def _collision_free(name: str, namespace: str, limit: int) -> str:
+    """The name with a hash that covers what had to be cut (SVC-NAM-2)."""
     if fits_whole([name], limit=limit):
         return derive_name([name], [namespace], limit=limit)
     return derive_name([name], [namespace, name], limit=limit)

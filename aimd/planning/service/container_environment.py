@@ -1,4 +1,4 @@
-"""Environment of the inference container, weakest layer first (spec/service.md §11.4)."""
+"""Environment of the inference container, weakest layer first."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,8 @@ DEFAULTS = (
 
 
 def container_env(service: AIMService, template: Template, config_env: Sequence[EnvVar]) -> tuple[EnvVar, ...]:
-    """Every variable once, sorted by name; a name set on several levels has the strongest level's value."""
+    """Every variable once, sorted by name; a name set on several levels has the strongest level's value (SVC-ENV-1,
+    SVC-ENV-2)."""
     merged = merge_container_env(
         DEFAULTS,
         config_env,
@@ -39,7 +40,7 @@ def _profile(template: Template) -> tuple[EnvVar, ...]:
 
 
 def _identity(template: Template) -> tuple[EnvVar, ...]:
-    """`AIM_ID` or `AIM_MODEL_ID`, never both: they exclude each other in the image (decision 7)."""
+    """`AIM_ID` or `AIM_MODEL_ID`, never both: they exclude each other in the image (SVC-ENV-3)."""
     if template.spec.custom_profile is not None:
         return (EnvVar(name="AIM_ID", value=template.spec.aim_id),)
     if template.spec.model_sources:

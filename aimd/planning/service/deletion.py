@@ -1,4 +1,4 @@
-"""What goes with a service: its caches that never got Ready (spec/service.md §19)."""
+"""What goes with a service: its caches that never got Ready."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,8 @@ CACHE_LABEL = PREFIX + "service"
 def caches_to_delete(
     service: AIMService, caches: Sequence[AIMTemplateCache], others: Sequence[AIMService]
 ) -> list[Deletion]:
-    """Caches labelled with the service that are not Ready, except shared ones that another live service waits for.
+    """Caches labelled with the service that are not Ready, except shared ones that another live service waits for
+    (SVC-DEL-2).
 
     `caches` and `others` are those of the service's namespace.
     """

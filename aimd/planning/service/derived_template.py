@@ -1,4 +1,4 @@
-"""Templates derived from a named one because the service overrides parts of it (spec/service.md §6.5).
+"""Templates derived from a named one because the service overrides parts of it.
 
 A derived template is made once, without an owner: services that want the same share it, and it outlives them. It goes
 when the last of them has given its overrides up.
@@ -21,7 +21,7 @@ MAKER_LABEL = PREFIX + "service.name"
 
 
 def render_derived_template(observed: Observed, base: Template, model_name: str) -> Desired:
-    """The base with the overrides, in the namespace of the service."""
+    """The base with the overrides, in the namespace of the service (SVC-OVR-1)."""
     service, overrides = observed.service, observed.service.spec.overrides
     manifest = {
         "apiVersion": AIM_SERVICE_TEMPLATE.api_version,
@@ -48,7 +48,7 @@ def wanted_templates(service: AIMService) -> set[str]:
 def leftover_templates(
     service: AIMService, templates: Iterable[Template], others: Sequence[AIMService]
 ) -> list[Template]:
-    """Derived templates that the service made or ran with, and that nobody wants any more.
+    """Derived templates that the service made or ran with, and that nobody wants any more (SVC-OVR-3).
 
     `others` are the services of its namespace; the service itself may be among them.
     """
@@ -82,6 +82,7 @@ def _used_templates(service: AIMService) -> set[str]:
 
 
 def _spec(service: AIMService, base: Template, model_name: str) -> Manifest:
+    """The base's spec, the overrides over it, and what the service says itself over both (SVC-OVR-2)."""
     own, overrides = service.spec, service.spec.overrides
     assert overrides is not None
     spec: Manifest = dict(base.spec.manifest())

@@ -1,4 +1,4 @@
-"""Durations of a route: Go's notation in, the Gateway API's out (spec/service.md §14.2, GEP-2257)."""
+"""Durations of a route: Go's notation in, the Gateway API's out (GEP-2257)."""
 
 import re
 from decimal import Decimal
@@ -14,7 +14,7 @@ class InvalidDuration(ValueError):
 
 
 def gateway_duration(text: str) -> str:
-    """`180s` → `3m0s`, `90m` → `1h30m0s`, `1.5s` → `1s500ms`; raises InvalidDuration."""
+    """`180s` → `3m0s`, `90m` → `1h30m0s`, `1.5s` → `1s500ms`; raises InvalidDuration (SVC-RTE-8)."""
     milliseconds = _milliseconds(text.strip())
     seconds, rest = divmod(milliseconds, 1000)
     minutes, seconds = divmod(seconds, 60)

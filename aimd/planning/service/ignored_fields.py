@@ -10,7 +10,7 @@ CONDITION = "FieldsIgnored"
 
 
 def ignored_fields_condition(spec: AIMServiceSpec) -> Condition | None:
-    """The condition `FieldsIgnored`, which counts for nothing; None when every field has its effect."""
+    """The condition `FieldsIgnored`, which counts for nothing; None when every field has its effect (SVC-STA-3)."""
     notes = list(_notes(spec))
     return Condition(CONDITION, "True", "FieldsWithoutEffect", "; ".join(notes)) if notes else None
 

@@ -1,4 +1,4 @@
-"""The KServe InferenceService of a service (spec/service.md §11)."""
+"""The KServe InferenceService of a service."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class PredictorInputs:
 
 
 def render_inference_service(observed: Observed, parts: PredictorInputs) -> Desired | None:
-    """The InferenceService, None when there is no image to run (W17)."""
+    """The InferenceService, None when there is no image to run (SVC-ORD-3)."""
     live_image = str(_live_container(observed).get("image") or "")
     image = parts.model.spec.image if parts.model is not None else live_image
     if not image:
@@ -96,7 +96,7 @@ def _predictor(observed: Observed, parts: PredictorInputs, image: str) -> Manife
     if affinity:
         predictor["affinity"] = {"nodeAffinity": affinity}
     if parts.profile is not None:
-        # A ConfigMap's new content alone restarts nothing (decision 9).
+        # A ConfigMap's new content alone restarts nothing (SVC-PRF-2).
         predictor["annotations"] = {CHECKSUM_ANNOTATION: parts.profile.checksum}
     return predictor
 
@@ -134,7 +134,7 @@ def _resources(observed: Observed, parts: PredictorInputs) -> Manifest:
 
 
 def _pull_secrets(observed: Observed, parts: PredictorInputs) -> list[str]:
-    """Secrets of service, template and model, each name once."""
+    """Secrets of service, template and model, each name once (SVC-RES-5)."""
     if parts.model is not None:
         last = [secret.name for secret in parts.model.spec.image_pull_secrets]
     else:

@@ -1,6 +1,6 @@
-"""Models made for services that give an image or describe a model in place (spec/service.md §5.5).
+"""Models made for services that give an image or describe a model in place.
 
-They have no owner: other services use them, too, and they outlive the service.
+They have no owner: other services use them, too, and they outlive the service (SVC-MDL-4).
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ CUSTOM_MODEL_LABEL = PREFIX + "custom-model"
 
 
 def created_model_name(service: AIMService, models: Sequence[Model]) -> str:
-    """Name of the model to be made for a service; empty when it names one, or when the image gives no name.
+    """Name of the model to be made for a service; empty when it names one, or when the image gives no name (SVC-NAM-3).
 
     A custom model whose name is taken by one with other hardware has its own hardware in the hash.
     """

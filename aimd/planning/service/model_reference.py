@@ -1,4 +1,4 @@
-"""Which model a service serves (spec/service.md §5)."""
+"""Which model a service serves."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,14 +48,14 @@ def resolve_model(service: AIMService, models: Sequence[Model]) -> ModelChoice:
 
 
 def same_weights(one: Model, other: Model) -> bool:
-    """Whether two models are twins: same image and same sources (decision 34)."""
+    """Whether two models are twins: same image and same sources (SVC-TPL-5)."""
     return one.spec.image == other.spec.image and _identities(one.spec.model_sources) == _identities(
         other.spec.model_sources
     )
 
 
 def _remembered(service: AIMService, models: Sequence[Model]) -> Model | None:
-    """The model of the stored reference, as long as it is Ready (§5.1)."""
+    """The model of the stored reference, as long as it is Ready (SVC-MDL-1)."""
     stored = service.status.resolved_model
     if stored is None or not stored.name:
         return None
@@ -73,6 +73,7 @@ def _remembered(service: AIMService, models: Sequence[Model]) -> Model | None:
 
 
 def _by_name(service: AIMService, models: Sequence[Model]) -> ModelChoice:
+    """The model that the service names, in the namespace before the cluster (SVC-MDL-2)."""
     name = service.spec.model.name.strip()
     namesakes = [model for model in models if model.metadata.name == name]
     if namesakes:
@@ -86,6 +87,7 @@ def _by_name(service: AIMService, models: Sequence[Model]) -> ModelChoice:
 
 
 def _by_image(image: str, models: Sequence[Model]) -> ModelChoice:
+    """The model of the image; of several the same one each time, and of none one to be made (SVC-MDL-3)."""
     matches = [model for model in models if model.spec.image == image]
     try:
         split_image(image)
@@ -110,6 +112,7 @@ def _by_image(image: str, models: Sequence[Model]) -> ModelChoice:
 
 
 def _by_custom_spec(service: AIMService, models: Sequence[Model]) -> ModelChoice:
+    """The model with the same image, sources and hardware as the one described in place (SVC-MDL-5)."""
     wanted = service.spec.model.custom
     assert wanted is not None
     sources = _identities(wanted.model_sources)
@@ -128,7 +131,7 @@ def _by_custom_spec(service: AIMService, models: Sequence[Model]) -> ModelChoice
 
 
 def _identities(sources: Sequence[ModelSource]) -> list[tuple[str, str, str]]:
-    """What tells weights apart; an endpoint taken from a Secret counts as none (§5.4)."""
+    """What tells weights apart; an endpoint taken from a Secret counts as none (SVC-MDL-5)."""
     return [
         (
             source.model_id,
@@ -152,6 +155,7 @@ def _found(model: Model) -> ModelChoice:
 
 
 def _blocked(failure: Failure) -> Component:
+    """A failure of the model that stops the service's writes (SVC-ORD-1)."""
     return Component(
         COMPONENT,
         State.FAILED,
@@ -170,7 +174,7 @@ def _to_be_made(what: str) -> ModelChoice:
 
 
 def _name_taken(name: str, image: str, models: Sequence[Model]) -> ModelChoice | None:
-    """A model that was made for this image and then given another one is not turned back."""
+    """A model that was made for this image and then given another one is not turned back (SVC-MDL-4)."""
     if not any(model.metadata.namespace and model.metadata.name == name for model in models):
         return None
     text = f"AIMModel {name} has the name of the model for image {image}, but another image: set its spec.image back"

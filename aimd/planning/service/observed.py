@@ -76,7 +76,7 @@ def kind_of_template(template: Template) -> Kind:
 
 
 def reference(kind: Kind, metadata: ObjectMeta) -> Manifest:
-    """A resolved reference for the status (§1.2)."""
+    """A resolved reference for the status (OBJ-STA-6)."""
     return resource_reference(kind, Key(metadata.namespace, metadata.name), metadata.uid)
 
 
@@ -91,7 +91,7 @@ def ready_message(conditions: Sequence[Condition]) -> str:
 
 
 def owner_references(service: AIMService) -> list[Manifest]:
-    """The service as the only, controlling owner."""
+    """The service as the only, controlling owner (OBJ-APL-5)."""
     return owned_by(AIM_SERVICE, Key(service.metadata.namespace, service.metadata.name), service.metadata.uid)
 
 
@@ -102,7 +102,7 @@ def is_owned(service: AIMService, manifest: Mapping[str, Any] | None) -> bool:
 
 
 def labels(observed: Observed, own: Mapping[str, str]) -> dict[str, str]:
-    """Labels of a child: its own, the propagated ones, the controller's (§18)."""
+    """Labels of a child: its own, the propagated ones, the controller's (OBJ-LBL-1)."""
     metadata = observed.service.metadata
     return child_labels(CONTROLLER, metadata.labels, metadata.name, own, observed.config.label_patterns)
 

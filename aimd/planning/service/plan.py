@@ -1,4 +1,4 @@
-"""The plan of a service: what must exist, in which order, behind which gates (spec/service.md §10)."""
+"""The plan of a service: what must exist, in which order, behind which gates."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -128,13 +128,14 @@ def _desired(observed: Observed, decision: _Decision) -> list[Desired]:
 
 
 def _is_settled(observed: Observed, decision: _Decision) -> bool:
-    """Whether weights may be fetched: not for a choice that a template still in discovery may change."""
+    """Whether weights may be fetched: not for a choice that a template still in discovery may change (SVC-CCH-5)."""
     running = observed.inference_service is not None
     return decision.model.ready or running or is_named(observed.service)
 
 
 def _may_run(observed: Observed, decision: _Decision) -> bool:
-    """The InferenceService is made once model and cache are Ready, and from then on always kept up to date."""
+    """The InferenceService is made once model and cache are Ready, and from then on always kept up to date
+    (SVC-ORD-2)."""
     if INFERENCE_SERVICE.name in observed.absent_kinds:
         return False
     if observed.inference_service is not None:
@@ -144,6 +145,7 @@ def _may_run(observed: Observed, decision: _Decision) -> bool:
 
 
 def _deletions(observed: Observed, decision: _Decision) -> list[Deletion]:
+    """What is switched off or left over, and ours (SVC-DEL-1)."""
     route = route_deletion(observed, decision.route)
     unused = decision.template.ready and decision.profile is None
     config_map = config_map_deletion(observed) if unused else None
@@ -154,7 +156,7 @@ def _deletions(observed: Observed, decision: _Decision) -> list[Deletion]:
 
 
 def _judge(observed: Observed, decision: _Decision, now: datetime) -> tuple[tuple[Component, ...], list[float]]:
-    """Components in the order of §16.1, and after how many seconds to look again."""
+    """Components in the order of a service's start, and after how many seconds to look again."""
     model = forgiven_while_running(decision.model.component, observed, now)
     template = forgiven_while_running(decision.template.component, observed, now)
     pods = pods_component(observed)
@@ -181,7 +183,7 @@ def _judge(observed: Observed, decision: _Decision, now: datetime) -> tuple[tupl
 
 
 def _status(observed: Observed, decision: _Decision) -> Mapping[str, Any]:
-    """The service's own status keys (§1.2). References are written once Ready, and then kept."""
+    """The service's own status keys. References are written once Ready, and then kept (SVC-STA-2)."""
     service = observed.service
     status: dict[str, Any] = {
         "resolvedRuntimeConfig": observed.config.reference,
@@ -215,7 +217,7 @@ def _inference_service_name(observed: Observed) -> tuple[str, str]:
 
 
 def _with_profile(choice: TemplateChoice) -> tuple[ProfileFile | None, TemplateChoice]:
-    """The template's profile file; a profile that cannot be written makes the template unusable (§12.3)."""
+    """The template's profile file; a profile that cannot be written makes the template unusable (SVC-PRF-3)."""
     if choice.template is None:
         return None, choice
     try:

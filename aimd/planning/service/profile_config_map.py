@@ -1,4 +1,4 @@
-"""A custom profile in a service: the ConfigMap that carries it, and how the container sees it (spec/service.md §12)."""
+"""A custom profile in a service: the ConfigMap that carries it, and how the container sees it."""
 
 from aimd.planning.labels import COMPONENT, MANAGED_BY, PREFIX, label_value
 from aimd.planning.service.child_names import profile_config_map_name
@@ -12,7 +12,7 @@ CHECKSUM_ANNOTATION = PREFIX + "custom-profile-checksum"
 
 
 def profile_volumes(observed: Observed, template: Template) -> Volumes:
-    """The ConfigMap as a read-only folder below the image's profiles."""
+    """The ConfigMap as a read-only folder below the image's profiles (SVC-PRF-1)."""
     source = {"name": profile_config_map_name(observed.key.name)}
     return Volumes(
         ({"name": PROFILE_VOLUME, "configMap": source},),
@@ -42,7 +42,7 @@ def render_config_map(observed: Observed, profile: ProfileFile) -> Desired:
 
 
 def config_map_deletion(observed: Observed) -> Deletion | None:
-    """The ConfigMap of a profile that the template no longer has."""
+    """The ConfigMap of a profile that the template no longer has (SVC-DEL-1)."""
     live = observed.profile_config_map
     if live is None or not is_owned(observed.service, live):
         return None

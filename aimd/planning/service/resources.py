@@ -1,4 +1,4 @@
-"""Compute resources of the container: defaults per GPU, then every user's level (spec/service.md §11.5)."""
+"""Compute resources of the container: defaults per GPU, then every user's level."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -17,7 +17,7 @@ _Quantities = dict[str, str]
 
 
 def container_resources(hardware: Hardware | None, levels: Sequence[ResourceRequirements | None]) -> Manifest:
-    """`resources` of the container, empty when nothing is asked for.
+    """`resources` of the container, empty when nothing is asked for (SVC-RES-1).
 
     `levels` are the users' own, weakest first: model, template, service. What a user set is never altered; defaults
     give way to it.
@@ -31,7 +31,7 @@ def container_resources(hardware: Hardware | None, levels: Sequence[ResourceRequ
 
 
 def cpu_level(hardware: Hardware | None) -> ResourceRequirements | None:
-    """The CPU part of hardware as a level, for templates without resources of their own (W37)."""
+    """The CPU part of hardware as a level, for templates without resources of their own (SVC-RES-4)."""
     cpu = hardware.cpu if hardware is not None else None
     if cpu is None:
         return None
@@ -67,7 +67,7 @@ def _merged(levels: Sequence[ResourceRequirements | None]) -> dict[str, _Quantit
 
 
 def _mirror_devices(merged: dict[str, _Quantities], users: Mapping[str, Mapping[str, str]]) -> None:
-    """Extended resources cannot be overcommitted: what a user sets on one side holds on both."""
+    """Extended resources cannot be overcommitted: what a user sets on one side holds on both (SVC-RES-2)."""
     for side, other in (("requests", "limits"), ("limits", "requests")):
         for name, quantity in users[side].items():
             if _is_extended(name) and name not in users[other]:
@@ -75,7 +75,8 @@ def _mirror_devices(merged: dict[str, _Quantities], users: Mapping[str, Mapping[
 
 
 def _fit_defaults(merged: dict[str, _Quantities], users: Mapping[str, Mapping[str, str]]) -> None:
-    """A default request above a user's limit is lowered to it, a default limit below a user's request raised."""
+    """A default request above a user's limit is lowered to it, a default limit below a user's request raised
+    (SVC-RES-3)."""
     for name in merged["requests"].keys() & merged["limits"].keys():
         request, limit = _value(merged["requests"][name]), _value(merged["limits"][name])
         if request is None or limit is None or request <= limit:

@@ -1,4 +1,4 @@
-"""The HTTPRoute: its switches, how it is rendered, and whether the gateway took it (spec/service.md §14)."""
+"""The HTTPRoute: its switches, how it is rendered, and whether the gateway took it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Route:
 
 
 def route_of(observed: Observed) -> Route:
-    """Each setting from the service, else from the runtime config (§14.1)."""
+    """Each setting from the service, else from the runtime config (SVC-RTE-1)."""
     own, shared = observed.service.spec.routing, observed.config.routing
     enabled = own.enabled if own is not None and own.enabled is not None else shared.enabled
     if not enabled:
@@ -63,7 +63,7 @@ def route_of(observed: Observed) -> Route:
 
 
 def render_route(observed: Observed, route: Route, inference_service: str) -> Desired | None:
-    """The HTTPRoute, None when it cannot or must not be rendered."""
+    """The HTTPRoute, None when it cannot or must not be rendered (SVC-RTE-9)."""
     if not route.renderable or route.gateway is None:
         return None
     metadata: Manifest = {
@@ -110,7 +110,7 @@ def render_route(observed: Observed, route: Route, inference_service: str) -> De
 
 
 def route_deletion(observed: Observed, route: Route) -> Deletion | None:
-    """The route that has to go because routing was switched off (W9)."""
+    """The route that has to go because routing was switched off (SVC-DEL-1)."""
     live = observed.http_route
     if route.enabled or live is None or not is_owned(observed.service, live):
         return None
@@ -118,7 +118,8 @@ def route_deletion(observed: Observed, route: Route) -> Deletion | None:
 
 
 def routing_status(observed: Observed, route: Route) -> Manifest | None:
-    """`status.routing`: the rendered path; the last good one while the template is broken; None without routing."""
+    """`status.routing`: the rendered path; the last good one while the template is broken; None without routing
+    (SVC-RTE-5)."""
     if not route.enabled:
         return None
     stored = observed.service.status.routing
@@ -127,7 +128,7 @@ def routing_status(observed: Observed, route: Route) -> Manifest | None:
 
 
 def route_component(observed: Observed, route: Route, *, serving: bool) -> Component | None:
-    """Health of the route (§14.5); None while routing is off. Trouble concerns the route only (decision 25)."""
+    """Health of the route; None while routing is off. Trouble concerns the route only (SVC-RTE-7)."""
     if not route.enabled:
         return None
     if HTTP_ROUTE.name in observed.absent_kinds:
@@ -147,7 +148,7 @@ _Answer = Mapping[str, Mapping[str, Any]]
 
 
 def _judge(answers: Sequence[_Answer], *, serving: bool) -> Component:
-    """One gateway controller that accepts the route and resolves its backend is enough."""
+    """One gateway controller that accepts the route and resolves its backend is enough (SVC-RTE-6)."""
     refused: Mapping[str, Any] | None = None
     for answer in answers:
         accepted, resolved = answer.get("Accepted"), answer.get("ResolvedRefs")
@@ -201,7 +202,8 @@ def _parent_reference(gateway: ParentReference) -> Manifest:
 
 
 def _default_path(observed: Observed) -> str:
-    """`/<namespace>/<name>`, unless the route already serves the reference operator's `/<namespace>/<uid>`."""
+    """`/<namespace>/<name>`, unless the route already serves the reference operator's `/<namespace>/<uid>`
+    (SVC-RTE-2)."""
     former = default_path(observed.key.namespace, observed.service.metadata.uid)
     if observed.http_route is not None and former in _paths(observed.http_route):
         return former
@@ -221,7 +223,7 @@ def _name(observed: Observed) -> str:
 
 
 def _trouble(serving: bool) -> State:
-    """A service that serves has a warning; one that does not yet is still starting (status.md D-17)."""
+    """A service that serves has a warning; one that does not yet is still starting (SVC-RTE-7)."""
     return State.DEGRADED if serving else State.PROGRESSING
 
 

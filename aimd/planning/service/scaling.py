@@ -1,4 +1,4 @@
-"""Replicas and autoscaling: what the InferenceService is told (spec/service.md §13.1, §13.2)."""
+"""Replicas and autoscaling: what the InferenceService is told."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,12 +47,13 @@ class Scaling:
 
 
 def wants_autoscaling(spec: AIMServiceSpec) -> bool:
-    """Whether any of the three autoscaling fields is present; `replicas` is ignored then."""
+    """Whether any of the three autoscaling fields is present; `replicas` is ignored then (SVC-SCL-1)."""
     return spec.auto_scaling is not None or spec.min_replicas is not None or spec.max_replicas is not None
 
 
 def scaling_of(spec: AIMServiceSpec) -> Scaling:
-    """The bounds in force. Autoscaling that KServe would refuse is left off, at the lower bound."""
+    """The bounds in force (SVC-SCL-2, SVC-SCL-3). Autoscaling that KServe would refuse is left off, at the lower
+    bound."""
     if not wants_autoscaling(spec):
         return Scaling(spec.replicas, spec.replicas)
     minimum = spec.min_replicas or 1
@@ -65,7 +66,7 @@ def scaling_of(spec: AIMServiceSpec) -> Scaling:
 
 
 def scaling_annotations(scaling: Scaling, inference_service: str) -> dict[str, str]:
-    """Annotations that choose the autoscaler and let its collector into the pods."""
+    """Annotations that choose the autoscaler and let its collector into the pods (SVC-SCL-4)."""
     if not scaling.automatic:
         return {AUTOSCALER_CLASS: "none"}
     return {

@@ -1,4 +1,4 @@
-"""Health of what runs: runtime config, InferenceService, pods; and what a running service forgives (§15, §16)."""
+"""Health of what runs: runtime config, InferenceService, pods; and what a running service forgives."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ class TimedComponent:
 
 
 def runtime_config_component(config: ResolvedConfig) -> Component | None:
-    """Health of the runtime config; None when there is none and none is asked for."""
+    """Health of the runtime config; None when there is none and none is asked for (CFG-FND-2)."""
     if config.failure is not None:
         missing = config.failure.category is Category.MISSING_UPSTREAM
         reason = "ReferenceNotFound" if missing else config.failure.reason
@@ -46,13 +46,13 @@ def runtime_config_component(config: ResolvedConfig) -> Component | None:
 
 
 def unusable_name_component(message: str) -> Component:
-    """No InferenceService can exist for this service's name or namespace (W14)."""
+    """No InferenceService can exist for this service's name or namespace (SVC-NAM-1)."""
     failure = Failure(Category.INVALID_SPEC, "InvalidSpec", message)
     return Component(INFERENCE, failures=(failure,), direction=Direction.DOWNSTREAM, blocks_apply=True)
 
 
 def inference_service_component(observed: Observed, pods: Component | None, now: datetime) -> TimedComponent:
-    """Health of the InferenceService (§16.1)."""
+    """Health of the InferenceService (SVC-HLT-3)."""
     live = observed.inference_service
     if live is None and INFERENCE_SERVICE.name in observed.absent_kinds:
         message = "KServe is not installed: the cluster has no kind InferenceService"
@@ -77,7 +77,7 @@ def inference_service_component(observed: Observed, pods: Component | None, now:
 def pods_component(observed: Observed) -> Component | None:
     """Health of the predictor's pods; None without an InferenceService.
 
-    A Ready pod keeps the component Ready; trouble of the others makes the service Degraded (decision 26).
+    A Ready pod keeps the component Ready; trouble of the others makes the service Degraded (SVC-HLT-1).
     """
     if observed.inference_service is None:
         return None
@@ -95,7 +95,7 @@ def is_serving(component: Component) -> bool:
 
 
 def forgiven_while_running(component: Component, observed: Observed, now: datetime) -> TimedComponent:
-    """Trouble of a model or template under a service that runs (decision 16).
+    """Trouble of a model or template under a service that runs (SVC-TPL-6).
 
     Pods do not need them to go on: nothing is blocked, for 10 s nothing shows but the condition, then the service is
     Degraded, never worse.
@@ -134,7 +134,8 @@ def _has_served(service: AIMService) -> bool:
 
 
 def _current_warning(observed: Observed, now: datetime) -> tuple[Mapping[str, Any], float | None] | None:
-    """A Warning event that still explains why the InferenceService is not ready, and how long it will count (W11)."""
+    """A Warning event that still explains why the InferenceService is not ready, and how long it will count
+    (SVC-HLT-2)."""
     live = observed.inference_service or {}
     own = [
         event

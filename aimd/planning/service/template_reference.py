@@ -1,4 +1,4 @@
-"""Which template a service runs with: remembered, named, or chosen (spec/service.md §6)."""
+"""Which template a service runs with: remembered, named, or chosen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -58,7 +58,7 @@ def resolve_template(observed: Observed, model: Model | None) -> TemplateChoice:
     """Chooses among the observed templates.
 
     A service that runs keeps its template while that exists, even when it is not Ready: another one would be another
-    engine configuration under live traffic (§6.1 [D]).
+    engine configuration under live traffic (SVC-TPL-1).
     """
     service = observed.service
     remembered = _kept(observed)
@@ -87,7 +87,7 @@ def _fallen(selection: Selection) -> str:
 
 
 def candidates_status(service: AIMService, choice: TemplateChoice) -> list[Manifest] | None:
-    """`status.templateCandidates`: of the last automatic choice; None where the template is named."""
+    """`status.templateCandidates`: of the last automatic choice; None where the template is named (SVC-SEL-9)."""
     if _named(service):
         return None
     if not choice.verdicts:
@@ -150,12 +150,14 @@ def _kept(observed: Observed) -> Template | None:
 
 
 def _is_provisional(service: AIMService) -> bool:
-    """Whether the remembered template was chosen while others of its model were still being made or discovered."""
+    """Whether the remembered template was chosen while others of its model were still being made or discovered
+    (SVC-TPL-2)."""
     conditions = {condition.type: condition.status for condition in service.status.conditions}
     return not _named(service) and conditions.get("ModelReady") == "False"
 
 
 def _by_name(observed: Observed, model: Model | None) -> TemplateChoice:
+    """The template that the service names: in the namespace, in the cluster, by its alias (SVC-TPL-3, SVC-TPL-4)."""
     name = _named(observed.service)
     namesakes = [template for template in observed.templates if template.metadata.name == name]
     if not namesakes and model is not None:
@@ -192,7 +194,7 @@ def _derived(observed: Observed, model: Model | None, base: Template) -> Templat
 
 
 def _by_alias(alias: str, model: Model, templates: Sequence[Template]) -> list[Template]:
-    """A model's own template by the short name it was given there, if that is unique (models-and-templates.md §6.4)."""
+    """A model's own template by the short name it was given there, if that is unique (SVC-TPL-3)."""
     matches = [
         template
         for template in templates
@@ -218,7 +220,7 @@ def _checked(observed: Observed, model: Model | None, template: Template) -> Tem
 
 
 def _other_model(observed: Observed, model: Model | None, template: Template) -> Model | None:
-    """The existing model that a template names although it is not the service's nor its twin (decision 34)."""
+    """The existing model that a template names although it is not the service's nor its twin (SVC-TPL-5)."""
     name = template.spec.model_name
     if model is None or name == model.metadata.name:
         return None
@@ -230,7 +232,7 @@ def _other_model(observed: Observed, model: Model | None, template: Template) ->
 
 
 def _better_exists(observed: Observed, model: Model | None, template: Template) -> bool:
-    """Whether a running service sits on a chosen template that an optimized Ready one has overtaken (decision 16)."""
+    """Whether a running service sits on a chosen template that an optimized Ready one has overtaken (SVC-TPL-7)."""
     if model is None or observed.inference_service is None or _named(observed.service) or is_optimized(template):
         return False
     if not is_ready(template.status.status) or is_user_written(template):
@@ -269,6 +271,7 @@ def _waiting(reason: str, message: str) -> Component:
 
 
 def _blocked(failure: Failure) -> Component:
+    """A failure of the template that stops the service's writes (SVC-ORD-1)."""
     return Component(
         COMPONENT,
         State.FAILED,

@@ -1,4 +1,4 @@
-"""Automatic choice of a template: stages that narrow the candidates, then a ranking (spec/service.md §6.3).
+"""Automatic choice of a template: stages that narrow the candidates, then a ranking.
 
 Every candidate gets a verdict, so that a service without a template can say why.
 """
@@ -65,7 +65,7 @@ class Requirements:
 
 
 def attributes_of(template: Template) -> Attributes:
-    """The profile found by discovery first, the spec second; for GPUs the other way round."""
+    """The profile found by discovery first, the spec second; for GPUs the other way round (SVC-SEL-5)."""
     profile = template.status.profile
     found = profile.metadata if profile is not None else None
     gpu = template.spec.hardware.gpu if template.spec.hardware is not None else None
@@ -79,7 +79,7 @@ def attributes_of(template: Template) -> Attributes:
 
 
 def is_user_written(template: Template) -> bool:
-    """Whether somebody wrote the profile on purpose, so that the optimization filter lets it pass (decision 8)."""
+    """Whether somebody wrote the profile on purpose, so that the optimization filter lets it pass (SVC-SEL-3)."""
     labels = template.metadata.labels
     return ORIGIN_LABEL not in labels or template.spec.custom_profile is not None or ALIAS_LABEL in labels
 
@@ -95,7 +95,8 @@ def is_optimized(template: Template) -> bool:
 
 
 def matches_overrides(attributes: Attributes, overrides: ServiceOverrides | None) -> bool:
-    """Stage 3: whether a candidate has what the overrides ask for; an unknown GPU of the candidate passes."""
+    """Stage 3: whether a candidate has what the overrides ask for; an unknown GPU of the candidate passes
+    (SVC-SEL-4)."""
     if overrides is None:
         return True
     if overrides.metric and overrides.metric.lower() != attributes.metric.lower():
@@ -112,7 +113,7 @@ def matches_overrides(attributes: Attributes, overrides: ServiceOverrides | None
 
 
 def has_gpu(attributes: Attributes, gpu_models: Collection[str] | None) -> bool:
-    """Stage 4: whether the cluster has the candidate's GPU; unknown on either side passes."""
+    """Stage 4: whether the cluster has the candidate's GPU; unknown on either side passes (SVC-SEL-4)."""
     if not attributes.gpu or gpu_models is None:
         return True
     wanted = normalize_gpu(attributes.gpu).lower()
@@ -120,7 +121,7 @@ def has_gpu(attributes: Attributes, gpu_models: Collection[str] | None) -> bool:
 
 
 def candidates_of(model: Model, templates: Sequence[Template]) -> list[Template]:
-    """The templates that belong to a model, namespaced ones first, each scope by name.
+    """The templates that belong to a model, namespaced ones first, each scope by name (SVC-SEL-1).
 
     Derived ones were made for services that name them; to all others they would only be ties of their bases.
     """
@@ -133,7 +134,7 @@ def candidates_of(model: Model, templates: Sequence[Template]) -> list[Template]
 
 
 def select_template(model: Model, templates: Sequence[Template], requirements: Requirements) -> Selection:
-    """The best template of a model; order of `templates` does not matter."""
+    """The best template of a model; order of `templates` does not matter (SVC-SEL-2, SVC-SEL-9)."""
     left = candidates_of(model, templates)
     if not left:
         return Selection(None, "TemplateNotFound", f"no template names the model {model.metadata.name}")
@@ -202,7 +203,7 @@ def _passes_optimization(template: Template, requirements: Requirements) -> bool
 
 
 def _preferred_by_model(model: Model, ready: Sequence[Template], requirements: Requirements) -> Template | None:
-    """The template that the model names as its default, if it can be used."""
+    """The template that the model names as its default, if it can be used (SVC-SEL-6)."""
     name = model.spec.default_service_template
     if not name:
         return None
@@ -219,6 +220,7 @@ def _preferred_by_model(model: Model, ready: Sequence[Template], requirements: R
 
 
 def _best(left: Sequence[Template], verdicts: Sequence[Verdict]) -> Selection:
+    """The best by rank, of the namespace if it has any; none where several share the rank (SVC-SEL-7, SVC-SEL-8)."""
     namespaced = [item for item in left if item.metadata.namespace]
     left = namespaced or left
     scores = {id(item): _score(attributes_of(item)) for item in left}

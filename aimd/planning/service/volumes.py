@@ -1,4 +1,4 @@
-"""Volumes of the predictor: shared memory, profile, caches, and those that a running predictor keeps (§11.6)."""
+"""Volumes of the predictor: shared memory, profile, caches, and those that a running predictor keeps."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ def shared_memory() -> Volumes:
 
 
 def cache_volumes(cache: AIMTemplateCache | None) -> Volumes:
-    """One volume per Ready artifact of the cache, sorted by artifact name."""
+    """One volume per Ready artifact of the cache, sorted by artifact name (SVC-VOL-1)."""
     artifacts = sorted(cache.status.artifacts.items()) if cache is not None else []
     usable = [(key, item) for key, item in artifacts if is_ready(item.status) and item.persistent_volume_claim]
     volumes: list[Manifest] = []
@@ -51,7 +51,7 @@ def cache_volumes(cache: AIMTemplateCache | None) -> Volumes:
 def preserved_volumes(
     existing: Mapping[str, Any], rendered: Volumes, lost_claims: frozenset[str] = frozenset()
 ) -> Volumes:
-    """What the existing InferenceService mounts beyond what is rendered anew, `lost_claims` excepted.
+    """What the existing InferenceService mounts beyond what is rendered anew, `lost_claims` excepted (SVC-VOL-2).
 
     A custom profile is never preserved: without one in the template its ConfigMap is gone.
     """
@@ -72,7 +72,7 @@ def preserved_volumes(
 
 
 def replaced_volumes(existing: Mapping[str, Any], rendered: Volumes, fresh: Volumes, lost: frozenset[str]) -> Volumes:
-    """Like `preserved_volumes`, with the cache's present claims where lost ones were mounted (caching.md C-6)."""
+    """Like `preserved_volumes`, with the cache's present claims where lost ones were mounted (SVC-VOL-3)."""
     kept = preserved_volumes(existing, rendered, lost)
     names, paths = {volume["name"] for volume in kept.volumes}, {mount["mountPath"] for mount in kept.mounts}
     mounts = [mount for mount in fresh.mounts if mount["mountPath"] not in paths and mount["name"] not in names]
