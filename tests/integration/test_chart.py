@@ -300,7 +300,7 @@ def test_namespaces_of_the_fleet_are_not_overwritten_by_that_of_the_target(helm:
 
 
 def test_a_monitor_that_could_not_scrape_is_refused(helm: Path) -> None:
-    with pytest.raises(ChartError, match="a PodMonitor cannot send the token"):
+    with pytest.raises(ChartError, match="a PodMonitor can't send a token"):
         render_chart(helm, "prometheus.enable=true", "prometheus.monitor=PodMonitor")
 
 

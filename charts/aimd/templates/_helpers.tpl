@@ -3,13 +3,13 @@
 {{ .Values.namePrefix }}-controller-manager
 {{- end }}
 
-{{/* What selects the manager's pods; a Deployment's selector can never change. */}}
+{{/* Selector of the manager's pods. A Deployment's selector is immutable. */}}
 {{- define "aimd.manager.selector" -}}
 app.kubernetes.io/name: {{ .Values.namePrefix }}
 control-plane: controller-manager
 {{- end }}
 
-{{/* Labels of every object of the chart. */}}
+{{/* Labels of all objects of the chart. */}}
 {{- define "aimd.labels" -}}
 app.kubernetes.io/name: {{ .Values.namePrefix }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -25,7 +25,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ .Values.manager.image.repository }}:{{ .Values.manager.image.tag | default .Chart.AppVersion }}
 {{- end }}
 
-{{/* The downloader's image; a tag without a repository picks another version of the manager's. */}}
+{{/* The downloader's image. A tag without a repository selects another version of the manager's image. */}}
 {{- define "aimd.downloader.image" -}}
 {{- $own := .Values.manager.image -}}
 {{- $image := .Values.downloader.image -}}
@@ -36,14 +36,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end }}
 
-{{/* The watched namespaces as a comma list, empty for all; the release namespace holds jobs and lease of the manager. */}}
+{{/* The watched namespaces, separated by commas; empty for all. The release namespace has the manager's jobs and Lease. */}}
 {{- define "aimd.namespaces" -}}
 {{- if or .Values.namespaced .Values.manager.watchNamespaces -}}
 {{ append .Values.manager.watchNamespaces .Release.Namespace | uniq | join "," }}
 {{- end -}}
 {{- end }}
 
-{{/* The manager's account as the subject of a binding. */}}
+{{/* The manager's service account as the subject of a binding. */}}
 {{- define "aimd.manager.subjects" -}}
 subjects:
   - kind: ServiceAccount
@@ -51,7 +51,7 @@ subjects:
     namespace: {{ .Release.Namespace }}
 {{- end }}
 
-{{/* How metrics are served: https, http, or empty for not at all. */}}
+{{/* The scheme that serves metrics: https or http; empty if metrics are not served. */}}
 {{- define "aimd.metrics.scheme" -}}
 {{- with .Values.metrics -}}
 {{- if and .enable .secure (not $.Values.namespaced) -}}
@@ -62,7 +62,7 @@ http
 {{- end -}}
 {{- end }}
 
-{{/* The Secret with the certificate of /metrics; empty when aimd makes its own. */}}
+{{/* The Secret with the certificate of /metrics; empty if aimd generates its own. */}}
 {{- define "aimd.metrics.certificate" -}}
 {{- if and .Values.certManager.enable (eq (include "aimd.metrics.scheme" .) "https") -}}
 {{ .Values.namePrefix }}-metrics-server-cert

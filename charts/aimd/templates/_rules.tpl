@@ -1,4 +1,4 @@
-{{/* Rights on aimd's own kinds: `all` are read and told their status, `made` are also created, changed and deleted. */}}
+{{/* Permissions on aimd's own kinds: aimd reads `all` and patches their status; it also creates, patches and deletes `made`. */}}
 {{- define "aimd.rules.own" -}}
 - apiGroups: [aim.eai.amd.com]
   resources:
@@ -16,20 +16,20 @@
   verbs: [create, delete, patch]
 {{- end }}
 
-{{/* Rights on what lives in a namespace. */}}
+{{/* Permissions on namespaced objects. */}}
 {{- define "aimd.rules.namespaced" -}}
 {{- $made := list "aimartifacts" "aimmodels" "aimservicetemplates" "aimtemplatecaches" -}}
 {{ include "aimd.rules.own" (dict "all" (concat $made (list "aimruntimeconfigs" "aimservices")) "made" $made) }}
-# The finalizer of services.
+# To set and remove the finalizer of services.
 - apiGroups: [aim.eai.amd.com]
   resources: [aimservices]
   verbs: [patch]
-# A download job reports progress under an account whose Role aimd writes, and nobody may grant what he does not hold.
+# aimd writes the Role with which a download job reports progress, and Kubernetes lets it grant only permissions it has.
 - apiGroups: [aim.eai.amd.com]
   resources: [aimartifacts/status]
   verbs: [get]
-# What services and artifacts are made of. Where the admission plugin OwnerReferencesPermissionEnforcement is on, only
-# who may delete an object may write its owner references.
+# The children of services and artifacts. If the admission plugin OwnerReferencesPermissionEnforcement is enabled, writing
+# the owner references of an object requires the permission to delete it.
 - apiGroups: [""]
   resources: [configmaps, persistentvolumeclaims]
   verbs: [create, delete, get, list, patch, watch]
@@ -42,14 +42,14 @@
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
   verbs: [create, delete, get, list, patch, watch]
-# One identity per download, allowed to patch the status of its own artifact and nothing else.
+# Each download has its own identity, which may only patch the status of its artifact.
 - apiGroups: [""]
   resources: [serviceaccounts]
   verbs: [create, delete, get, list, patch, watch]
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]
   verbs: [create, delete, get, list, patch, watch]
-# What is only looked at: how pods do and what scales.
+# Read only: the health of pods and the state of autoscalers.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
@@ -59,25 +59,25 @@
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]
   verbs: [list, watch]
-# Whether KEDA is there at all; KServe leaves its object behind when a service no longer scales by itself.
+# To detect KEDA, and to delete the ScaledObject that KServe leaves behind when a service stops autoscaling.
 - apiGroups: [keda.sh]
   resources: [scaledobjects]
   verbs: [delete, list, watch]
-# Pull secrets and credentials are read by name when needed, never listed, watched or kept.
+# aimd reads pull secrets and credentials by name when it needs them. It never lists, watches or keeps them.
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get]
-# Events are written about aimd's objects and read about pods and InferenceServices.
+# aimd writes Events about its own objects, and reads those about pods and InferenceServices.
 - apiGroups: [""]
   resources: [events]
   verbs: [create, list, patch, watch]
 {{- end }}
 
-{{/* Rights on what belongs to no namespace. */}}
+{{/* Permissions on cluster-scoped objects. */}}
 {{- define "aimd.rules.cluster" -}}
 {{- $made := list "aimclustermodels" "aimclusterservicetemplates" -}}
 {{ include "aimd.rules.own" (dict "all" (concat $made (list "aimclustermodelsources" "aimclusterruntimeconfigs")) "made" $made) }}
-# Which GPUs there are, which volumes can grow, whether a namespace ends.
+# The GPUs of nodes, the storage classes that can expand volumes, and namespaces that are being deleted.
 - apiGroups: [""]
   resources: [nodes]
   verbs: [list, watch]
