@@ -38,6 +38,10 @@ class Kind:
         """`group/version`, or just the version for the core group."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
+    def manifest(self, metadata: Mapping[str, Any], **parts: Any) -> Manifest:
+        """Return an object of this kind; `parts` are its other top-level fields, such as `spec` or `data`."""
+        return {"apiVersion": self.api_version, "kind": self.name, "metadata": dict(metadata), **parts}
+
     def __str__(self) -> str:
         return self.name
 
