@@ -63,12 +63,12 @@ def run(rounds: int = 2) -> Figures:
     best = {name: min(tried, key=lambda run: run.wall) for name, tried in runs.items()}
     tasks = (
         ("file", f"a file of {FILE_BYTES / 1e9:.0f} GB", "curl"),
-        ("tree", f"200 files of {size_of(TREE) / 1e9:.0f} GB together", "hf download"),
+        ("tree", f"200 files of {size_of(TREE) / 1e9:.0f} GB in total", "hf download"),
         ("object", f"an object of {FILE_BYTES / 1e9:.0f} GB", "boto3"),
     )
     figures = [figure for task, title, peer in tasks for figure in _figures(task, title, peer, best)]
     most = max(run.memory for name, tried in runs.items() if name.startswith("aimd") for run in tried)
-    memory = Figure(f"{NAME}/memory", "the most memory of aimd download", most, "MiB", limits=(MOST_MEMORY,))
+    memory = Figure(f"{NAME}/memory", "peak memory of aimd download", most, "MiB", limits=(MOST_MEMORY,))
     return Figures(NAME, (*figures, memory))
 
 

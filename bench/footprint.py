@@ -71,7 +71,7 @@ def run(services: int = 1000, foreign: int = 10_000) -> Figures:
             ),
             Figure(
                 f"{NAME}/peak",
-                f"{title}, at most",
+                f"{title}, peak",
                 full.peak / _MIB,
                 "MiB",
                 "empty cluster",

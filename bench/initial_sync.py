@@ -186,7 +186,7 @@ def _cost_figures(url: str, plural: str, objects: int, rounds: int) -> list[Figu
         figures.append(
             Figure(
                 f"{NAME}/{plural}/{how}/cpu",
-                f"sync of {objects:,} {plural}, {how}, an object",
+                f"sync of {objects:,} {plural}, {how}, per object",
                 min(ours) * 1e6,
                 "µs of CPU",
                 "raw request and decode",
@@ -206,17 +206,17 @@ def _memory_figures(url: str, objects: int, rounds: int) -> list[Figure]:
         floor = in_fresh_process(raw, url, "pods", objects, content is Content.METADATA, True)
         best = min(ours, key=lambda sync: sync.memory)
         name = f"{NAME}/pods/{content.replace(' ', '-')}"
-        kept = f"a pod kept {content}"
+        kept = f"memory per pod, {content}"
         figures += [
             Figure(
                 f"{name}/memory", kept, best.memory / 1024, "KiB", "raw request and decode", floor.memory / 1024, limit
             ),
             Figure(
                 f"{name}/peak",
-                f"{kept}, while syncing",
+                f"{kept}, peak during the sync",
                 best.peak / 1024,
                 "KiB",
-                "afterwards",
+                "after the sync",
                 best.memory / 1024,
                 (MOST_PEAK,),
             ),

@@ -40,7 +40,7 @@ def run(edits: int = 500, backlog: int = 10_000) -> Figures:
             for operator, waiting in (("idle", 0), ("busy", backlog)):
                 with beside(on_runtime, plane.kubeconfig, operator, waiting):
                     seconds = in_fresh_process(edit, *arguments, ("bare", operator), edits)
-                state = "idle" if not waiting else f"with {waiting:,} turns waiting"
+                state = "idle" if not waiting else f"with {waiting:,} items queued"
                 figures += _figures(operator, state, seconds[operator], seconds["bare"])
     return Figures(NAME, tuple(figures))
 

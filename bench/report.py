@@ -30,7 +30,7 @@ def merged(known: Sequence[Figures], measured: Sequence[Figures]) -> list[Figure
 
 def markdown(results: Sequence[Figures]) -> str:
     """One row for each figure."""
-    lines = ["| What | aimd | Beside | Ratio | Limit |", "|---|---|---|---|---|"]
+    lines = ["| Measurement | aimd | Compared with | Ratio | Limit |", "|---|---|---|---|---|"]
     lines += [_row(figure) for figures in results for figure in figures.figures]
     return "\n".join(lines)
 

@@ -59,7 +59,7 @@ def _figures(concurrency: int, best: dict[str, Rate]) -> list[Figure]:
     figures = [
         Figure(
             f"{NAME}/{name}/{concurrency}",
-            f"GETs through {name}, {concurrency} at once",
+            f"GETs through {name}, {concurrency} concurrent",
             rate.per_cpu_second,
             "calls/s of CPU",
             "aiohttp",
@@ -72,7 +72,7 @@ def _figures(concurrency: int, best: dict[str, Rate]) -> list[Figure]:
     client = best["Client"]
     wall = Figure(
         f"{NAME}/Client/{concurrency}/wall",
-        f"GETs through Client, {concurrency} at once, on the wall",
+        f"GETs through Client, {concurrency} concurrent, wall time",
         client.per_second,
         "calls/s",
         "aiohttp",
