@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from aimd.api.schema import QUANTITY_PATTERN
+from tests.guides import ADD_A_FIELD
 
 OpenApi: TypeAlias = dict[str, Any]
 Path: TypeAlias = tuple[str, ...]
@@ -124,14 +125,18 @@ def items(schema: OpenApi, count: int) -> list[Any]:
     return values
 
 
+def examples_of(pattern: str) -> tuple[str, str]:
+    """What the pattern takes and what it refuses."""
+    assert pattern in PATTERNS, f"add a text to PATTERNS that {pattern} takes, and one that it refuses; {ADD_A_FIELD}"
+    return PATTERNS[pattern]
+
+
 def text(schema: OpenApi, length: int) -> str:
     """Text of at least this length that keeps to pattern and format."""
     if schema.get("format") == "date-time":
         return "2026-01-02T03:04:05Z"
     pattern = schema.get("pattern", "")
-    if pattern and pattern not in PATTERNS:
-        raise AssertionError(f"PATTERNS knows no text for {pattern}")
-    stem = PATTERNS[pattern][0] if pattern else "a"
+    stem = examples_of(pattern)[0] if pattern else "a"
     filled = stem + "a" * (length - len(stem))
     assert not pattern or re.search(pattern, filled), (pattern, filled)
     return filled
@@ -206,7 +211,7 @@ def facts(schema: OpenApi) -> Iterator[tuple[str, Any, str]]:
             yield "enum", value, ""
         yield "enum", "no-such-value", "Unsupported value"
     if "pattern" in schema:
-        good, bad = PATTERNS[schema["pattern"]]
+        good, bad = examples_of(schema["pattern"])
         yield "pattern", good, ""
         yield "pattern", bad, "Invalid value"
     if schema.get("format") == "date-time":

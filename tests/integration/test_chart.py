@@ -19,6 +19,7 @@ from aimd.runtime.objects import Manifest
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.chart import ChartError, chart_folder, render_chart
 from aimd.sandbox.manifests import parse_manifests, read_manifests
+from tests.guides import ADD_A_FLAG
 from tests.integration.administrator import (
     AIM,
     NAMESPACE,
@@ -192,14 +193,16 @@ def test_every_value_changes_what_is_rendered(server: httpx.Client, helm: Path, 
     fixed = ("namePrefix=flipped", *fixed)
     before = rendered(helm, *fixed, *FLIPS[value][:-1])
     after = rendered(helm, *fixed, *FLIPS[value])
-    assert after != before
+    assert after != before, f"{value} changes nothing in the chart: use it in a template; {ADD_A_FLAG}"
     for manifest in after:
         if manifest not in before:
             apply(server, manifest, dryRun="All")
 
 
 def test_no_value_is_forgotten() -> None:
-    assert sorted(leaves(values())) == sorted(FLIPS)
+    known, rows = set(leaves(values())), set(FLIPS)
+    assert known - rows == set(), f"add rows to FLIPS that change what these values render; {ADD_A_FLAG}"
+    assert rows - known == set(), "remove these rows from FLIPS: values.yaml doesn't have the values"
 
 
 def test_the_schema_knows_every_value_and_tells_about_it() -> None:
@@ -208,10 +211,13 @@ def test_the_schema_knows_every_value_and_tells_about_it() -> None:
     def property_of(path: str) -> dict[str, Any]:
         part: dict[str, Any] = schema
         for name in path.split("."):
+            assert name in part.get("properties", {}), f"{path} is not in charts/aimd/values.schema.json; {ADD_A_FLAG}"
             part = part["properties"][name]
         return part
 
-    assert [path for path in FLIPS if not property_of(path).get("description")] == []
+    assert [path for path in FLIPS if not property_of(path).get("description")] == [], (
+        f"describe these values in charts/aimd/values.schema.json; {ADD_A_FLAG}"
+    )
 
 
 @pytest.mark.parametrize(

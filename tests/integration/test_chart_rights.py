@@ -18,10 +18,12 @@ from aimd.runtime.objects import Kind, Manifest
 from aimd.runtime.store import Cache
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.chart import render_chart
+from tests.guides import ADD_A_KIND
 from tests.integration.administrator import ACCOUNT, AIM, NAMESPACE, RBAC, Rights, administrator, apply
 from tests.integration.machine import wait_until
 
 OBJECTS = ("weights", "other")
+EXPLAIN = "add the kind to CHILDREN or READ above, or the right to OTHERS with its reason"
 Right = tuple[str, str, str]
 
 CHILDREN = (
@@ -110,7 +112,8 @@ def manager_roles(rendered: Iterable[Manifest], kind: str) -> list[Manifest]:
 
 async def test_no_right_is_missing_and_none_unused(helm: Path, needed: set[Right]) -> None:
     role = granted(manager_roles(render_chart(helm, "crd.enable=false"), "ClusterRole"))
-    assert (needed - role, role - needed) == (set(), set())
+    assert needed - role == set(), f"grant these rights in charts/aimd/templates/_rules.tpl; {ADD_A_KIND}"
+    assert role - needed == set(), f"nothing needs these rights: remove them from _rules.tpl, or {EXPLAIN}"
 
 
 async def test_rights_in_some_namespaces_are_the_same_rights(helm: Path, needed: set[Right]) -> None:
@@ -118,7 +121,7 @@ async def test_rights_in_some_namespaces_are_the_same_rights(helm: Path, needed:
     roles = manager_roles(rendered, "Role")
     assert {role["metadata"]["namespace"] for role in roles} == {"tenant", NAMESPACE}
     there, everywhere = granted(roles), granted(manager_roles(rendered, "ClusterRole"))
-    assert there | everywhere == needed
+    assert there | everywhere == needed, f"with manager.watchNamespaces the rights must be the same; {ADD_A_KIND}"
     assert there & everywhere == set()
 
 

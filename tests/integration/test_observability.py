@@ -16,6 +16,7 @@ from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.chart import chart_folder, install_operator_identity, render_chart
 from aimd.sandbox.manifests import apply_manifests, read_manifests
+from tests.guides import ADD_A_CONDITION
 from tests.integration.operator_process import eventually, free_port, ready, running
 from tests.integration.stand_ins import install_own_crds
 
@@ -127,7 +128,9 @@ def test_every_alert_has_a_runbook(helm: Path) -> None:
     alerts = {item["alert"]: item for group in rule["spec"]["groups"] for item in group["rules"]}
     page = (ROOT / "docs" / "runbooks.md").read_text()
     headings = [line.removeprefix("## ") for line in page.splitlines() if line.startswith("## ")]
-    assert sorted(headings) == sorted(alerts)
+    assert sorted(headings) == sorted(alerts), (
+        f"docs/runbooks.md needs one section for each alert, named like it; {ADD_A_CONDITION}"
+    )
     assert {name: item["annotations"]["runbook_url"] for name, item in alerts.items()} == {
         name: f"docs/runbooks.md#{name.lower()}" for name in alerts
     }

@@ -1,7 +1,7 @@
 """The rendered CRDs against the published API, path by path (tests/data/crd_facts.json).
 
-Everything must be equal. What may differ is spelled out below and checked to be exactly that: three defaults that
-hid "unset" are gone, the fields of custom profiles and a service's template candidates came on top.
+Everything must be equal. What may differ is listed below and checked to be exactly that: three defaults that hid
+"unset" are gone, and fields and rules are added. A new field that the published API doesn't have gets a row in `ADDED`.
 """
 
 import json
@@ -13,6 +13,7 @@ import pytest
 
 from aimd.api.crd import render
 from aimd.api.kinds import RESOURCES, ApiResource
+from tests.guides import ADD_A_FIELD, ADD_A_KIND
 
 DATA = json.loads((Path(__file__).parents[2] / "data" / "crd_facts.json").read_text(encoding="utf-8"))
 
@@ -28,29 +29,38 @@ DROPPED: dict[str, set[tuple[str, str]]] = {
 }
 
 
-def profile_fields(parent: str) -> set[str]:
+STRING = {"type": "string"}
+OBJECT = {"type": "object"}
+LIST = {"type": "array"}
+ANYTHING = {"x-kubernetes-preserve-unknown-fields": True}
+
+
+def profile_fields(parent: str) -> dict[str, dict[str, Any]]:
     return {
-        f"{parent}.{field}"
-        for field in (
-            "aimId",
-            "modelId",
-            "customProfile",
-            "customProfile.engineArgs",
-            "customProfile.envVars",
-            "customProfile.envVars{}",
-        )
+        f"{parent}.aimId": STRING,
+        f"{parent}.modelId": STRING,
+        f"{parent}.customProfile": OBJECT,
+        f"{parent}.customProfile.engineArgs": ANYTHING,
+        f"{parent}.customProfile.envVars": OBJECT,
+        f"{parent}.customProfile.envVars{{}}": STRING,
     }
 
 
-CANDIDATES = "status.templateCandidates"
-INSPECTED = "status.inspectedImage"
-ADDED: dict[str, set[str]] = {
-    "AIMService": {CANDIDATES, *(f"{CANDIDATES}[]{field}" for field in ("", ".name", ".scope", ".verdict"))},
-    "AIMModel": {INSPECTED, *profile_fields("spec.customTemplates[]")},
-    "AIMClusterModel": {INSPECTED, *profile_fields("spec.customTemplates[]")},
+INSPECTED = {"status.inspectedImage": STRING}
+ADDED: dict[str, dict[str, dict[str, Any]]] = {
+    "AIMService": {
+        "status.templateCandidates": LIST,
+        "status.templateCandidates[]": OBJECT,
+        "status.templateCandidates[].name": STRING,
+        "status.templateCandidates[].scope": STRING,
+        "status.templateCandidates[].verdict": STRING,
+    },
+    "AIMModel": {**INSPECTED, **profile_fields("spec.customTemplates[]")},
+    "AIMClusterModel": {**INSPECTED, **profile_fields("spec.customTemplates[]")},
     "AIMServiceTemplate": profile_fields("spec"),
     "AIMClusterServiceTemplate": profile_fields("spec"),
 }
+"""Fields that the published API doesn't have, and the facts of their schemas but for CEL rules."""
 TEMPLATE_PROFILE_RULE = (
     "!has(self.customProfile) || (has(self.aimId) && has(self.modelId) && has(self.hardware)"
     " && has(self.metric) && has(self.precision))"
@@ -72,6 +82,7 @@ RULES = "x-kubernetes-validations"
 
 def expected_fields(kind: str) -> dict[str, dict[str, Any]]:
     """The published fields with references to core types written out."""
+    assert kind in DATA["crds"], f"the published API has no {kind}; {ADD_A_KIND}"
 
     def expand(prefix: str, fields: dict[str, dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
         for path, facts in fields.items():
@@ -155,11 +166,14 @@ def test_nothing_is_required_at_the_root(resource: ApiResource) -> None:
     assert schema["properties"]["metadata"] == {"type": "object"}
 
 
-def test_no_path_is_missing_and_only_custom_profiles_were_added(resource: ApiResource) -> None:
+def test_no_path_is_missing_and_no_other_was_added(resource: ApiResource) -> None:
     expected = expected_fields(resource.kind)
     rendered = {path for path, _ in rendered_fields(schema_of(resource)) if path.startswith(("spec", "status"))}
-    assert rendered - set(expected) == ADDED.get(resource.kind, set())
-    assert set(expected) - rendered == set()
+    added = set(ADDED.get(resource.kind, ()))
+    assert rendered - set(expected) - added == set(), f"add these fields to ADDED above; {ADD_A_FIELD}"
+    assert added - rendered == set(), "remove these fields from ADDED above: the schema doesn't have them"
+    assert added & set(expected) == set(), "remove these fields from ADDED above: the published API has them"
+    assert set(expected) - rendered == set(), "the published API has these fields: clients rely on them"
 
 
 def test_facts_of_every_path(resource: ApiResource) -> None:
@@ -177,7 +191,9 @@ def test_rules_of_every_path(resource: ApiResource) -> None:
     rendered = dict(rendered_fields(schema_of(resource)))
     added = ADDED_RULES.get(resource.kind, set())
     for path, facts in expected_fields(resource.kind).items():
-        assert rules(rendered[path]) == rules(facts) | {rule for where, rule in added if where == path}, path
+        assert rules(rendered[path]) == rules(facts) | {rule for where, rule in added if where == path}, (
+            f"{path}: add a new rule to ADDED_RULES above; {ADD_A_FIELD}"
+        )
         messages = {rule["rule"]: rule["message"] for rule in rendered[path].get(RULES, ())}
         for rule in facts.get(RULES, ()):
             assert rule.get("message", messages[rule["rule"]]) == messages[rule["rule"]], path
@@ -185,16 +201,10 @@ def test_rules_of_every_path(resource: ApiResource) -> None:
 
 def test_added_fields(resource: ApiResource) -> None:
     rendered = dict(rendered_fields(schema_of(resource)))
-    for path in ADDED.get(resource.kind, ()):
-        facts = rendered[path]
-        assert "required" not in facts
-        if path.endswith(".engineArgs"):
-            assert facts == {"x-kubernetes-preserve-unknown-fields": True}
-        elif path == CANDIDATES:
-            assert facts == {"type": "array"}
-        elif path == INSPECTED or path.endswith(
-            (".aimId", ".modelId", "envVars{}", "[].name", "[].scope", "[].verdict")
-        ):
-            assert facts == {"type": "string"}
-        else:
-            assert facts == {"type": "object"}
+    added_rules = ADDED_RULES.get(resource.kind, set())
+    for path, facts in ADDED.get(resource.kind, {}).items():
+        assert "required" not in rendered[path], f"{path}: objects that exist lack an added field"
+        assert comparable(rendered[path]) == comparable(facts), f"{path}: write its facts in ADDED; {ADD_A_FIELD}"
+        assert rules(rendered[path]) == {rule for where, rule in added_rules if where == path}, (
+            f"{path}: add its rules to ADDED_RULES; {ADD_A_FIELD}"
+        )

@@ -11,6 +11,7 @@ from aimd.api.core import ApiObject
 from aimd.api.crd import render, render_all, write_crds
 from aimd.api.kinds import RESOURCES, ApiResource
 from aimd.api.schema import ApiModel, Rule, Schema
+from tests.guides import ADD_A_FIELD
 
 CHECKED_IN = Path(__file__).parents[3] / "crds"
 
@@ -37,7 +38,7 @@ def schema_of(resource: ApiResource) -> dict[str, Any]:
 
 def test_checked_in_files_are_current() -> None:
     found = {path.name: path.read_text(encoding="utf-8") for path in CHECKED_IN.glob("*.yaml")}
-    assert found == render_all(), "run `aimd crds --output crds`"
+    assert found == render_all(), f"run `make crds` and commit crds/; {ADD_A_FIELD}"
 
 
 def test_write_crds_writes_what_render_all_returns(tmp_path: Path) -> None:
@@ -53,7 +54,7 @@ def test_every_field_has_a_description(resource: ApiResource) -> None:
         if path == ".metadata" or (path.endswith(("[]", "{}")) and "properties" not in schema):
             continue
         text = schema.get("description", "")
-        assert text.endswith((".", ")")), f"{path}: {text!r}"
+        assert text.endswith((".", ")")), f"{path}: describe it in a docstring below the field; {ADD_A_FIELD}"
         assert "\n " not in text, path
         assert "  " not in text, path
 
@@ -61,7 +62,7 @@ def test_every_field_has_a_description(resource: ApiResource) -> None:
 def test_every_rule_has_a_one_line_message(resource: ApiResource) -> None:
     for path, schema in nodes(schema_of(resource)):
         for rule in schema.get("x-kubernetes-validations", ()):
-            assert rule["message"], path
+            assert rule["message"], f"{path}: users need a message that says what to write; {ADD_A_FIELD}"
             assert "\n" not in rule["message"], path
 
 
@@ -86,7 +87,7 @@ def test_only_free_form_fields_keep_unknown_content(resource: ApiResource) -> No
         "AIMModel": {"spec.customTemplates[].customProfile.engineArgs"},
         "AIMClusterModel": {"spec.customTemplates[].customProfile.engineArgs"},
     }
-    assert kept == allowed.get(resource.kind, set())
+    assert kept == allowed.get(resource.kind, set()), f"give the fields a type, or allow them above; {ADD_A_FIELD}"
 
 
 def test_outer_facts_win_and_rules_add_up() -> None:

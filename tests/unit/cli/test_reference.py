@@ -6,6 +6,7 @@ import pytest
 
 from aimd.cli.reference import chart_values, chart_values_page, configuration_page
 from aimd.cli.settings import WITHOUT_EFFECT, Flags, parse_flags
+from tests.guides import ADD_A_FLAG
 
 ROOT = Path(__file__).parents[3]
 VALUES = ROOT / "charts" / "aimd" / "values.yaml"
@@ -16,8 +17,7 @@ VALUES = ROOT / "charts" / "aimd" / "values.yaml"
     [("configuration.md", configuration_page()), ("chart-values.md", chart_values_page(VALUES.read_text()))],
 )
 def test_pages_are_current(page: str, rendered: str) -> None:
-    """If this fails: `aimd reference`."""
-    assert (ROOT / "docs" / page).read_text() == rendered
+    assert (ROOT / "docs" / page).read_text() == rendered, f"run `make reference` and commit docs/{page}; {ADD_A_FLAG}"
 
 
 def test_a_comment_goes_with_the_key_below_it() -> None:

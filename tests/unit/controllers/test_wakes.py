@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from aimd.api.kinds import RESOURCES
 from aimd.controllers.all import build_reconcilers
 from aimd.controllers.pipeline import KindReconciler
 from aimd.planning.kinds import (
@@ -32,6 +33,7 @@ from aimd.runtime.kinds import NODE, SECRET
 from aimd.runtime.metrics import ManagerMetrics
 from aimd.runtime.objects import Key, Kind, Manifest
 from aimd.runtime.store import Cache, Store
+from tests.guides import ADD_A_KIND
 
 _versions = iter(range(1, 1_000_000))
 
@@ -318,6 +320,14 @@ CHANGES = [
 @pytest.fixture
 def controllers() -> Controllers:
     return Controllers()
+
+
+def test_every_kind_has_a_controller(controllers: Controllers) -> None:
+    kinds = {resource.kind for resource in RESOURCES}
+    reconciled = {reconciler.kind.name for reconciler in controllers.reconcilers}
+    assert kinds - reconciled == set(), f"add the controllers of these kinds to build_reconcilers; {ADD_A_KIND}"
+    present = {kind.name for kind, _ in WORLD}
+    assert kinds - present == set(), f"add objects of these kinds to WORLD, and rows to CHANGES; {ADD_A_KIND}"
 
 
 @pytest.mark.parametrize(("kind", "where", "change", "expected"), CHANGES)

@@ -16,9 +16,14 @@ from aimd.planning.kinds import AIM_ARTIFACT, AIM_CLUSTER_SERVICE_TEMPLATE, AIM_
 from aimd.runtime.kinds import JOB
 from aimd.runtime.metrics import ClientMetrics, ManagerMetrics
 from aimd.runtime.store import Cache, Store
+from tests import guides
+from tests.guides import ADD_A_CONDITION
 
 ROOT = Path(__file__).parents[3]
 OUTSIDE = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *ROOT.glob("examples/*/*.md")]
+CHECKLISTS = ROOT / "docs" / "contributing"
+NAMING_FILES = [ROOT / "CONTRIBUTING.md", *CHECKLISTS.glob("*.md"), *(ROOT / "docs" / "adr").glob("*.md")]
+FILE = re.compile(r"`((?:aimd|bench|charts|crds|docs|examples|tests|tools)/[\w./<>-]*)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 REASON = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z0-9]*)+|[A-Z]{2,}[a-z][A-Za-z]+")
 
@@ -72,8 +77,10 @@ def test_every_reason_is_told() -> None:
     words = {text for folder in folders for module in folder.rglob("*.py") for text in texts_of(module)}
     words = {word for word in words if not word.startswith("AIM")}
     told = set(re.findall(r"`(\w+)`", (ROOT / "docs" / "conditions.md").read_text()))
-    assert words - NOT_REASONS - told == set()
-    assert NOT_REASONS - words == set()
+    assert words - NOT_REASONS - told == set(), (
+        f"document these reasons in docs/conditions.md, or list them in NOT_REASONS above; {ADD_A_CONDITION}"
+    )
+    assert NOT_REASONS - words == set(), "remove these words from NOT_REASONS: the code doesn't contain them"
 
 
 def anchors_of(page: Path) -> set[str]:
@@ -94,6 +101,18 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert broken == []
 
 
+@pytest.mark.parametrize("page", NAMING_FILES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    """`<kind>` and the like in a path stand for any name."""
+    named = {re.sub(r"<\w+>", "*", path) for path in FILE.findall(page.read_text())}
+    assert {path for path in named if not any(ROOT.glob(path))} == set()
+
+
+def test_every_checklist_that_a_message_names_exists() -> None:
+    named = {text.removeprefix("see ") for text in vars(guides).values() if str(text).startswith("see ")}
+    assert {str(path.relative_to(ROOT)) for path in CHECKLISTS.glob("add-*.md")} == named
+
+
 def test_every_metric_is_told() -> None:
     """If this fails: tell in docs/metrics.md what the metric means."""
     cache = Cache()
@@ -109,8 +128,9 @@ def test_every_metric_is_told() -> None:
         registry.register(collector)
     names = {f"{family.name}_total" if family.type == "counter" else family.name for family in registry.collect()}
     told = set(re.findall(r"^\| `(\w+)`", (ROOT / "docs" / "metrics.md").read_text(), re.MULTILINE))
-    assert {name for name in names - told if not name.startswith(("process_", "python_"))} == set()
-    assert told - names == set()
+    undocumented = {name for name in names - told if not name.startswith(("process_", "python_"))}
+    assert undocumented == set(), "add rows to the tables in docs/metrics.md that say what these metrics mean"
+    assert told - names == set(), "remove these rows from docs/metrics.md: the operator has no such metric"
 
 
 def test_the_page_about_the_runtime_lists_every_module() -> None:

@@ -16,6 +16,7 @@ from aimd.planning.conditions import summarize
 from aimd.planning.plan import Plan
 from aimd.planning.service.plan import plan_service
 from aimd.runtime.objects import Applied
+from tests.guides import ADD_A_FIELD
 
 MODEL_SOURCE = {"modelId": "acme/tiny", "sourceUri": "hf://acme/tiny"}
 CUSTOM = {"baseImage": "registry/base:1", "modelSources": [MODEL_SOURCE], "hardware": {"gpu": {"requests": 1}}}
@@ -317,11 +318,15 @@ def test_a_field_shows_where_it_should(  # type: ignore[no-untyped-def]
         for spec in (row.before, row.after)
     )
     changed = before.differing(after)
-    assert any(item.startswith(row.shows) for item in changed), sorted(changed)
+    assert any(item.startswith(row.shows) for item in changed), (
+        f"spec.{path} should change {row.shows}; it changes {sorted(changed)}; {ADD_A_FIELD}"
+    )
 
 
 def test_every_field_of_the_schema_has_a_row() -> None:
-    assert set(leaves(spec_schema())) == set(FIELDS)
+    schema = set(leaves(spec_schema()))
+    assert schema - set(FIELDS) == set(), f"add a row to FIELDS that shows the effect of each; {ADD_A_FIELD}"
+    assert set(FIELDS) - schema == set(), "remove these rows: the schema doesn't have the fields"
 
 
 @pytest.mark.parametrize(
