@@ -13,7 +13,7 @@ IN_ORDER := --no-loadscope-reorder
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell command -v $(engine))))
 IMAGE  ?= aimd
 
-.PHONY: demo test test-slow soak bench lint types layers unit integration e2e binaries image crds reference docs lock clean help
+.PHONY: demo test test-slow soak bench lint types layers unit faults integration e2e binaries image crds reference docs lock clean help
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -32,7 +32,7 @@ binaries: $(READY) ## Build the pinned control plane, KServe, Helm and image reg
 demo: $(READY) binaries ## Start two AIMServices and send them chat requests; DEMO=--keep leaves them running.
 	@$(BIN)/aimd sandbox demo $(DEMO)
 
-test: lint types layers unit integration e2e ## Run all checks: lint, types, import layers, all tests.
+test: lint types layers unit faults integration e2e ## Run all checks: lint, types, import layers, all tests.
 
 lint: $(READY) ## Check style and format.
 	$(BIN)/ruff check .
@@ -44,8 +44,11 @@ types: $(READY) ## Check static types, in strict mode.
 layers: $(READY) ## Check the import layers.
 	$(BIN)/lint-imports
 
-unit: $(READY) ## Run the unit tests and the fault tests.
-	$(BIN)/pytest $(PARALLEL) tests/unit tests/faults
+unit: $(READY) ## Run the unit tests: no process, no connection, a minute.
+	$(BIN)/pytest $(PARALLEL) tests/unit
+
+faults: $(READY) ## Run the tests of client, registries and downloads on a network that misbehaves.
+	$(BIN)/pytest $(PARALLEL) tests/faults
 
 integration: $(READY) binaries ## Run the tests against one real API server.
 	$(BIN)/pytest $(PARALLEL) tests/integration
