@@ -1,10 +1,34 @@
 """AIMArtifact: one set of weights on one volume."""
 
+from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from aimd.api.core import ApiObject, EnvList, LocalObjectReference
 from aimd.api.schema import ApiModel, Int32, Int64, PrinterColumn, Quantity, Schema, Timestamp, immutable
 from aimd.api.shared import BaseStatus, CacheModeText, ComponentStatusText, Status
+
+
+class ArtifactCondition(StrEnum):
+    """Condition types of an AIMArtifact, beside those of every object."""
+
+    RUNTIME_CONFIG_READY = "RuntimeConfigReady"
+    """The runtime config exists, if the artifact names one."""
+    CHECK_SIZE_JOB_READY = "CheckSizeJobReady"
+    """The Job that determines the size has finished. Absent if the size is known."""
+    CHECK_SIZE_JOB_PODS_READY = "CheckSizeJobPodsReady"
+    """The pods of that Job run or have finished."""
+    CHECK_SIZE_OUTPUT_READY = "CheckSizeOutputReady"
+    """The size that the Job determined can be read. Present only if it cannot."""
+    CACHE_PVC_READY = "CachePvcReady"
+    """The PersistentVolumeClaim is bound and large enough."""
+    DOWNLOAD_JOB_READY = "DownloadJobReady"
+    """The Job that downloads the weights has finished."""
+    DOWNLOAD_JOB_PODS_READY = "DownloadJobPodsReady"
+    """The pods of that Job run or have finished."""
+    DOWNLOAD_COMPLETE = "DownloadComplete"
+    """All files are downloaded; with reason `Verified`, also verified."""
+    IN_USE = "InUse"
+    """`True` while an InferenceService mounts the weights. Absent before the first use."""
 
 
 class AIMArtifactSpec(ApiModel):

@@ -27,6 +27,19 @@ class SourceType(StrEnum):
     CUSTOM = "Custom"
 
 
+class ModelCondition(StrEnum):
+    """Condition types of an AIMModel and an AIMClusterModel, beside those of every object."""
+
+    RUNTIME_CONFIG_READY = "RuntimeConfigReady"
+    """The runtime config exists, if the model names one."""
+    IMAGE_METADATA_READY = "ImageMetadataReady"
+    """The metadata of the image is known."""
+    SERVICE_TEMPLATES_READY = "ServiceTemplatesReady"
+    """The templates of the AIMModel can be used."""
+    CLUSTER_SERVICE_TEMPLATES_READY = "ClusterServiceTemplatesReady"
+    """The templates of the AIMClusterModel can be used."""
+
+
 class RecommendedDeployment(ApiModel):
     """A deployment that the image recommends. A template is created for each."""
 

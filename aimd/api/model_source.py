@@ -1,10 +1,24 @@
 """AIMClusterModelSource: imports models from an image registry."""
 
+from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from aimd.api.core import ApiObject, LocalObjectReference
 from aimd.api.schema import DEFAULTED, ApiModel, PrinterColumn, Schema, Timestamp
 from aimd.api.shared import BaseStatus, Status
+
+
+class ModelSourceCondition(StrEnum):
+    """Condition types of an AIMClusterModelSource, beside those of every object."""
+
+    EXISTING_MODELS_READY = "ExistingModelsReady"
+    """The models of this source are counted."""
+    FILTERS_READY = "FiltersReady"
+    """The registry answered for the filters."""
+    SYNC_INTERVAL_READY = "SyncIntervalReady"
+    """`spec.syncInterval` is a duration. Present only if it is not; the registry is then queried every hour."""
+    MAX_MODELS_LIMIT_REACHED = "MaxModelsLimitReached"
+    """`True` if images are not imported because of `spec.maxModels`."""
 
 
 class ModelSourceFilter(ApiModel):

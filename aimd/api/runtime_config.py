@@ -1,10 +1,23 @@
 """AIMRuntimeConfig and AIMClusterRuntimeConfig: defaults of a namespace or of the cluster."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from aimd.api.core import ApiObject, EnvList
 from aimd.api.schema import DEFAULTED, ApiModel, Int32
 from aimd.api.shared import BaseStatus, Routing, Storage
+
+
+class RuntimeConfigCondition(StrEnum):
+    """Condition types of an AIMRuntimeConfig and an AIMClusterRuntimeConfig, beside those of every object.
+
+    Both are present only while there is a problem.
+    """
+
+    LABEL_PROPAGATION_READY = "LabelPropagationReady"
+    """The patterns of `labelPropagation.match` are valid."""
+    ROUTING_READY = "RoutingReady"
+    """`routing.pathTemplate` and `routing.requestTimeout` are valid."""
 
 
 class LabelPropagation(ApiModel):

@@ -36,6 +36,29 @@ class TargetType(StrEnum):
     UTILIZATION = "Utilization"
 
 
+class ServiceCondition(StrEnum):
+    """Condition types of an AIMService, beside those of every object."""
+
+    MODEL_READY = "ModelReady"
+    """The model is found and ready."""
+    TEMPLATE_READY = "TemplateReady"
+    """A template is selected and ready."""
+    RUNTIME_CONFIG_READY = "RuntimeConfigReady"
+    """The runtime config exists. Absent if the service uses none."""
+    INFERENCE_SERVICE_READY = "InferenceServiceReady"
+    """The InferenceService serves requests."""
+    INFERENCE_SERVICE_PODS_READY = "InferenceServicePodsReady"
+    """The pods of the InferenceService run. Absent before the InferenceService exists."""
+    CACHE_READY = "CacheReady"
+    """The weights are downloaded."""
+    HTTP_ROUTE_READY = "HTTPRouteReady"
+    """The gateway has accepted the route. Absent while routing is disabled."""
+    HPA_READY = "HPAReady"
+    """The autoscaler works. Absent while autoscaling is off."""
+    FIELDS_IGNORED = "FieldsIgnored"
+    """`True` if fields of the spec have no effect. Does not affect `Ready`. Absent if all fields have an effect."""
+
+
 class CustomModelReference(ApiModel):
     """A model described inline: an AIM base image with your own weights."""
 

@@ -1,6 +1,7 @@
 """AIMServiceTemplate and AIMClusterServiceTemplate: runtime profiles of a model."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -29,6 +30,27 @@ from aimd.api.shared import (
     ResolvedReference,
     Status,
 )
+
+
+class TemplateCondition(StrEnum):
+    """Condition types of an AIMServiceTemplate and an AIMClusterServiceTemplate, beside those of every object."""
+
+    RUNTIME_CONFIG_READY = "RuntimeConfigReady"
+    """The runtime config exists, if the template names one."""
+    MODEL_READY = "ModelReady"
+    """The model of the AIMServiceTemplate exists and has an image."""
+    CLUSTER_MODEL_READY = "ClusterModelReady"
+    """The model of the AIMClusterServiceTemplate exists and has an image."""
+    CUSTOM_PROFILE_READY = "CustomProfileReady"
+    """`spec.customProfile` can be used. Present only if it cannot."""
+    DISCOVERY_JOB_READY = "DiscoveryJobReady"
+    """The discovery Job has finished. Absent if discovery is not required."""
+    DISCOVERY_PODS_READY = "DiscoveryPodsReady"
+    """The pod of the discovery Job runs or has finished."""
+    GPU_READY = "GPUReady"
+    """The cluster has a matching GPU. Absent if the template requires none."""
+    DISCOVERED = "Discovered"
+    """The profile and the sources of the weights are known."""
 
 
 class TemplateCaching(ApiModel):

@@ -56,13 +56,40 @@ class Status(StrEnum):
     """Values of `status.status`. The schema of each kind lists those it uses."""
 
     PENDING = "Pending"
+    """Something that the object requires is not ready yet: its model, template, size or volume."""
     STARTING = "Starting"
+    """The objects that the service consists of are being created."""
     PROGRESSING = "Progressing"
+    """Work is in progress, such as a download or a discovery."""
     READY = "Ready"
+    """The object can be used."""
     RUNNING = "Running"
+    """The service serves requests."""
     DEGRADED = "Degraded"
+    """The object works, with a problem described in the conditions; or something that it requires is missing or cannot
+    be reached."""
     NOT_AVAILABLE = "NotAvailable"
+    """The cluster lacks the GPUs that the object requires."""
     FAILED = "Failed"
+    """The object cannot be used until a problem described in the conditions is solved."""
+
+
+class CommonCondition(StrEnum):
+    """Condition types that an object of any kind may have.
+
+    Besides, `<Kind>Ready` is present while a child object of that kind cannot be written.
+    """
+
+    READY = "Ready"
+    """The object can be used. Repeats the reason of the condition that is responsible if it cannot."""
+    DEPENDENCIES_REACHABLE = "DependenciesReachable"
+    """The API server, registries and sources of weights can be reached."""
+    AUTH_VALID = "AuthValid"
+    """Credentials are accepted."""
+    CONFIG_VALID = "ConfigValid"
+    """The spec is valid, and the objects that it refers to exist."""
+    SPEC_READY = "SpecReady"
+    """The object can be parsed. Present only if it cannot."""
 
 
 MetricText: TypeAlias = Annotated[str, Schema(enum=tuple(Metric))]

@@ -1,6 +1,7 @@
 """AIMTemplateCache: the weights of a template in a namespace."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from aimd.api.core import ApiObject, EnvList, LocalObjectReference
@@ -15,6 +16,17 @@ from aimd.api.shared import (
     Scope,
     Status,
 )
+
+
+class TemplateCacheCondition(StrEnum):
+    """Condition types of an AIMTemplateCache, beside those of every object."""
+
+    RUNTIME_CONFIG_READY = "RuntimeConfigReady"
+    """The runtime config exists, if the cache names one."""
+    SERVICE_TEMPLATE_READY = "ServiceTemplateReady"
+    """The template exists and is ready. Repeats reason and message of the template's `Ready`."""
+    ARTIFACTS_READY = "ArtifactsReady"
+    """All artifacts are ready. Repeats the reason of the `Ready` of the artifact in the worst state."""
 
 
 class AIMTemplateCacheSpec(ApiModel):

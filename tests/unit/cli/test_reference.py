@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from aimd.cli.reference import chart_values, chart_values_page, configuration_page
+from aimd.cli.conditions_page import conditions_page
+from aimd.cli.reference import GENERATED, chart_values, chart_values_page, configuration_page
 from aimd.cli.settings import WITHOUT_EFFECT, Flags, parse_flags
 from tests.guides import ADD_A_FLAG
 
@@ -14,7 +15,11 @@ VALUES = ROOT / "charts" / "aimd" / "values.yaml"
 
 @pytest.mark.parametrize(
     ("page", "rendered"),
-    [("configuration.md", configuration_page()), ("chart-values.md", chart_values_page(VALUES.read_text()))],
+    [
+        ("configuration.md", configuration_page()),
+        ("chart-values.md", chart_values_page(VALUES.read_text())),
+        ("conditions.md", conditions_page(GENERATED)),
+    ],
 )
 def test_pages_are_current(page: str, rendered: str) -> None:
     assert (ROOT / "docs" / page).read_text() == rendered, f"run `make reference` and commit docs/{page}; {ADD_A_FLAG}"

@@ -61,6 +61,7 @@ NOT_REASONS = {
     *("ProvisioningSucceeded", "FileSystemResizePending", "FileSystemResizeSuccessful", "VolumeResizeSuccessful"),
     # Status words, names of types, units, and problems of registries, whose reasons are others.
     *("NotAvailable", "NotReady", "NotFound", "RateLimit", "RegistryFailure", "ObjectT", "ObservedT"),
+    *("BackoffLimitExceeded", "DeadlineExceeded", "VolumeResizeFailed"),
     *("KiB", "MiB", "GiB", "TiB", "PiB", "EiB"),
 }
 
