@@ -12,7 +12,7 @@ _REASON = re.compile(r"[A-Za-z](?:[A-Za-z0-9_,:]*[A-Za-z0-9_])?")
 
 
 class State(StrEnum):
-    """The state words, worst first (status.md §1.1)."""
+    """The state words, worst first."""
 
     FAILED = "Failed"
     NOT_AVAILABLE = "NotAvailable"
@@ -52,8 +52,8 @@ class Direction(StrEnum):
 class Component:
     """Health of one thing an object depends on or makes; its condition is `<name>Ready`.
 
-    `state` None derives it from `failures` (status.md §4.4). `blocks_apply` is for failures of inputs only:
-    trouble in children must never stop a fix from rolling out (service.md W1). `counts_as` is set where the
+    `state` None derives it from `failures` (OBJ-STA-1). `blocks_apply` is for failures of inputs only:
+    trouble in children must never stop a fix from rolling out (OBJ-APL-3). `counts_as` is set where the
     object's status must not follow the condition, as in the grace of a running service.
     """
 
@@ -68,6 +68,7 @@ class Component:
 
     @property
     def condition_type(self) -> str:
+        """Type of the component's condition (OBJ-CND-1)."""
         return f"{self.name}Ready"
 
     @property
@@ -76,6 +77,7 @@ class Component:
 
     @property
     def effective_reason(self) -> str:
+        """The reason, or a valid one in its place (OBJ-CND-5)."""
         reason = self.reason or (self.failures[0].reason if self.failures else "Ready")
         return reason if _REASON.fullmatch(reason) and len(reason) <= _LONGEST_REASON else f"{self.name}NotReady"
 
@@ -90,7 +92,7 @@ def ready(name: str, reason: str, message: str = "", direction: Direction = Dire
 
 
 def may_apply(components: Iterable[Component]) -> bool:
-    """Whether children may be written: no input is in trouble."""
+    """Whether children may be written: no input is in trouble (OBJ-APL-3)."""
     return not any(component.blocks_apply for component in components)
 
 

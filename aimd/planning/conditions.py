@@ -1,7 +1,7 @@
-"""How component health becomes conditions and one status word (spec/status.md §1–§7).
+"""How component health becomes conditions and one status word. The rules are in docs/rules/object.md.
 
 Pure: what was observed and what applying returned go in, the conditions to store come out. Evaluated once per
-reconcile, after apply, so that a failing write shows (status.md D-3).
+reconcile, after apply, so that a failing write shows (OBJ-STA-4).
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -58,7 +58,7 @@ def summarize(
     """Conditions and status word of an object.
 
     `previous` are the stored conditions; those of components no longer reported are dropped unless `sticky` names
-    the component (status.md §5.5). Transition times move when status or reason changes (§7.1).
+    the component (OBJ-CND-3). Transition times move when status or reason changes (OBJ-CND-4).
     """
     stored = {condition.type: condition for condition in previous}
     reported = _with_apply_failures([component for component in components if component.name], applied)
@@ -88,7 +88,8 @@ def _first(failures: Iterable[Failure], *categories: Category) -> Failure | None
 
 
 def _with_apply_failures(components: list[Component], applied: Applied) -> list[Component]:
-    """A child that could not be written is trouble of the component of that name, or of one named after its kind."""
+    """A child that could not be written is trouble of the component of that name, or of one named after its kind
+    (OBJ-STA-4)."""
     for kind, key, failure in applied.failures:
         named = replace(failure, message=f"{kind.name} {key}: {failure.message}")
         index = next((i for i, component in enumerate(components) if component.name == kind.name), None)
@@ -119,7 +120,7 @@ _FRAMEWORK_HEALTHY = {
 
 
 def _framework_conditions(failures: Sequence[Failure], stored: Mapping[str, Condition]) -> dict[str, Condition]:
-    """Created by their first failure, True after recovery, absent on objects that never had one (§5.2)."""
+    """Created by their first failure, True after recovery, absent on objects that never had one (OBJ-CND-2)."""
     conditions: dict[str, Condition] = {}
     for type_, causes in _FRAMEWORK.items():
         found = next(
@@ -133,7 +134,7 @@ def _framework_conditions(failures: Sequence[Failure], stored: Mapping[str, Cond
 
 
 def _within_grace(framework: Mapping[str, Condition], stored: Mapping[str, Condition], now: datetime) -> bool:
-    """Whether dependencies have been unreachable for less than the grace (status.md §6)."""
+    """Whether dependencies have been unreachable for less than the grace (OBJ-CND-6)."""
     if "DependenciesReachable" not in framework or framework["DependenciesReachable"].status == "True":
         return False
     before = stored.get("DependenciesReachable")
@@ -157,7 +158,7 @@ def _root(
     failures: Sequence[Failure],
     framework: Mapping[str, Condition],
 ) -> tuple[State, Condition]:
-    """The status word and the Ready condition (status.md §5.3)."""
+    """The status word and the Ready condition (OBJ-CND-1, OBJ-STA-2)."""
     for type_ in ("AuthValid", "ConfigValid"):
         broken = framework.get(type_)
         if broken is not None and broken.status == "False":
@@ -185,6 +186,7 @@ def _blame(condition: Condition, reason: str) -> Condition:
 
 
 def _counted(component: Component | None, condition: Condition) -> State:
+    """The state that a component counts as: waiting for others is Pending, for what we make Progressing (OBJ-STA-3)."""
     if component is not None and component.counts_as is not None:
         return component.counts_as
     if condition.status == "True":
@@ -204,7 +206,8 @@ def _stamped(
     generation: int,
     now: datetime,
 ) -> tuple[Condition, ...]:
-    """Existing types stay in place, new ones follow; times and messages as §7 says."""
+    """Existing types stay in place, new ones follow; times move with status or reason, messages are cut (OBJ-CND-4,
+    OBJ-CND-5)."""
     stored = {condition.type: condition for condition in previous}
     result: dict[str, Condition] = {}
     for condition in fresh:
@@ -228,7 +231,7 @@ def _cut(message: str) -> str:
 def _events(
     conditions: Sequence[Condition], stored: Mapping[str, Condition], components: Mapping[str, Component]
 ) -> tuple[Event, ...]:
-    """Normal on change; Warning while a fault lasts, which the recorder thins out (status.md §13)."""
+    """Normal on change; Warning while a fault lasts, which the recorder thins out (OBJ-EVT-1)."""
     events = []
     for condition in conditions:
         name = condition.type.removesuffix("Ready") or "Object"

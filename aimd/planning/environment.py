@@ -1,4 +1,4 @@
-"""Container environment: layers merged by variable name (service.md §11.4, caching.md §6.4)."""
+"""Container environment: layers merged by variable name."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ ENGINE_ARGS = "AIM_ENGINE_ARGS"
 
 
 def merge_env(*layers: Iterable[EnvVar]) -> tuple[EnvVar, ...]:
-    """Merges by name: a later layer replaces the whole entry in place, new names are appended."""
+    """Merges by name: a later layer replaces the whole entry in place, new names are appended (OBJ-ENV-1)."""
     merged: dict[str, EnvVar] = {}
     for layer in layers:
         for variable in layer:
@@ -19,7 +19,7 @@ def merge_env(*layers: Iterable[EnvVar]) -> tuple[EnvVar, ...]:
 
 
 def merge_container_env(*layers: Iterable[EnvVar]) -> tuple[EnvVar, ...]:
-    """Like `merge_env`, but `AIM_ENGINE_ARGS` values that are JSON objects are merged deeply."""
+    """Like `merge_env`, but `AIM_ENGINE_ARGS` values that are JSON objects are merged deeply (SVC-ENV-2)."""
     merged: dict[str, EnvVar] = {}
     for layer in layers:
         for variable in layer:

@@ -1,7 +1,6 @@
 """GPUs of the cluster, read from node labels, and what a template's hardware asks of them.
 
-spec/models-and-templates.md §5.9, spec/operations.md §16, spec/service.md §7. Presence of a label is what counts:
-capacity, readiness, cordons and taints are the scheduler's business.
+Presence of a label is what counts: capacity, readiness, cordons and taints are the scheduler's business (TPL-GPU-2).
 """
 
 import re
@@ -88,7 +87,8 @@ class GpuInventory:
 
 
 def normalize_gpu(name: str) -> str:
-    """The model name inside a GPU's many spellings: `AMD Instinct MI300X` → `MI300X`, `mi325x-oam` → `MI325X`."""
+    """The model name inside a GPU's many spellings: `AMD Instinct MI300X` → `MI300X`, `mi325x-oam` → `MI325X`
+    (TPL-GPU-3)."""
     text = name.strip().replace("_", "-").upper()
     tokens = [token for token in re.split(r"[-\s/:]+", text) if token and token not in ("AMD", "INSTINCT")]
     for token in tokens:
@@ -99,7 +99,7 @@ def normalize_gpu(name: str) -> str:
 
 
 def gpu_of_device(device_id: str) -> str:
-    """Model of a PCI device id; `AMD-<ID>` when it is not in the table."""
+    """Model of a PCI device id; `AMD-<ID>` when it is not in the table (TPL-GPU-3)."""
     bare = device_id.strip().lower().removeprefix("0x")
     return _MODEL_OF_ID.get(bare) or f"AMD-{bare.upper()}"
 
@@ -139,7 +139,8 @@ def inventory_of(nodes: Iterable[Mapping[str, str]]) -> GpuInventory:
 
 
 def parse_vram(text: str) -> int:
-    """Bytes of a memory label: `192G` and `192Gi` are GiB, a bare number below 2^24 is MiB; 0 when unusable."""
+    """Bytes of a memory label: `192G` and `192Gi` are GiB, a bare number below 2^24 is MiB; 0 when unusable
+    (TPL-GPU-4)."""
     cleaned = text.strip().upper().removesuffix("I").removesuffix("B")
     match = re.fullmatch(r"(\d+)([GT]?)", cleaned)
     if match is None:
@@ -159,8 +160,7 @@ def needs_gpu(hardware: Hardware | None) -> bool:
 def gpu_component(hardware: Hardware | None, inventory: GpuInventory | None) -> Component | None:
     """Health of the component `GPU`; None when no GPU is asked for.
 
-    Without an inventory (nodes may not be read) the check passes: the scheduler has the last word (decisions.md
-    row 37).
+    Without an inventory (nodes may not be read) the check passes: the scheduler has the last word (TPL-GPU-2).
     """
     if hardware is None or hardware.gpu is None or not needs_gpu(hardware):
         return None
@@ -186,7 +186,7 @@ def minimum_vram(gpu: GpuHardware) -> int:
 
 
 def node_affinity(hardware: Hardware | None, inventory: GpuInventory | None) -> Manifest | None:
-    """Which nodes can run the hardware, None when any can.
+    """Which nodes can run the hardware, None when any can (TPL-GPU-5).
 
     One term for the usual device-id label with every id of the model, or of each present model with enough memory;
     further terms only for label forms of nodes that lack it. Values are sorted: a reordering would restart pods.

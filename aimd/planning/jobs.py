@@ -1,4 +1,4 @@
-"""Where a Job stands (spec/status.md §12.8)."""
+"""Where a Job stands."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -27,7 +27,7 @@ _FAILURES: Mapping[str, tuple[str, Category]] = {
 
 
 def job_phase(job: Mapping[str, Any] | None) -> JobPhase:
-    """The phase of a Job, by its conditions."""
+    """The phase of a Job, by its conditions (OBJ-POD-5)."""
     if job is None:
         return JobPhase.ABSENT
     if metadata_of(job).get("deletionTimestamp"):

@@ -1,4 +1,4 @@
-"""Label keys, label values and what a child inherits from its parent (operations.md §13, service.md §18)."""
+"""Label keys, label values and what a child inherits from its parent."""
 
 import hashlib
 import re
@@ -16,13 +16,14 @@ _NEVER_INHERITED = frozenset({PREFIX + "service.name", PREFIX + "service"})
 
 
 def label_value(text: str) -> str:
-    """A valid label value close to `text`, empty when nothing usable is left (operations.md §13.4)."""
+    """A valid label value close to `text`, empty when nothing usable is left (OBJ-LBL-3)."""
     cleaned = re.sub(r"[^a-z0-9._-]+", "_", text.lower()).strip("_.-")
     return cleaned[:MAXIMUM_LENGTH].rstrip("_.-")
 
 
 def name_label(name: str) -> str:
-    """An object's name as a label value: unchanged when it fits, else cut with a hash that keeps it unique."""
+    """An object's name as a label value: unchanged when it fits, else cut with a hash that keeps it unique
+    (OBJ-LBL-3)."""
     if len(name) <= MAXIMUM_LENGTH:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
@@ -38,11 +39,11 @@ def child_labels(
     *,
     identity: Collection[str] = _NEVER_INHERITED,
 ) -> dict[str, str]:
-    """All labels of a child, sorted by key.
+    """All labels of a child, sorted by key (OBJ-LBL-1).
 
     `own` wins; then the parent's `aim.eai.amd.com/*` labels and those matching `patterns` (shell globs whose `*`
     does not cross `/`); then the controller's own two: `aim.eai.amd.com/<controller>.name` and `managed-by`.
-    `identity` keys are never inherited by a service's children (service.md §18 [D]).
+    `identity` keys are never inherited by a service's children (OBJ-LBL-2).
     """
     controller_name = f"{PREFIX}{controller}.name"
     excluded = set(identity) if controller == "service" else set()
@@ -57,7 +58,8 @@ def child_labels(
 
 
 def matches(key: str, glob: str) -> bool:
-    """Whether a label key matches a shell glob; `*` and `?` stop at `/`, a malformed glob matches nothing."""
+    """Whether a label key matches a shell glob; `*` and `?` stop at `/`, a malformed glob matches nothing
+    (OBJ-LBL-4)."""
     pattern = _compile(glob)
     return pattern is not None and pattern.fullmatch(key) is not None
 

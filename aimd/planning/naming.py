@@ -1,7 +1,7 @@
-"""Derived object names: readable parts, then a hash (spec/service.md §8, operations.md §14).
+"""Derived object names: readable parts, then a hash.
 
 A name is an interface: one different digit on takeover from another operator orphans volumes and services, so the
-hash inputs are encoded byte for byte as Go's `encoding/json` does.
+hash inputs are encoded byte for byte as Go's `encoding/json` does (OBJ-NAM-1).
 """
 
 import hashlib
@@ -31,7 +31,7 @@ def name_part(text: str) -> str:
 
 
 def image_part(text: str) -> str:
-    """A piece of an image reference inside a name: runs outside `[a-z0-9-]` become one dash (operations.md §14.1)."""
+    """A piece of an image reference inside a name: runs outside `[a-z0-9-]` become one dash."""
     return re.sub(r"-+", "-", re.sub(r"[^a-z0-9-]+", "-", text.lower())).strip("-")
 
 
@@ -61,7 +61,7 @@ def derive_name(
     hash_length: int = 8,
     limit: int = MAXIMUM_LENGTH,
 ) -> str:
-    """`<part>-…-<hash>`, cut to `limit` by shortening the longest part first.
+    """`<part>-…-<hash>`, cut to `limit` by shortening the longest part first (OBJ-NAM-1).
 
     Raises NameTooLong when even one-character parts do not fit.
     """
@@ -70,7 +70,7 @@ def derive_name(
 
 
 def fits_whole(parts: Sequence[str], *, hash_length: int = 8, limit: int = MAXIMUM_LENGTH) -> bool:
-    """Whether the derived name keeps all parts at full length (the collision rule of service.md §8 asks)."""
+    """Whether the derived name keeps all parts at full length (SVC-NAM-2)."""
     _, cut = _fit([name_part(part) for part in parts], hash_length, limit)
     return not cut and all(len(part) <= MAXIMUM_LENGTH for part in parts)
 

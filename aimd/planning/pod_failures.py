@@ -1,6 +1,6 @@
 """Why a pod failed: from its termination message, its exit code, its log, its termination reason, in this order.
 
-spec/status.md §12.8, spec/caching.md C-12. aimd's downloader writes one JSON object `{"reason", "detail", …}` as its
+aimd's downloader writes one JSON object `{"reason", "detail", …}` as its
 termination message; log text is for images that know nothing of it.
 """
 
@@ -152,7 +152,7 @@ def report_of(pod: Mapping[str, Any]) -> Mapping[str, Any]:
 def pod_failure(
     pod: Mapping[str, Any], log: str = "", exit_codes: Mapping[int, str] = DOWNLOADER_EXIT_CODES
 ) -> Failure:
-    """Why a pod in phase Failed failed; `log` is the tail of its log, empty when it was not read.
+    """Why a pod in phase Failed failed; `log` is the tail of its log, empty when it was not read (OBJ-POD-4).
 
     `exit_codes` gives meaning to exit codes of images that keep the downloader's contract; pass an empty mapping
     for others.
@@ -186,7 +186,7 @@ def needs_log(pod: Mapping[str, Any], exit_codes: Mapping[int, str] = DOWNLOADER
 
 
 def classify_log(log: str) -> tuple[str, str] | None:
-    """Reason and telling line of a log, None when no line tells.
+    """Reason and telling line of a log, None when no line tells (OBJ-POD-4).
 
     Group by group, because the Hugging Face hub answers 401 for repositories that do not exist; the last matching
     line counts, and lines about the cluster's own permissions are passed over.

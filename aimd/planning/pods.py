@@ -1,7 +1,6 @@
 """Health of a group of pods: one probe for predictor pods and the pods of Jobs.
 
-spec/status.md §12.8 as corrected by D-20 and D-21, spec/service.md §15, spec/caching.md C-14, C-15: pods being
-deleted don't count, a Failed pod counts only while nothing newer or Ready stands beside it, and a container that
+Pods being deleted don't count, a Failed pod counts only while nothing newer or Ready is beside it, and a container that
 cannot start says why.
 """
 
@@ -66,7 +65,7 @@ def probe_pods(
         missing = Failure(Category.MISSING_DOWNSTREAM, "NoPods", "There is no pod yet")
         return PodHealth(State.PROGRESSING, missing.reason, missing.message, missing)
     ready = any(is_ready_pod(pod) for pod in living)
-    # A Failed pod is a leftover once another is Ready or younger (W10).
+    # A Failed pod is a leftover once another is Ready or younger (OBJ-POD-1).
     counted = [pod for index, pod in enumerate(living) if _phase(pod) != "Failed" or (index == 0 and not ready)]
     troubles = [trouble for pod in counted if (trouble := _trouble(pod, logs or {}, exit_codes)) is not None]
     if ready:
@@ -93,7 +92,8 @@ def tells_in_its_log(pod: Mapping[str, Any], exit_codes: Mapping[int, str] = DOW
 def telling_in_its_log(
     pods: Iterable[Manifest], exit_codes: Mapping[int, str] = DOWNLOADER_EXIT_CODES
 ) -> Manifest | None:
-    """The youngest pod whose log tells why it fails, also where a younger one only waits; None when none does."""
+    """The youngest pod whose log tells why it fails, also where a younger one only waits; None when none does
+    (OBJ-POD-2)."""
     return newest(pod for pod in pods if tells_in_its_log(pod, exit_codes))
 
 
@@ -104,7 +104,7 @@ def newest(pods: Iterable[Manifest]) -> Manifest | None:
 
 
 def state_of_failure(failure: Failure) -> State:
-    """The state of a group of pods that has failed so (service.md §15)."""
+    """The state of a group of pods that has failed so."""
     if failure.category in (Category.MISSING_UPSTREAM, Category.INFRASTRUCTURE):
         return State.DEGRADED
     return State.FAILED
@@ -125,7 +125,7 @@ class Unexplained:
 
 
 def unexplained(pods: Iterable[Manifest], now: datetime) -> Unexplained | None:
-    """What only events can tell about a group of pods; None when their own status says enough (service.md §15, row 6).
+    """What only events can tell about a group of pods; None when their own status says enough (OBJ-POD-3).
 
     Events of pods are not watched: they are asked for after a few seconds, then ever more seldom.
     """
@@ -148,7 +148,7 @@ def has_issue(pod: Mapping[str, Any]) -> bool:
 
 
 def pull_failure(message: str) -> Failure:
-    """Why an image cannot be pulled, by the words of the message; login trouble before a missing image."""
+    """Why an image cannot be pulled, by the words of the message; login trouble before a missing image (OBJ-POD-2)."""
     text = message.lower()
     if any(word in text for word in _AUTH_WORDS):
         return Failure(Category.AUTH, "ImagePullAuthFailure", f"The registry refused access to the image: {message}")

@@ -31,7 +31,7 @@ def parse_quantity(text: str) -> Decimal:
 
 
 def parse_bytes(text: str) -> int:
-    """A quantity of bytes; a fraction of a byte rounds up (caching.md §8.2)."""
+    """A quantity of bytes; a fraction of a byte rounds up (OBJ-QTY-1)."""
     value = parse_quantity(text)
     whole = int(value)
     return whole + (1 if value > whole else 0)
@@ -41,14 +41,14 @@ def claim_size(size_bytes: int, headroom_percent: int) -> str:
     """Storage request of a claim: size plus headroom, rounded up to whole GiB.
 
     The float truncation is the reference's and part of the contract: an exact ceiling would ask for another GiB
-    where a tenth of a byte is over (caching.md §8.2).
+    where a tenth of a byte is over (ART-CLM-1).
     """
     with_headroom = int(float(size_bytes) * (1 + float(headroom_percent) / 100))
     return f"{max(1, -(-with_headroom // GIBIBYTE))}Gi"
 
 
 def display_size(size_bytes: int) -> str:
-    """A size for people, in binary units with at most one decimal (caching.md §8.4)."""
+    """A size for people, in binary units with at most one decimal (OBJ-QTY-1)."""
     if size_bytes < 0 or size_bytes > 7 * 2**60:
         return str(size_bytes)
     unit = 0

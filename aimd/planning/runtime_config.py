@@ -1,8 +1,8 @@
-"""The runtime config in force for an object: resolved by name, merged field by field (spec/service.md §4).
+"""The runtime config in force for an object: resolved by name, merged field by field.
 
 What counts is whether a field is *set* in the namespace, not whether its value is true or positive: `false`, `0` and
 the empty text override the cluster's value. The one exception is `labelPropagation.enabled`, which the API server
-fills in with `false`, so that its presence says nothing (spec/api.md 3.5).
+fills in with `false`, so that its presence says nothing (CFG-MRG-3).
 """
 
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ _ModelT = TypeVar("_ModelT", bound=ApiModel)
 
 @dataclass(frozen=True, slots=True)
 class ResolvedConfig:
-    """The merged settings, where they come from (S1 JSON, None without any), and what is missing.
+    """The merged settings, where they come from (a resolved reference, None without any), and what is missing.
 
     `spec` is always there; without a config it is empty. `failure` is set when a config was named that does not
     exist, or could not be read.
@@ -86,7 +86,7 @@ def resolve_config(
     namespace: str = "",
     unreadable: Failure | None = None,
 ) -> ResolvedConfig:
-    """Merges the two configs of a name; `namespaced` is None for cluster-scoped consumers.
+    """Merges the two configs of a name; `namespaced` is None for cluster-scoped consumers (CFG-FND-1).
 
     A missing `default` is fine, any other missing name is a MissingUpstream failure `ConfigNotFound`.
     """
@@ -102,7 +102,7 @@ def resolve_config(
 
 
 def migrated(spec: AIMRuntimeConfigSpec) -> AIMRuntimeConfigSpec:
-    """The spec with the two deprecated fields moved to where they belong, unless set there (§2.3)."""
+    """The spec with the two deprecated fields moved to where they belong, unless set there (CFG-MRG-4)."""
     moved: dict[str, object] = {}
     storage = spec.storage or Storage()
     if spec.default_storage_class_name and not _has(storage, "default_storage_class_name"):
@@ -115,7 +115,8 @@ def migrated(spec: AIMRuntimeConfigSpec) -> AIMRuntimeConfigSpec:
 
 
 def merge_configs(lower: AIMRuntimeConfigSpec, upper: AIMRuntimeConfigSpec) -> AIMRuntimeConfigSpec:
-    """`upper`'s set fields over `lower`; `env` by name, route annotations by key, `gatewayRef` and lists whole."""
+    """`upper`'s set fields over `lower`; `env` by name, route annotations by key, `gatewayRef` and lists whole
+    (CFG-MRG-1, CFG-MRG-2)."""
     return AIMRuntimeConfigSpec(
         storage=_overlay(lower.storage, upper.storage),
         routing=_merge_routing(lower.routing, upper.routing),
@@ -134,7 +135,7 @@ def config_component(
     """Health of the component `RuntimeConfig`.
 
     Consumers that declare it upstream show a missing config as `ReferenceNotFound`, models and templates as
-    `ConfigNotFound` (status.md §3.2). It is an input, hence it blocks applying.
+    `ConfigNotFound` (CFG-FND-2). It is an input, hence it blocks applying.
     """
     if config.failure is not None:
         failure = config.failure
@@ -147,7 +148,7 @@ def config_component(
 
 
 def tolerated(component: Component) -> Component:
-    """The component of an object that needs its config no more: missing is a remark, not a fault (caching.md C-18)."""
+    """The component of an object that needs its config no more: missing is a remark, not a fault (CFG-FND-3)."""
     if not any(failure.category is Category.MISSING_UPSTREAM for failure in component.failures):
         return component
     return Component(
@@ -166,7 +167,7 @@ def _not_found(name: str, namespace: str) -> Failure:
 
 
 def _reference(namespaced: AIMRuntimeConfig | None, cluster: AIMClusterRuntimeConfig | None) -> Manifest | None:
-    """The namespaced object when it takes part, else the cluster's (decisions.md row 24)."""
+    """The namespaced object when it takes part, else the cluster's (CFG-FND-4)."""
     for kind, config in ((AIM_RUNTIME_CONFIG, namespaced), (AIM_CLUSTER_RUNTIME_CONFIG, cluster)):
         if config is not None:
             metadata = config.metadata
@@ -199,7 +200,7 @@ def _merge_propagation(lower: LabelPropagation | None, upper: LabelPropagation |
 
 
 def plan_runtime_config(config: AIMRuntimeConfig | AIMClusterRuntimeConfig) -> Plan:
-    """What is wrong with a config itself, whoever uses it."""
+    """What is wrong with a config itself, whoever uses it (CFG-CHK-1)."""
     judged = (_label_propagation(config.spec), _routing(config.spec))
     return Plan(components=tuple(component for component in judged if component is not None))
 

@@ -11,7 +11,7 @@ class ControllerSettings:
     """Settings that plans depend on.
 
     `downloader_image` runs the jobs of artifacts that name no image; it and the `own_images` are aimd's, whose
-    commands a Job names explicitly, while any other image is run by its own entry point (decisions.md row 21).
+    commands a Job names explicitly, while any other image is run by its own entry point (ART-JOB-1).
     `retry_base_seconds` is the shortest wait after a download that failed for good, `retry_limit_seconds` the
     longest. `job_requests` are the resource requests of download pods. `system_namespace` is the operator's own.
     `discovery_places` is how many discovery Jobs may run at once.

@@ -1,4 +1,4 @@
-"""The second stage of an artifact: the claim its weights are downloaded to (spec/caching.md §8.2, §8.3, §13).
+"""The second stage of an artifact: the claim its weights are downloaded to.
 
 A claim that turns out too small grows where its class allows that, by the size the source really has; where it does
 not, that is said before a download that cannot fit.
@@ -34,7 +34,8 @@ _RESIZING = frozenset({"VolumeResizeFailed", "VolumeResizeSuccessful", "FileSyst
 
 
 def settle_claim(observed: ObservedArtifact, size_bytes: int) -> Stage:
-    """Health of the claim; made when there is none. A claim being deleted counts as none, and is waited for."""
+    """Health of the claim; made when there is none (ART-CLM-5). A claim being deleted counts as none, and is waited
+    for."""
     claim = observed.claim
     if claim is None:
         desired = new_claim(observed, size_bytes)
@@ -54,7 +55,7 @@ def settle_claim(observed: ObservedArtifact, size_bytes: int) -> Stage:
 
 
 def new_claim(observed: ObservedArtifact, size_bytes: int) -> Desired:
-    """The claim for the weights, headroom included (§8.2, §8.3)."""
+    """The claim for the weights, headroom included (ART-CLM-1, ART-CLM-2)."""
     artifact = observed.artifact
     storage_class = artifact.spec.storage_class_name or observed.config.storage_class_name
     spec: Manifest = {
@@ -67,7 +68,7 @@ def new_claim(observed: ObservedArtifact, size_bytes: int) -> Desired:
 
 
 def completed_claim(observed: ObservedArtifact, claim: Manifest, size_bytes: int, now: datetime) -> Desired:
-    """The claim as it is, with the note that its download is complete (C-3)."""
+    """The claim as it is, with the note that its download is complete (ART-DWN-1)."""
     pod = next((pod for pod in observed.download.pods if is_ready_pod(pod)), None)
     report = report_of(pod) if pod is not None else {}
     record: dict[str, object] = {"source": observed.artifact.spec.source_uri, "bytes": size_bytes}
@@ -90,7 +91,7 @@ def granted_bytes(claim: Manifest) -> int:
 
 
 def _fitting(observed: ObservedArtifact, claim: Manifest, size_bytes: int, bound: Stage) -> Stage:
-    """The stage of a bound claim that is still to be filled."""
+    """The stage of a bound claim that is still to be filled (ART-CLM-3)."""
     granted = granted_bytes(claim)
     requested = requested_bytes(claim)
     needed = max(size_bytes, _reported_bytes(observed))
@@ -140,7 +141,7 @@ def _reported_bytes(observed: ObservedArtifact) -> int:
 
 
 def _headroom_of(observed: ObservedArtifact) -> int:
-    """The headroom that the claim was made with: another one in force by now is no reason to touch it."""
+    """The headroom that the claim was made with: another one in force by now is no reason to touch it (ART-CLM-4)."""
     stored = observed.artifact.status.headroom_percent
     return headroom_percent(observed) if stored is None else stored
 
@@ -157,6 +158,7 @@ def _needs_a_pod(claim: Manifest) -> bool:
 
 
 def _pending_claim(observed: ObservedArtifact, claim: Manifest) -> Component:
+    """A claim that waits for its volume, with what the provisioner says (ART-CLM-6)."""
     event = newest_event(observed.events, claim, _PROVISIONING)
     if event is not None and event.get("reason") in _REFUSALS:
         text = f"{event['reason']}: {event.get('message') or ''}"
@@ -180,7 +182,7 @@ def _claim_metadata(observed: ObservedArtifact) -> Manifest:
 
 
 def _as_it_is(observed: ObservedArtifact, claim: Manifest) -> tuple[Manifest, Manifest]:
-    """Metadata and spec of a live claim: what may not change, and labels that others may select by."""
+    """Metadata and spec of a live claim: what may not change, and labels that others may select by (ART-CLM-6)."""
     metadata = _claim_metadata(observed)
     kept = {k: v for k, v in labels_of(claim).items() if k in metadata["labels"] or k.startswith(PREFIX)}
     live = claim.get("spec") or {}

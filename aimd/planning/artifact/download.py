@@ -1,9 +1,9 @@
-"""The last stage of an artifact: its download (spec/caching.md §9, §11, §12).
+"""The last stage of an artifact: its download.
 
-Completeness is a property of the volume, noted on the claim (C-3); a Job counts only for the claim it was made for.
-A Job that was given up stays as the memory of its failure until the next attempt is due, then it is deleted and its
-deletion brings the next one. How long the artifact has been failing is read from the `DownloadComplete` condition,
-so waits double without a counter (C-13, decisions.md row 38).
+Completeness is a property of the volume, noted on the claim (ART-DWN-1); a Job counts only for the claim it was made
+for (ART-DWN-2). A Job that was given up stays as the memory of its failure until the next attempt is due, then it is
+deleted and its deletion brings the next one. How long the artifact has been failing is read from the `DownloadComplete`
+condition, so waits double without a counter (ART-DWN-4).
 """
 
 from collections.abc import Mapping
@@ -82,7 +82,7 @@ def settle_download(
 
 
 def retry_wait(observed: ObservedArtifact, cause: Failure | None, failing_for: timedelta) -> timedelta:
-    """How long to wait after an attempt.
+    """How long to wait after an attempt (ART-DWN-4).
 
     What another try cannot cure waits as long as it has been failing, so the waits double from the base to the
     limit; the rest, such as the network, waits the base.
@@ -162,7 +162,7 @@ def _time_to_live(observed: ObservedArtifact, now: datetime) -> int:
 
 
 def _poll(waited: timedelta) -> float:
-    """Seconds until references are looked up again: as long as they have been waited for, within limits."""
+    """Seconds until references are looked up again: as long as they have been waited for, within limits (ART-DWN-6)."""
     return min(max(SECRET_POLL_SECONDS, waited.total_seconds()), _SECRET_POLL_LIMIT)
 
 
@@ -171,7 +171,7 @@ def _failing_since(observed: ObservedArtifact) -> datetime | None:
 
 
 def _is_for(job: Manifest, claim: Mapping[str, Any] | None) -> bool:
-    """Whether a Job fills this very volume; one without our note is judged by its age (caching.md §20)."""
+    """Whether a Job fills this very volume; one without our note is judged by its age (ART-DWN-2)."""
     if claim is None:
         return False
     noted = (metadata_of(job).get("annotations") or {}).get(CLAIM_UID)
@@ -182,6 +182,7 @@ def _is_for(job: Manifest, claim: Mapping[str, Any] | None) -> bool:
 
 
 def _inputs_changed(observed: ObservedArtifact, job: Manifest, claim: Manifest, size_bytes: int) -> bool:
+    """Whether the Job was made from other inputs, or from a Secret that has changed (ART-DWN-5)."""
     wanted = download_job(observed.context(size_bytes), claim)
     if inputs_of(job) not in ("", inputs_of(wanted.manifest)):
         return True
@@ -191,7 +192,7 @@ def _inputs_changed(observed: ObservedArtifact, job: Manifest, claim: Manifest, 
 
 
 def _has_grown(cause: Failure | None, job: Manifest, claim: Manifest) -> bool:
-    """Whether a volume that was too small is larger by now."""
+    """Whether a volume that was too small is larger by now (ART-DWN-5)."""
     noted = bytes_of((metadata_of(job).get("annotations") or {}).get(CLAIM_SIZE))
     return cause is not None and cause.reason == "StorageFull" and 0 < noted < granted_bytes(claim)
 

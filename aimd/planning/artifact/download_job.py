@@ -1,7 +1,7 @@
 """What runs for an artifact: the Jobs that find out its size and download it, and the identity of the latter.
 
-Names, labels, env and volumes are those of spec/caching.md §3, §8, §9. The pods pass the restricted Pod Security
-level, and a download may do one thing in the API: patch the status of its own artifact (decisions.md row 14).
+Names, labels, env and volumes are those of the reference operator. The pods pass the restricted Pod Security level
+(ART-JOB-3), and a download may do one thing in the API: patch the status of its own artifact (ART-JOB-2).
 """
 
 import hashlib
@@ -39,7 +39,7 @@ CHECK_SIZE_TTL_SECONDS = 300
 CHECK_SIZE_DEADLINE_SECONDS = 600
 _USER = 1000
 _MOUNT_PATH = "/cache"
-# The libraries keep their own caches below /tmp; without a bound they could fill the node's disk (caching.md C-42).
+# The libraries keep their own caches below /tmp; without a bound they could fill the node's disk (ART-JOB-4).
 _TMP_LIMIT = "12Gi"
 
 
@@ -150,7 +150,7 @@ def check_size_job(context: JobContext) -> Desired:
 
 
 def download_identity(context: JobContext) -> tuple[Desired, ...]:
-    """ServiceAccount, Role and RoleBinding of the download: it may patch the status of this one artifact.
+    """ServiceAccount, Role and RoleBinding of the download: it may patch the status of this one artifact (ART-JOB-2).
 
     Images that are not aimd's report through kubectl, which reads before it patches.
     """
@@ -192,6 +192,7 @@ def _child_name(artifact: AIMArtifact, part: str) -> str:
 
 
 def _default_env(context: JobContext) -> tuple[EnvVar, ...]:
+    """What a download's environment says unless config or artifact do (ART-JOB-6)."""
     values = {
         "AIM_DOWNLOADER_PROTOCOL": "XET,HF_TRANSFER",
         "TMPDIR": "/tmp/",
@@ -207,6 +208,7 @@ def _default_env(context: JobContext) -> tuple[EnvVar, ...]:
 
 
 def _container(context: JobContext, name: str, own_command: list[str], foreign_command: list[str]) -> Manifest:
+    """The container of a job; only our own images know the command (ART-JOB-1)."""
     command = own_command if context.is_own_image else foreign_command
     return {
         "name": name,
@@ -269,7 +271,8 @@ def _fingerprint(pod: Manifest) -> str:
 
 
 def _failure_policy(container: str) -> Manifest:
-    """Ends the Job at once when a repetition is pointless; disruptions of the node don't count as failures."""
+    """Ends the Job at once when a repetition is pointless; disruptions of the node don't count as failures
+    (ART-JOB-5)."""
     return {
         "rules": [
             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},

@@ -101,7 +101,7 @@ def given_size(artifact: AIMArtifact) -> int:
 
 
 def stated_size(artifact: AIMArtifact) -> int:
-    """Size in bytes that the spec gives, else the one found before; 0 while unknown."""
+    """Size in bytes that the spec gives, else the one found before; 0 while unknown (ART-SIZ-1)."""
     return given_size(artifact) or max(0, artifact.status.discovered_size_bytes)
 
 
@@ -112,7 +112,7 @@ def headroom_percent(observed: ObservedArtifact) -> int:
 
 
 def completion_record(claim: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """What the claim says was downloaded completely to it; empty when nothing was (caching.md C-3)."""
+    """What the claim says was downloaded completely to it; empty when nothing was (ART-DWN-1)."""
     annotations: Mapping[str, str] = metadata_of(claim or {}).get("annotations") or {}
     try:
         record = json.loads(annotations.get(COMPLETE) or "{}")
@@ -130,7 +130,7 @@ def is_complete(observed: ObservedArtifact) -> bool:
 
 
 def vouched_for(observed: ObservedArtifact) -> bool:
-    """Whether the artifact became Ready with this very volume before aimd came (caching.md §20)."""
+    """Whether the artifact became Ready with this very volume before aimd came (ART-DWN-3)."""
     status, claim = observed.artifact.status, observed.claim
     if claim is None or status.status != "Ready" or (claim.get("status") or {}).get("phase") != "Bound":
         return False
@@ -166,7 +166,7 @@ def _unexplained(run: JobRun, observed: ObservedArtifact) -> Iterator[Manifest]:
 
 
 def objects_to_explain(observed: ObservedArtifact, now: datetime) -> tuple[Manifest, ...]:
-    """Objects whose events have to be read: what has been waiting for some seconds without saying why.
+    """Objects whose events have to be read: what has been waiting for some seconds without saying why (OBJ-POD-3).
 
     Events have no index on the server: a question costs it a walk through all of the namespace's.
     """
@@ -203,7 +203,8 @@ def _is_resizing(claim: Manifest) -> bool:
 
 
 def references_to_read(observed: ObservedArtifact) -> tuple[Reference, ...]:
-    """Secrets and ConfigMaps to look up: before a Job is made, and while it waits for what may cure its failure."""
+    """Secrets and ConfigMaps to look up: before a Job is made, and while it waits for what may cure its failure
+    (ART-DWN-6)."""
     run = observed.download if stated_size(observed.artifact) else observed.check_size
     if is_complete(observed) or run.phase not in _CHANGING:
         return ()

@@ -1,4 +1,4 @@
-"""AIMArtifact: one set of weights on one volume (spec/caching.md §7–§12).
+"""AIMArtifact: one set of weights on one volume. The rules are in docs/rules/artifact.md.
 
 Three stages, each beginning when the one before has settled: size, claim, download.
 """

@@ -1,4 +1,4 @@
-"""The first stage of an artifact: its size, given or asked for by a Job (spec/caching.md §8.1)."""
+"""The first stage of an artifact: its size, given or asked for by a Job."""
 
 import json
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ SECRET_POLL_SECONDS = 60.0
 
 
 def settle_size(observed: ObservedArtifact, now: datetime) -> tuple[int, Stage]:
-    """Size in bytes (0 while unknown) and what is to be done to find it out."""
+    """Size in bytes (0 while unknown) and what is to be done to find it out (ART-SIZ-1)."""
     size = stated_size(observed.artifact)
     if size:
         return size, Stage(settled=True)
@@ -50,6 +50,7 @@ def settle_size(observed: ObservedArtifact, now: datetime) -> tuple[int, Stage]:
 
 
 def _read_size(observed: ObservedArtifact) -> tuple[int, Stage]:
+    """The size that the finished Job reported, or why there is none (ART-SIZ-2)."""
     run, pod = observed.check_size, observed.check_size.newest_pod
     size = _size_in(report_of(pod)) if pod is not None else None
     line = ""
@@ -69,6 +70,7 @@ def _read_size(observed: ObservedArtifact) -> tuple[int, Stage]:
 
 
 def _failed_check(observed: ObservedArtifact, job: Manifest, now: datetime) -> Stage:
+    """A size check that failed: shown until the next one is due (ART-SIZ-3)."""
     wait = min(observed.settings.retry_base_seconds, time_to_live(job) or observed.settings.retry_base_seconds)
     due = (finished_at(job) or now) + timedelta(seconds=wait)
     changed = inputs_of(job) != inputs_of(check_size_job(observed.context()).manifest)

@@ -43,7 +43,7 @@ def not_there(name: str, message: str) -> Component:
 
 
 def missing_references(name: str, observed: ObservedArtifact) -> Component:
-    """A Job that is not made because what its environment refers to is missing (caching.md C-14)."""
+    """A Job that is not made because what its environment refers to is missing (ART-DWN-6)."""
     text = f"The environment refers to {', '.join(observed.references.missing)}: create it or correct env"
     return failing(name, Failure(Category.MISSING_UPSTREAM, "ReferenceNotFound", text))
 
@@ -62,10 +62,10 @@ def cause_of(run: JobRun, observed: ObservedArtifact) -> Failure | None:
 
 
 def running_pods(run: JobRun, observed: ObservedArtifact, retrying: str, now: datetime) -> PodHealth:
-    """Health of the newest pod of a Job that runs (C-15).
+    """Health of the newest pod of a Job that runs.
 
-    A pod that failed is no failure while the Job follows up with another one (C-13); a Job whose pods are refused
-    at admission has none, and its events say why (C-27).
+    A pod that failed is no failure while the Job follows up with another one (ART-DWN-7); a Job whose pods are refused
+    at admission has none, and its events say why (ART-DWN-9).
     """
     pod = run.newest_pod
     cause = cause_of(run, observed)
@@ -89,7 +89,7 @@ def poll_seconds(health: PodHealth) -> float:
 
 
 def given_up(name: str, run: JobRun, observed: ObservedArtifact, note: str) -> tuple[Component, Component]:
-    """The components of a failed Job, its pods first: their cause is closer than the Job's (caching.md C-16).
+    """The components of a failed Job, its pods first: their cause is closer than the Job's (ART-DWN-8).
 
     Causes that are nobody's mistake, such as the network, make the object Failed by its state alone.
     """

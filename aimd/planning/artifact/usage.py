@@ -1,4 +1,4 @@
-"""Whether services use the weights of an artifact, and when they last did (decisions.md row 29).
+"""Whether services use the weights of an artifact, and when they last did.
 
 The condition remembers what was so before, so that the time is written when use starts and stops and at no other time.
 """
@@ -15,7 +15,7 @@ _SHOWN = 5
 
 
 def usage(observed: ObservedArtifact, now: datetime) -> tuple[Condition | None, dict[str, Any]]:
-    """The condition, None before the first use, and `status.lastUsed` if it has to be written."""
+    """The condition, None before the first use, and `status.lastUsed` if it has to be written (ART-USE-1)."""
     stored = next((item for item in observed.artifact.status.conditions if item.type == IN_USE), None)
     if stored is None and not observed.users:
         return None, {}

@@ -1,4 +1,4 @@
-"""What the labels of an AIM image say (spec/models-and-templates.md §3.5).
+"""What the labels of an AIM image say.
 
 Labels are kept as found in the status, so what was left out of them can be told at any time by reading them again.
 """
@@ -15,7 +15,8 @@ PREFIXES: Final = ("com.amd.aim.", "org.amd.silogen.")
 DEPLOYMENTS: Final = "model.recommendedDeployments"
 EXTRACTION_FAILED: Final = "MetadataExtractionFailed"
 MOST_BYTES: Final = 256 * 1024
-"""Of all labels together; etcd takes objects of 1.5 MiB, and the status holds the labels and what they say."""
+"""Of all labels together; etcd takes objects of 1.5 MiB, and the status holds the labels and what they say
+(MDL-LBL-3)."""
 MOST_DEPLOYMENTS: Final = 256
 
 _OCI_PREFIX = "org.opencontainers.image."
@@ -73,7 +74,7 @@ def _model(labels: Mapping[str, str], deployments: tuple[RecommendedDeployment, 
 
 
 def _aim_label(labels: Mapping[str, str], suffix: str) -> str:
-    """Under the new prefix, or under the old one where that is missing or empty."""
+    """Under the new prefix, or under the old one where that is missing or empty (MDL-LBL-1)."""
     return next((value for prefix in PREFIXES if (value := labels.get(prefix + suffix))), "")
 
 
@@ -82,7 +83,7 @@ def _items(text: str) -> tuple[str, ...]:
 
 
 def _deployments(text: str) -> tuple[tuple[RecommendedDeployment, ...], tuple[str, ...]] | LabelsUnreadable:
-    """A JSON array, or objects with commas between them; Python's single quotes count as double ones."""
+    """A JSON array, or objects with commas between them; Python's single quotes count as double ones (MDL-LBL-2)."""
     stripped = text.strip()
     if not stripped:
         return (), ()

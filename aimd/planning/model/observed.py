@@ -1,4 +1,4 @@
-"""What a decision about a model is based on, and what follows at a glance (spec/models-and-templates.md §3)."""
+"""What a decision about a model is based on, and what follows at a glance."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -65,7 +65,7 @@ class ObservedModel:
 
     @property
     def direction(self) -> Direction:
-        """Cluster models declare their components upstream, so that waiting shows as Pending (§3.8)."""
+        """Cluster models declare their components upstream, so that waiting shows as Pending (MDL-STA-3)."""
         return Direction.UPSTREAM if self.is_cluster_scoped else Direction.UNSPECIFIED
 
     @property
@@ -84,13 +84,13 @@ def is_custom(model: Model) -> bool:
 
 
 def is_inspected(model: Model) -> bool:
-    """Whether the status tells of the present image (W14); what says nothing about its image is believed."""
+    """Whether the status tells of the present image; what says nothing about its image is believed (MDL-INS-2)."""
     status = model.status
     return status.image_metadata is not None and status.inspected_image in ("", model.spec.image)
 
 
 def wants_inspection(model: Model, config: ResolvedConfig) -> bool:
-    """Whether the registry has to be asked (§3.3)."""
+    """Whether the registry has to be asked (MDL-INS-1)."""
     return extracts_metadata(model, config) and model.spec.image_metadata is None and not is_inspected(model)
 
 
@@ -107,7 +107,7 @@ def creates_templates(model: Model, config: ResolvedConfig) -> bool:
 
 
 def expectation(observed: ObservedModel) -> Expectation:
-    """Whether templates are to exist (§3.6, W20: switched-off inspection is an answer, too)."""
+    """Whether templates are to exist; switched-off inspection is an answer, too (MDL-TPL-9)."""
     model, config = observed.model, observed.config
     if not creates_templates(model, config):
         return Expectation.NONE

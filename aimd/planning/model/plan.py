@@ -1,4 +1,4 @@
-"""AIMModel and AIMClusterModel (spec/models-and-templates.md §3): one planner, two scopes."""
+"""AIMModel and AIMClusterModel: one planner, two scopes. The rules are in docs/rules/model.md."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +25,7 @@ from aimd.runtime.objects import Category, Condition, Failure
 
 METADATA_COMPONENT = "ImageMetadata"
 MODEL_FAULTS = ("ModelFailed", "ClusterModelFailed")
-"""Reasons in conditions of templates that pass on what is wrong with their model (§5.3)."""
+"""Reasons in conditions of templates that pass on what is wrong with their model."""
 _PENDING = "InspectionPending"
 
 
@@ -70,7 +70,7 @@ def _metadata_component(observed: ObservedModel) -> Component:
 
 
 def _inspection_component(inspection: Inspection | None) -> Component | None:
-    """What came of asking. Templates that need nothing of the image are made whatever it is (W20)."""
+    """What came of asking. Templates that need nothing of the image are made whatever it is (MDL-INS-3)."""
     name = METADATA_COMPONENT
     if inspection is not None and inspection.failure is not None:
         return _registry_component(inspection.failure)
@@ -82,7 +82,7 @@ def _inspection_component(inspection: Inspection | None) -> Component | None:
 
 
 def _unanswered(observed: ObservedModel) -> Component:
-    """While there is no answer, what the last one was, as after a restart; else that one is awaited."""
+    """While there is no answer, what the last one was, as after a restart; else that one is awaited (MDL-STA-4)."""
     for stored in observed.model.status.conditions:
         if stored.type == f"{METADATA_COMPONENT}Ready" and stored.status == "False":
             state = State.PROGRESSING if stored.reason == _PENDING else State.DEGRADED
@@ -98,7 +98,8 @@ def _registry_component(failure: RegistryFailure) -> Component:
 
 
 def _credentials_refused(inspection: Inspection | None) -> tuple[Condition, ...]:
-    """Refused credentials show in `AuthValid`, but a model that cannot be inspected is Degraded, no worse (W20)."""
+    """Refused credentials show in `AuthValid`, but a model that cannot be inspected is Degraded, no worse
+    (MDL-INS-3)."""
     failure = inspection.failure if inspection is not None else None
     if failure is None or failure.problem is not Problem.AUTH:
         return ()
@@ -119,12 +120,13 @@ def _templates_component(observed: ObservedModel, planned: TemplatePlan) -> Comp
 
 
 def _echoes_the_model(template: Template) -> bool:
-    """Whether a template is bad because its model is; else a fault of the model, once passed on, would never end."""
+    """Whether a template is bad because its model is; else a fault of the model, once passed on, would never end
+    (MDL-STA-2)."""
     return any(item.status == "False" and item.reason in MODEL_FAULTS for item in template.status.conditions)
 
 
 def _judge_templates(words: Sequence[str], expected: Expectation) -> tuple[State, str, str]:
-    """State, reason and message of all templates together (§3.7, in its order)."""
+    """State, reason and message of all templates together; the first row that holds (MDL-STA-1)."""
     if not words:
         return {
             Expectation.UNKNOWN: (State.PROGRESSING, "AwaitingMetadata", "What the image recommends is not known yet"),
@@ -158,7 +160,7 @@ def _judge_templates(words: Sequence[str], expected: Expectation) -> tuple[State
 
 
 def _status(observed: ObservedModel) -> dict[str, Any]:
-    """`imageMetadata` is written from spec or inspection and never removed again."""
+    """`imageMetadata` is written from spec or inspection and never removed again (MDL-INS-2)."""
     model, inspection = observed.model, observed.inspection
     status: dict[str, Any] = {
         "sourceType": str(SourceType.CUSTOM if is_custom(model) else SourceType.IMAGE),

@@ -1,7 +1,7 @@
-"""Which templates a model makes, which of them go again (spec/models-and-templates.md §3.6, W14, W15).
+"""Which templates a model makes, which of them go again.
 
-Names are those of the reference. Each entry is judged for itself: one that cannot become a template is reported and
-holds up none of the others.
+Names are those of the reference (MDL-TPL-2). Each entry is judged for itself: one that cannot become a template is
+reported and holds up none of the others (MDL-TPL-3).
 """
 
 import re
@@ -64,7 +64,7 @@ class _Wanted:
 
 
 def plan_templates(observed: ObservedModel) -> TemplatePlan:
-    """What is to become of the model's templates. Pure and total."""
+    """What is to become of the model's templates (MDL-TPL-6). Pure and total."""
     if not creates_templates(observed.model, observed.config):
         return TemplatePlan()
     wanted = _wanted(observed)
@@ -117,7 +117,7 @@ def custom_template_name(model_name: str, index: int, entry: CustomTemplate | No
 
 
 def merge_hardware(default: Hardware | None, own: Hardware | None) -> Hardware | None:
-    """`own` over `default`, part by part and field by field."""
+    """`own` over `default`, part by part and field by field (MDL-TPL-7)."""
     if default is None or own is None:
         return own or default
     parts: Manifest = {}
@@ -129,6 +129,7 @@ def merge_hardware(default: Hardware | None, own: Hardware | None) -> Hardware |
 
 
 def _wanted(observed: ObservedModel) -> _Wanted:
+    """The templates that image and definitions give, by name (MDL-TPL-1)."""
     wanted, model = _Wanted(), observed.model
     if not is_custom(model):
         _add_recommended(wanted, observed)
@@ -184,6 +185,7 @@ def _recommended_spec(observed: ObservedModel, deployment: RecommendedDeployment
 
 
 def _custom_spec(observed: ObservedModel, entry: CustomTemplate | None) -> Manifest:
+    """The spec of a custom template; unoptimized unless entry or model say otherwise (MDL-TPL-8)."""
     model, defaults = observed.model.spec, observed.model.spec.custom
     spec = _common_spec(observed)
     kind = (entry.type if entry is not None else "") or (defaults.type if defaults is not None else "")
@@ -226,7 +228,7 @@ def _common_spec(observed: ObservedModel) -> Manifest:
 
 
 def _merge_gpu(default: GpuHardware | None, own: GpuHardware | None) -> Manifest:
-    """A model and a memory demand exclude each other, so naming one drops the other (W15)."""
+    """A model and a memory demand exclude each other, so naming one drops the other (MDL-TPL-7)."""
     if default is None or own is None:
         chosen = own or default
         return chosen.manifest() if chosen is not None else {}
@@ -286,7 +288,7 @@ def _render(observed: ObservedModel, name: str, spec: Manifest, alias: str) -> D
 
 
 def _outdated(observed: ObservedModel, wanted: _Wanted) -> Iterator[Deletion]:
-    """Templates of ours that nobody wants or uses any more, once it is known what is wanted.
+    """Templates of ours that nobody wants or uses any more, once it is known what is wanted (MDL-TPL-4).
 
     Copies that somebody made of them keep labels and owner, but were never written by us; they stay.
     """
@@ -306,7 +308,7 @@ def _is_ours(observed: ObservedModel, live: Manifest) -> bool:
 
 
 def _needs_replacement(spec: Manifest, live: Manifest) -> bool:
-    """Whether the live template has another value where the schema allows no change."""
+    """Whether the live template has another value where the schema allows no change (MDL-TPL-5)."""
     stored: Manifest = live.get("spec") or {}
     return any(name in spec and name in stored and _normal(spec[name]) != _normal(stored[name]) for name in _IMMUTABLE)
 

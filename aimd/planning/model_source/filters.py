@@ -1,4 +1,4 @@
-"""From the filters of a catalogue source to the images it imports (spec/models-and-templates.md §4.2 to §4.6).
+"""From the filters of a catalogue source to the images it imports.
 
 `parse_filter` says how a filter is to be listed, `matching` which of the listed images it wants, `plan_imports` which
 of them become models. Whoever lists them is not known here.
@@ -22,7 +22,7 @@ from aimd.registry.reference import (
 
 
 class Strategy(Enum):
-    """How the images of a filter are found."""
+    """How the images of a filter are found (SRC-FLT-1)."""
 
     STATIC = "static"
     """The filter names one image, which is taken without asking."""
@@ -48,7 +48,7 @@ class CatalogueImage:
 
     @property
     def model_name(self) -> str:
-        """Name of the AIMClusterModel (§4.5)."""
+        """Name of the AIMClusterModel (SRC-IMP-4)."""
         return derive_name([self.repository, self.tag], [self.registry, self.repository, self.tag], hash_length=6)
 
 
@@ -75,7 +75,7 @@ class ImageFilter:
         return repository not in self.exclude and matches_pattern(self.pattern, repository)
 
     def wants_tag(self, tag: str) -> bool:
-        """Whether this tag is wanted: the filter's own, else what the version constraints allow."""
+        """Whether this tag is wanted: the filter's own, else what the version constraints allow (SRC-FLT-4)."""
         return tag == self.tag if self.tag else self.constraints.allow(tag)
 
 
@@ -95,7 +95,7 @@ def parse_filter(
     source_versions: Sequence[str] = (),
     source_registry: str = DOCKER_HUB,
 ) -> ImageFilter | FilterInvalid:
-    """A filter of a source; its own versions replace the source's. Never raises."""
+    """A filter of a source; its own versions replace the source's (SRC-FLT-5). Never raises."""
     constraints = parse_constraints(versions or source_versions)
     found = _wildcard(text, source_registry) if "*" in text else _exact(text, source_registry)
     if isinstance(found, FilterInvalid):
@@ -107,7 +107,8 @@ def parse_filter(
 
 
 def matches_pattern(pattern: str, text: str) -> bool:
-    """Whether `*`, as any run of characters, also an empty one, makes the pattern the text; in linear time."""
+    """Whether `*`, as any run of characters, also an empty one, makes the pattern the text; in linear time
+    (SRC-FLT-2)."""
     first, *rest = pattern.split("*")
     if not rest:
         return text == pattern
@@ -155,7 +156,7 @@ def newest_first(tags: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Imports:
-    """What a source is to import, and its counters (§4.6): `available` images passed the filters, each counted once;
+    """What a source is to import, and its counters: `available` images passed the filters, each counted once;
     `discovered` of this source's and those exist, or will; `over_limit` are kept out by the limit alone."""
 
     new: tuple[CatalogueImage, ...] = ()
@@ -172,7 +173,8 @@ class Imports:
 def plan_imports(
     found: Iterable[Sequence[CatalogueImage]], own: Collection[str], others: Collection[str], most: int
 ) -> Imports:
-    """Which images become models: filter by filter in the source's order, until there are `most` models.
+    """Which images become models: filter by filter in the source's order, until there are `most` models (SRC-IMP-2,
+    SRC-IMP-3).
 
     `own` are the images of the source's own models, `others` those of models it did not make, which it leaves to
     them.
@@ -220,7 +222,7 @@ def _wildcard(text: str, source_registry: str) -> tuple[str, str, str] | FilterI
 
 
 def _source_registry(text: str) -> str:
-    """The source's registry however it is written: with a scheme, or as Docker Hub's web address."""
+    """The source's registry however it is written: with a scheme, or as Docker Hub's web address (SRC-FLT-2)."""
     host = text.partition("://")[2] if "://" in text else text
     host = host.strip("/").lower() or DOCKER_HUB
     return DOCKER_HUB if "hub.docker.com" in host or host in DOCKER_HUB_ALIASES else host

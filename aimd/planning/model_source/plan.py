@@ -1,4 +1,5 @@
-"""AIMClusterModelSource: which models an image registry's catalogue gives (spec/models-and-templates.md §4)."""
+"""AIMClusterModelSource: which models an image registry's catalogue gives. The rules are in
+docs/rules/model-source.md."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ class ObservedSource:
 
 
 def plan_model_source(observed: ObservedSource, now: datetime) -> Plan:
-    """The decision about a source; pure and total. Models are added, never changed or deleted (§4.5)."""
+    """The decision about a source; pure and total. Models are added, never changed or deleted (SRC-IMP-1)."""
     imports = _imports(observed)
     new = [image for image in imports.new if image.model_name not in observed.names]
     components = [
@@ -121,7 +122,7 @@ def result_of(
 
 
 def interval_seconds(source: AIMClusterModelSource) -> float:
-    """Time between two listings; an hour for 0 and for what is no duration (W12)."""
+    """Time between two listings; an hour for 0 and for what is no duration (SRC-SYN-2)."""
     try:
         seconds = duration_seconds(source.spec.sync_interval or "0")
     except InvalidDuration:
@@ -144,6 +145,7 @@ def _interval_problem(source: AIMClusterModelSource) -> tuple[Component, ...]:
 
 
 def _filters_component(observed: ObservedSource) -> Component:
+    """Health of the filters: which were listed, and what is wrong with the others (SRC-FLT-3)."""
     name, direction = "Filters", Direction.UNSPECIFIED
     if observed.secret is not None:
         return Component(name, failures=(observed.secret,), direction=direction)
@@ -171,6 +173,7 @@ def _limit(observed: ObservedSource, imports: Imports) -> Condition:
 
 
 def _status(observed: ObservedSource, imports: Imports) -> dict[str, Any]:
+    """The counters, and the time of the listing if this pass made one (SRC-SYN-1)."""
     status: dict[str, Any] = {
         "discoveredModels": imports.discovered,
         "availableModels": imports.available,

@@ -1,7 +1,7 @@
-"""Version constraints of catalogue sources (spec/models-and-templates.md §4.4, W9).
+"""Version constraints of catalogue sources.
 
 Versions and comparisons are semantic-version's; here is only what it does not know of the grammar: alternatives (`||`),
-ranges with a hyphen, and that pre-releases take part in plain ordering.
+ranges with a hyphen, and that pre-releases take part in plain ordering (SRC-FLT-6).
 """
 
 import re
@@ -36,7 +36,8 @@ class Constraints:
         return not self.texts or len(self.invalid) < len(self.texts)
 
     def allow(self, tag: str) -> bool:
-        """Whether the tag may be taken; without constraints any tag, else only semantic versions.
+        """Whether the tag may be taken; without constraints any tag, else only semantic versions (SRC-FLT-4,
+        SRC-FLT-5).
 
         Where every constraint is invalid nothing is allowed: a typing mistake must not widen a filter.
         """

@@ -1,8 +1,7 @@
 """Discovery of a template's profile: which attempt is due, what came of it, when the next one is.
 
-spec/models-and-templates.md §5.5 to §5.10 as corrected by W1 to W6. The status remembers everything: results and
-failed attempts count as long as the fingerprint of what they depend on stays the same, so that a restart of the
-operator, or a template that was not Ready for a while, repeats nothing.
+The status remembers everything: results and failed attempts count as long as the fingerprint of what they depend on
+stays the same, so that a restart of the operator, or a template that was not Ready for a while, repeats nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -72,7 +71,7 @@ class _Failed:
 
 
 def has_results(context: DiscoveryContext) -> bool:
-    """Whether the status holds what a discovery with these inputs found.
+    """Whether the status holds what a discovery with these inputs found (TPL-DSC-1).
 
     Results without a fingerprint are another operator's, or from before there was one; they are believed.
     """
@@ -118,13 +117,13 @@ def plan_discovery(
 
 
 def running_jobs_to_delete(run: DiscoveryRun, *, keep_current: bool = False) -> tuple[Deletion, ...]:
-    """Jobs whose result nobody waits for any more."""
+    """Jobs whose result nobody waits for any more (TPL-DSC-3)."""
     jobs = [*run.others, *([run.job] if run.job is not None and not keep_current else [])]
     return _deletions([job for job in jobs if job_phase(job) is JobPhase.RUNNING])
 
 
 def _read(context: DiscoveryContext, run: DiscoveryRun, now: datetime) -> DiscoveryPlan:
-    """A completed Job: its output is the result, or the reason why there is none (W3)."""
+    """A completed Job: its output is the result, or the reason why there is none (TPL-DSC-5)."""
     try:
         if run.log is None:
             raise UnusableOutput(run.unreadable or "the output of the discovery job is gone")
@@ -143,7 +142,8 @@ def _read(context: DiscoveryContext, run: DiscoveryRun, now: datetime) -> Discov
 def _failed(
     context: DiscoveryContext, run: DiscoveryRun, failed: _Failed, obsolete: tuple[Deletion, ...], now: datetime
 ) -> DiscoveryPlan:
-    """An attempt that failed is booked once; its Job goes at once if it still holds a place, else before the next."""
+    """An attempt that failed is booked once; its Job goes at once if it still holds a place, else before the next
+    (TPL-DSC-4)."""
     state, status = _state(context), {}
     if not _is_booked(context, run):
         state = _booked(context, failed.text, now)
@@ -205,7 +205,7 @@ def _why(context: DiscoveryContext, run: DiscoveryRun) -> _Failed:
 
 
 def _stuck(pods: PodHealth) -> _Failed:
-    """A pod that cannot start: there is no use in keeping a place for it (W4)."""
+    """A pod that cannot start: there is no use in keeping a place for it (TPL-DSC-6)."""
     job = _job(State.PROGRESSING, "JobRunning", "The discovery job cannot start and is given up")
     return _Failed(pods.message, (job, pods.component(PODS_COMPONENT)))
 
@@ -250,7 +250,7 @@ def _wait_left(context: DiscoveryContext, state: DiscoveryState, now: datetime, 
 
 
 def wait_seconds(attempts: int) -> int:
-    """Pause after so many failed attempts in a row."""
+    """Pause after so many failed attempts in a row (TPL-DSC-4)."""
     return min(FIRST_WAIT_SECONDS << min(max(attempts, 1) - 1, 10), LONGEST_WAIT_SECONDS)
 
 
@@ -259,7 +259,7 @@ def _state(context: DiscoveryContext) -> DiscoveryState:
 
 
 def _settled(context: DiscoveryContext) -> tuple[Component, ...]:
-    """After success Job and pods are not looked at any more; their conditions stay, and true (status.md §5.5)."""
+    """After success Job and pods are not looked at any more; their conditions stay, and true (TPL-DSC-8)."""
     stored = {condition.type for condition in context.template.status.conditions}
     pods = (ready(PODS_COMPONENT, "PodsReady", "The discovery pod has ended"),)
     return (

@@ -1,4 +1,4 @@
-"""The Job that asks a model's image for its profile by a dry run (spec/models-and-templates.md §5.7, §6).
+"""The Job that asks a model's image for its profile by a dry run.
 
 Its name says what it was made from, so that a changed template, model image or pull secret is another Job.
 """
@@ -34,7 +34,7 @@ JOB_LABELS = {
 }
 TTL_SECONDS = 60
 DEADLINE_SECONDS = 600
-"""A pod that cannot start would keep one of the few places for ever (W4)."""
+"""A pod that cannot start would keep one of the few places for ever (TPL-DSC-6)."""
 _USER = 65532
 _NAME_LENGTH = 45
 
@@ -61,12 +61,12 @@ class DiscoveryContext:
 
     @property
     def namespace(self) -> str:
-        """The template's, for cluster templates the operator's."""
+        """The template's, for cluster templates the operator's (TPL-DSC-11)."""
         return self.template.metadata.namespace or self.system_namespace
 
     @property
     def pull_secrets(self) -> tuple[str, ...]:
-        """Names, the model's before the template's before those of services (W15)."""
+        """Names, the model's before the template's before those of services (TPL-DSC-10)."""
         given: tuple[LocalObjectReference, ...] = (
             *self.model.spec.image_pull_secrets,
             *self.template.spec.image_pull_secrets,
@@ -76,12 +76,12 @@ class DiscoveryContext:
 
     @property
     def service_account(self) -> str:
-        """The template's word first, then the model's."""
+        """The template's word first, then the model's (TPL-DSC-10)."""
         return self.template.spec.service_account_name or self.model.spec.service_account_name
 
 
 def job_key(context: DiscoveryContext) -> Key:
-    """Where the Job is, and how it is called."""
+    """Where the Job is, and how it is called (TPL-DSC-3)."""
     parts = [context.template.spec.model_name, context.model.spec.image, context.service_account]
     parts += [part for variable in context.template.spec.env for part in (variable.name, variable.value or "")]
     digest = _hash([*parts, *context.pull_secrets, *_attributes(context)])
@@ -90,7 +90,7 @@ def job_key(context: DiscoveryContext) -> Key:
 
 
 def spec_hash(context: DiscoveryContext) -> str:
-    """Fingerprint of what the result depends on; as long as it stays, results and attempts count."""
+    """Fingerprint of what the result depends on; as long as it stays, results and attempts count (TPL-DSC-1)."""
     parts = [context.template.spec.model_name, context.model.spec.image]
     return _hash([*parts, *_attributes(context)])[:16]
 
@@ -158,7 +158,7 @@ def _pod(context: DiscoveryContext) -> Manifest:
 
 
 def _environment(context: DiscoveryContext) -> tuple[EnvVar, ...]:
-    """Log levels, the template's variables, what is asked for. A name occurs once; ours win (W15)."""
+    """Log levels, the template's variables, what is asked for. A name occurs once; ours win (TPL-DSC-9)."""
     quiet = {"AIM_LOG_LEVEL_ROOT": "CRITICAL", "AIM_LOG_LEVEL": "CRITICAL"}
     asked = _question(context)
     given = {variable.name: variable for variable in context.template.spec.env}

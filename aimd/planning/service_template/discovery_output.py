@@ -1,4 +1,4 @@
-"""What a dry run printed, read strictly (spec/models-and-templates.md §5.8, W3, W23).
+"""What a dry run printed, read strictly (TPL-OUT-1).
 
 An image may print whatever it likes before and after the JSON. What is read is an array of profiles; the first counts.
 """
@@ -150,7 +150,7 @@ def _texts(values: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _metadata(given: Mapping[str, Any], remarks: list[str]) -> Mapping[str, Any]:
-    """Values that a status can hold; of others only a remark is left (W23)."""
+    """Values that a status can hold; of others only a remark is left (TPL-OUT-2)."""
     found: dict[str, Any] = {}
     for name in ("engine", "gpu"):
         if text := _text(given, name):

@@ -1,4 +1,4 @@
-"""AIMServiceTemplate and AIMClusterServiceTemplate (spec/models-and-templates.md §5): one planner, two scopes.
+"""AIMServiceTemplate and AIMClusterServiceTemplate: one planner, two scopes. The rules are in docs/rules/template.md.
 
 Templates with inline sources are settled here; for others the model's image is asked (`discovery.py`).
 """
@@ -116,7 +116,7 @@ def wants_discovery(observed: ObservedTemplate, run: DiscoveryRun, now: datetime
 
 
 def _hardware_there(observed: ObservedTemplate) -> bool:
-    """Whether the cluster has the GPU that the spec asks for; one verdict for health and plan (W5)."""
+    """Whether the cluster has the GPU that the spec asks for; one verdict for health and plan (TPL-DSC-7)."""
     wanted = gpu_component(observed.template.spec.hardware, observed.inventory)
     return wanted is None or wanted.effective_state is State.READY
 
@@ -129,7 +129,7 @@ def is_discovered(template: Template) -> bool:
 def resolved_hardware(observed: ObservedTemplate, discovery: DiscoveryPlan) -> Hardware | None:
     """Hardware that inference will use: count and model as discovered, where they are, the rest from the spec.
 
-    A model and a memory demand exclude each other in the schema; the model wins (W23).
+    A model and a memory demand exclude each other in the schema; the model wins (TPL-GPU-1).
     """
     template = observed.template
     hardware, found = template.spec.hardware, discovery.profile
@@ -165,6 +165,7 @@ def hardware_summary(hardware: Hardware | None) -> str:
 
 
 def _model_component(observed: ObservedTemplate) -> Component:
+    """Health of the template's model (TPL-MDL-2)."""
     name = "ClusterModel" if observed.is_cluster_scoped else "Model"
     wanted, model = observed.template.spec.model_name, observed.model
     if model is None:
@@ -183,7 +184,8 @@ def _model_component(observed: ObservedTemplate) -> Component:
 
 
 def _fault_of(model: Model) -> str | None:
-    """What is wrong with a model, apart from its templates: otherwise the two would hold each other down."""
+    """What is wrong with a model, apart from its templates: otherwise the two would hold each other down
+    (TPL-MDL-3)."""
     if model.status.status not in (State.FAILED, State.DEGRADED):
         return None
     for condition in model.status.conditions:
@@ -194,6 +196,7 @@ def _fault_of(model: Model) -> str | None:
 
 
 def _discover(observed: ObservedTemplate, now: datetime) -> DiscoveryPlan:
+    """The discovery of the template; none for one with sources of its own (TPL-SRC-1)."""
     template, context = observed.template, discovery_context(observed)
     problem = _profile_problem(template)
     if template.spec.model_sources:
@@ -219,7 +222,7 @@ def _profile_problem(template: Template) -> tuple[Component, ...]:
 
 
 def _template_cache(observed: ObservedTemplate, gpu: Component | None, discovery: DiscoveryPlan) -> tuple[Desired, ...]:
-    """The cache that a namespaced template asks for (caching.md §6.3); made once, never changed or removed."""
+    """The cache that a namespaced template asks for; made once, never changed or removed (TPL-CCH-1)."""
     template = observed.template
     if isinstance(template, AIMClusterServiceTemplate) or template.spec.caching is None:
         return ()
@@ -280,7 +283,7 @@ def _status(observed: ObservedTemplate, hardware: Hardware | None, discovery: Di
 
 
 def _profile_status(template: Template, found: DiscoveredProfile) -> Manifest:
-    """The profile as found; what the spec says about its type goes over it (spec/api.md chapter 4)."""
+    """The profile as found; what the spec says about its type goes over it (TPL-OUT-3)."""
     spoken = {"type": template.spec.type} if template.spec.type else {}
     return {
         "metadata": {**found.metadata, **spoken},
@@ -305,10 +308,10 @@ def _cache_reference(cache: Manifest | None) -> Manifest | None:
 
 def _affinity(hardware: Hardware | None, observed: ObservedTemplate) -> Manifest | None:
     """Where the hardware is found. What is stored stays while it says the same in another order: services copy it
-    into pods, and a new order would restart them (W7)."""
+    into pods, and a new order would restart them (TPL-GPU-5)."""
     if hardware is None or hardware.gpu is None:
         return None
-    # Memory demands count only where a GPU is really asked for (operations.md §16.4).
+    # Memory demands count only where a GPU is really asked for (TPL-GPU-1).
     if not hardware.gpu.model and minimum_vram(hardware.gpu) and not hardware.gpu.requests:
         return None
     wanted, stored = node_affinity(hardware, observed.inventory), observed.template.status.resolved_node_affinity

@@ -1,7 +1,4 @@
-"""A profile of a template's own as a file, the same for discovery and for inference.
-
-spec/models-and-templates.md §6, spec/service.md §12.
-"""
+"""A profile of a template's own as a file, the same for discovery and for inference."""
 
 import hashlib
 import re
@@ -38,7 +35,7 @@ class ProfileFile:
 
 
 def profile_file(template: Template) -> ProfileFile | None:
-    """The template's profile file, None without a custom profile; raises InvalidProfile."""
+    """The template's profile file, None without a custom profile; raises InvalidProfile (TPL-PRF-1)."""
     profile = template.spec.custom_profile
     if profile is None:
         return None
@@ -80,7 +77,8 @@ def profile_folder(template: Template) -> str:
 
 
 def _check_names(template: Template, name: str) -> None:
-    """File and folder are named by what users write: both have to stay below the folder of custom profiles."""
+    """File and folder are named by what users write: both have to stay below the folder of custom profiles
+    (TPL-PRF-2)."""
     if not _FILE_NAME.fullmatch(name):
         raise InvalidProfile(
             f"hardware.gpu.model of template {template.metadata.name} cannot be part of a file name: with "

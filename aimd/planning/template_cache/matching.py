@@ -1,7 +1,7 @@
-"""Which artifact serves which source: names, identity, and the choice among candidates (spec/caching.md §3.1, §5.3).
+"""Which artifact serves which source: names, identity, and the choice among candidates.
 
 What makes two downloads the same is the URI and *where* it points (endpoints in the environment), not who asks:
-a Ready artifact is reused whatever its credentials, one that is not Ready only if ours are the same (C-4).
+a Ready artifact is reused whatever its credentials, one that is not Ready only if ours are the same (TC-ART-1).
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ def artifact_env(cache: AIMTemplateCache, source: ModelSource) -> tuple[EnvVar, 
 
 
 def artifact_name(cache: AIMTemplateCache, source: ModelSource) -> str:
-    """Name of the artifact that a cache makes for a source (§3.1)."""
+    """Name of the artifact that a cache makes for a source (TC-ART-6)."""
     env = artifact_env(cache, source)
     encoded = [go_env(variable) for variable in env] or None
     inputs: list[object] = [source.source_uri, encoded, cache.spec.storage_class_name]
@@ -85,7 +85,7 @@ def best_artifact(
     config: ResolvedConfig,
     contexts: Mapping[str, ArtifactContext],
 ) -> AIMArtifact | None:
-    """The usable artifact with the best status; the oldest, then the first by name, among equals."""
+    """The usable artifact with the best status; the oldest, then the first by name, among equals (TC-ART-4)."""
     usable = [
         artifact
         for artifact in artifacts
@@ -116,7 +116,7 @@ def is_reconciled(artifact: AIMArtifact) -> bool:
 
 
 def _is_in_reach(cache: AIMTemplateCache, artifact: AIMArtifact) -> bool:
-    """Shared caches use what nobody owns, dedicated ones what they own themselves (§4.1)."""
+    """Shared caches use what nobody owns, dedicated ones what they own themselves (TC-ART-2)."""
     owners = artifact.metadata.owner_references
     if cache.spec.mode == CacheMode.DEDICATED:
         return any(owner.uid == cache.metadata.uid for owner in owners)
@@ -124,13 +124,13 @@ def _is_in_reach(cache: AIMTemplateCache, artifact: AIMArtifact) -> bool:
 
 
 def _class_fits(cache: AIMTemplateCache, artifact: AIMArtifact, contexts: ArtifactContext) -> bool:
-    """By the class that the claim has, or would get (C-34)."""
+    """By the class that the claim has, or would get (TC-ART-1)."""
     named = contexts.storage_class or artifact.spec.storage_class_name or contexts.config.storage_class_name
     return cache.spec.storage_class_name in ("", named)
 
 
 def _is_kept(cache: AIMTemplateCache, artifact: AIMArtifact) -> bool:
-    """A Ready match stays one, by whatever rule it was chosen (§20)."""
+    """A Ready match stays one, by whatever rule it was chosen (TC-ART-3)."""
     listed = any(entry.uid == artifact.metadata.uid for entry in cache.status.artifacts.values())
     return listed and artifact.status.status == State.READY
 

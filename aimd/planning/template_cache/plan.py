@@ -1,4 +1,4 @@
-"""AIMTemplateCache: all weights of a template in one namespace (spec/caching.md §4, §5)."""
+"""AIMTemplateCache: all weights of a template in one namespace. The rules are in docs/rules/template-cache.md."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ from aimd.runtime.objects import Category, Deletion, Desired, Failure, Key, Mani
 CONTROLLER = "template-cache"
 CACHE_LABEL = PREFIX + "template-cache.name"
 PROGRESS_SECONDS = 30.0
-"""How often the progress of downloads is repeated here: their pods report it far more often (C-41)."""
+"""How often the progress of downloads is repeated here: their pods report it far more often (TC-STA-4)."""
 Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
 
 
@@ -80,14 +80,14 @@ def plan_template_cache(observed: ObservedTemplateCache, now: datetime) -> Plan:
 
 
 def sources_of(observed: ObservedTemplateCache) -> tuple[ModelSource, ...]:
-    """The cache's own list, else what the template's status says (caching.md C-17)."""
+    """The cache's own list, else what the template's status says (TC-SRC-1)."""
     if observed.cache.spec.model_sources:
         return observed.cache.spec.model_sources
     return observed.template.status.model_sources if observed.template is not None else ()
 
 
 def uses_artifact(observed: ObservedTemplateCache, artifact: AIMArtifact) -> bool:
-    """Whether a change of the artifact concerns the cache: it is in use, or holds a wanted URI (C-5)."""
+    """Whether a change of the artifact concerns the cache: it is in use, or holds a wanted URI (TC-STA-5)."""
     if artifact.metadata.name in {entry.name for entry in observed.cache.status.artifacts.values()}:
         return True
     return artifact.spec.source_uri in {source.source_uri for source in sources_of(observed)}
@@ -96,7 +96,7 @@ def uses_artifact(observed: ObservedTemplateCache, artifact: AIMArtifact) -> boo
 def artifacts_to_delete(cache: AIMTemplateCache, leftover: Leftover) -> tuple[AIMArtifact, ...]:
     """Artifacts that go with the cache: made by it and not Ready, unless another cache still waits for them.
 
-    Failed ones always go (§4.2, C-20). What is owned goes by garbage collection besides.
+    Failed ones always go (TC-DEL-1). What is owned goes by garbage collection besides.
     """
     label = name_label(cache.metadata.name)
     return tuple(
@@ -113,7 +113,7 @@ def _is_wanted(artifact: AIMArtifact, leftover: Leftover) -> bool:
 
 
 def _template_component(observed: ObservedTemplateCache) -> Component:
-    """The template's own `Ready`, copied (§5.5)."""
+    """The template's own `Ready`, copied (TC-TPL-2)."""
     name, template, spec = "ServiceTemplate", observed.template, observed.cache.spec
     if template is None:
         places = {"Namespace": "in this namespace", "Cluster": "in the cluster"}
@@ -135,6 +135,7 @@ def _template_component(observed: ObservedTemplateCache) -> Component:
 
 
 def _artifacts_component(observed: ObservedTemplateCache, matches: Sequence[Match]) -> Component:
+    """Health of all artifacts together: that of the worst (TC-STA-1, TC-STA-2)."""
     name, direction = "Artifacts", Direction.DOWNSTREAM
     if not matches:
         if observed.template is not None and observed.template.status.status == State.READY:
@@ -162,13 +163,13 @@ def _artifacts_component(observed: ObservedTemplateCache, matches: Sequence[Matc
 
 
 def _state(artifact: AIMArtifact) -> State:
-    """The artifact's state; without a claim nothing can be mounted, whatever it says (C-9)."""
+    """The artifact's state; without a claim nothing can be mounted, whatever it says (TC-STA-1)."""
     state = State.of(artifact.status.status)
     return State.PROGRESSING if state is State.READY and not artifact.status.persistent_volume_claim else state
 
 
 def _is_coming(artifact: AIMArtifact | None) -> bool:
-    """Whether its progress is worth looking at now and then: nobody is woken by it (C-41)."""
+    """Whether its progress is worth looking at now and then: nobody is woken by it (TC-STA-4)."""
     return artifact is not None and _state(artifact) is State.PROGRESSING
 
 
@@ -184,7 +185,8 @@ def _detail(artifact: AIMArtifact) -> str:
 
 
 def _superseded(observed: ObservedTemplateCache, matches: Sequence[Match]) -> tuple[Deletion, ...]:
-    """Failed artifacts that this cache made and that another one has taken the place of, such as one with a token."""
+    """Failed artifacts that this cache made and that another one has taken the place of, such as one with a token
+    (TC-ART-7)."""
     label = name_label(observed.cache.metadata.name)
     replaced = {match.source.source_uri for match in matches if match.artifact is not None}
     used = {match.artifact.metadata.name for match in matches if match.artifact is not None} | observed.used_elsewhere
@@ -205,7 +207,7 @@ def _superseded(observed: ObservedTemplateCache, matches: Sequence[Match]) -> tu
 
 
 def _artifact(observed: ObservedTemplateCache, match: Match) -> Desired:
-    """A new artifact; one that exists is never written again, not even its labels (C-5)."""
+    """A new artifact; one that exists is never written again, not even its labels (TC-ART-5)."""
     cache, source = observed.cache, match.source
     own = {
         "template-created": "true",
@@ -262,7 +264,7 @@ def _status(observed: ObservedTemplateCache, matches: Sequence[Match]) -> dict[s
 
 
 def _entries(matches: Sequence[Match]) -> dict[str, Any]:
-    """By artifact name; an artifact that serves several model ids has further entries `<name>#<n>` (C-23)."""
+    """By artifact name; an artifact that serves several model ids has further entries `<name>#<n>` (TC-STA-3)."""
     entries: dict[str, Any] = {}
     for match in matches:
         if match.artifact is None:
