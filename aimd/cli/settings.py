@@ -23,8 +23,6 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from aimd.cli.environment import NAMESPACE_PATTERN, without_credentials
 
-_DURATION_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _WORKERS = re.compile(r"(?:[a-z][a-z-]*=)?[1-9]\d*")
 
 DEFAULT_WORKERS = 8
@@ -38,18 +36,16 @@ WITHOUT_EFFECT = frozenset(
 """Flags that are accepted and change nothing."""
 
 
-def parse_duration(value: object) -> object:
-    """A duration as Go writes it (`1h30m`, `250ms`, `0`) in seconds; numbers pass. ValueError for any other text."""
+def _seconds_of(value: object) -> object:
+    """Return the seconds of a duration as Go writes it (`1h30m`, `250ms`, `0`); pass on what is not a text."""
     if not isinstance(value, str):
         return value
-    if value == "0":
-        return 0.0
-    if not re.fullmatch(f"(?:{_DURATION_PART.pattern})+", value):
-        raise ValueError("not a duration; write for example 30s, 1h30m or 250ms")
-    return sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(value))
+    from aimd.planning.durations import parse_duration  # `--version` starts without it.
+
+    return float(parse_duration(value))
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration)]
+Duration = Annotated[float, BeforeValidator(_seconds_of)]
 Namespace = Annotated[str, StringConstraints(pattern=NAMESPACE_PATTERN)]
 
 
@@ -265,7 +261,8 @@ def parse_flags(arguments: Sequence[str]) -> Flags:
         for detail in error.errors():
             flag = str(detail["loc"][0]).replace("_", "-") if detail["loc"] else ""
             where = f"--{flag}={without_credentials(str(detail['input']))}: " if flag else ""
-            print(f"aimd run: {where}{detail['msg']}", file=sys.stderr)
+            problem = without_credentials(detail["msg"].removeprefix("Value error, "))
+            print(f"aimd run: {where}{problem}", file=sys.stderr)
         raise SystemExit(2) from None
 
 

@@ -18,11 +18,11 @@ from aimd.api.runtime_config import (
 from aimd.api.schema import ApiModel
 from aimd.api.shared import Routing, Storage
 from aimd.planning.component import Component, Direction, State, ready
+from aimd.planning.durations import InvalidDuration, gateway_duration
 from aimd.planning.environment import merge_container_env
 from aimd.planning.kinds import AIM_CLUSTER_RUNTIME_CONFIG, AIM_RUNTIME_CONFIG, resource_reference
 from aimd.planning.path_template import InvalidPathTemplate, check_template
 from aimd.planning.plan import Plan
-from aimd.planning.service.durations import InvalidDuration, gateway_duration
 from aimd.runtime.objects import Category, Failure, Key, Manifest
 
 DEFAULT_NAME = "default"

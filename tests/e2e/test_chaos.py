@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aimd.planning.durations import duration_seconds
+from aimd.planning.durations import parse_duration
 from aimd.planning.kinds import AIM_SERVICE, AIM_TEMPLATE_CACHE, HTTP_ROUTE, INFERENCE_SERVICE
 from aimd.runtime.client import Client
 from aimd.runtime.errors import NotFound
@@ -24,7 +24,7 @@ from tests.e2e.world import model, namespace_manifest, runtime_config, service, 
 from tests.end_state import end_state
 from tests.faults.proxy import Fault, names
 
-SECONDS = duration_seconds(os.environ.get("AIMD_SOAK_DURATION", "5m"))
+SECONDS = float(parse_duration(os.environ.get("AIMD_SOAK_DURATION", "5m")))
 SERVICES = 4
 
 

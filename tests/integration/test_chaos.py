@@ -9,7 +9,7 @@ from uuid import uuid4
 import anyio
 import pytest
 
-from aimd.planning.durations import duration_seconds
+from aimd.planning.durations import parse_duration
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import CONFIG_MAP, NAMESPACE, SECRET
@@ -20,7 +20,7 @@ from tests.faults.proxy import Fault, FaultProxy, Seen, names
 from tests.integration.copier import Copier, secret
 from tests.oracle import cache_equals_cluster
 
-LONG = duration_seconds(os.environ.get("AIMD_SOAK_DURATION", "5m"))
+LONG = float(parse_duration(os.environ.get("AIMD_SOAK_DURATION", "5m")))
 PARENTS = 12
 
 

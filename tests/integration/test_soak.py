@@ -23,7 +23,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from aimd.planning.durations import duration_seconds
+from aimd.planning.durations import parse_duration
 from aimd.planning.kinds import AIM_MODEL, AIM_SERVICE, AIM_SERVICE_TEMPLATE, HTTP_ROUTE, INFERENCE_SERVICE
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.kinds import NAMESPACE
@@ -33,7 +33,7 @@ from aimd.sandbox.manifests import apply_manifests
 from tests.integration.stand_ins import Kubelet, install_crds, make_namespace
 from tests.waiting import wait_until
 
-SECONDS = duration_seconds(os.environ.get("AIMD_SOAK_DURATION", "30m"))
+SECONDS = float(parse_duration(os.environ.get("AIMD_SOAK_DURATION", "30m")))
 SERVICES = 300
 
 

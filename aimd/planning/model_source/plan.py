@@ -8,7 +8,7 @@ from typing import Any
 
 from aimd.api.model_source import AIMClusterModelSource
 from aimd.planning.component import Component, Direction, State, ready
-from aimd.planning.durations import InvalidDuration, duration_seconds
+from aimd.planning.durations import InvalidDuration, parse_duration
 from aimd.planning.kinds import AIM_CLUSTER_MODEL, AIM_CLUSTER_MODEL_SOURCE, owned_by
 from aimd.planning.labels import PREFIX, child_labels, name_label
 from aimd.planning.model_source.filters import (
@@ -124,7 +124,7 @@ def result_of(
 def interval_seconds(source: AIMClusterModelSource) -> float:
     """Time between two listings; an hour for 0 and for what is no duration (SRC-SYN-2)."""
     try:
-        seconds = duration_seconds(source.spec.sync_interval or "0")
+        seconds = float(parse_duration(source.spec.sync_interval or "0"))
     except InvalidDuration:
         seconds = 0.0
     return max(seconds, SHORTEST_INTERVAL_SECONDS) if seconds else DEFAULT_INTERVAL_SECONDS
@@ -137,7 +137,7 @@ def _imports(observed: ObservedSource) -> Imports:
 
 def _interval_problem(source: AIMClusterModelSource) -> tuple[Component, ...]:
     try:
-        duration_seconds(source.spec.sync_interval or "0")
+        parse_duration(source.spec.sync_interval or "0")
     except InvalidDuration as error:
         text = f"spec.syncInterval {error}; until it is corrected the registry is listed every hour"
         return (Component("SyncInterval", failures=(Failure(Category.INVALID_SPEC, "InvalidSpec", text),)),)

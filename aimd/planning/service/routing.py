@@ -6,12 +6,12 @@ from typing import Any
 
 from aimd.api.core import ParentReference
 from aimd.planning.component import Component, Direction, State
+from aimd.planning.durations import InvalidDuration, gateway_duration
 from aimd.planning.kinds import HTTP_ROUTE
 from aimd.planning.labels import COMPONENT as COMPONENT_LABEL
 from aimd.planning.labels import MANAGED_BY, PREFIX, label_value
 from aimd.planning.path_template import InvalidPathTemplate, default_path, render_path
 from aimd.planning.service.child_names import http_route_name, predictor_name
-from aimd.planning.service.durations import InvalidDuration, gateway_duration
 from aimd.planning.service.observed import Observed, is_owned, labels, owner_references
 from aimd.runtime.objects import Deletion, Desired, Manifest, key_of, uid_of
 

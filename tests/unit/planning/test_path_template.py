@@ -1,12 +1,10 @@
 import re
-from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aimd.planning.path_template import InvalidPathTemplate, default_path, render_path
-from aimd.planning.service.durations import InvalidDuration, gateway_duration
 
 ACCEPTED_BY_GATEWAY_API = re.compile(r"^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$")
 SERVICE = {
@@ -92,33 +90,3 @@ def test_a_rendered_path_is_always_one_that_a_gateway_takes(template: str, value
         assert not {".", ".."} & set(path.split("/"))
         assert "//" not in path
         assert "%2f" not in path.lower()
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("180s", "3m0s"),
-        ("90m", "1h30m0s"),
-        ("30s", "30s"),
-        ("1.5s", "1s500ms"),
-        ("500ms", "500ms"),
-        ("0", "0s"),
-        ("2h30m", "2h30m0s"),
-        ("1000us", "1ms"),
-    ],
-)
-def test_durations_for_a_gateway(text: str, expected: str) -> None:
-    assert gateway_duration(text) == expected
-    assert re.fullmatch(r"([0-9]{1,5}(h|m|s|ms)){1,4}", expected)
-
-
-@pytest.mark.parametrize("text", ["-5s", "soon", "5", "1us", "1.0001s", "", "9999999999h", "5s 5s"])
-def test_durations_that_a_gateway_cannot_express(text: str) -> None:
-    with pytest.raises(InvalidDuration):
-        gateway_duration(text)
-
-
-@given(st.text(max_size=12))
-def test_any_text_is_a_duration_or_refused(text: str) -> None:
-    with suppress(InvalidDuration):
-        assert re.fullmatch(r"([0-9]{1,5}(h|m|s|ms)){1,4}", gateway_duration(text))
