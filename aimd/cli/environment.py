@@ -1,4 +1,4 @@
-"""The operator's environment (spec: operations.md §3)."""
+"""The operator's environment."""
 
 import re
 import socket

@@ -1,4 +1,4 @@
-"""The operator's flags (spec: operations.md §2).
+"""The operator's flags.
 
 The flags are those that existing manifests pass, in Go's syntax: one or two dashes, `--flag=value`, `--flag value`,
 `--switch`, `--switch=false`, the last one wins. What has no effect here is accepted and named in the log.

@@ -1,4 +1,4 @@
-"""The AIMArtifact controller: what it watches and what its decisions are based on (spec/caching.md §7)."""
+"""The AIMArtifact controller: what it watches and what its decisions are based on."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -122,7 +122,8 @@ class ArtifactReconciler(KindReconciler[AIMArtifact, ObservedArtifact]):
         return tuple(sorted(key_of(item).name for item in found if not metadata_of(item).get("deletionTimestamp")))
 
     async def _look_up(self, namespace: str, references: Iterable[Reference]) -> References:
-        """Each object is read once; what may not be read is taken to be there, the pod will tell."""
+        """Each object is read once; what may not be read is taken to be there, the pod will tell (ART-DWN-6,
+        OBJ-APL-8)."""
         missing: list[str] = []
         versions: dict[str, str] = {}
         unreadable = False

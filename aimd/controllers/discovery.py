@@ -1,6 +1,6 @@
 """Discovery Jobs as the template controllers see them: which there are, what they printed, who may start the next.
 
-The two template controllers share the places for running Jobs (spec/models-and-templates.md §5.3, W16). One process
+The two template controllers share the places for running Jobs (TPL-DSC-2). One process
 leads, so there is no lock: running Jobs are counted in the cache, promised places beside them, and whoever waits
 stands in a queue.
 """
@@ -41,7 +41,7 @@ _LOG_LINES = 20_000
 
 
 def _activity_of(job: Manifest) -> Iterable[str]:
-    """Whether a Job is a discovery that still runs (§5.6)."""
+    """Whether a Job is a discovery that still runs."""
     labels = labels_of(job)
     ours = all(labels.get(key) == value for key, value in JOB_LABELS.items())
     return (ACTIVE,) if ours and not _has_ended(job) else ()

@@ -30,8 +30,8 @@ BUSY_SECONDS = 1.0
 SECRET_WAITS = (60.0, 600.0)
 LASTING_WAITS = (300.0, 900.0)
 PASSING_WAITS = (15.0, 300.0)
-"""First and longest pause in seconds: after a missing Secret (decisions.md row 12), after what somebody has to change
-(W20), after what passes."""
+"""First and longest pause in seconds: after a missing Secret, after what somebody has to change,
+after what passes (MDL-INS-4)."""
 
 
 class ImageInspector(Protocol):
@@ -57,7 +57,7 @@ class Credentials:
 
 
 class PullSecrets:
-    """Reads pull secrets by name when they are needed; never listed, watched or kept."""
+    """Reads pull secrets by name when they are needed; never listed, watched or kept (OBJ-APL-8)."""
 
     def __init__(self, client: Client, system_namespace: str) -> None:
         self.system_namespace = system_namespace
@@ -67,7 +67,8 @@ class PullSecrets:
     async def credentials(
         self, namespace: str, names: tuple[str, ...], account: str = "", lent: tuple[str, ...] = ()
     ) -> Credentials | RegistryFailure:
-        """Credentials of the named Secrets, which all have to exist, of the account's, and of the process itself.
+        """Credentials of the named Secrets, which all have to exist, of the account's, and of the process itself
+        (MDL-INS-5).
 
         `lent` are Secrets that others offer; they and the account's may be missing. Raises CredentialsMissing.
         """
@@ -189,6 +190,7 @@ class ImageInspections:
 
     @contextmanager
     def _place(self, registry: str) -> Iterator[bool]:
+        """One of the few places for questions under way; False when there is none (MDL-INS-6)."""
         if self._under_way.total() >= PLACES or self._under_way[registry] >= PLACES_PER_REGISTRY:
             yield False
             return

@@ -1,6 +1,6 @@
 """Pull secrets that services lend to what they use: models whose image is inspected, templates that are discovered.
 
-Both may have been there before the service, and need not name a Secret themselves (spec/operations.md §21, row 10).
+Both may have been there before the service, and need not name a Secret themselves (MDL-INS-5, TPL-DSC-10).
 Only within a namespace: what belongs to the cluster takes none from tenants.
 """
 

@@ -1,4 +1,4 @@
-"""The controllers of AIMModel and AIMClusterModel (spec/models-and-templates.md §3)."""
+"""The controllers of AIMModel and AIMClusterModel."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace

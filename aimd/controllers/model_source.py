@@ -1,7 +1,7 @@
-"""The controller of AIMClusterModelSource (spec/models-and-templates.md §4).
+"""The controller of AIMClusterModelSource.
 
 A registry is listed when the interval is over, when the filters have changed, or when this process has not done it yet;
-in between, models that come and go are only counted anew (W8).
+in between, models that come and go are only counted anew (SRC-SYN-1).
 """
 
 import random
@@ -143,7 +143,8 @@ class ModelSourceReconciler(KindReconciler[AIMClusterModelSource, ObservedSource
         return observed
 
     async def _list(self, obj: AIMClusterModelSource, question: tuple[object, ...], troubles: int) -> _Listed:
-        """All filters, several at once; those that are not done in time are in error until the next listing."""
+        """All filters, several at once; those that are not done in time are in error until the next listing (SRC-SYN-3,
+        SRC-FLT-3)."""
         names = tuple(secret.name for secret in obj.spec.image_pull_secrets if secret.name)
         try:
             credentials = await self._secrets.credentials("", names)

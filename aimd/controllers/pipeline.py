@@ -110,7 +110,7 @@ class KindReconciler(ABC, Generic[ObjectT, ObservedT]):
         return str(state)
 
     async def reconcile(self, request: Request) -> Result:
-        """One turn of one object."""
+        """One turn of one object (OBJ-APL-6)."""
         live = self.cache[self.kind].get(request.key)
         if live is None:
             return Result()
@@ -177,7 +177,7 @@ class KindReconciler(ABC, Generic[ObjectT, ObservedT]):
 
 
 def _tell_status(before: str, after: str) -> None:
-    """A user's trouble is a warning; errors are the operator's own."""
+    """A user's trouble is a warning; errors are the operator's own (OPS-LOG-1)."""
     if after not in ("", before):
         log = _log.warning if after in ("Failed", "Degraded", "NotAvailable") else _log.info
         log("status changed", **{"from": before, "to": after})
@@ -191,6 +191,7 @@ def _tell_condition(event: Event) -> None:
 
 
 def _unreadable(error: ValidationError) -> Plan:
+    """The plan for an object that cannot be parsed: nothing but saying so (OBJ-APL-7)."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     failure = Failure(Category.INVALID_SPEC, "InvalidSpec", f"{where}: {first['msg']}; correct this field")

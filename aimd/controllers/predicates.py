@@ -23,14 +23,14 @@ def artifact_intent_changed(before: Manifest | None, after: Manifest | None) -> 
 
 
 def artifact_state_changed(before: Manifest | None, after: Manifest | None) -> bool:
-    """Anything but the progress that the pod reports every few seconds (spec/caching.md C-41), save that it began."""
+    """Anything but the progress that the pod reports every few seconds, save that it began (TC-STA-4)."""
     if before is None or after is None:
         return True
     return _intent(before) != _intent(after) or _settled_status(before) != _settled_status(after)
 
 
 def pod_changed(before: Manifest | None, after: Manifest | None) -> bool:
-    """Phase, trouble, container states: what the pod probe looks at (spec/caching.md §7.1)."""
+    """Phase, trouble, container states: what the pod probe looks at."""
     return before is None or after is None or _pod_state(before) != _pod_state(after)
 
 

@@ -1,4 +1,4 @@
-"""The controllers of AIMServiceTemplate and AIMClusterServiceTemplate (spec/models-and-templates.md §5)."""
+"""The controllers of AIMServiceTemplate and AIMClusterServiceTemplate."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -124,7 +124,7 @@ class _TemplateReconciler(KindReconciler[ApiObject, ObservedTemplate]):
         return (key for template in found if (key := key_of(template)).namespace == namespace)
 
     def _model(self, namespace: str, name: str) -> Model | None:
-        """The model of the template's scope; for a namespaced template a cluster model will do as well (W15)."""
+        """The model of the template's scope; for a namespaced template a cluster model will do as well (TPL-MDL-1)."""
         found = self.cache[AIM_MODEL].get(Key(namespace, name)) if namespace else None
         if found is not None:
             return self.cache.parse(AIMModel, found)

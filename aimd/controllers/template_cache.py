@@ -1,4 +1,4 @@
-"""The AIMTemplateCache controller (spec/caching.md §4, §5)."""
+"""The AIMTemplateCache controller."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -102,7 +102,7 @@ class TemplateCacheReconciler(KindReconciler[AIMTemplateCache, ObservedTemplateC
         return all(failure.category is Category.AUTH for _, _, failure in applied.failures)
 
     async def _is_ending(self, namespace: str) -> bool:
-        """Whether the namespace is going, gone, or may not be looked at (§4.2)."""
+        """Whether the namespace is going, gone, or may not be looked at (TC-DEL-2)."""
         try:
             live = await self.client.get(NAMESPACE, Key("", namespace))
         except (NotFound, Forbidden):
@@ -148,7 +148,7 @@ def _circumstances(cache: Cache, artifact: AIMArtifact) -> ArtifactContext:
 
 
 def _template(cache: Cache, obj: AIMTemplateCache) -> Template | None:
-    """By scope; with scope Unknown the namespace first (§5.2)."""
+    """By scope; with scope Unknown the namespace first (TC-TPL-1)."""
     name, scope = obj.spec.template_name, obj.spec.template_scope
     if scope != "Cluster":
         found = cache[AIM_SERVICE_TEMPLATE].get(Key(obj.metadata.namespace, name))
@@ -180,7 +180,7 @@ def _namespace_of(manifest: Manifest) -> Iterable[str]:
 
 
 def _users_of_template(manifest: Manifest, cache: Cache) -> Iterable[Key]:
-    """Caches that name the template in its scope; scope Unknown means both (C-35)."""
+    """Caches that name the template in its scope; scope Unknown means both (TC-TPL-1)."""
     template = key_of(manifest)
     scopes = ("Namespace", "Unknown") if template.namespace else ("Cluster", "Unknown")
     for user in cache[AIM_TEMPLATE_CACHE].by_index(BY_TEMPLATE, template.name):
@@ -190,7 +190,7 @@ def _users_of_template(manifest: Manifest, cache: Cache) -> Iterable[Key]:
 
 
 def _users_of_artifact(manifest: Manifest, cache: Cache) -> Iterable[Key]:
-    """Every cache that uses the artifact or wants its URI, not only the one that made it (C-5)."""
+    """Every cache that uses the artifact or wants its URI, not only the one that made it (TC-STA-5)."""
     artifact = cache.parse(AIMArtifact, manifest)
     for user in cache[AIM_TEMPLATE_CACHE].by_index(BY_NAMESPACE, artifact.metadata.namespace):
         obj = cache.parse(AIMTemplateCache, user)

@@ -1,4 +1,4 @@
-"""Progress in the artifact's status, patched as the pod's own service account (spec/caching.md §10, §11).
+"""Progress in the artifact's status, patched as the pod's own service account.
 
 Only `status.progress` and `status.download` are ever sent. A patch that fails is logged once and forgotten: telling
 how far a download is must not end it.
@@ -56,7 +56,7 @@ class ArtifactStatus:
 
     def _complain(self, cause: str) -> None:
         # Never in the server's words: classifiers of logs would take "… not found" or "forbidden" for the cause of a
-        # later failure (caching.md C-12).
+        # later failure (ART-RUN-7).
         if not self._complained:
             self._complained = True
             _log.warning("progress could not be reported", cause=cause)

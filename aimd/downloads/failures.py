@@ -1,7 +1,7 @@
 """How a download can fail: each cause its reason and exit code, for the job's pod and for people at a terminal.
 
 The phrases printed for missing, gated and full are those that log classifiers of other operators know
-(spec/caching.md §12, status.md §12.8).
+(ART-RUN-8).
 """
 
 import errno
@@ -11,7 +11,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Reason(Enum):
-    """Reason as the termination message names it, exit code, and whether another attempt may help."""
+    """Reason as the termination message names it, exit code, and whether another attempt may help (ART-RUN-6)."""
 
     AUTH = ("AuthError", 20, False)
     NOT_FOUND = ("SourceNotFound", 21, False)

@@ -1,7 +1,7 @@
 """What a hub repository holds at one commit: files, sizes, checksums.
 
 The revision is resolved once, by huggingface_hub, and pinned: a branch that moves during the download cannot mix two
-versions (caching.md C-31).
+versions (ART-RUN-2).
 """
 
 from collections.abc import Mapping

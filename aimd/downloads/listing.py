@@ -36,7 +36,7 @@ async def list_source(
 
 
 async def pinned_snapshot(source: Source, settings: DownloadSettings, tree: Tree, progress: Progress) -> Snapshot:
-    """Like `list_source`; a repository at the commit that an earlier, unfinished run began with.
+    """Like `list_source`; a repository at the commit that an earlier, unfinished run began with (ART-RUN-2).
 
     Its branch may have moved since: files of two commits must not end up side by side. Object stores have no history.
     """

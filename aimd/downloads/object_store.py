@@ -35,7 +35,7 @@ _PASSING_CODES = frozenset({"InternalError", "RequestTimeout", "ServiceUnavailab
 
 @dataclass(frozen=True, slots=True)
 class ObjectStoreAccess:
-    """How the store is reached (spec/caching.md §10.5); empty values are botocore's defaults.
+    """How the store is reached (ART-RUN-10); empty values are botocore's defaults.
 
     `endpoint` is a URL; with one, buckets are addressed by path. `ca_bundle` is a file of PEM certificates.
     """

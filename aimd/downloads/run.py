@@ -1,4 +1,4 @@
-"""One download job from its start to its exit code, and one size check (spec/caching.md §8.1, §10).
+"""One download job from its start to its exit code, and one size check.
 
 Attempts follow the protocol sequence; a cause that no other attempt can change ends it at once. What ended the job is
 in the termination message as one JSON object, for the controller, and in one line on stderr, for people.
@@ -94,7 +94,7 @@ class _Job:
 
     @property
     def transport(self) -> str:
-        """What the bytes come over: not every file is in Xet, and HF_TRANSFER is a mere name (caching.md C-10)."""
+        """What the bytes come over: not every file is in Xet, and HF_TRANSFER is a mere name (ART-RUN-1)."""
         over_xet = self.fetcher is not None and self.fetcher.over_xet
         return self.protocol if over_xet or self.protocol in ("HTTP", OBJECT_STORE) else f"{self.protocol} as HTTP"
 
@@ -162,7 +162,7 @@ async def _download(job: _Job) -> None:
 
 
 async def _attempts(job: _Job, source: Source) -> None:
-    """Tries the protocols left to right; without a sequence there is one attempt and no record of it."""
+    """Tries the protocols left to right; without a sequence there is one attempt and no record of it (ART-RUN-1)."""
     protocols = job.sequence or ("HTTP",)
     last: DownloadFailure | None = None
     for number, protocol in enumerate(protocols, 1):
@@ -225,7 +225,8 @@ def _first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 def write_termination(location: Path, failure: DownloadFailure | None, more: Mapping[str, Any] | None = None) -> None:
-    """Leaves one JSON object for the controller: `reason`, `detail` and `more`; `Completed` without a failure."""
+    """Leaves one JSON object for the controller: `reason`, `detail` and `more`; `Completed` without a failure
+    (ART-RUN-6)."""
     message = {
         "reason": failure.reason.text if failure else "Completed",
         "detail": failure.detail[:_LONGEST_DETAIL] if failure else "",

@@ -1,4 +1,4 @@
-"""Settings of a download job, all from its environment (spec/caching.md §9, §10)."""
+"""Settings of a download job, all from its environment."""
 
 import math
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _SHORTEST = 0.05  # seconds: an interval or a time limit of nothing would keep t
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """The debug switches that test suites use instead of a real source (caching.md §10.7); seconds and bytes."""
+    """The debug switches that test suites use instead of a real source (ART-RUN-9); seconds and bytes."""
 
     hang: bool = False
     fail: bool = False

@@ -1,4 +1,4 @@
-"""Downloads that only pretend: the debug switches test suites of the API rely on (spec/caching.md §10.7)."""
+"""Downloads that only pretend: the debug switches test suites of the API rely on (ART-RUN-9)."""
 
 import os
 

@@ -22,7 +22,7 @@ class HubSource:
 
 @dataclass(frozen=True, slots=True)
 class BucketSource:
-    """The objects of a bucket below a prefix, which ends with a slash unless it is empty (caching.md C-29)."""
+    """The objects of a bucket below a prefix, which ends with a slash unless it is empty (ART-RUN-3)."""
 
     bucket: str
     prefix: str = ""

@@ -1,7 +1,7 @@
 """The target folder: where finished and partial files lie, and whether a file is what the snapshot says.
 
 Partial files lie under the hub library's own bookkeeping folder, named by content, so that a killed download goes on
-at its last byte and one of another revision is never continued. Nothing else is left on the volume (caching.md §10.8).
+at its last byte and one of another revision is never continued. Nothing else is left on the volume (ART-RUN-4).
 """
 
 import contextlib
@@ -154,7 +154,7 @@ def _lock(handle: int, root: Path) -> None:
 
 
 def is_whole(file: RemoteFile, path: Path, active: Callable[[], None]) -> bool:
-    """Whether the file at `path` is what the snapshot says: size first, then content. Blocks.
+    """Whether the file at `path` is what the snapshot says: size first, then content (ART-RUN-5). Blocks.
 
     `active` is called as bytes are read.
     """

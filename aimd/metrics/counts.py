@@ -28,7 +28,7 @@ _BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 3600)
 
 
 class FleetCounts(Collector):
-    """Counters of the fleet (spec/operations.md §7.2).
+    """Counters of the fleet (OPS-MET-2).
 
     `object_limit` is the most series of a family with names of objects; with more, the names are left empty.
     """

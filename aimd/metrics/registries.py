@@ -1,4 +1,4 @@
-"""How registries answer, for Prometheus (spec/operations.md §7.2)."""
+"""How registries answer, for Prometheus."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ _OTHERS = "others"
 
 
 class RegistryMetrics:
-    """Counts the requests to registries; `observe` is the observer of `RegistryOptions`.
+    """Counts the requests to registries; `observe` is the observer of `RegistryOptions` (OPS-MET-2).
 
     Users name registries, so their number is bounded: those that come after the first 50 are counted together.
     """

@@ -1,4 +1,4 @@
-"""Metrics about the fleet as it is now, computed from the caches when somebody scrapes (spec/operations.md §7.2).
+"""Metrics about the fleet as it is now, computed from the caches when somebody scrapes (OPS-MET-3).
 
 Nothing is kept between scrapes, so a series of something deleted cannot stay behind. Families with the names of
 objects end at a limit: beyond it a family is left out whole, and `aimd_metrics_left_out` says so; the counts by
@@ -85,7 +85,7 @@ class BuildInfo(Collector):
 
 
 class FleetState(Collector):
-    """The fleet's gauges.
+    """The fleet's gauges (OPS-MET-2).
 
     `object_limit` is the most series of a family with names of objects; 0 leaves all of these out. `places` are
     those of the discovery Jobs; `image_counts` are the model sources' own.
@@ -120,6 +120,7 @@ class FleetState(Collector):
         return self._cache[kind].list() if kind in self._cache else ()
 
     def _capabilities(self) -> Metric:
+        """Which APIs the cluster serves and the operator may use (OPS-RGT-1)."""
         family = _gauge("aimd_capability", "1 when the cluster serves the API and the operator may use it", "api")
         for api, kind in _CAPABILITIES.items():
             if kind in self._cache:

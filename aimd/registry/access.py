@@ -1,4 +1,4 @@
-"""Asking a registry with one credential after the other until one is let in (spec/models-and-templates.md §3.4).
+"""Asking a registry with one credential after the other until one is let in.
 
 As kubelet does, a refused credential is no reason to stop: the next one may do, and a public image needs none. "Not
 found" goes on as well, because many registries say it to whoever may not see. What counts in the end is the best
@@ -53,7 +53,8 @@ class Access:
         self._options = options
 
     async def first(self, target: Target, wanted: Wanted, keyring: Keyring) -> tuple[Reply, Credential]:
-        """The first answer that is one, and who got it. Raises RegistryError with the best of the refusals."""
+        """The first answer that is one, and who got it (REG-CRD-2). Raises RegistryError with the best of the
+        refusals."""
         credentials = keyring.candidates(self._known_as(target))
         refusals: list[RegistryFailure] = []
         for credential in credentials:
@@ -110,7 +111,7 @@ def _refusal(reply: Reply, target: Target, credential: Credential) -> RegistryEr
 def _best(
     refusals: Sequence[RegistryFailure], target: Target, unreadable: Sequence[str], *, known: bool
 ) -> RegistryFailure:
-    """ "It does not exist" from anybody who was let in, else the refusal of the first who was not."""
+    """ "It does not exist" from anybody who was let in, else the refusal of the first who was not (REG-CRD-2)."""
     missing = [refusal for refusal in refusals if refusal.problem is Problem.NOT_FOUND]
     if missing:
         return missing[0]

@@ -5,7 +5,8 @@ while, then asked for without fetching the image, which registries do not count 
 so that many who ask at once meet it once.
 
 Nobody learns what his own credentials would not have shown him: answers are kept per set of credentials, save those of
-images that nobody has to log in for. And who asks while the same question is under way waits for its answer.
+images that nobody has to log in for (REG-CRD-4). And who asks while the same question is under way waits for its
+answer.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""Pull secrets: parsed as Docker writes them, matched as kubelet matches them (spec/models-and-templates.md §3.4).
+"""Pull secrets: parsed as Docker writes them, matched as kubelet matches them (REG-CRD-1).
 
 Helpers that Docker's configuration names (`credHelpers`, `credsStore`) are programs of somebody's laptop and are not
 run; neither are the cloud providers' ones.

@@ -1,4 +1,4 @@
-"""How a question to a registry can fail: values with a stable reason (spec/models-and-templates.md W20, status.md D-6).
+"""How a question to a registry can fail: values with a stable reason (REG-ERR-1).
 
 The functions make the failures whose wording more than one module needs.
 """

@@ -64,7 +64,8 @@ class Gate:
         self._failures.pop(host, None)
 
     def unanswered(self, host: str, failure: RegistryFailure) -> None:
-        """A question got no answer, however often it was repeated. (A host that answers 500 costs nobody time.)"""
+        """A question got no answer, however often it was repeated (REG-NET-4). (A host that answers 500 costs nobody
+        time.)"""
         count = self._failures[host] = self._failures.get(host, 0) + 1
         self._failures.move_to_end(host)
         if len(self._failures) > _HOSTS:
@@ -73,7 +74,7 @@ class Gate:
             self._rest((host, ""), REST, failure)
 
     def limited(self, host: str, who: str, failure: RegistryFailure) -> None:
-        """The host counts requests, and this credential has had its share. Anonymous requests share one."""
+        """The host counts requests, and this credential has had its share (REG-NET-4). Anonymous requests share one."""
         self._rest((host, who or _ANONYMOUS), failure.retry_after or REST, failure)
 
     def _rest(self, key: tuple[str, str], seconds: float, failure: RegistryFailure) -> None:

@@ -1,7 +1,7 @@
-"""Which repositories and tags a registry has (spec/models-and-templates.md §4.3).
+"""Which repositories and tags a registry has.
 
 Repositories are listed by Docker Hub's own API, by GitHub's for ghcr.io, and by the distribution protocol's catalogue
-elsewhere; tags always by the protocol.
+elsewhere; tags always by the protocol (SRC-SYN-4).
 """
 
 from collections.abc import Callable, Mapping, Sequence

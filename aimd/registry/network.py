@@ -1,4 +1,4 @@
-"""What lies at the bottom of a transport error (spec/models-and-templates.md §1.3)."""
+"""What lies at the bottom of a transport error."""
 
 import socket
 import ssl

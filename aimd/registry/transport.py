@@ -1,7 +1,7 @@
 """One request to a host of a registry: bounded in bytes and hops, never with credentials on a way nobody asked for.
 
 TLS everywhere, except for hosts that are on this machine or in a private network: they may speak plain HTTP, which is
-tried when what listens there does not speak TLS at all (spec/models-and-templates.md §3.4). A certificate that cannot
+tried when what listens there does not speak TLS at all (REG-NET-1). A certificate that cannot
 be verified is never a reason to go without. Proxies come from the environment, as httpx reads it, but never for
 loopback.
 """
@@ -82,7 +82,7 @@ class Transport:
 
     @contextmanager
     def deadline(self, registry: str, seconds: float | None = None) -> Iterator[None]:
-        """For everything inside together; httpx's own timeouts start anew with each piece that arrives.
+        """For everything inside together; httpx's own timeouts start anew with each piece that arrives (REG-NET-3).
 
         Raises RegistryError, and lets the gate know that the registry hangs.
         """

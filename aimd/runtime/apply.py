@@ -6,7 +6,7 @@ reads it. If the answer of a forced apply still differs, a webhook has rewritten
 not tried again until either side changes. What is remembered is only an optimization; losing it costs one request.
 
 An existing object is applied with the resourceVersion it was judged by: a decision made on an outdated copy (also by a
-leader that was frozen and does not know it has lost the lease) is answered with 409, and judged again.
+leader that was frozen and does not know it has lost the lease) is answered with 409, and judged again (OBJ-APL-2).
 """
 
 import hashlib
@@ -49,7 +49,7 @@ class _Memory:
 
 
 class Applier:
-    """Applies and deletes as one field manager."""
+    """Applies and deletes as one field manager (OBJ-APL-1)."""
 
     def __init__(
         self, client: Client, cache: Cache, field_manager: str, *, clock: Callable[[], float] = time.monotonic

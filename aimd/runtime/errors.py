@@ -1,7 +1,7 @@
 """What can go wrong when talking to the API server, as exceptions, and as values for conditions.
 
-The client raises only these. `failure_of` turns any exception into a `Failure` by the table of
-spec/status.md §4.2; where no condition needs it, code catches the specific class.
+The client raises only these. `failure_of` turns any exception into a `Failure` (OBJ-STA-5);
+where no condition needs it, code catches the specific class.
 """
 
 import socket
@@ -149,7 +149,7 @@ def connection_reason(error: BaseException) -> str:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Sorts any exception into a category and a reason (spec/status.md §4.2; the first row that matches)."""
+    """Sorts any exception into a category and a reason; the first that matches (OBJ-STA-5)."""
     for cause in _causes(error):
         failure = getattr(cause, "failure", None)
         if isinstance(failure, Failure):

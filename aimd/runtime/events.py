@@ -2,7 +2,7 @@
 
 The same (object, type, reason, component) is created once; repeats raise its count, at most every 60 s, doubling to
 15 min while the fault lasts. An object gets at most 25 new Events in 5 min. The table is bounded and starts empty
-after a restart (spec/status.md §13). Recording never fails a reconcile, nor holds it up: `submit` only takes note, and
+after a restart (OBJ-EVT-2). Recording never fails a reconcile, nor holds it up: `submit` only takes note, and
 `run`, beside the workers of a controller, writes.
 """
 

@@ -173,7 +173,7 @@ def controller_of(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def owner_reference(kind: Kind, owner: Mapping[str, Any]) -> Manifest:
-    """A controlling owner reference without `blockOwnerDeletion` (spec/service.md §18)."""
+    """A controlling owner reference without `blockOwnerDeletion` (OBJ-APL-5)."""
     return {
         "apiVersion": kind.api_version,
         "kind": kind.name,

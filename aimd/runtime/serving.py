@@ -107,7 +107,7 @@ def _make_self_signed(certificate: Path, key: Path) -> None:
 
 @dataclass
 class TokenAccess:
-    """Who may `get` a non-resource path; answers are remembered, by a hash of the token (spec/operations.md §6)."""
+    """Who may `get` a non-resource path; answers are remembered, by a hash of the token (OPS-MET-1)."""
 
     client: Client
     clock: Callable[[], float] = time.monotonic

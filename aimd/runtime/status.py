@@ -2,7 +2,7 @@
 
 A JSON merge patch of the changed keys leaves keys of other writers alone (a download job reports its progress into the
 same status). Conditions are one list, so a patch that carries them also carries the resourceVersion they were computed
-from; if that is out of date the object is read again once and the patch rebuilt (spec/status.md §9).
+from; if that is out of date the object is read again once and the patch rebuilt (OBJ-APL-4).
 """
 
 from collections.abc import Mapping

@@ -28,7 +28,7 @@ _WEBHOOKS = {
     name: Kind("admissionregistration.k8s.io", "v1", name, f"{name.lower()}s", namespaced=False)
     for name in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 }
-# spec/operations.md §11.1; without ingress objects, KServe makes no routes beside aimd's.
+# Without ingress objects, KServe makes no routes beside aimd's.
 _SETTINGS: dict[str, Manifest] = {
     "deploy": {"defaultDeploymentMode": "Standard"},
     "ingress": {"enableGatewayApi": False, "disableIngressCreation": True},

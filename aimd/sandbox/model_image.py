@@ -1,7 +1,7 @@
 """Stand-in for an AIM image: what its labels say, and the program in it.
 
 The labels lie in a real registry, on a real manifest, under a host that the operator finds by `--registry-mirrors`. The
-program answers a dry run with the profile that fits the question best (spec/models-and-templates.md §5.7, §5.8), and
+program answers a dry run with the profile that fits the question best, and
 serves the image's model as `model_server` does.
 
 Left out: several models in one image, profiles for several GPUs at once, custom profiles that are mounted.

@@ -45,7 +45,7 @@ class BadRequest(Exception):
 def require_weights(cache: Path, model: str) -> Path:
     """The folder with the model's files, `<cache>/<model>`, raising MissingModel if it holds no file with content.
 
-    Hidden files are the downloader's bookkeeping and do not count (spec/caching.md §10.8).
+    Hidden files are the downloader's bookkeeping and do not count.
     """
     folder = cache / model
     for parent, folders, files in os.walk(folder):

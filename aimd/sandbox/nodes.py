@@ -1,6 +1,6 @@
 """Nodes with AMD GPUs that exist as objects only; the process kubelet runs their pods.
 
-They carry the labels of AMD's node labeller (spec/operations.md §16) and the capacity of its device plugin. Left out:
+They carry the labels of AMD's node labeller and the capacity of its device plugin. Left out:
 heartbeats and leases, since the controller that would look at them is switched off.
 """
 
