@@ -2,8 +2,8 @@
 
 The values are an interface that users match on: a value never changes its meaning, and none is renamed. The first
 sentence of each docstring says what the reason means, the rest what to do about it; docs/conditions.md is rendered from
-both. Which condition has which reasons is declared in `conditions`; reasons of other programs, passed on unchanged, are
-in `foreign_reasons`.
+both. `condition_reasons` declares which condition has which reasons; `foreign_reasons` has the reasons of other
+programs, which aimd passes on unchanged.
 """
 
 from enum import StrEnum

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 
 from aimd.api.artifact import ArtifactCondition
-from aimd.api.conditions import COMMON, CONDITIONS, PODS, WRITING, Reasons
+from aimd.api.condition_reasons import COMMON, CONDITIONS, PODS, WRITING, Reasons
 from aimd.api.reasons import Verdict
 from aimd.api.service import ServiceCondition
 from aimd.api.service_template import TemplateCondition

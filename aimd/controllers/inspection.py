@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from aimd.api.reasons import Reason
 from aimd.planning.model.image_metadata import LabelsUnreadable, read_labels
 from aimd.planning.model.observed import Inspection, Model
 from aimd.registry.credentials import Keyring, parse_pull_secret, process_keyring
@@ -93,10 +94,10 @@ class PullSecrets:
             secret = await self._client.get(SECRET, Key(namespace, name))
         except NotFound:
             text = f"There is no Secret {name} in namespace {namespace}: create it, or remove it from imagePullSecrets"
-            raise CredentialsMissing(Failure(Category.MISSING_UPSTREAM, "SecretNotFound", text)) from None
+            raise CredentialsMissing(Failure(Category.MISSING_UPSTREAM, Reason.SECRET_NOT_FOUND, text)) from None
         except ApiError as error:
             text = f"Secret {name} in namespace {namespace} cannot be read: {error}"
-            raise CredentialsMissing(Failure(Category.INFRASTRUCTURE, "SecretAccessFailed", text)) from None
+            raise CredentialsMissing(Failure(Category.INFRASTRUCTURE, Reason.SECRET_ACCESS_FAILED, text)) from None
         return parse_pull_secret(name, str(secret.get("type") or ""), secret.get("data") or {})
 
     async def _secrets_of(self, namespace: str, account: str) -> list[str]:

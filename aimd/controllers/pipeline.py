@@ -13,6 +13,7 @@ import structlog
 from pydantic import ValidationError
 
 from aimd.api.core import ApiObject
+from aimd.api.reasons import Reason
 from aimd.planning.component import Component, State, may_apply
 from aimd.planning.conditions import Event, Summary, summarize
 from aimd.planning.plan import Plan
@@ -194,7 +195,7 @@ def _unreadable(error: ValidationError) -> Plan:
     """The plan for an object that cannot be parsed: nothing but saying so (OBJ-APL-7)."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    failure = Failure(Category.INVALID_SPEC, "InvalidSpec", f"{where}: {first['msg']}; correct this field")
+    failure = Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, f"{where}: {first['msg']}; correct this field")
     return Plan(components=(Component("Spec", failures=(failure,), blocks_apply=True),))
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from aimd.api.reasons import Reason, Verdict
 from aimd.planning.component import State
 from aimd.planning.gpus import normalize_gpu
 from aimd.planning.jobs import JobPhase, finished_at, job_phase
@@ -20,14 +21,18 @@ from aimd.runtime.objects import Manifest, labels_of
 ANY_GPU = "any"
 """Model of the GPUs of a template that names none."""
 
-_FILTERS = {
-    "UnoptimizedTemplateFiltered": "optimization",
-    "ServiceOverridesNotMatched": "overrides",
-    "RequiredGPUNotInCluster": "gpu",
+_FILTERS: Mapping[str, str] = {
+    Verdict.UNOPTIMIZED_TEMPLATE_FILTERED: "optimization",
+    Verdict.SERVICE_OVERRIDES_NOT_MATCHED: "overrides",
+    Verdict.REQUIRED_GPU_NOT_IN_CLUSTER: "gpu",
 }
 """Which filter gives a candidate that verdict; the others are about its availability."""
-_CHOSEN, _OUTRANKED = "BestMatch", "LowerPreferenceRank"
-_NO_CHOICE = {"TemplateNotFound": "none", "TemplateNotReady": "none", "TemplateSelectionAmbiguous": "ambiguous"}
+_CHOSEN, _OUTRANKED = Verdict.BEST_MATCH, Verdict.LOWER_PREFERENCE_RANK
+_NO_CHOICE: Mapping[str, str] = {
+    Reason.TEMPLATE_NOT_FOUND: "none",
+    Reason.TEMPLATE_NOT_READY: "none",
+    Reason.TEMPLATE_SELECTION_AMBIGUOUS: "ambiguous",
+}
 _DISCOVERY_CONDITIONS = ("DiscoveryPodsReady", "DiscoveryJobReady")
 """Whose reason says why a discovery failed, the closest to the cause first."""
 _PROTOCOLS = ("xet", "http", "hf_transfer", "s3")
@@ -189,7 +194,7 @@ def discovery_outcome(before: Manifest, after: Manifest) -> tuple[str, str] | No
     if _discovery_attempts(after) > _discovery_attempts(before):
         reason = next((text for type_ in _DISCOVERY_CONDITIONS if (text := _reason(after, type_, "False"))), "Unknown")
         return "failed", reason
-    found = "DiscoveryComplete"
+    found = Reason.DISCOVERY_COMPLETE
     if _reason(after, "Discovered", "True") == found and _reason(before, "Discovered", "True") != found:
         return "succeeded", found
     return None
@@ -218,7 +223,7 @@ def missing_gpu(service: Manifest, template: Manifest | None) -> str | None:
 def last_success(source: Manifest) -> datetime | None:
     """When the registry of a model source last answered; while all of it fails, when that began."""
     filters = next((item for item in conditions_of(source) if item["type"] == "FiltersReady"), {})
-    since = filters if filters.get("reason") == "AllFiltersFailed" else None
+    since = filters if filters.get("reason") == Reason.ALL_FILTERS_FAILED else None
     text = since.get("lastTransitionTime") if since else (source.get("status") or {}).get("lastSyncTime")
     return parse_timestamp(str(text or ""))
 

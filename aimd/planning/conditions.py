@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from aimd.api.reasons import Reason
 from aimd.planning.component import Component, Direction, State, has_category, worst
 from aimd.planning.time import parse_timestamp, timestamp
 from aimd.runtime.objects import Applied, Category, Condition, Failure
@@ -105,17 +106,17 @@ def _with_apply_failures(components: list[Component], applied: Applied) -> list[
 
 
 _FRAMEWORK: Mapping[str, tuple[tuple[tuple[Category, ...], str], ...]] = {
-    "DependenciesReachable": (((Category.INFRASTRUCTURE, Category.UNKNOWN), "InfrastructureError"),),
-    "AuthValid": (((Category.AUTH,), "AuthError"),),
+    "DependenciesReachable": (((Category.INFRASTRUCTURE, Category.UNKNOWN), Reason.INFRASTRUCTURE_ERROR),),
+    "AuthValid": (((Category.AUTH,), Reason.AUTH_ERROR),),
     "ConfigValid": (
-        ((Category.INVALID_SPEC,), "InvalidSpec"),
-        ((Category.MISSING_UPSTREAM,), "ReferenceNotFound"),
+        ((Category.INVALID_SPEC,), Reason.INVALID_SPEC),
+        ((Category.MISSING_UPSTREAM,), Reason.REFERENCE_NOT_FOUND),
     ),
 }
 _FRAMEWORK_HEALTHY = {
-    "DependenciesReachable": ("Reachable", "All dependencies are reachable"),
-    "AuthValid": ("AuthenticationValid", "Credentials are accepted"),
-    "ConfigValid": ("ConfigurationValid", "The configuration is valid"),
+    "DependenciesReachable": (Reason.REACHABLE, "All dependencies are reachable"),
+    "AuthValid": (Reason.AUTHENTICATION_VALID, "Credentials are accepted"),
+    "ConfigValid": (Reason.CONFIGURATION_VALID, "The configuration is valid"),
 }
 
 
@@ -168,12 +169,14 @@ def _root(
     state = worst(states.values())
     unreachable = has_category(failures, Category.INFRASTRUCTURE, Category.UNKNOWN)
     if state is State.READY:
-        return state, Condition("Ready", "True", "AllComponentsReady", "All components are ready")
+        return state, Condition("Ready", "True", Reason.ALL_COMPONENTS_READY, "All components are ready")
     culprit = next((t for t, s in states.items() if s in (State.FAILED, State.DEGRADED, State.NOT_AVAILABLE)), None)
     if culprit is not None:
         ready_condition = _blame(conditions[culprit], conditions[culprit].reason)
     elif unreachable:
-        ready_condition = Condition("Ready", "False", "InfrastructureError", framework["DependenciesReachable"].message)
+        ready_condition = Condition(
+            "Ready", "False", Reason.INFRASTRUCTURE_ERROR, framework["DependenciesReachable"].message
+        )
     else:
         waiting = min(states, key=lambda type_: states[type_].rank)
         ready_condition = _blame(conditions[waiting], "Progressing")
@@ -215,6 +218,8 @@ def _stamped(
         unchanged = before is not None and _turn(before) == _turn(condition)
         result[condition.type] = replace(
             condition,
+            type=str(condition.type),
+            reason=str(condition.reason),
             message=_cut(condition.message),
             observed_generation=generation,
             last_transition_time=before.last_transition_time if before and unchanged else timestamp(now),

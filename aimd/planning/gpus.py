@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from aimd.api.reasons import Reason
 from aimd.api.shared import GpuHardware, Hardware
 from aimd.planning.component import Component, State, ready
 from aimd.planning.quantities import GIBIBYTE, InvalidQuantity, parse_bytes
@@ -165,19 +166,21 @@ def gpu_component(hardware: Hardware | None, inventory: GpuInventory | None) -> 
     if hardware is None or hardware.gpu is None or not needs_gpu(hardware):
         return None
     if inventory is None:
-        return ready(COMPONENT, "GPUNotChecked", "Nodes cannot be read here, so GPU availability is not checked")
+        return ready(COMPONENT, Reason.GPU_NOT_CHECKED, "Nodes cannot be read here, so GPU availability is not checked")
     wanted, present = hardware.gpu, _listed(inventory.models)
     if wanted.model.strip():
         if (found := inventory.find(wanted.model)) is not None:
-            return ready(COMPONENT, "GPUAvailable", f"GPU model {found} is available")
-        return _unavailable("GPUNotAvailable", f"No node has a GPU of model {wanted.model}; the cluster has {present}")
+            return ready(COMPONENT, Reason.GPU_AVAILABLE, f"GPU model {found} is available")
+        return _unavailable(
+            Reason.GPU_NOT_AVAILABLE, f"No node has a GPU of model {wanted.model}; the cluster has {present}"
+        )
     minimum = minimum_vram(wanted)
     if minimum > 0 and not inventory.with_memory(minimum):
         text = f"No GPU of the cluster has {wanted.min_vram} of memory; the cluster has {present}"
-        return _unavailable("VRAMNotAvailable", text)
+        return _unavailable(Reason.VRAM_NOT_AVAILABLE, text)
     if not inventory.models:
-        return _unavailable("GPUNotAvailable", "No node of the cluster shows an AMD GPU by its labels")
-    return ready(COMPONENT, "GPUAvailable", f"The cluster has {present}")
+        return _unavailable(Reason.GPU_NOT_AVAILABLE, "No node of the cluster shows an AMD GPU by its labels")
+    return ready(COMPONENT, Reason.GPU_AVAILABLE, f"The cluster has {present}")
 
 
 def minimum_vram(gpu: GpuHardware) -> int:

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from aimd.api.reasons import Reason
 from aimd.planning.time import parse_timestamp
 from aimd.runtime.objects import Category, Failure, metadata_of
 
@@ -20,9 +21,9 @@ class JobPhase(StrEnum):
 
 
 _FAILURES: Mapping[str, tuple[str, Category]] = {
-    "BackoffLimitExceeded": ("JobBackoffLimitExceeded", Category.INVALID_SPEC),
-    "DeadlineExceeded": ("JobDeadlineExceeded", Category.INVALID_SPEC),
-    "Evicted": ("JobEvicted", Category.INFRASTRUCTURE),
+    "BackoffLimitExceeded": (Reason.JOB_BACKOFF_LIMIT_EXCEEDED, Category.INVALID_SPEC),
+    "DeadlineExceeded": (Reason.JOB_DEADLINE_EXCEEDED, Category.INVALID_SPEC),
+    "Evicted": (Reason.JOB_EVICTED, Category.INFRASTRUCTURE),
 }
 
 
@@ -40,7 +41,7 @@ def job_phase(job: Mapping[str, Any] | None) -> JobPhase:
 def job_failure(job: Mapping[str, Any]) -> Failure:
     """Why a failed Job was given up; what its pods say is closer to the cause."""
     condition = _condition(job, "Failed")
-    name, category = _FAILURES.get(str(condition.get("reason") or ""), ("JobFailed", Category.INVALID_SPEC))
+    name, category = _FAILURES.get(str(condition.get("reason") or ""), (Reason.JOB_FAILED, Category.INVALID_SPEC))
     return Failure(category, name, str(condition.get("message") or "The job failed"))
 
 

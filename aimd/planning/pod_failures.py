@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aimd.api.foreign_reasons import ForeignReason
+from aimd.api.reasons import Reason
 from aimd.runtime.objects import Category, Failure
 
 MAXIMUM_EXCERPT = 600
@@ -21,43 +23,43 @@ _EXHAUSTED = Category.RESOURCE_EXHAUSTION
 _INFRASTRUCTURE = Category.INFRASTRUCTURE
 
 DOWNLOADER_EXIT_CODES: Mapping[int, str] = {
-    20: "AuthError",
-    21: "SourceNotFound",
-    22: "StorageFull",
-    23: "DownloadStalled",
-    24: "VerificationFailed",
-    25: "NetworkError",
-    26: "InvalidSource",
+    20: Reason.AUTH_ERROR,
+    21: Reason.SOURCE_NOT_FOUND,
+    22: Reason.STORAGE_FULL,
+    23: Reason.DOWNLOAD_STALLED,
+    24: Reason.VERIFICATION_FAILED,
+    25: Reason.NETWORK_ERROR,
+    26: Reason.INVALID_SOURCE,
 }
 PERMANENT_EXIT_CODES: tuple[int, ...] = (20, 21, 22, 26)
-PERMANENT_REASONS = frozenset({"AuthError", "SourceNotFound", "StorageFull", "InvalidSource"})
+PERMANENT_REASONS = frozenset({Reason.AUTH_ERROR, Reason.SOURCE_NOT_FOUND, Reason.STORAGE_FULL, Reason.INVALID_SOURCE})
 """Failures that another attempt with the same inputs cannot cure."""
 
 _CATEGORIES: Mapping[str, Category] = {
-    "AuthError": _AUTH,
-    "SourceNotFound": _INVALID,
-    "StorageFull": _EXHAUSTED,
-    "DownloadStalled": _INFRASTRUCTURE,
-    "VerificationFailed": _INVALID,
-    "NetworkError": _INFRASTRUCTURE,
-    "InvalidSource": _INVALID,
+    Reason.AUTH_ERROR: _AUTH,
+    Reason.SOURCE_NOT_FOUND: _INVALID,
+    Reason.STORAGE_FULL: _EXHAUSTED,
+    Reason.DOWNLOAD_STALLED: _INFRASTRUCTURE,
+    Reason.VERIFICATION_FAILED: _INVALID,
+    Reason.NETWORK_ERROR: _INFRASTRUCTURE,
+    Reason.INVALID_SOURCE: _INVALID,
 }
 
 # What a reason means for the person who reads the condition, and what to change.
 _ADVICE: Mapping[str, str] = {
-    "AuthError": "The source refused the credentials: check the token or keys in env.",
-    "SourceNotFound": "The source does not exist: check sourceUri.",
-    "StorageFull": "The volume is too small for the weights: raise the size or the headroom.",
-    "DownloadStalled": "The download made no progress any more.",
-    "VerificationFailed": "What was downloaded does not match the source's checksums.",
-    "NetworkError": "The source could not be reached.",
-    "InvalidSource": "The downloader cannot work with these settings: check sourceUri and env.",
+    Reason.AUTH_ERROR: "The source refused the credentials: check the token or keys in env.",
+    Reason.SOURCE_NOT_FOUND: "The source does not exist: check sourceUri.",
+    Reason.STORAGE_FULL: "The volume is too small for the weights: raise the size or the headroom.",
+    Reason.DOWNLOAD_STALLED: "The download made no progress any more.",
+    Reason.VERIFICATION_FAILED: "What was downloaded does not match the source's checksums.",
+    Reason.NETWORK_ERROR: "The source could not be reached.",
+    Reason.INVALID_SOURCE: "The downloader cannot work with these settings: check sourceUri and env.",
 }
 
 _TERMINATIONS: Mapping[str, tuple[str, Category]] = {
-    "OOMKilled": ("PodOOMKilled", _EXHAUSTED),
-    "Evicted": ("PodEvicted", _INFRASTRUCTURE),
-    "DeadlineExceeded": ("PodDeadlineExceeded", _INVALID),
+    ForeignReason.OOM_KILLED: (Reason.POD_OOM_KILLED, _EXHAUSTED),
+    "Evicted": (Reason.POD_EVICTED, _INFRASTRUCTURE),
+    "DeadlineExceeded": (Reason.POD_DEADLINE_EXCEEDED, _INVALID),
 }
 
 _Pattern = re.Pattern[str]
@@ -72,7 +74,7 @@ _PLUMBING = _patterns(
 )
 _LOG_GROUPS: tuple[tuple[str, tuple[_Pattern, ...]], ...] = (
     (
-        "SourceNotFound",
+        Reason.SOURCE_NOT_FOUND,
         _patterns(
             "repository not found",
             "repositorynotfounderror",
@@ -86,7 +88,7 @@ _LOG_GROUPS: tuple[tuple[str, tuple[_Pattern, ...]], ...] = (
         ),
     ),
     (
-        "AuthError",
+        Reason.AUTH_ERROR,
         _patterns(
             "access.*denied.*s3",
             "s3.*403",
@@ -105,7 +107,7 @@ _LOG_GROUPS: tuple[tuple[str, tuple[_Pattern, ...]], ...] = (
         ),
     ),
     (
-        "StorageFull",
+        Reason.STORAGE_FULL,
         _patterns("no space left on device", "disk.*full", "enospc", "quota.*exceeded", "storage.*full"),
     ),
 )
@@ -169,7 +171,7 @@ def pod_failure(
     found = classify_log(log)
     if found is not None:
         return _known(*found)
-    return Failure(_INVALID, "PodFailed", _sentence(ended, _last_lines(log) or told))
+    return Failure(_INVALID, Reason.POD_FAILED, _sentence(ended, _last_lines(log) or told))
 
 
 def log_excerpt(log: str) -> str:

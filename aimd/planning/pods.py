@@ -9,17 +9,32 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from aimd.api.foreign_reasons import ForeignReason
+from aimd.api.reasons import Reason
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, log_excerpt, needs_log, pod_failure
 from aimd.planning.time import age_seconds
 from aimd.runtime.objects import Category, Failure, Manifest, key_of, metadata_of, uid_of
 
-_PULLING = frozenset({"ImagePullBackOff", "ErrImagePull"})
-_CRASHING = "CrashLoopBackOff"
+_PULLING = frozenset({ForeignReason.IMAGE_PULL_BACK_OFF, "ErrImagePull"})
+_CRASHING = ForeignReason.CRASH_LOOP_BACK_OFF
 _CANNOT_START = frozenset(
-    {"CreateContainerConfigError", "CreateContainerError", "InvalidImageName", "RunContainerError", _CRASHING}
+    {
+        ForeignReason.CREATE_CONTAINER_CONFIG_ERROR,
+        ForeignReason.CREATE_CONTAINER_ERROR,
+        ForeignReason.INVALID_IMAGE_NAME,
+        ForeignReason.RUN_CONTAINER_ERROR,
+        _CRASHING,
+    }
 )
-_BLOCKING_EVENTS = frozenset({"FailedScheduling", "FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"})
+_BLOCKING_EVENTS = frozenset(
+    {
+        ForeignReason.FAILED_SCHEDULING,
+        ForeignReason.FAILED_MOUNT,
+        ForeignReason.FAILED_ATTACH_VOLUME,
+        ForeignReason.FAILED_CREATE_POD_SANDBOX,
+    }
+)
 _AUTH_WORDS = ("unauthorized", "authentication", "401", "403", "forbidden", "denied", "credentials")
 _MISSING_WORDS = ("not found", "404", "manifest unknown", "name unknown", "no such")
 _LOOK_AGAIN_AT_MOST = 60.0
@@ -62,7 +77,7 @@ def probe_pods(
     """
     living = sorted((pod for pod in pods if not metadata_of(pod).get("deletionTimestamp")), key=_age, reverse=True)
     if not living:
-        missing = Failure(Category.MISSING_DOWNSTREAM, "NoPods", "There is no pod yet")
+        missing = Failure(Category.MISSING_DOWNSTREAM, Reason.NO_PODS, "There is no pod yet")
         return PodHealth(State.PROGRESSING, missing.reason, missing.message, missing)
     ready = any(is_ready_pod(pod) for pod in living)
     # A Failed pod is a leftover once another is Ready or younger (OBJ-POD-1).
@@ -70,16 +85,16 @@ def probe_pods(
     troubles = [trouble for pod in counted if (trouble := _trouble(pod, logs or {}, exit_codes)) is not None]
     if ready:
         aside = troubles[0] if troubles else None
-        return PodHealth(State.READY, "PodsReady", "Pods are ready", trouble=aside)
+        return PodHealth(State.READY, Reason.PODS_READY, "Pods are ready", trouble=aside)
     if troubles:
         cause = troubles[0]
         return PodHealth(state_of_failure(cause), cause.reason, cause.message, cause)
     if any(_phase(pod) == "Running" for pod in counted):
-        return PodHealth(State.STARTING, "PodsStarting", "Pods run but are not ready yet")
+        return PodHealth(State.STARTING, Reason.PODS_STARTING, "Pods run but are not ready yet")
     pending = [pod for pod in counted if _phase(pod) == "Pending"]
     if pending:
         return _pending(pending[0], events)
-    return PodHealth(State.PROGRESSING, "PodsProgressing", "Pods are being set up")
+    return PodHealth(State.PROGRESSING, Reason.PODS_PROGRESSING, "Pods are being set up")
 
 
 def tells_in_its_log(pod: Mapping[str, Any], exit_codes: Mapping[int, str] = DOWNLOADER_EXIT_CODES) -> bool:
@@ -151,10 +166,12 @@ def pull_failure(message: str) -> Failure:
     """Why an image cannot be pulled, by the words of the message; login trouble before a missing image (OBJ-POD-2)."""
     text = message.lower()
     if any(word in text for word in _AUTH_WORDS):
-        return Failure(Category.AUTH, "ImagePullAuthFailure", f"The registry refused access to the image: {message}")
+        return Failure(
+            Category.AUTH, Reason.IMAGE_PULL_AUTH_FAILURE, f"The registry refused access to the image: {message}"
+        )
     if any(word in text for word in _MISSING_WORDS):
-        return Failure(Category.MISSING_UPSTREAM, "ImageNotFound", f"The image does not exist: {message}")
-    return Failure(Category.INFRASTRUCTURE, "ImagePullBackOff", f"The image cannot be pulled: {message}")
+        return Failure(Category.MISSING_UPSTREAM, Reason.IMAGE_NOT_FOUND, f"The image does not exist: {message}")
+    return Failure(Category.INFRASTRUCTURE, ForeignReason.IMAGE_PULL_BACK_OFF, f"The image cannot be pulled: {message}")
 
 
 def _trouble(pod: Manifest, logs: Mapping[str, str], exit_codes: Mapping[int, str]) -> Failure | None:
@@ -165,10 +182,10 @@ def _trouble(pod: Manifest, logs: Mapping[str, str], exit_codes: Mapping[int, st
         return pod_failure(pod, logs.get(key_of(pod).name, ""), exit_codes)
     for container in _statuses(pod):
         last = (container.get("lastState") or {}).get("terminated") or {}
-        if last.get("reason") == "OOMKilled" and not container.get("ready"):
+        if last.get("reason") == ForeignReason.OOM_KILLED and not container.get("ready"):
             name = container.get("name")
             text = f"Container {name} was killed for its memory use: raise its memory limit"
-            return Failure(Category.RESOURCE_EXHAUSTION, "OOMKilled", text)
+            return Failure(Category.RESOURCE_EXHAUSTION, ForeignReason.OOM_KILLED, text)
     for reason, message in _waiting(pod):
         if reason in _CANNOT_START:
             told = [message or f"A container cannot start: {reason}"]
@@ -180,7 +197,7 @@ def _trouble(pod: Manifest, logs: Mapping[str, str], exit_codes: Mapping[int, st
 def _pending(pod: Manifest, events: Sequence[Manifest]) -> PodHealth:
     unschedulable = _unschedulable(pod)
     if unschedulable is not None:
-        return PodHealth(State.PENDING, "FailedScheduling", unschedulable)
+        return PodHealth(State.PENDING, ForeignReason.FAILED_SCHEDULING, unschedulable)
     own = sorted((event for event in events if _is_about(event, pod)), key=_moment, reverse=True)
     for event in own:
         if event.get("reason") in _BLOCKING_EVENTS:
@@ -188,7 +205,7 @@ def _pending(pod: Manifest, events: Sequence[Manifest]) -> PodHealth:
     for event in own:
         if event.get("reason") == "Pulling":
             return PodHealth(State.PROGRESSING, "Pulling", str(event.get("message") or ""))
-    return PodHealth(State.PENDING, "PodsPending", "The pod waits to be started")
+    return PodHealth(State.PENDING, Reason.PODS_PENDING, "The pod waits to be started")
 
 
 def _is_about(event: Mapping[str, Any], pod: Manifest) -> bool:

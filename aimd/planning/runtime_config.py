@@ -8,6 +8,7 @@ fills in with `false`, so that its presence says nothing (CFG-MRG-3).
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from aimd.api.reasons import Reason
 from aimd.api.runtime_config import (
     AIMClusterRuntimeConfig,
     AIMRuntimeConfig,
@@ -130,7 +131,7 @@ def config_component(
     config: ResolvedConfig,
     *,
     direction: Direction = Direction.UPSTREAM,
-    missing_reason: str = "ReferenceNotFound",
+    missing_reason: str = Reason.REFERENCE_NOT_FOUND,
 ) -> Component:
     """Health of the component `RuntimeConfig`.
 
@@ -143,8 +144,10 @@ def config_component(
             failure = Failure(failure.category, missing_reason, failure.message)
         return Component(COMPONENT, failures=(failure,), direction=direction, blocks_apply=True)
     if config.found:
-        return ready(COMPONENT, "ConfigFound", f"Runtime config {config.name} is in force", direction)
-    return ready(COMPONENT, "DefaultConfigNotFound", "There is no runtime config default; none is needed", direction)
+        return ready(COMPONENT, Reason.CONFIG_FOUND, f"Runtime config {config.name} is in force", direction)
+    return ready(
+        COMPONENT, Reason.DEFAULT_CONFIG_NOT_FOUND, "There is no runtime config default; none is needed", direction
+    )
 
 
 def tolerated(component: Component) -> Component:
@@ -154,7 +157,7 @@ def tolerated(component: Component) -> Component:
     return Component(
         COMPONENT,
         State.READY,
-        "ConfigNotNeeded",
+        Reason.CONFIG_NOT_NEEDED,
         f"{component.effective_message}. It is not needed any more",
         direction=component.direction,
     )
@@ -163,7 +166,7 @@ def tolerated(component: Component) -> Component:
 def _not_found(name: str, namespace: str) -> Failure:
     local = f"no AIMRuntimeConfig {name} in namespace {namespace} and " if namespace else ""
     message = f"There is {local}no AIMClusterRuntimeConfig {name}: create one or correct spec.runtimeConfigName"
-    return Failure(Category.MISSING_UPSTREAM, "ConfigNotFound", message)
+    return Failure(Category.MISSING_UPSTREAM, Reason.CONFIG_NOT_FOUND, message)
 
 
 def _reference(namespaced: AIMRuntimeConfig | None, cluster: AIMClusterRuntimeConfig | None) -> Manifest | None:
@@ -212,7 +215,7 @@ def _label_propagation(spec: AIMRuntimeConfigSpec) -> Component | None:
     if not malformed:
         return None
     text = f"These patterns of labelPropagation.match are malformed and match nothing: {', '.join(malformed)}"
-    return Component("LabelPropagation", State.DEGRADED, "MalformedPattern", text)
+    return Component("LabelPropagation", State.DEGRADED, Reason.MALFORMED_PATTERN, text)
 
 
 def _routing(spec: AIMRuntimeConfigSpec) -> Component | None:
@@ -221,9 +224,9 @@ def _routing(spec: AIMRuntimeConfigSpec) -> Component | None:
     try:
         check_template(routing.path_template)
     except InvalidPathTemplate as error:
-        return Component("Routing", State.DEGRADED, "PathTemplateInvalid", f"routing.pathTemplate: {error}")
+        return Component("Routing", State.DEGRADED, Reason.PATH_TEMPLATE_INVALID, f"routing.pathTemplate: {error}")
     try:
         gateway_duration(routing.request_timeout or "0")
     except InvalidDuration as error:
-        return Component("Routing", State.DEGRADED, "InvalidSpec", f"routing.requestTimeout: {error}")
+        return Component("Routing", State.DEGRADED, Reason.INVALID_SPEC, f"routing.requestTimeout: {error}")
     return None

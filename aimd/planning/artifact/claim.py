@@ -8,6 +8,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+from aimd.api.reasons import Reason
 from aimd.planning.artifact.download_job import CACHE_NAME, CACHE_TYPE, child_metadata, claim_name
 from aimd.planning.artifact.observed import (
     COMPLETE,
@@ -42,12 +43,12 @@ def settle_claim(observed: ObservedArtifact, size_bytes: int) -> Stage:
         return Stage((not_there("CachePvc", "The claim is being made"),), (desired,), requeue_after=POLL_SECONDS)
     if metadata_of(claim).get("deletionTimestamp"):
         text = "The claim is being deleted; another one follows"
-        waiting = downstream("CachePvc", State.PROGRESSING, "PvcTerminating", text)
+        waiting = downstream("CachePvc", State.PROGRESSING, Reason.PVC_TERMINATING, text)
         return Stage((waiting,), requeue_after=POLL_SECONDS)
     phase = (claim.get("status") or {}).get("phase")
     if phase == "Lost":
         text = f"The volume of claim {key_of(claim).name} is lost: delete the claim, and it is downloaded anew"
-        return Stage((failing("CachePvc", Failure(Category.INFRASTRUCTURE, "PvcLost", text)),))
+        return Stage((failing("CachePvc", Failure(Category.INFRASTRUCTURE, Reason.PVC_LOST, text)),))
     if phase == "Bound":
         bound = Stage((ready("CachePvc", "Ready", "The claim is bound", Direction.DOWNSTREAM),), settled=True)
         return bound if is_complete(observed) else _fitting(observed, claim, size_bytes, bound)
@@ -101,7 +102,7 @@ def _fitting(observed: ObservedArtifact, claim: Manifest, size_bytes: int, bound
         metadata, spec = _as_it_is(observed, claim)
         spec["resources"] = {**spec.get("resources", {}), "requests": {"storage": target}}
         text = f"The claim grows to {target} for {display_size(needed)}"
-        growing = downstream("CachePvc", State.PROGRESSING, "PvcExpanding", text)
+        growing = downstream("CachePvc", State.PROGRESSING, Reason.PVC_EXPANDING, text)
         desired = (_claim(observed, metadata, spec, "expand"),)
         return Stage((growing,), desired, requeue_after=POLL_SECONDS, settled=_has_begun(observed))
     if granted and granted < requested and not _needs_a_pod(claim):
@@ -116,7 +117,7 @@ def _expanding(observed: ObservedArtifact, claim: Manifest) -> Stage:
     text = "The claim is being expanded"
     if event is not None and event.get("reason") == "VolumeResizeFailed":
         text = f"The claim cannot be expanded yet: VolumeResizeFailed: {event.get('message') or ''}"
-    waiting = downstream("CachePvc", State.PROGRESSING, "PvcExpanding", text)
+    waiting = downstream("CachePvc", State.PROGRESSING, Reason.PVC_EXPANDING, text)
     return Stage((waiting,), requeue_after=POLL_SECONDS, settled=_has_begun(observed))
 
 
@@ -127,7 +128,7 @@ def _too_small(observed: ObservedArtifact, claim: Manifest, needed: int) -> Fail
         f"Claim {name} is too small for {display_size(needed)}, and storage class {storage_class} does not allow "
         f"expansion: set allowVolumeExpansion on the class{size}, or delete the claim, and a larger one is made"
     )
-    return Failure(Category.RESOURCE_EXHAUSTION, "ClaimTooSmall", text)
+    return Failure(Category.RESOURCE_EXHAUSTION, Reason.CLAIM_TOO_SMALL, text)
 
 
 def _reported_bytes(observed: ObservedArtifact) -> int:
@@ -135,7 +136,7 @@ def _reported_bytes(observed: ObservedArtifact) -> int:
     pod = observed.download.newest_pod
     report = report_of(pod) if pod is not None else {}
     size = report.get("sizeBytes")
-    if report.get("reason") != "StorageFull" or not isinstance(size, int) or isinstance(size, bool):
+    if report.get("reason") != Reason.STORAGE_FULL or not isinstance(size, int) or isinstance(size, bool):
         return 0
     return size if 0 < size <= MAXIMUM_BYTES else 0
 
@@ -162,12 +163,12 @@ def _pending_claim(observed: ObservedArtifact, claim: Manifest) -> Component:
     event = newest_event(observed.events, claim, _PROVISIONING)
     if event is not None and event.get("reason") in _REFUSALS:
         text = f"{event['reason']}: {event.get('message') or ''}"
-        return failing("CachePvc", Failure(Category.INFRASTRUCTURE, "PvcProvisioningFailed", text))
+        return failing("CachePvc", Failure(Category.INFRASTRUCTURE, Reason.PVC_PROVISIONING_FAILED, text))
     storage_class = (claim.get("spec") or {}).get("storageClassName")
     text = (
         f"The claim waits for a volume of {f'storage class {storage_class}' if storage_class else 'the default class'}"
     )
-    return downstream("CachePvc", State.PROGRESSING, "PvcPending", text)
+    return downstream("CachePvc", State.PROGRESSING, Reason.PVC_PENDING, text)
 
 
 def _claim_metadata(observed: ObservedArtifact) -> Manifest:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from aimd.api.reasons import Reason
 from aimd.planning.artifact.claim import bytes_of, completed_claim, granted_bytes
 from aimd.planning.artifact.download_job import (
     CLAIM_SIZE,
@@ -95,10 +96,10 @@ def retry_wait(observed: ObservedArtifact, cause: Failure | None, failing_for: t
 
 def _complete(observed: ObservedArtifact, notes: tuple[Desired, ...]) -> DownloadStage:
     components = (
-        ready("DownloadJobPods", "PodsReady", "The download pod has finished"),
+        ready("DownloadJobPods", Reason.PODS_READY, "The download pod has finished"),
         ready("DownloadJob", "Ready", "The download is complete", Direction.DOWNSTREAM),
     )
-    verified = Condition(DOWNLOAD_COMPLETE, "True", "Verified", "Download and verification are complete")
+    verified = Condition(DOWNLOAD_COMPLETE, "True", Reason.VERIFIED, "Download and verification are complete")
     return DownloadStage(Stage(components, notes, settled=True), verified, "complete")
 
 
@@ -124,10 +125,10 @@ def _failed(
 def _running(
     observed: ObservedArtifact, job: Manifest, claim: Manifest, size_bytes: int, now: datetime
 ) -> DownloadStage:
-    health = running_pods(observed.download, observed, "DownloadRetrying", now)
+    health = running_pods(observed.download, observed, Reason.DOWNLOAD_RETRYING, now)
     components = (
         health.component("DownloadJobPods"),
-        downstream("DownloadJob", State.PROGRESSING, "JobRunning", "The download runs"),
+        downstream("DownloadJob", State.PROGRESSING, Reason.JOB_RUNNING, "The download runs"),
     )
     stuck = health.state not in (State.READY, State.STARTING)
     stage = Stage(components, download_identity(observed.context(size_bytes)), requeue_after=poll_seconds(health))
@@ -138,7 +139,7 @@ def _running(
 
 def _absent(observed: ObservedArtifact, claim: Manifest, size_bytes: int, now: datetime) -> DownloadStage:
     if observed.references.missing:
-        since = condition_since(observed.artifact, "DownloadJobReady", "False", "ReferenceNotFound") or now
+        since = condition_since(observed.artifact, "DownloadJobReady", "False", Reason.REFERENCE_NOT_FOUND) or now
         wait = _poll(now - since)
         stage = Stage((missing_references("DownloadJob", observed),), requeue_after=wait)
         return DownloadStage(stage, _unfinished(observed))
@@ -194,19 +195,21 @@ def _inputs_changed(observed: ObservedArtifact, job: Manifest, claim: Manifest, 
 def _has_grown(cause: Failure | None, job: Manifest, claim: Manifest) -> bool:
     """Whether a volume that was too small is larger by now (ART-DWN-5)."""
     noted = bytes_of((metadata_of(job).get("annotations") or {}).get(CLAIM_SIZE))
-    return cause is not None and cause.reason == "StorageFull" and 0 < noted < granted_bytes(claim)
+    return cause is not None and cause.reason == Reason.STORAGE_FULL and 0 < noted < granted_bytes(claim)
 
 
 def _not_verified(observed: ObservedArtifact, cause: Failure | None) -> Condition:
-    if _downloaded(observed) or (cause is not None and cause.reason == "VerificationFailed"):
-        return Condition(DOWNLOAD_COMPLETE, "False", "VerificationFailed", "What was downloaded could not be verified")
-    return Condition(DOWNLOAD_COMPLETE, "False", "Downloading", "The download has not finished")
+    if _downloaded(observed) or (cause is not None and cause.reason == Reason.VERIFICATION_FAILED):
+        return Condition(
+            DOWNLOAD_COMPLETE, "False", Reason.VERIFICATION_FAILED, "What was downloaded could not be verified"
+        )
+    return Condition(DOWNLOAD_COMPLETE, "False", Reason.DOWNLOADING, "The download has not finished")
 
 
 def _in_progress(observed: ObservedArtifact) -> Condition:
     if _downloaded(observed):
-        return Condition(DOWNLOAD_COMPLETE, "True", "Verifying", "Everything is downloaded and is being verified")
-    return Condition(DOWNLOAD_COMPLETE, "False", "Downloading", "The download has not finished")
+        return Condition(DOWNLOAD_COMPLETE, "True", Reason.VERIFYING, "Everything is downloaded and is being verified")
+    return Condition(DOWNLOAD_COMPLETE, "False", Reason.DOWNLOADING, "The download has not finished")
 
 
 def _unfinished(observed: ObservedArtifact) -> Condition | None:
@@ -215,7 +218,7 @@ def _unfinished(observed: ObservedArtifact) -> Condition | None:
         if condition.type == DOWNLOAD_COMPLETE:
             if condition.status == "False":
                 return Condition(DOWNLOAD_COMPLETE, "False", condition.reason, condition.message)
-            return Condition(DOWNLOAD_COMPLETE, "False", "Downloading", "The download has not finished")
+            return Condition(DOWNLOAD_COMPLETE, "False", Reason.DOWNLOADING, "The download has not finished")
     return None
 
 

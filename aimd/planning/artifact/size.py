@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from aimd.api.reasons import Reason
 from aimd.planning.artifact.download_job import check_size_job, inputs_of
 from aimd.planning.artifact.observed import MAXIMUM_BYTES, ObservedArtifact, stated_size
 from aimd.planning.artifact.stages import (
@@ -39,8 +40,10 @@ def settle_size(observed: ObservedArtifact, now: datetime) -> tuple[int, Stage]:
     if run.phase is JobPhase.FAILED and run.job is not None:
         return 0, _failed_check(observed, run.job, now)
     if run.phase is JobPhase.RUNNING:
-        health = running_pods(run, observed, "CheckSizeRetrying", now)
-        running = downstream("CheckSizeJob", State.PROGRESSING, "JobRunning", "The source is being asked for its size")
+        health = running_pods(run, observed, Reason.CHECK_SIZE_RETRYING, now)
+        running = downstream(
+            "CheckSizeJob", State.PROGRESSING, Reason.JOB_RUNNING, "The source is being asked for its size"
+        )
         return 0, Stage((health.component("CheckSizeJobPods"), running), requeue_after=poll_seconds(health))
     if observed.references.missing:
         return 0, Stage((missing_references("CheckSizeJob", observed),), requeue_after=SECRET_POLL_SECONDS)
@@ -61,10 +64,10 @@ def _read_size(observed: ObservedArtifact) -> tuple[int, Stage]:
         return size, Stage(settled=True)
     if line:
         text = f"The size check did not end with a size: {line[:200]}"
-        failure = Failure(Category.UNKNOWN, "InvalidSizeOutput", text)
+        failure = Failure(Category.UNKNOWN, Reason.INVALID_SIZE_OUTPUT, text)
         return 0, Stage((failing("CheckSizeOutput", failure, State.FAILED),))
     text = "The size that was found cannot be read; trying again"
-    unavailable = downstream("CheckSizeOutput", State.PROGRESSING, "SizeUnavailable", text)
+    unavailable = downstream("CheckSizeOutput", State.PROGRESSING, Reason.SIZE_UNAVAILABLE, text)
     deletions = (delete_job(run.job, "size-unavailable"),) if pod is None and run.job is not None else ()
     return 0, Stage((unavailable,), deletions=deletions, requeue_after=POLL_SECONDS)
 

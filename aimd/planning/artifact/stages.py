@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from aimd.api.foreign_reasons import ForeignReason
+from aimd.api.reasons import Reason
 from aimd.planning.artifact.observed import JobRun, ObservedArtifact, newest_event
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.jobs import job_failure
@@ -13,7 +15,7 @@ from aimd.runtime.kinds import JOB
 from aimd.runtime.objects import Category, Deletion, Desired, Failure, Manifest, key_of, uid_of
 
 POLL_SECONDS = 10.0
-_STARTING = frozenset({"PodsPending", "Pulling", "PodsStarting"})
+_STARTING = frozenset({Reason.PODS_PENDING, "Pulling", Reason.PODS_STARTING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +41,13 @@ def failing(name: str, failure: Failure, state: State | None = None) -> Componen
 
 def not_there(name: str, message: str) -> Component:
     """A child that is about to be made."""
-    return failing(name, Failure(Category.MISSING_DOWNSTREAM, "ResourceNotReady", message))
+    return failing(name, Failure(Category.MISSING_DOWNSTREAM, Reason.RESOURCE_NOT_READY, message))
 
 
 def missing_references(name: str, observed: ObservedArtifact) -> Component:
     """A Job that is not made because what its environment refers to is missing (ART-DWN-6)."""
     text = f"The environment refers to {', '.join(observed.references.missing)}: create it or correct env"
-    return failing(name, Failure(Category.MISSING_UPSTREAM, "ReferenceNotFound", text))
+    return failing(name, Failure(Category.MISSING_UPSTREAM, Reason.REFERENCE_NOT_FOUND, text))
 
 
 def delete_job(job: Manifest, reason: str) -> Deletion:
@@ -73,19 +75,21 @@ def running_pods(run: JobRun, observed: ObservedArtifact, retrying: str, now: da
         text = f"A pod failed and another one follows: {cause.reason}: {cause.message}"
         return PodHealth(State.PROGRESSING, retrying, text)
     if pod is None and run.job is not None:
-        refused = newest_event(observed.events, run.job, frozenset({"FailedCreate"}))
+        refused = newest_event(observed.events, run.job, frozenset({ForeignReason.FAILED_CREATE}))
         if refused is not None:
-            return PodHealth(State.PENDING, "FailedCreate", str(refused.get("message") or "Pods are refused"))
+            return PodHealth(
+                State.PENDING, ForeignReason.FAILED_CREATE, str(refused.get("message") or "Pods are refused")
+            )
     pods = () if pod is None else (pod,)
     health = probe_pods(pods, logs=observed.logs, events=observed.events, exit_codes=observed.exit_codes)
     if pod is not None and health.reason in _STARTING and age_seconds(pod, now) < STARTING_SECONDS:
-        return PodHealth(State.PENDING, "PodsPending", "The pod waits to be started")
+        return PodHealth(State.PENDING, Reason.PODS_PENDING, "The pod waits to be started")
     return health
 
 
 def poll_seconds(health: PodHealth) -> float:
     """When to look again at a Job that runs: soon at one that is being started, for what it turns into."""
-    return STARTING_SECONDS if health.reason == "PodsPending" else POLL_SECONDS
+    return STARTING_SECONDS if health.reason == Reason.PODS_PENDING else POLL_SECONDS
 
 
 def given_up(name: str, run: JobRun, observed: ObservedArtifact, note: str) -> tuple[Component, Component]:
@@ -93,11 +97,15 @@ def given_up(name: str, run: JobRun, observed: ObservedArtifact, note: str) -> t
 
     Causes that are nobody's mistake, such as the network, make the object Failed by its state alone.
     """
-    job = job_failure(run.job) if run.job is not None else Failure(Category.INVALID_SPEC, "JobFailed", "The job failed")
+    job = (
+        job_failure(run.job)
+        if run.job is not None
+        else Failure(Category.INVALID_SPEC, Reason.JOB_FAILED, "The job failed")
+    )
     shown = downstream(name, State.FAILED, job.reason, f"{job.message}. {note}")
     cause = cause_of(run, observed)
     if cause is None:
-        nothing = Component(f"{name}Pods", State.FAILED, "NoPods", "No pod is left to tell the cause")
+        nothing = Component(f"{name}Pods", State.FAILED, Reason.NO_PODS, "No pod is left to tell the cause")
         blamed = (replace(job, category=Category.INVALID_SPEC),)
         return nothing, replace(shown, failures=blamed)
     failure = None if cause.category is Category.INFRASTRUCTURE else cause

@@ -6,6 +6,7 @@ The condition remembers what was so before, so that the time is written when use
 from datetime import datetime
 from typing import Any
 
+from aimd.api.reasons import Reason
 from aimd.planning.artifact.observed import ObservedArtifact
 from aimd.planning.time import timestamp
 from aimd.runtime.objects import Condition
@@ -23,7 +24,7 @@ def usage(observed: ObservedArtifact, now: datetime) -> tuple[Condition | None, 
     changed = stored is None or stored.status != status
     written = {"lastUsed": timestamp(now)} if changed else {}
     if not observed.users:
-        return Condition(IN_USE, status, "NotMounted", "No InferenceService mounts the weights"), written
+        return Condition(IN_USE, status, Reason.NOT_MOUNTED, "No InferenceService mounts the weights"), written
     more = f" and {len(observed.users) - _SHOWN} more" if len(observed.users) > _SHOWN else ""
     names = ", ".join(sorted(observed.users)[:_SHOWN])
-    return Condition(IN_USE, status, "Mounted", f"Mounted by InferenceService {names}{more}"), written
+    return Condition(IN_USE, status, Reason.MOUNTED, f"Mounted by InferenceService {names}{more}"), written

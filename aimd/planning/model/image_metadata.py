@@ -10,10 +10,11 @@ from typing import Any, Final
 import orjson
 
 from aimd.api.model import ImageMetadata, ModelMetadata, OciMetadata, RecommendedDeployment
+from aimd.api.reasons import Reason
 
 PREFIXES: Final = ("com.amd.aim.", "org.amd.silogen.")
 DEPLOYMENTS: Final = "model.recommendedDeployments"
-EXTRACTION_FAILED: Final = "MetadataExtractionFailed"
+EXTRACTION_FAILED: Final = Reason.METADATA_EXTRACTION_FAILED
 MOST_BYTES: Final = 256 * 1024
 """Of all labels together; etcd takes objects of 1.5 MiB, and the status holds the labels and what they say
 (MDL-LBL-3)."""

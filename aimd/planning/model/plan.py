@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from aimd.api.model import ImageMetadata, SourceType
+from aimd.api.reasons import Reason
 from aimd.planning.component import Component, State, ready
 from aimd.planning.model.observed import (
     Expectation,
@@ -24,14 +25,14 @@ from aimd.registry.failures import Problem, RegistryFailure
 from aimd.runtime.objects import Category, Condition, Failure
 
 METADATA_COMPONENT = "ImageMetadata"
-MODEL_FAULTS = ("ModelFailed", "ClusterModelFailed")
+MODEL_FAULTS = (Reason.MODEL_FAILED, Reason.CLUSTER_MODEL_FAILED)
 """Reasons in conditions of templates that pass on what is wrong with their model."""
-_PENDING = "InspectionPending"
+_PENDING = Reason.INSPECTION_PENDING
 
 
 def plan_model(observed: ObservedModel, now: datetime) -> Plan:
     """The decision about a model; pure and total."""
-    missing = "ReferenceNotFound" if observed.is_cluster_scoped else "ConfigNotFound"
+    missing = Reason.REFERENCE_NOT_FOUND if observed.is_cluster_scoped else Reason.CONFIG_NOT_FOUND
     templates = plan_templates(observed)
     inspection = observed.inspection
     return Plan(
@@ -51,19 +52,21 @@ def plan_model(observed: ObservedModel, now: datetime) -> Plan:
 def _metadata_component(observed: ObservedModel) -> Component:
     name, model, direction = METADATA_COMPONENT, observed.model, observed.direction
     if not extracts_metadata(model, observed.config):
-        return ready(name, "ImageFound", "The image is not inspected, as asked for", direction)
+        return ready(name, Reason.IMAGE_FOUND, "The image is not inspected, as asked for", direction)
     if model.spec.image_metadata is not None:
         known = model.spec.image_metadata.model
         if known is not None and known.canonical_name:
-            return ready(name, "ImageMetadataFound", f"The spec describes {known.canonical_name}", direction)
-        return ready(name, "ImageFound", "The spec describes the image", direction)
+            return ready(name, Reason.IMAGE_METADATA_FOUND, f"The spec describes {known.canonical_name}", direction)
+        return ready(name, Reason.IMAGE_FOUND, "The spec describes the image", direction)
     if observed.metadata is not None:
-        return ready(name, "ImageFound", "The image was inspected", direction)
+        return ready(name, Reason.IMAGE_FOUND, "The image was inspected", direction)
     component = replace(_inspection_component(observed.inspection) or _unanswered(observed), direction=direction)
     if not observed.is_cluster_scoped:
         return component
     failures = [
-        replace(failure, reason="ReferenceNotFound") if failure.category is Category.MISSING_UPSTREAM else failure
+        replace(failure, reason=Reason.REFERENCE_NOT_FOUND)
+        if failure.category is Category.MISSING_UPSTREAM
+        else failure
         for failure in component.failures
     ]
     return replace(component, failures=tuple(failures))
@@ -103,7 +106,7 @@ def _credentials_refused(inspection: Inspection | None) -> tuple[Condition, ...]
     failure = inspection.failure if inspection is not None else None
     if failure is None or failure.problem is not Problem.AUTH:
         return ()
-    return (Condition("AuthValid", "False", "AuthError", failure.message),)
+    return (Condition("AuthValid", "False", Reason.AUTH_ERROR, failure.message),)
 
 
 def _templates_component(observed: ObservedModel, planned: TemplatePlan) -> Component:
@@ -113,9 +116,9 @@ def _templates_component(observed: ObservedModel, planned: TemplatePlan) -> Comp
         state, text = State.DEGRADED, "All templates wait for what is wrong with the model"
     told = [*planned.invalid, *planned.remarks]
     if planned.invalid and not observed.templates and not planned.desired:
-        state, reason, text = State.FAILED, "AllTemplatesFailed", "No template can be made"
+        state, reason, text = State.FAILED, Reason.ALL_TEMPLATES_FAILED, "No template can be made"
     elif planned.invalid and state.rank > State.DEGRADED.rank:
-        state, reason = State.DEGRADED, "SomeTemplatesDegraded"
+        state, reason = State.DEGRADED, Reason.SOME_TEMPLATES_DEGRADED
     return Component(name, state, reason, "; ".join([text, *told]), direction=observed.direction)
 
 
@@ -129,33 +132,42 @@ def _judge_templates(words: Sequence[str], expected: Expectation) -> tuple[State
     """State, reason and message of all templates together; the first row that holds (MDL-STA-1)."""
     if not words:
         return {
-            Expectation.UNKNOWN: (State.PROGRESSING, "AwaitingMetadata", "What the image recommends is not known yet"),
-            Expectation.SOME: (State.PROGRESSING, "CreatingTemplates", "The templates are being created"),
-            Expectation.NONE: (State.READY, "NoTemplatesExpected", "No templates are expected"),
+            Expectation.UNKNOWN: (
+                State.PROGRESSING,
+                Reason.AWAITING_METADATA,
+                "What the image recommends is not known yet",
+            ),
+            Expectation.SOME: (State.PROGRESSING, Reason.CREATING_TEMPLATES, "The templates are being created"),
+            Expectation.NONE: (State.READY, Reason.NO_TEMPLATES_EXPECTED, "No templates are expected"),
         }[expected]
     count = len(words)
     bad = sum(word in (State.DEGRADED, State.FAILED) for word in words)
     usable = sum(word == State.READY for word in words)
     absent = sum(word == State.NOT_AVAILABLE for word in words)
     rows: tuple[tuple[bool, State, str, str], ...] = (
-        (usable == count, State.READY, "AllTemplatesReady", "All templates are ready"),
-        (bad == count, State.FAILED, "AllTemplatesFailed", "All templates have failed"),
+        (usable == count, State.READY, Reason.ALL_TEMPLATES_READY, "All templates are ready"),
+        (bad == count, State.FAILED, Reason.ALL_TEMPLATES_FAILED, "All templates have failed"),
         (
             absent == count,
             State.NOT_AVAILABLE,
-            "NoTemplatesAvailable",
+            Reason.NO_TEMPLATES_AVAILABLE,
             "The cluster lacks the hardware of all templates",
         ),
-        (bad > 0, State.DEGRADED, "SomeTemplatesDegraded", f"{bad} of {count} templates have failed"),
+        (bad > 0, State.DEGRADED, Reason.SOME_TEMPLATES_DEGRADED, f"{bad} of {count} templates have failed"),
         (
             any(word in (State.PROGRESSING, State.PENDING) for word in words),
             State.PROGRESSING,
-            "TemplatesProgressing",
+            Reason.TEMPLATES_PROGRESSING,
             f"{usable} of {count} templates are ready",
         ),
-        (usable + absent == count, State.READY, "SomeTemplatesReady", f"{usable} of {count} templates are ready"),
+        (
+            usable + absent == count,
+            State.READY,
+            Reason.SOME_TEMPLATES_READY,
+            f"{usable} of {count} templates are ready",
+        ),
     )
-    fallback = (State.PROGRESSING, "TemplatesProgressing", f"{usable} of {count} templates are ready")
+    fallback = (State.PROGRESSING, Reason.TEMPLATES_PROGRESSING, f"{usable} of {count} templates are ready")
     return next(((state, reason, text) for holds, state, reason, text in rows if holds), fallback)
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from aimd.api.model_source import AIMClusterModelSource
+from aimd.api.reasons import Reason
 from aimd.planning.component import Component, Direction, State, ready
 from aimd.planning.durations import InvalidDuration, parse_duration
 from aimd.planning.kinds import AIM_CLUSTER_MODEL, AIM_CLUSTER_MODEL_SOURCE, owned_by
@@ -81,7 +82,7 @@ def plan_model_source(observed: ObservedSource, now: datetime) -> Plan:
     imports = _imports(observed)
     new = [image for image in imports.new if image.model_name not in observed.names]
     components = [
-        ready("ExistingModels", "Listed", f"{len(observed.own)} models of this source exist"),
+        ready("ExistingModels", Reason.LISTED, f"{len(observed.own)} models of this source exist"),
         _filters_component(observed),
         *_interval_problem(observed.source),
     ]
@@ -140,7 +141,7 @@ def _interval_problem(source: AIMClusterModelSource) -> tuple[Component, ...]:
         parse_duration(source.spec.sync_interval or "0")
     except InvalidDuration as error:
         text = f"spec.syncInterval {error}; until it is corrected the registry is listed every hour"
-        return (Component("SyncInterval", failures=(Failure(Category.INVALID_SPEC, "InvalidSpec", text),)),)
+        return (Component("SyncInterval", failures=(Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, text),)),)
     return ()
 
 
@@ -155,21 +156,23 @@ def _filters_component(observed: ObservedSource) -> Component:
     left_out = [f"and {len(told) - _SHOWN_FAILURES} more"] if len(told) > _SHOWN_FAILURES else []
     text = "; ".join([*told[:_SHOWN_FAILURES], *left_out, *warnings])
     if not observed.results:
-        return Component(name, State.PROGRESSING, "NoFilters", "The source has no filters: name an image in one")
+        return Component(name, State.PROGRESSING, Reason.NO_FILTERS, "The source has no filters: name an image in one")
     if not failed:
         found = f"{len(observed.results)} filters were listed"
-        return ready(name, "AllFiltersSucceeded", "; ".join([found, *warnings]), direction)
+        return ready(name, Reason.ALL_FILTERS_SUCCEEDED, "; ".join([found, *warnings]), direction)
     if len(failed) < len(observed.results):
-        return Component(name, State.DEGRADED, "SomeFiltersFailed", text, direction=direction)
-    return Component(name, State.FAILED, "AllFiltersFailed", text, direction=direction)
+        return Component(name, State.DEGRADED, Reason.SOME_FILTERS_FAILED, text, direction=direction)
+    return Component(name, State.FAILED, Reason.ALL_FILTERS_FAILED, text, direction=direction)
 
 
 def _limit(observed: ObservedSource, imports: Imports) -> Condition:
     most = observed.source.spec.max_models
     if imports.limit_reached:
         text = f"{imports.available} images match, but spec.maxModels is {most}: raise it to import the rest"
-        return Condition(LIMIT_CONDITION, "True", "LimitReached", text)
-    return Condition(LIMIT_CONDITION, "False", "WithinLimit", f"All matching images fit into spec.maxModels {most}")
+        return Condition(LIMIT_CONDITION, "True", Reason.LIMIT_REACHED, text)
+    return Condition(
+        LIMIT_CONDITION, "False", Reason.WITHIN_LIMIT, f"All matching images fit into spec.maxModels {most}"
+    )
 
 
 def _status(observed: ObservedSource, imports: Imports) -> dict[str, Any]:

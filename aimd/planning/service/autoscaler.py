@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from aimd.api.reasons import Reason
 from aimd.api.service import AIMService
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import SCALED_OBJECT
@@ -23,7 +24,10 @@ _NOT_INSTALLED = (
     "Autoscaling needs KEDA, and the cluster has no kind ScaledObject: install KEDA with its OpenTelemetry scaler, "
     "or remove minReplicas, maxReplicas and autoScaling; until then there are minReplicas replicas"
 )
-_FAULTS = {"WaitingForMetrics": "MetricsFailed", "HPANotFound": "AutoscalerNotInstalled"}
+_FAULTS: Mapping[str, Reason] = {
+    Reason.WAITING_FOR_METRICS: Reason.METRICS_FAILED,
+    Reason.HPA_NOT_FOUND: Reason.AUTOSCALER_NOT_INSTALLED,
+}
 """What waiting turns into when the grace is over."""
 
 
@@ -37,18 +41,20 @@ def autoscaler_component(observed: Observed, *, serving: bool, now: datetime) ->
         return None
     problem = scaling_of(service.spec).problem
     if problem:
-        return _component(State.DEGRADED, "InvalidSpec", f"Autoscaling is off: {problem}")
+        return _component(State.DEGRADED, Reason.INVALID_SPEC, f"Autoscaling is off: {problem}")
     if autoscaler is None:
         return _without_autoscaler(observed, serving=serving, now=now)
     conditions = _conditions(autoscaler)
     active = conditions.get("ScalingActive") or {}
     if active.get("status") != "True":
-        state, reason = _waiting(service, "WaitingForMetrics", serving=serving, now=now)
+        state, reason = _waiting(service, Reason.WAITING_FOR_METRICS, serving=serving, now=now)
         return _component(state, reason, _detail(active, "The autoscaler has no metrics yet"))
     able = conditions.get("AbleToScale")
     if able is not None and able.get("status") != "True":
-        return _component(State.PROGRESSING, "ScaleTargetNotReady", _detail(able, "The target cannot be scaled yet"))
-    return _component(State.READY, "HPAOperational", "The autoscaler is operational")
+        return _component(
+            State.PROGRESSING, Reason.SCALE_TARGET_NOT_READY, _detail(able, "The target cannot be scaled yet")
+        )
+    return _component(State.READY, Reason.HPA_OPERATIONAL, "The autoscaler is operational")
 
 
 def autoscaler_grace_left(component: Component | None, observed: Observed, *, now: datetime) -> float | None:
@@ -98,11 +104,13 @@ def count_ready(pods: Sequence[Mapping[str, Any]]) -> int:
 def _without_autoscaler(observed: Observed, *, serving: bool, now: datetime) -> Component:
     """KEDA is not installed, does nothing, refuses, or just needs time."""
     if SCALED_OBJECT.name in observed.absent_kinds:
-        return _component(State.DEGRADED if serving else State.PROGRESSING, "AutoscalerNotInstalled", _NOT_INSTALLED)
-    state, reason = _waiting(observed.service, "HPANotFound", serving=serving, now=now)
+        return _component(
+            State.DEGRADED if serving else State.PROGRESSING, Reason.AUTOSCALER_NOT_INSTALLED, _NOT_INSTALLED
+        )
+    state, reason = _waiting(observed.service, Reason.HPA_NOT_FOUND, serving=serving, now=now)
     refused = _conditions(observed.scaled_object or {}).get("Ready") or {}
     if refused.get("status") == "False":
-        return _component(state, "HPANotFound", f"KEDA cannot scale: {_detail(refused, 'it does not say why')}")
+        return _component(state, Reason.HPA_NOT_FOUND, f"KEDA cannot scale: {_detail(refused, 'it does not say why')}")
     if state is State.PROGRESSING:
         return _component(state, reason, "The autoscaler has not been created yet")
     what = f" of ScaledObject {key_of(observed.scaled_object)}" if observed.scaled_object is not None else ""
@@ -113,7 +121,7 @@ def _without_autoscaler(observed: Observed, *, serving: bool, now: datetime) -> 
     return _component(state, reason, text)
 
 
-def _waiting(service: AIMService, reason: str, *, serving: bool, now: datetime) -> tuple[State, str]:
+def _waiting(service: AIMService, reason: Reason, *, serving: bool, now: datetime) -> tuple[State, Reason]:
     """What to wait for is a fault once a serving service has waited for it through the grace (SVC-SCL-5)."""
     since = _waiting_since(service, reason)
     if not serving or since is None or now - since < GRACE:
@@ -145,7 +153,7 @@ def _detail(condition: Mapping[str, Any], fallback: str) -> str:
     return str(condition.get("message") or fallback)
 
 
-def _component(state: State, reason: str, message: str) -> Component:
+def _component(state: State, reason: Reason, message: str) -> Component:
     return Component(COMPONENT, state, reason, message, direction=Direction.DOWNSTREAM)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from aimd.api.core import EnvVar
+from aimd.api.reasons import Reason
 from aimd.api.service import AIMService, ServiceCacheMode
 from aimd.api.service_template import AIMServiceTemplate
 from aimd.api.shared import CacheMode, Scope
@@ -154,15 +155,18 @@ def cache_component(
     """
     running_on_volumes = mounts_cache(observed.inference_service)
     if cache is None and not needs_cache(template):
-        return _component(State.READY, "CacheNotRequired", "The template has no model sources to cache")
+        return _component(State.READY, Reason.CACHE_NOT_REQUIRED, "The template has no model sources to cache")
     if cache is None:
         return _missing(observed, template, running_on_volumes)
     if is_ready(cache.status.status):
         return _component(State.READY, "CacheReady", "Template cache is ready")
     state, reason = {
-        State.PROGRESSING: (State.PROGRESSING, "CacheNotReady"),
-        State.FAILED: (State.FAILED, "CacheFailed"),
-    }.get(State.of(cache.status.status) if cache.status.status else State.PENDING, (State.PROGRESSING, "CacheCreating"))
+        State.PROGRESSING: (State.PROGRESSING, Reason.CACHE_NOT_READY),
+        State.FAILED: (State.FAILED, Reason.CACHE_FAILED),
+    }.get(
+        State.of(cache.status.status) if cache.status.status else State.PENDING,
+        (State.PROGRESSING, Reason.CACHE_CREATING),
+    )
     detail = ready_message(cache.status.conditions)
     message = f"Template cache {cache.metadata.name} is {cache.status.status or 'new'}" + (
         f": {detail}" if detail else ""
@@ -173,12 +177,12 @@ def cache_component(
 def _missing(observed: Observed, template: TemplateChoice, running_on_volumes: bool) -> Component:
     if not running_on_volumes:
         wait = "is being created" if template.ready else "is created once the template is ready"
-        return _component(State.PROGRESSING, "CacheCreating", f"Template cache {wait}")
+        return _component(State.PROGRESSING, Reason.CACHE_CREATING, f"Template cache {wait}")
     if effective_mode(observed.service) is CacheMode.SHARED:
         message = "The shared template cache is gone; running pods keep their volumes while it is made again"
-        return _component(State.DEGRADED, "CacheLost", message)
+        return _component(State.DEGRADED, Reason.CACHE_LOST, message)
     message = "The template cache is gone; running pods keep their volumes while it is made again"
-    return _component(State.DEGRADED, "CacheCreating", message)
+    return _component(State.DEGRADED, Reason.CACHE_CREATING, message)
 
 
 def _component(state: State, reason: str, message: str) -> Component:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from aimd.api.reasons import Reason
 from aimd.api.service import AIMService
 from aimd.api.shared import ModelSource, Scope
 from aimd.planning.component import Component, Direction, State
@@ -41,7 +42,7 @@ def resolve_model(service: AIMService, models: Sequence[Model]) -> ModelChoice:
         return _by_custom_spec(service, models)
     failure = Failure(
         Category.INVALID_SPEC,
-        "ModelNotFound",
+        Reason.MODEL_NOT_FOUND,
         "no model is specified: set one of spec.model.name, spec.model.image and spec.model.custom",
     )
     return ModelChoice(None, _blocked(failure))
@@ -80,7 +81,7 @@ def _by_name(service: AIMService, models: Sequence[Model]) -> ModelChoice:
         return _found(min(namesakes, key=lambda model: not model.metadata.namespace))
     failure = Failure(
         Category.MISSING_UPSTREAM,
-        "ModelNotFound",
+        Reason.MODEL_NOT_FOUND,
         f"found neither AIMModel {service.metadata.namespace}/{name} nor AIMClusterModel {name}: create one of them",
     )
     return ModelChoice(None, _blocked(failure))
@@ -94,7 +95,9 @@ def _by_image(image: str, models: Sequence[Model]) -> ModelChoice:
         generated = model_name_from_image(image)
     except InvalidImageReference as error:
         if not matches:
-            return ModelChoice(None, _blocked(Failure(Category.INVALID_SPEC, "InvalidImageReference", str(error))))
+            return ModelChoice(
+                None, _blocked(Failure(Category.INVALID_SPEC, Reason.INVALID_IMAGE_REFERENCE, str(error)))
+            )
         generated = ""
     if not matches:
         return _name_taken(generated, image, models) or _to_be_made(f"image {image}")
@@ -146,12 +149,16 @@ def _found(model: Model) -> ModelChoice:
     name = f"{kind_of_model(model).name} {model.metadata.name}"
     word = model.status.status
     if is_ready(word):
-        component = Component(COMPONENT, State.READY, "ModelResolved", f"{name} is ready", direction=Direction.UPSTREAM)
+        component = Component(
+            COMPONENT, State.READY, Reason.MODEL_RESOLVED, f"{name} is ready", direction=Direction.UPSTREAM
+        )
         return ModelChoice(model, component)
     state = State.FAILED if word in (State.FAILED, State.DEGRADED) else State.PROGRESSING
     detail = ready_message(model.status.conditions)
     message = f"{name} is {word or 'not reconciled yet'}" + (f": {detail}" if detail else "")
-    return ModelChoice(model, Component(COMPONENT, state, "ModelNotReady", message, direction=Direction.UPSTREAM))
+    return ModelChoice(
+        model, Component(COMPONENT, state, Reason.MODEL_NOT_READY, message, direction=Direction.UPSTREAM)
+    )
 
 
 def _blocked(failure: Failure) -> Component:
@@ -169,7 +176,7 @@ def _blocked(failure: Failure) -> Component:
 
 def _to_be_made(what: str) -> ModelChoice:
     text = f"No model with {what} exists; one is being created"
-    component = Component(COMPONENT, State.PENDING, "CreatingModel", text, direction=Direction.DOWNSTREAM)
+    component = Component(COMPONENT, State.PENDING, Reason.CREATING_MODEL, text, direction=Direction.DOWNSTREAM)
     return ModelChoice(None, component, missing=True)
 
 
@@ -178,4 +185,4 @@ def _name_taken(name: str, image: str, models: Sequence[Model]) -> ModelChoice |
     if not any(model.metadata.namespace and model.metadata.name == name for model in models):
         return None
     text = f"AIMModel {name} has the name of the model for image {image}, but another image: set its spec.image back"
-    return ModelChoice(None, _blocked(Failure(Category.INVALID_SPEC, "ModelNameTaken", text)))
+    return ModelChoice(None, _blocked(Failure(Category.INVALID_SPEC, Reason.MODEL_NAME_TAKEN, text)))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from aimd.api.reasons import Reason
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE
@@ -223,5 +224,7 @@ def _with_profile(choice: TemplateChoice) -> tuple[ProfileFile | None, TemplateC
     try:
         return profile_file(choice.template), choice
     except InvalidProfile as error:
-        component = Component(TEMPLATE, State.FAILED, "TemplateNotReady", str(error), direction=Direction.UPSTREAM)
+        component = Component(
+            TEMPLATE, State.FAILED, Reason.TEMPLATE_NOT_READY, str(error), direction=Direction.UPSTREAM
+        )
         return None, TemplateChoice(choice.template, component)

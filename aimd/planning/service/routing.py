@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aimd.api.core import ParentReference
+from aimd.api.reasons import Reason
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.durations import InvalidDuration, gateway_duration
 from aimd.planning.kinds import HTTP_ROUTE
@@ -56,9 +57,9 @@ def route_of(observed: Observed) -> Route:
         path = render_path(template, observed.manifest) if template else _default_path(observed)
         duration = gateway_duration(timeout) if timeout else ""
     except InvalidPathTemplate as error:
-        return Route(True, gateway, reason="PathTemplateInvalid", message=str(error))
+        return Route(True, gateway, reason=Reason.PATH_TEMPLATE_INVALID, message=str(error))
     except InvalidDuration as error:
-        return Route(True, gateway, reason="InvalidSpec", message=f"routing.requestTimeout: {error}")
+        return Route(True, gateway, reason=Reason.INVALID_SPEC, message=f"routing.requestTimeout: {error}")
     return Route(True, gateway, path, duration, annotations)
 
 
@@ -133,14 +134,14 @@ def route_component(observed: Observed, route: Route, *, serving: bool) -> Compo
         return None
     if HTTP_ROUTE.name in observed.absent_kinds:
         message = "The Gateway API is not installed: the cluster has no kind HTTPRoute"
-        return _component(_trouble(serving), "HTTPRouteFetchError", message)
+        return _component(_trouble(serving), Reason.HTTP_ROUTE_FETCH_ERROR, message)
     if route.gateway is None:
         message = "Routing is enabled without a gateway: set routing.gatewayRef on the service or its runtime config"
-        return _component(_trouble(serving), "GatewayNotConfigured", message)
+        return _component(_trouble(serving), Reason.GATEWAY_NOT_CONFIGURED, message)
     if route.reason:
         return _component(State.DEGRADED, route.reason, route.message)
     if observed.http_route is None:
-        return _component(State.PROGRESSING, "HTTPRouteCreating", "The HTTPRoute is being created")
+        return _component(State.PROGRESSING, Reason.HTTP_ROUTE_CREATING, "The HTTPRoute is being created")
     return _judge(_answers(observed.http_route, route.gateway, observed.key.namespace), serving=serving)
 
 
@@ -154,11 +155,11 @@ def _judge(answers: Sequence[_Answer], *, serving: bool) -> Component:
         accepted, resolved = answer.get("Accepted"), answer.get("ResolvedRefs")
         trouble = next((item for item in (accepted, resolved) if item and item.get("status") == "False"), None)
         if trouble is None and accepted is not None and accepted.get("status") == "True":
-            return _component(State.READY, "HTTPRouteAccepted", "HTTPRoute is accepted by gateway")
+            return _component(State.READY, Reason.HTTP_ROUTE_ACCEPTED, "HTTPRoute is accepted by gateway")
         refused = refused or trouble
     if refused is None:
-        return _component(State.PROGRESSING, "HTTPRoutePending", "No gateway has answered for the HTTPRoute yet")
-    reason, message = str(refused.get("reason") or "HTTPRoutePending"), str(refused.get("message") or "")
+        return _component(State.PROGRESSING, Reason.HTTP_ROUTE_PENDING, "No gateway has answered for the HTTPRoute yet")
+    reason, message = str(refused.get("reason") or Reason.HTTP_ROUTE_PENDING), str(refused.get("message") or "")
     return _component(_trouble(serving), reason, message or "The gateway does not take the HTTPRoute")
 
 

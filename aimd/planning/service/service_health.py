@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from aimd.api.foreign_reasons import ForeignReason
+from aimd.api.reasons import Reason
 from aimd.api.service import AIMService
 from aimd.api.shared import Status
 from aimd.planning.component import Component, Direction, State
@@ -36,18 +38,18 @@ def runtime_config_component(config: ResolvedConfig) -> Component | None:
     """Health of the runtime config; None when there is none and none is asked for (CFG-FND-2)."""
     if config.failure is not None:
         missing = config.failure.category is Category.MISSING_UPSTREAM
-        reason = "ReferenceNotFound" if missing else config.failure.reason
+        reason = Reason.REFERENCE_NOT_FOUND if missing else config.failure.reason
         failure = replace(config.failure, reason=reason)
         return Component(RUNTIME_CONFIG, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True)
     if not config.found:
         return None
     message = f"Runtime config {config.name} is in force"
-    return Component(RUNTIME_CONFIG, State.READY, "RuntimeConfigResolved", message, direction=Direction.UPSTREAM)
+    return Component(RUNTIME_CONFIG, State.READY, Reason.RUNTIME_CONFIG_RESOLVED, message, direction=Direction.UPSTREAM)
 
 
 def unusable_name_component(message: str) -> Component:
     """No InferenceService can exist for this service's name or namespace (SVC-NAM-1)."""
-    failure = Failure(Category.INVALID_SPEC, "InvalidSpec", message)
+    failure = Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, message)
     return Component(INFERENCE, failures=(failure,), direction=Direction.DOWNSTREAM, blocks_apply=True)
 
 
@@ -56,22 +58,24 @@ def inference_service_component(observed: Observed, pods: Component | None, now:
     live = observed.inference_service
     if live is None and INFERENCE_SERVICE.name in observed.absent_kinds:
         message = "KServe is not installed: the cluster has no kind InferenceService"
-        return TimedComponent(_runtime(State.FAILED, "FetchError", message))
+        return TimedComponent(_runtime(State.FAILED, Reason.FETCH_ERROR, message))
     if live is None:
-        return TimedComponent(_runtime(State.PROGRESSING, "CreatingRuntime", "The InferenceService does not exist yet"))
+        return TimedComponent(
+            _runtime(State.PROGRESSING, Reason.CREATING_RUNTIME, "The InferenceService does not exist yet")
+        )
     ready = _condition(live, "Ready")
     if ready.get("status") == "True":
-        return TimedComponent(_runtime(State.READY, "RuntimeReady", "InferenceService is ready"))
+        return TimedComponent(_runtime(State.READY, Reason.RUNTIME_READY, "InferenceService is ready"))
     if _has_served(observed.service) and pods is not None and pods.effective_state is State.READY:
         message = "InferenceService is scaling; its ready pods keep serving"
-        return TimedComponent(_runtime(State.READY, "RuntimeScaling", message))
+        return TimedComponent(_runtime(State.READY, Reason.RUNTIME_SCALING, message))
     warning = _current_warning(observed, now)
     if warning is not None:
         event, left = warning
         text = str(event.get("message") or "KServe reports an error")
         return TimedComponent(_runtime(State.FAILED, str(event.get("reason")), text), left)
     message = str(ready.get("message") or "The InferenceService is not ready yet")
-    return TimedComponent(_runtime(State.PROGRESSING, "CreatingRuntime", message))
+    return TimedComponent(_runtime(State.PROGRESSING, Reason.CREATING_RUNTIME, message))
 
 
 def pods_component(observed: Observed) -> Component | None:
@@ -142,13 +146,13 @@ def _current_warning(observed: Observed, now: datetime) -> tuple[Mapping[str, An
         for event in observed.inference_service_events
         if event.get("type") == "Warning" and (event.get("involvedObject") or {}).get("uid") == uid_of(live)
     ]
-    rejected = [event for event in own if event.get("reason") == "ServerlessModeRejected"]
+    rejected = [event for event in own if event.get("reason") == ForeignReason.SERVERLESS_MODE_REJECTED]
     if rejected:
         return max(rejected, key=_moment_text), None
     since = _last_transition(live)
     for event in sorted(own, key=_moment_text, reverse=True):
         moment = parse_timestamp(_moment_text(event))
-        if event.get("reason") != "InternalError" or moment is None or _is_lock_complaint(event):
+        if event.get("reason") != ForeignReason.INTERNAL_ERROR or moment is None or _is_lock_complaint(event):
             continue
         left = (moment + EVENT_AGE - now).total_seconds()
         if left > 0 and (since is None or moment > since):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from aimd.api.reasons import Reason, Verdict
 from aimd.api.service import AIMService
 from aimd.api.shared import ResolvedReference, Scope
 from aimd.planning.component import Component, Direction, State
@@ -18,9 +19,9 @@ from aimd.planning.service.observed import (
 )
 from aimd.planning.service.template_selection import (
     ALIAS_LABEL,
+    Candidate,
     Requirements,
     Selection,
-    Verdict,
     attributes_of,
     is_derived,
     is_optimized,
@@ -42,7 +43,7 @@ class TemplateChoice:
     component: Component
     derive_from: Template | None = None
     """The template that has to be copied with the service's overrides first."""
-    verdicts: Sequence[Verdict] = ()
+    candidates: Sequence[Candidate] = ()
     """Of every candidate, when the choice was made just now."""
 
     @property
@@ -68,36 +69,40 @@ def resolve_template(observed: Observed, model: Model | None) -> TemplateChoice:
     if _named(service):
         return _by_name(observed, model)
     if model is None:
-        return TemplateChoice(None, _waiting("TemplateNotFound", "a template is chosen once the model is known"))
+        return TemplateChoice(None, _waiting(Reason.TEMPLATE_NOT_FOUND, "a template is chosen once the model is known"))
     selection = select_template(model, observed.templates, requirements_of(observed))
     if selection.template is not None:
-        return replace(_found(selection.template), verdicts=selection.verdicts)
+        return replace(_found(selection.template), candidates=selection.candidates)
     state = State.PROGRESSING if selection.waiting else State.PENDING
     message = f"{selection.message}{_fallen(selection)}"
     component = Component(COMPONENT, state, selection.reason, message, direction=Direction.UPSTREAM)
-    return TemplateChoice(None, component, verdicts=selection.verdicts)
+    return TemplateChoice(None, component, candidates=selection.candidates)
 
 
 def _fallen(selection: Selection) -> str:
     """Where the candidates fell out, if the message of the last stage does not say it of all."""
-    reasons = {verdict.reason for verdict in selection.verdicts}
+    reasons = {item.verdict for item in selection.candidates}
     if len(reasons) < 2:
         return ""
-    return "; before that: " + listed([f"{item.template.metadata.name} {item.reason}" for item in selection.verdicts])
+    return "; before that: " + listed(
+        [f"{item.template.metadata.name} {item.verdict}" for item in selection.candidates]
+    )
 
 
 def candidates_status(service: AIMService, choice: TemplateChoice) -> list[Manifest] | None:
     """`status.templateCandidates`: of the last automatic choice; None where the template is named (SVC-SEL-9)."""
     if _named(service):
         return None
-    if not choice.verdicts:
+    if not choice.candidates:
         return [verdict.manifest() for verdict in service.status.template_candidates] or None
-    ordered = sorted(choice.verdicts, key=lambda item: (item.reason != "BestMatch", item.template.metadata.name))
+    ordered = sorted(
+        choice.candidates, key=lambda item: (item.verdict != Verdict.BEST_MATCH, item.template.metadata.name)
+    )
     return [
         {
             "name": item.template.metadata.name,
             "scope": str(Scope.NAMESPACE if item.template.metadata.namespace else Scope.CLUSTER),
-            "verdict": item.reason,
+            "verdict": str(item.verdict),
         }
         for item in ordered[:_CANDIDATES_KEPT]
     ]
@@ -166,7 +171,7 @@ def _by_name(observed: Observed, model: Model | None) -> TemplateChoice:
         namespace = observed.service.metadata.namespace
         failure = Failure(
             Category.MISSING_UPSTREAM,
-            "TemplateNotFound",
+            Reason.TEMPLATE_NOT_FOUND,
             f"found neither AIMServiceTemplate {namespace}/{name} nor AIMClusterServiceTemplate {name}: "
             "create one of them",
         )
@@ -189,7 +194,9 @@ def _derived(observed: Observed, model: Model | None, base: Template) -> Templat
     if checked.component.blocks_apply:
         return checked
     message = f"AIMServiceTemplate {name} is being made from {base.metadata.name} with the overrides of this service"
-    component = Component(COMPONENT, State.PROGRESSING, "TemplateNotReady", message, direction=Direction.UPSTREAM)
+    component = Component(
+        COMPONENT, State.PROGRESSING, Reason.TEMPLATE_NOT_READY, message, direction=Direction.UPSTREAM
+    )
     return TemplateChoice(None, component, derive_from=base)
 
 
@@ -209,7 +216,7 @@ def _checked(observed: Observed, model: Model | None, template: Template) -> Tem
     if foreign is not None and model is not None:
         failure = Failure(
             Category.INVALID_SPEC,
-            "TemplateModelMismatch",
+            Reason.TEMPLATE_MODEL_MISMATCH,
             f"template {template.metadata.name} belongs to model {foreign.metadata.name}, which has another image or "
             f"other weights than {model.metadata.name}: name a template of {model.metadata.name}",
         )
@@ -252,7 +259,7 @@ def _found(template: Template, *, overtaken: bool = False) -> TemplateChoice:
         component = Component(
             COMPONENT,
             State.READY,
-            "Resolved",
+            Reason.RESOLVED,
             f"{name} is ready{note}",
             direction=Direction.UPSTREAM,
             counts_as=State.DEGRADED if overtaken else None,
@@ -262,7 +269,7 @@ def _found(template: Template, *, overtaken: bool = False) -> TemplateChoice:
     state = states.get(State.of(word), State.PROGRESSING) if word else State.PROGRESSING
     detail = ready_message(template.status.conditions)
     message = f"{name} is {word or 'not reconciled yet'}" + (f": {detail}" if detail else "")
-    component = Component(COMPONENT, state, "TemplateNotReady", message, direction=Direction.UPSTREAM)
+    component = Component(COMPONENT, state, Reason.TEMPLATE_NOT_READY, message, direction=Direction.UPSTREAM)
     return TemplateChoice(template, component)
 
 

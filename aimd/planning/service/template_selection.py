@@ -3,9 +3,10 @@
 Every candidate gets a verdict, so that a service without a template can say why.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from aimd.api.reasons import Reason, Verdict
 from aimd.api.service import ServiceOverrides
 from aimd.api.shared import ProfileType
 from aimd.planning.component import State
@@ -21,6 +22,13 @@ _PROFILE_TYPES = ("optimized", "preview", "unoptimized")
 _GPUS = ("MI355X", "MI350X", "MI325X", "MI300X", "MI308X", "MI300A", "MI250X", "MI210", "MI100")
 _METRICS = ("latency", "throughput")
 _PRECISIONS = ("fp4", "int4", "fp8", "int8", "fp16", "bf16", "fp32")
+_UNAVAILABLE: Mapping[str, Verdict] = {
+    State.PENDING: Verdict.TEMPLATE_PENDING,
+    State.PROGRESSING: Verdict.TEMPLATE_PROGRESSING,
+    State.NOT_AVAILABLE: Verdict.TEMPLATE_NOT_AVAILABLE,
+    State.DEGRADED: Verdict.TEMPLATE_DEGRADED,
+    State.FAILED: Verdict.TEMPLATE_FAILED,
+}
 _UNLISTED = 1000
 _LISTED = 10
 
@@ -37,11 +45,11 @@ class Attributes:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """One candidate and why it was taken (`BestMatch`) or not."""
+class Candidate:
+    """A template that was considered, and the result."""
 
     template: Template
-    reason: str
+    verdict: Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +57,10 @@ class Selection:
     """The chosen template, or the reason and message of having none; `waiting` when candidates may become Ready."""
 
     template: Template | None
-    reason: str = ""
+    reason: Reason = Reason.RESOLVED
     message: str = ""
     waiting: bool = False
-    verdicts: Sequence[Verdict] = field(default=())
+    candidates: Sequence[Candidate] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,33 +145,33 @@ def select_template(model: Model, templates: Sequence[Template], requirements: R
     """The best template of a model; order of `templates` does not matter (SVC-SEL-2, SVC-SEL-9)."""
     left = candidates_of(model, templates)
     if not left:
-        return Selection(None, "TemplateNotFound", f"no template names the model {model.metadata.name}")
-    verdicts: list[Verdict] = []
+        return Selection(None, Reason.TEMPLATE_NOT_FOUND, f"no template names the model {model.metadata.name}")
+    judged: list[Candidate] = []
     for stage in _stages(requirements):
-        judged = [(item, stage.rejects(item)) for item in left]
-        verdicts += [Verdict(item, reason) for item, reason in judged if reason]
-        remaining = [item for item, reason in judged if not reason]
+        verdicts = [(item, stage.rejects(item)) for item in left]
+        judged += [Candidate(item, verdict) for item, verdict in verdicts if verdict is not None]
+        remaining = [item for item, verdict in verdicts if verdict is None]
         if not remaining:
-            return Selection(None, stage.reason, stage.explain(model, left), stage.waiting, tuple(verdicts))
+            return Selection(None, stage.reason, stage.explain(model, left), stage.waiting, tuple(judged))
         left = remaining
         if stage.waiting and (preferred := _preferred_by_model(model, left, requirements)) is not None:
-            return Selection(preferred, verdicts=(*verdicts, Verdict(preferred, "BestMatch")))
-    return _best(left, verdicts)
+            return Selection(preferred, candidates=(*judged, Candidate(preferred, Verdict.BEST_MATCH)))
+    return _best(left, judged)
 
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
-    rejects: Callable[[Template], str]
+    rejects: Callable[[Template], Verdict | None]
     explain: Callable[[Model, Sequence[Template]], str]
-    reason: str = "TemplateNotFound"
+    reason: Reason = Reason.TEMPLATE_NOT_FOUND
     waiting: bool = False
 
 
 def _stages(requirements: Requirements) -> tuple[_Stage, ...]:
     return (
-        _Stage(_unavailable, _explain_unavailable, "TemplateNotReady", waiting=True),
+        _Stage(_unavailable, _explain_unavailable, Reason.TEMPLATE_NOT_READY, waiting=True),
         _Stage(
-            lambda item: "" if _passes_optimization(item, requirements) else "UnoptimizedTemplateFiltered",
+            lambda item: None if _passes_optimization(item, requirements) else Verdict.UNOPTIMIZED_TEMPLATE_FILTERED,
             lambda model, items: (
                 f"{len(items)} Ready template(s) of {model.metadata.name} are not optimized: "
                 f"{_names(items)}; set spec.template.allowUnoptimized to use one"
@@ -171,12 +179,16 @@ def _stages(requirements: Requirements) -> tuple[_Stage, ...]:
         ),
         _Stage(
             lambda item: (
-                "" if matches_overrides(attributes_of(item), requirements.overrides) else "ServiceOverridesNotMatched"
+                None
+                if matches_overrides(attributes_of(item), requirements.overrides)
+                else Verdict.SERVICE_OVERRIDES_NOT_MATCHED
             ),
             lambda model, items: f"spec.overrides match none of the templates {_names(items)}",
         ),
         _Stage(
-            lambda item: "" if has_gpu(attributes_of(item), requirements.gpu_models) else "RequiredGPUNotInCluster",
+            lambda item: (
+                None if has_gpu(attributes_of(item), requirements.gpu_models) else Verdict.REQUIRED_GPU_NOT_IN_CLUSTER
+            ),
             lambda model, items: (
                 f"no node has the GPU of any of the templates {_names(items)}; "
                 f"the cluster has {', '.join(sorted(requirements.gpu_models or ())) or 'no labelled GPU'}"
@@ -185,12 +197,9 @@ def _stages(requirements: Requirements) -> tuple[_Stage, ...]:
     )
 
 
-def _unavailable(template: Template) -> str:
+def _unavailable(template: Template) -> Verdict | None:
     word = template.status.status
-    if is_ready(word):
-        return ""
-    known = (State.PENDING, State.PROGRESSING, State.NOT_AVAILABLE, State.DEGRADED, State.FAILED)
-    return f"Template{word}" if word in known else "TemplateNotReady"
+    return None if is_ready(word) else _UNAVAILABLE.get(word, Verdict.TEMPLATE_NOT_READY)
 
 
 def _explain_unavailable(model: Model, items: Sequence[Template]) -> str:
@@ -219,22 +228,22 @@ def _preferred_by_model(model: Model, ready: Sequence[Template], requirements: R
     )
 
 
-def _best(left: Sequence[Template], verdicts: Sequence[Verdict]) -> Selection:
+def _best(left: Sequence[Template], judged: Sequence[Candidate]) -> Selection:
     """The best by rank, of the namespace if it has any; none where several share the rank (SVC-SEL-7, SVC-SEL-8)."""
     namespaced = [item for item in left if item.metadata.namespace]
     left = namespaced or left
     scores = {id(item): _score(attributes_of(item)) for item in left}
     lowest = min(scores.values())
     tied = [item for item in left if scores[id(item)] == lowest]
-    losers = tuple(Verdict(item, "LowerPreferenceRank") for item in left if scores[id(item)] != lowest)
+    losers = tuple(Candidate(item, Verdict.LOWER_PREFERENCE_RANK) for item in left if scores[id(item)] != lowest)
     if len(tied) > 1:
         return Selection(
             None,
-            "TemplateSelectionAmbiguous",
+            Reason.TEMPLATE_SELECTION_AMBIGUOUS,
             f"the templates {_names(tied)} fit equally well: name one in spec.template.name",
-            verdicts=(*verdicts, *losers),
+            candidates=(*judged, *losers),
         )
-    return Selection(tied[0], verdicts=(*verdicts, *losers, Verdict(tied[0], "BestMatch")))
+    return Selection(tied[0], candidates=(*judged, *losers, Candidate(tied[0], Verdict.BEST_MATCH)))
 
 
 def _score(attributes: Attributes) -> tuple[int, ...]:

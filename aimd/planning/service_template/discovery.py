@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from aimd.api.reasons import Reason
 from aimd.api.service_template import DiscoveryState
 from aimd.planning.component import Component, Direction, State, ready
 from aimd.planning.jobs import JobPhase, job_failure, job_phase
@@ -108,10 +109,10 @@ def plan_discovery(
         return _failed(context, run, _why(context, run), obsolete, now)
     if phase is JobPhase.RUNNING:
         pods = probe_pods(run.pods, logs=run.tails, events=run.events, exit_codes={})
-        if pods.failure is not None and pods.reason != "NoPods":
+        if pods.failure is not None and pods.reason != Reason.NO_PODS:
             return _failed(context, run, _stuck(pods), obsolete, now)
         text = "The discovery job runs"
-        components = (_job(State.PROGRESSING, "JobRunning", text), *_pods(run, pods))
+        components = (_job(State.PROGRESSING, Reason.JOB_RUNNING, text), *_pods(run, pods))
         return DiscoveryPlan(_awaiting(text), components, deletions=obsolete)
     return _absent(context, run, obsolete, hardware_there, now)
 
@@ -130,12 +131,12 @@ def _read(context: DiscoveryContext, run: DiscoveryRun, now: datetime) -> Discov
         profile = read_output(run.log)
     except UnusableOutput as error:
         text = f"Discovery ran, but {error}"
-        failure = Failure(Category.INVALID_SPEC, "DiscoveryFailed", text)
+        failure = Failure(Category.INVALID_SPEC, Reason.DISCOVERY_FAILED, text)
         return _failed(context, run, _Failed(text, (_failing(failure),)), (), now)
     status = {"discovery": {"specHash": spec_hash(context)}, "discoveryJob": _reference(run)}
     message = "; ".join([_FOUND, *(f"left out: {remark}" for remark in profile.remarks)])
-    condition = Condition(DISCOVERED, "True", "DiscoveryComplete", message)
-    pods = (ready(PODS_COMPONENT, "PodsReady", "The discovery pod has ended"),) if run.pods else ()
+    condition = Condition(DISCOVERED, "True", Reason.DISCOVERY_COMPLETE, message)
+    pods = (ready(PODS_COMPONENT, Reason.PODS_READY, "The discovery pod has ended"),) if run.pods else ()
     return DiscoveryPlan(condition, (_job_ready(), *pods), status=status, profile=profile)
 
 
@@ -174,20 +175,22 @@ def _absent(
     state = _state(context)
     left = _wait_left(context, state, now)
     if left > 0:
-        failure = Failure(Category.INVALID_SPEC, "DiscoveryFailed", state.last_failure_reason or "Discovery failed")
+        failure = Failure(
+            Category.INVALID_SPEC, Reason.DISCOVERY_FAILED, state.last_failure_reason or "Discovery failed"
+        )
         condition = _discovery_failed(failure.message)
         return DiscoveryPlan(condition, (_failing(failure),), deletions=obsolete, requeue_after=left)
     if not hardware_there:
         return DiscoveryPlan(_awaiting("Discovery waits for the GPU that the template asks for"), deletions=obsolete)
     if run.job is not None:
         text = "The former discovery job is being removed"
-        return DiscoveryPlan(_awaiting(text), (_job(State.PENDING, "JobNotCreated", text),), deletions=obsolete)
+        return DiscoveryPlan(_awaiting(text), (_job(State.PENDING, Reason.JOB_NOT_CREATED, text),), deletions=obsolete)
     if not run.may_start:
         text = "All places for discovery jobs are taken; this template waits for its turn"
-        components = (_job(State.PENDING, "JobNotCreated", text),)
+        components = (_job(State.PENDING, Reason.JOB_NOT_CREATED, text),)
         return DiscoveryPlan(_awaiting(text), components, deletions=obsolete, requeue_after=PLACE_WAIT_SECONDS)
     text = "The discovery job is being created"
-    components = (_job(State.PENDING, "JobNotCreated", text),)
+    components = (_job(State.PENDING, Reason.JOB_NOT_CREATED, text),)
     return DiscoveryPlan(_awaiting(text), components, discovery_objects(context), obsolete)
 
 
@@ -196,17 +199,17 @@ def _why(context: DiscoveryContext, run: DiscoveryRun) -> _Failed:
     assert run.job is not None
     if job_phase(run.job) is JobPhase.COMPLETE:
         text = _state(context).last_failure_reason
-        return _Failed(text, (_failing(Failure(Category.INVALID_SPEC, "DiscoveryFailed", text)),))
+        return _Failed(text, (_failing(Failure(Category.INVALID_SPEC, Reason.DISCOVERY_FAILED, text)),))
     failure = job_failure(run.job)
     pods = probe_pods(run.pods, logs=run.tails, exit_codes={}) if run.pods else None
     known = pods.failure if pods is not None else None
-    text = known.message if known is not None and known.reason != "NoPods" else failure.message
+    text = known.message if known is not None and known.reason != Reason.NO_PODS else failure.message
     return _Failed(text, (_failing(failure), *(_pods(run, pods) if pods is not None else ())))
 
 
 def _stuck(pods: PodHealth) -> _Failed:
     """A pod that cannot start: there is no use in keeping a place for it (TPL-DSC-6)."""
-    job = _job(State.PROGRESSING, "JobRunning", "The discovery job cannot start and is given up")
+    job = _job(State.PROGRESSING, Reason.JOB_RUNNING, "The discovery job cannot start and is given up")
     return _Failed(pods.message, (job, pods.component(PODS_COMPONENT)))
 
 
@@ -261,7 +264,7 @@ def _state(context: DiscoveryContext) -> DiscoveryState:
 def _settled(context: DiscoveryContext) -> tuple[Component, ...]:
     """After success Job and pods are not looked at any more; their conditions stay, and true (TPL-DSC-8)."""
     stored = {condition.type for condition in context.template.status.conditions}
-    pods = (ready(PODS_COMPONENT, "PodsReady", "The discovery pod has ended"),)
+    pods = (ready(PODS_COMPONENT, Reason.PODS_READY, "The discovery pod has ended"),)
     return (
         *((_job_ready(),) if f"{JOB_COMPONENT}Ready" in stored else ()),
         *(pods if f"{PODS_COMPONENT}Ready" in stored else ()),
@@ -271,16 +274,16 @@ def _settled(context: DiscoveryContext) -> tuple[Component, ...]:
 def _complete(context: DiscoveryContext) -> Condition:
     """True, with the message of the pass that found the profile."""
     stored = next((item for item in context.template.status.conditions if item.type == DISCOVERED), None)
-    told = stored.message if stored is not None and stored.reason == "DiscoveryComplete" else ""
-    return Condition(DISCOVERED, "True", "DiscoveryComplete", told or _FOUND)
+    told = stored.message if stored is not None and stored.reason == Reason.DISCOVERY_COMPLETE else ""
+    return Condition(DISCOVERED, "True", Reason.DISCOVERY_COMPLETE, told or _FOUND)
 
 
 def _awaiting(text: str) -> Condition:
-    return Condition(DISCOVERED, "False", "AwaitingDiscovery", text)
+    return Condition(DISCOVERED, "False", Reason.AWAITING_DISCOVERY, text)
 
 
 def _discovery_failed(text: str) -> Condition:
-    return Condition(DISCOVERED, "False", "DiscoveryFailed", f"{text}. Discovery is tried again after a pause")
+    return Condition(DISCOVERED, "False", Reason.DISCOVERY_FAILED, f"{text}. Discovery is tried again after a pause")
 
 
 def _job(state: State, reason: str, text: str) -> Component:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from aimd.api.model import AIMClusterModel, AIMModel
+from aimd.api.reasons import Reason
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate, Profile, ProfileMetadata
 from aimd.api.shared import Hardware, ModelSource
 from aimd.planning.component import Component, Direction, State, ready
@@ -82,7 +83,7 @@ def plan_service_template(observed: ObservedTemplate, now: datetime) -> Plan:
     hardware = resolved_hardware(observed, discovery)
     gpu = gpu_component(hardware, observed.inventory)
     components = [
-        config_component(observed.config, missing_reason="ConfigNotFound"),
+        config_component(observed.config, missing_reason=Reason.CONFIG_NOT_FOUND),
         _model_component(observed),
         *discovery.components,
         *([gpu] if gpu is not None else []),
@@ -171,11 +172,11 @@ def _model_component(observed: ObservedTemplate) -> Component:
     if model is None:
         kinds = "AIMClusterModel" if observed.is_cluster_scoped else "AIMModel or AIMClusterModel"
         text = f"There is no {kinds} named {wanted}: create it, or recreate the template with another modelName"
-        failure = Failure(Category.MISSING_UPSTREAM, "ReferenceNotFound", text)
+        failure = Failure(Category.MISSING_UPSTREAM, Reason.REFERENCE_NOT_FOUND, text)
         return Component(name, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True)
     if not model.spec.image:
         text = f"Model {wanted} names no image: set its spec.image"
-        return Component(name, State.FAILED, "ImageNotSpecified", text, direction=Direction.UPSTREAM)
+        return Component(name, State.FAILED, Reason.IMAGE_NOT_SPECIFIED, text, direction=Direction.UPSTREAM)
     fault = _fault_of(model)
     if fault is not None:
         text = f"Model {wanted} is {model.status.status}: {fault}"
@@ -201,23 +202,25 @@ def _discover(observed: ObservedTemplate, now: datetime) -> DiscoveryPlan:
     problem = _profile_problem(template)
     if template.spec.model_sources:
         obsolete = running_jobs_to_delete(observed.run)
-        inline = Condition(DISCOVERED, "True", "InlineModelSources", INLINE_MESSAGE)
+        inline = Condition(DISCOVERED, "True", Reason.INLINE_MODEL_SOURCES, INLINE_MESSAGE)
         return DiscoveryPlan(inline, problem, deletions=obsolete)
     if context is not None:
         return plan_discovery(context, observed.run, hardware_there=_hardware_there(observed), now=now)
     if is_discovered(template) and not problem:
         kept = next((item for item in template.status.conditions if item.type == DISCOVERED), None)
         text = kept.message if kept is not None else "The profile was discovered from the model's image"
-        return DiscoveryPlan(Condition(DISCOVERED, "True", "DiscoveryComplete", text))
+        return DiscoveryPlan(Condition(DISCOVERED, "True", Reason.DISCOVERY_COMPLETE, text))
     text = "Discovery waits for the model and its image" if not problem else "The custom profile cannot be used"
-    return DiscoveryPlan(Condition(DISCOVERED, "False", "AwaitingDiscovery", text), problem)
+    return DiscoveryPlan(Condition(DISCOVERED, "False", Reason.AWAITING_DISCOVERY, text), problem)
 
 
 def _profile_problem(template: Template) -> tuple[Component, ...]:
     try:
         profile_file(template)
     except InvalidProfile as error:
-        return (Component("CustomProfile", failures=(Failure(Category.INVALID_SPEC, "InvalidSpec", str(error)),)),)
+        return (
+            Component("CustomProfile", failures=(Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, str(error)),)),
+        )
     return ()
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 
 from aimd.api.artifact import AIMArtifact
+from aimd.api.reasons import Reason
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.api.shared import CacheMode, ModelSource
 from aimd.api.template_cache import AIMTemplateCache
@@ -119,13 +120,15 @@ def _template_component(observed: ObservedTemplateCache) -> Component:
         places = {"Namespace": "in this namespace", "Cluster": "in the cluster"}
         where = places.get(spec.template_scope, "in this namespace or in the cluster")
         text = f"There is no template {spec.template_name} {where}: create it or correct templateName or templateScope"
-        failure = Failure(Category.MISSING_UPSTREAM, "ReferenceNotFound", text)
+        failure = Failure(Category.MISSING_UPSTREAM, Reason.REFERENCE_NOT_FOUND, text)
         return Component(name, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True)
     own = next((condition for condition in template.status.conditions if condition.type == "Ready"), None)
     word = template.status.status if "status" in template.status.model_fields_set else ""
     if own is None:
         state = State.of(word) if word else State.PENDING
-        return Component(name, state, "ResourceFound", f"The template is {word or 'new'}", direction=Direction.UPSTREAM)
+        return Component(
+            name, state, Reason.RESOURCE_FOUND, f"The template is {word or 'new'}", direction=Direction.UPSTREAM
+        )
     if own.status == "True":
         return ready(name, own.reason, own.message, Direction.UPSTREAM)
     state = State.PROGRESSING if own.status == "Unknown" else State.of(word)
@@ -139,9 +142,9 @@ def _artifacts_component(observed: ObservedTemplateCache, matches: Sequence[Matc
     name, direction = "Artifacts", Direction.DOWNSTREAM
     if not matches:
         if observed.template is not None and observed.template.status.status == State.READY:
-            return ready(name, "NothingToCache", "The template lists no weights to download", direction)
+            return ready(name, Reason.NOTHING_TO_CACHE, "The template lists no weights to download", direction)
         text = "The template lists no weights yet"
-        return Component(name, State.PROGRESSING, "NoCaches", text, direction=direction)
+        return Component(name, State.PROGRESSING, Reason.NO_CACHES, text, direction=direction)
     found = [match.artifact for match in matches if match.artifact is not None]
     missing = len(matches) - len(found)
     if missing:
@@ -150,15 +153,15 @@ def _artifacts_component(observed: ObservedTemplateCache, matches: Sequence[Matc
         blocked = [match.name for match in matches if match.artifact is None and match.name in looked_at]
         waiting = f"; {', '.join(blocked)} exists and cannot be used yet" if blocked else ""
         text = f"{missing} of {len(matches)} artifacts are being made{waiting}"
-        return Component(name, State.PROGRESSING, "CreatingCaches", text, direction=direction)
+        return Component(name, State.PROGRESSING, Reason.CREATING_CACHES, text, direction=direction)
     worst = min(found, key=lambda artifact: _state(artifact).rank)
     state = _state(worst)
     if state is State.READY:
-        return ready(name, "AllCachesReady", f"All {len(found)} artifacts are ready", direction)
+        return ready(name, Reason.ALL_CACHES_READY, f"All {len(found)} artifacts are ready", direction)
     own = next((condition for condition in worst.status.conditions if condition.type == "Ready"), None)
     done = sum(_state(artifact) is State.READY for artifact in found)
     text = f"{done} of {len(found)} artifacts are ready; {worst.metadata.name} is {state}{_detail(worst)}"
-    reason = own.reason if own is not None and own.status != "True" else "CachesNotReady"
+    reason = own.reason if own is not None and own.status != "True" else Reason.CACHES_NOT_READY
     return Component(name, state, reason, text, direction=direction)
 
 

@@ -71,7 +71,7 @@ def test_namespaced_templates_hide_those_of_the_cluster() -> None:
 def test_only_ready_templates_of_the_model_count() -> None:
     selection = select_template(MODEL, [make("a", status="Pending"), make("b", status="Failed")], ANY)
     assert (selection.reason, selection.waiting) == ("TemplateNotReady", True)
-    assert {verdict.reason for verdict in selection.verdicts} == {"TemplatePending", "TemplateFailed"}
+    assert {item.verdict for item in selection.candidates} == {"TemplatePending", "TemplateFailed"}
     assert select_template(MODEL, [make("a", model="other")], ANY).reason == "TemplateNotFound"
 
 
@@ -100,7 +100,7 @@ def test_a_profile_that_somebody_wrote_passes_the_optimisation_filter() -> None:
 def test_the_cluster_must_have_the_gpu() -> None:
     requirements = Requirements(None, True, frozenset())
     selection = select_template(MODEL, [make("a")], requirements)
-    assert (selection.reason, [verdict.reason for verdict in selection.verdicts]) == (
+    assert (selection.reason, [item.verdict for item in selection.candidates]) == (
         "TemplateNotFound",
         ["RequiredGPUNotInCluster"],
     )
@@ -178,7 +178,7 @@ def test_selection_agrees_with_the_oracle(specs: list[dict[str, Any]], allow: bo
     requirements = Requirements(None, allow, frozenset(gpus))
     assert winner(*templates, requirements=requirements) == oracle(specs, allow, frozenset(gpus))
     assert winner(*reversed(templates), requirements=requirements) == winner(*templates, requirements=requirements)
-    assert len(select_template(MODEL, templates, requirements).verdicts) <= len(templates)
+    assert len(select_template(MODEL, templates, requirements).candidates) <= len(templates)
 
 
 def planned(observed: Any, service: dict[str, Any], model: Any, templates: list[Any], now: Any) -> Any:

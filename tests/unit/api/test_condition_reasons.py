@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import pytest
 
-from aimd.api.conditions import COMMON, CONDITIONS, PODS, WRITING
+from aimd.api.condition_reasons import COMMON, CONDITIONS, PODS, WRITING
 from aimd.api.foreign_reasons import ForeignReason
 from aimd.api.kinds import RESOURCES
 from aimd.api.reasons import Reason, Verdict
