@@ -138,6 +138,7 @@ def test_nodes_wake_services_that_are_still_choosing(services: Cache) -> None:
 
 
 def test_our_own_status_writes_wake_nobody(services: Cache) -> None:
+    """Prove SVC-ORD-5."""
     changed = next(watch.predicate for watch in WATCHES if watch.kind == AIM_SERVICE)
     live = put(services, AIM_SERVICE, "x", spec={})
     assert not changed(live, {**live, "status": {"conditions": [{"type": "Ready"}]}})
@@ -186,6 +187,7 @@ async def test_a_service_is_observed_with_everything_its_plan_needs(cache: Cache
 
 
 async def test_kinds_that_are_missing_or_not_listed_yet(cache: Cache) -> None:
+    """Prove SVC-ORD-4."""
     manifest = put(cache, AIM_SERVICE, "svc", spec={"model": {"name": "m"}})
     service, parsed = reconciler(cache), cache.parse(AIMService, manifest)
     cache[INFERENCE_SERVICE].available = False
@@ -199,6 +201,7 @@ async def test_kinds_that_are_missing_or_not_listed_yet(cache: Cache) -> None:
 
 
 async def test_an_owned_object_under_its_former_name_is_kept(cache: Cache) -> None:
+    """Prove SVC-NAM-2."""
     long = "qwen-qwen3-32b-instruct-production-canary-blue"
     manifest = put(cache, AIM_SERVICE, long, "ml-team", spec={"model": {"name": "m"}})
     former = "qwen-qwen3-32b-instruct-production-c-a04542d9"
@@ -238,5 +241,6 @@ async def test_what_kserve_fills_in_is_no_difference(cache: Cache) -> None:
 
 
 def test_the_words_of_a_service(cache: Cache) -> None:
+    """Prove SVC-STA-1."""
     words = {reconciler(cache).status_word(state) for state in State}
     assert words <= {"Pending", "Starting", "Running", "Degraded", "Failed"}

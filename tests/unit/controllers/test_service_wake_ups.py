@@ -1,4 +1,4 @@
-"""Which change wakes which services, exactly (spec/service.md §2.2). The cache is the real one, filled by hand."""
+"""Which change wakes which services, exactly. The cache is the real one, filled by hand."""
 
 from copy import deepcopy
 from typing import Any
@@ -268,6 +268,7 @@ TABLE: dict[str, tuple[Update, set[str]]] = {
 
 @pytest.mark.parametrize("change", TABLE)
 def test_a_change_wakes_exactly(cache: Cache, change: str) -> None:
+    """Prove SVC-ORD-5."""
     update, services = TABLE[change]
     assert woken(cache, update) == services
 

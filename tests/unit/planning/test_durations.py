@@ -116,6 +116,7 @@ def test_any_text_is_a_duration_or_refused(text: str) -> None:
     ],
 )
 def test_durations_for_a_gateway(text: str, expected: str) -> None:
+    """Prove SVC-RTE-8."""
     assert gateway_duration(text) == expected
     assert GATEWAY_API.fullmatch(expected)
 

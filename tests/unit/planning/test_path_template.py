@@ -36,6 +36,7 @@ SERVICE = {
     ],
 )
 def test_templates_that_give_a_path(template: str, path: str) -> None:
+    """Prove SVC-RTE-3."""
     assert render_path(template, SERVICE) == path
 
 
@@ -63,6 +64,7 @@ def test_templates_that_give_a_path(template: str, path: str) -> None:
     ],
 )
 def test_templates_that_give_none_say_why(template: str, names: str) -> None:
+    """Prove SVC-RTE-4."""
     with pytest.raises(InvalidPathTemplate, match=re.escape(names)):
         render_path(template, SERVICE)
 
@@ -73,11 +75,13 @@ def test_expressions_without_text_are_no_route_to_everything() -> None:
 
 
 def test_the_default_path_is_namespace_and_name() -> None:
+    """Prove SVC-RTE-2."""
     assert default_path("ml-team", "qwen-chat") == "/ml-team/qwen-chat"
 
 
 @given(template=st.text(max_size=60), value=st.text(max_size=60))
 def test_a_rendered_path_is_always_one_that_a_gateway_takes(template: str, value: str) -> None:
+    """Prove SVC-RTE-3."""
     service = {"metadata": {"labels": {"x": value}}}
     for text in (template, f"/{{.metadata.labels['x']}}/{template}"):
         try:

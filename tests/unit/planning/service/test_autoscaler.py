@@ -1,4 +1,4 @@
-"""How the autoscaler fares, the service's own figures, what goes when autoscaling ends (service.md §13.4, §13.5)."""
+"""How the autoscaler fares, the service's own figures, what goes when autoscaling ends."""
 
 from datetime import timedelta
 from typing import Any
@@ -66,6 +66,7 @@ def test_without_autoscaling_there_is_nothing_to_judge(observed, service_manifes
 
 
 def test_a_cluster_without_keda_is_told_what_to_install(judge) -> None:  # type: ignore[no-untyped-def]
+    """Prove SVC-SCL-5."""
     absent = frozenset({"ScaledObject"})
     component, _ = judge(absent_kinds=absent)
     assert (component.reason, component.state) == ("AutoscalerNotInstalled", State.DEGRADED)
@@ -83,6 +84,7 @@ def test_a_cluster_without_keda_is_told_what_to_install(judge) -> None:  # type:
     ],
 )
 def test_what_is_waited_for_becomes_a_fault_after_a_minute(judge, waiting: str, fault: str, fields: Any) -> None:  # type: ignore[no-untyped-def]
+    """Prove SVC-SCL-5."""
     young, left = judge(50, waiting, **fields)
     assert (young.reason, young.state, left) == (waiting, State.PROGRESSING, 10)
     for waited, reason in ((61, waiting), (1, fault), (3600, fault)):
@@ -101,6 +103,8 @@ def test_keda_that_does_nothing_is_named_and_keda_that_refuses_is_quoted(judge) 
 
 
 def test_figures(observed, service_manifest) -> None:  # type: ignore[no-untyped-def]
+    """Prove SVC-SCL-6."""
+
     def figures(ready: int, found: Any = None, **spec: Any) -> dict[str, Any]:
         return runtime_status(observed(service=service_manifest(**spec), autoscaler=found), ready)
 
@@ -128,6 +132,7 @@ def test_figures(observed, service_manifest) -> None:  # type: ignore[no-untyped
 def test_the_scaled_object_goes_with_autoscaling(  # type: ignore[no-untyped-def]
     observed, service_manifest, spec: dict[str, Any], owner: str, goes: bool
 ) -> None:
+    """Prove SVC-DEL-1."""
     inference_service = {"metadata": {"name": "isvc", "namespace": "ml-team", "uid": "uid-isvc"}}
     mine = observed(
         service=service_manifest(**spec), inference_service=inference_service, scaled_object=scaled_object(owner)

@@ -43,6 +43,7 @@ def test_a_service_name_that_fits_keeps_the_reference_name(name: str, namespace:
 
 
 def test_former_names_are_those_of_the_reference_even_when_truncated() -> None:
+    """Prove SVC-NAM-2."""
     assert former_inference_service_name("my-service", "n" * 42) == "m-70a2a165"
     assert former_inference_service_name(LONG, "ml-team") == "qwen-qwen3-32b-instruct-production-c-a04542d9"
     emea = "customer-support-assistant-for-the-emea-region"
@@ -51,6 +52,7 @@ def test_former_names_are_those_of_the_reference_even_when_truncated() -> None:
 
 
 def test_two_truncated_names_of_one_namespace_differ() -> None:
+    """Prove SVC-NAM-2."""
     first, second = inference_service_name(LONG, "ml-team"), inference_service_name(LONG + "-2", "ml-team")
     assert first != second
     assert first[:-9] == second[:-9]
@@ -84,16 +86,19 @@ def test_caches_of_two_templates_with_long_names_differ(service) -> None:
     ],
 )
 def test_a_model_is_named_after_its_image(image: str, expected: str) -> None:
+    """Prove SVC-NAM-3."""
     assert model_name_from_image(image) == expected
 
 
 @pytest.mark.parametrize("image", ["", ":::invalid", "repo/name:", "repo/name@sha256", "repo/name@:abc", "repo/"])
 def test_an_image_that_cannot_be_split_is_refused(image: str) -> None:
+    """Prove SVC-NAM-3."""
     with pytest.raises(InvalidImageReference):
         model_name_from_image(image)
 
 
 def test_names_that_kserve_refuses_say_what_to_change() -> None:
+    """Prove SVC-NAM-1."""
     with pytest.raises(InvalidServiceName, match="begins with a letter"):
         inference_service_name("1-service", "ns")
     with pytest.raises(InvalidServiceName, match="at most 42 characters"):
@@ -102,6 +107,7 @@ def test_names_that_kserve_refuses_say_what_to_change() -> None:
 
 @given(name=DNS_LABEL, namespace=st.from_regex(r"[a-z]([a-z0-9-]{0,40}[a-z0-9])?", fullmatch=True))
 def test_every_valid_name_leaves_room_for_the_host_label(name: str, namespace: str) -> None:
+    """Prove SVC-NAM-1."""
     derived = inference_service_name(name, namespace)
     assert len(f"{predictor_name(derived)}-{namespace}") <= 63
     assert len(http_route_name(name, namespace)) <= 63

@@ -1,4 +1,4 @@
-"""What the container gets: environment, resources, volumes (service.md §11.4–§11.6)."""
+"""What the container gets: environment, resources, volumes."""
 
 import json
 
@@ -11,7 +11,13 @@ from aimd.api.shared import Hardware
 from aimd.planning.quantities import parse_quantity
 from aimd.planning.service.container_environment import container_env
 from aimd.planning.service.resources import container_resources, cpu_level
-from aimd.planning.service.volumes import cache_volumes, mounts_cache, preserved_volumes, shared_memory
+from aimd.planning.service.volumes import (
+    cache_volumes,
+    mounts_cache,
+    preserved_volumes,
+    replaced_volumes,
+    shared_memory,
+)
 
 
 def values(env: tuple[EnvVar, ...]) -> dict[str, str | None]:
@@ -23,12 +29,14 @@ def variables(**pairs: str) -> list[dict[str, str]]:
 
 
 def test_defaults_are_always_there_and_sorted(service, template) -> None:
+    """Prove SVC-ENV-1."""
     env = container_env(service(), template(), ())
     assert values(env) == {"AIM_CACHE_PATH": "/workspace/cache", "VLLM_ENABLE_METRICS": "true"}
     assert [variable.name for variable in env] == sorted(variable.name for variable in env)
 
 
 def test_precedence_from_config_to_service(service, template) -> None:
+    """Prove SVC-ENV-1."""
     config = [EnvVar(name=name, value="config") for name in ("A", "B", "C", "AIM_METRIC")]
     chosen = template(env=variables(B="template", C="template"), metric="latency", precision="fp16", profileId="p1")
     env = values(container_env(service(env=variables(C="service")), chosen, config))
@@ -45,6 +53,7 @@ def test_template_env_beats_derived_values_and_service_beats_identity(service, t
 
 
 def test_a_custom_profile_sets_aim_id_and_never_the_model_id(service, template) -> None:
+    """Prove SVC-ENV-3."""
     chosen = template(
         aimId="meta-llama/Llama-3-8B",
         modelId="meta-llama/Llama-3-8B",
@@ -62,6 +71,7 @@ def test_a_custom_profile_sets_aim_id_and_never_the_model_id(service, template) 
 
 
 def test_engine_args_merge_over_all_levels(service, template) -> None:
+    """Prove SVC-ENV-2."""
     config = [EnvVar(name="AIM_ENGINE_ARGS", value='{"a": 1, "n": {"x": 1, "y": 1}}')]
     chosen = template(env=variables(AIM_ENGINE_ARGS='{"a": 2, "n": {"y": 2}}'))
     mine = service(env=variables(AIM_ENGINE_ARGS='{"n": {"z": 3}}'))
@@ -70,6 +80,7 @@ def test_engine_args_merge_over_all_levels(service, template) -> None:
 
 
 def test_a_secret_replaces_engine_args_instead_of_getting_lost(service, template) -> None:
+    """Prove SVC-ENV-2."""
     reference = {"secretKeyRef": {"name": "s", "key": "k"}}
     mine = service(env=[{"name": "AIM_ENGINE_ARGS", "valueFrom": reference}])
     env = container_env(mine, template(env=variables(AIM_ENGINE_ARGS="{}")), ())
@@ -105,6 +116,7 @@ def level(requests: dict[str, str] | None = None, limits: dict[str, str] | None 
     [(1, "4", "32Gi", "48Gi"), (4, "16", "128Gi", "192Gi"), (8, "32", "256Gi", "384Gi")],
 )
 def test_defaults_per_gpu(count: int, cpu: str, memory: str, limit: str) -> None:
+    """Prove SVC-RES-1."""
     device = str(count)
     assert container_resources(gpus(count), ()) == {
         "requests": {"cpu": cpu, "memory": memory, "amd.com/gpu": device},
@@ -118,24 +130,28 @@ def test_without_a_gpu_there_are_no_defaults() -> None:
 
 
 def test_levels_override_single_quantities() -> None:
+    """Prove SVC-RES-1."""
     resources = container_resources(gpus(4), (level({"memory": "100Gi"}), None, level({"memory": "64Gi"})))
     assert resources["requests"] == {"cpu": "16", "memory": "64Gi", "amd.com/gpu": "4"}
     assert resources["limits"] == {"memory": "192Gi", "amd.com/gpu": "4"}
 
 
 def test_a_gpu_count_on_one_side_holds_on_both() -> None:
+    """Prove SVC-RES-2."""
     for given_side in (level(limits={"amd.com/gpu": "8"}), level(requests={"amd.com/gpu": "8"})):
         resources = container_resources(gpus(1), (None, None, given_side))
         assert resources["requests"]["amd.com/gpu"] == resources["limits"]["amd.com/gpu"] == "8"
 
 
 def test_default_requests_give_way_to_user_limits() -> None:
+    """Prove SVC-RES-3."""
     resources = container_resources(gpus(8), (None, None, level(limits={"cpu": "6", "memory": "48Gi"})))
     assert resources["requests"] == {"cpu": "6", "memory": "48Gi", "amd.com/gpu": "8"}
     assert resources["limits"] == {"cpu": "6", "memory": "48Gi", "amd.com/gpu": "8"}
 
 
 def test_a_default_limit_gives_way_to_a_user_request() -> None:
+    """Prove SVC-RES-3."""
     resources = container_resources(gpus(1), (None, level({"memory": "256Gi"}), None))
     assert (resources["requests"]["memory"], resources["limits"]["memory"]) == ("256Gi", "256Gi")
 
@@ -147,6 +163,7 @@ def test_a_partitioned_gpu_by_resource_name() -> None:
 
 
 def test_cpu_hardware_is_a_level() -> None:
+    """Prove SVC-RES-4."""
     hardware = Hardware.model_validate({"cpu": {"requests": "500m", "limits": "2"}})
     assert container_resources(hardware, (cpu_level(hardware),)) == {
         "requests": {"cpu": "500m"},
@@ -176,6 +193,7 @@ def test_user_values_stay_and_only_users_contradict_themselves(
 
 
 def test_cache_volumes_are_named_after_their_artifacts(cache) -> None:
+    """Prove SVC-VOL-1."""
     artifacts = {
         "b": {
             "name": "hf---Qwen.b",
@@ -214,6 +232,7 @@ def existing(volumes: list[dict], mounts: list[dict]) -> dict:
 
 
 def test_a_running_predictor_keeps_its_volumes() -> None:
+    """Prove SVC-VOL-2."""
     claims = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in ("one", "two")]
     mounts = [{"name": name, "mountPath": f"/workspace/cache/{name}"} for name in ("one", "two")]
     shared = {"name": "dshm", "emptyDir": {}}
@@ -223,6 +242,17 @@ def test_a_running_predictor_keeps_its_volumes() -> None:
     assert list(kept.volumes) == claims
     assert list(kept.mounts) == mounts
     assert mounts_cache(live)
+
+
+def test_a_lost_claim_is_replaced_and_the_others_stay(cache) -> None:
+    """Prove SVC-VOL-3."""
+    claims = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in ("kept", "lost")]
+    mounts = [{"name": name, "mountPath": f"/workspace/cache/{name}"} for name in ("kept", "lost")]
+    entries = {"name": "new", "uid": "u", "model": "lost", "status": "Ready", "persistentVolumeClaim": "new-claim"}
+    fresh = cache_volumes(cache(artifacts={"new": entries}))
+    found = replaced_volumes(existing(claims, mounts), shared_memory(), fresh, frozenset({"lost"}))
+    assert [item["persistentVolumeClaim"]["claimName"] for item in found.volumes] == ["kept", "new-claim"]
+    assert [item["mountPath"] for item in found.mounts] == ["/workspace/cache/kept", "/workspace/cache/lost"]
 
 
 def test_nothing_is_kept_of_a_predictor_without_containers() -> None:

@@ -1,4 +1,4 @@
-"""Which caches go with a service (service.md §19)."""
+"""Which caches go with a service."""
 
 from aimd.api.service import AIMService
 from aimd.planning.service.deletion import caches_to_delete
@@ -15,6 +15,7 @@ def other(name: str, **fields) -> AIMService:
 
 
 def test_only_unready_caches_of_this_service(service, cache) -> None:
+    """Prove SVC-DEL-2."""
     caches = [
         cache("failed", status="Failed", labels=MINE),
         cache("new", status="", labels=MINE),
@@ -28,6 +29,7 @@ def test_only_unready_caches_of_this_service(service, cache) -> None:
 
 
 def test_a_shared_cache_that_somebody_waits_for_stays(service, cache) -> None:
+    """Prove SVC-DEL-2."""
     shared = [cache("shared", status="Progressing", labels=MINE)]
     by_name = other("b", spec={"template": {"name": "qwen-latency"}})
     by_status = other("c", status={"resolvedTemplate": {"name": "qwen-latency"}})

@@ -1,4 +1,4 @@
-"""Templates derived from a named one because the service overrides parts of it (service.md §6.2, §6.5)."""
+"""Templates derived from a named one because the service overrides parts of it."""
 
 from dataclasses import replace
 from typing import Any
@@ -52,6 +52,7 @@ def test_only_what_is_set_overrides() -> None:
 
 
 def test_what_the_name_does_not_say_is_in_its_hash() -> None:
+    """Prove SVC-OVR-4."""
     wanted = [
         overrides(metric="latency"),
         overrides(metric="latency", hardware={"gpu": {"minVram": "100Gi"}}),
@@ -66,6 +67,7 @@ def test_what_the_name_does_not_say_is_in_its_hash() -> None:
 
 
 def test_a_derived_template_under_its_former_name_is_kept(observed, service_manifest, model, template, now) -> None:  # type: ignore[no-untyped-def]
+    """Prove SVC-NAM-2."""
     base, metric = "b" * 60, {"metric": "latency"}
     former = former_derived_template_name(base, overrides(**metric))
     kept = template(former, labels={"aim.eai.amd.com/origin": "derived"})
@@ -99,6 +101,7 @@ def condition(plan: Any) -> tuple[State, str]:
 
 
 def test_it_is_made_from_the_base_whichever_scope_that_has(planned, template) -> None:  # type: ignore[no-untyped-def]
+    """Prove SVC-OVR-1."""
     sources = [{"modelId": "Qwen/Qwen3", "sourceUri": "hf://Qwen/Qwen3"}]
     for namespace in ("ml-team", ""):
         base = template(
@@ -131,6 +134,7 @@ def test_it_is_made_from_the_base_whichever_scope_that_has(planned, template) ->
 
 
 def test_the_service_s_own_fields_win_over_the_base_s(planned, template) -> None:  # type: ignore[no-untyped-def]
+    """Prove SVC-OVR-2."""
     base = template("base", runtimeConfigName="of-base", imagePullSecrets=[{"name": "base-secret"}])
     plan = planned(
         [base],
@@ -149,6 +153,7 @@ def test_the_service_s_own_fields_win_over_the_base_s(planned, template) -> None
 
 
 def test_once_it_is_there_it_is_used_and_never_written_again(planned, template) -> None:  # type: ignore[no-untyped-def]
+    """Prove SVC-OVR-1."""
     name = derived_template_name("base", overrides(**FULL))
     derived = template(
         name,
@@ -202,6 +207,7 @@ def test_overrides_given_up_leave_the_derived_template(  # type: ignore[no-untyp
 
 
 def test_a_derived_template_that_nobody_wants_is_left_over(service, template) -> None:  # type: ignore[no-untyped-def]
+    """Prove SVC-OVR-3."""
     maker = {"aim.eai.amd.com/origin": "derived", "aim.eai.amd.com/service.name": "qwen-chat"}
     name = "base-ovr-latency-817c"
     wants = {"template": {"name": "base"}, "overrides": {"metric": "latency"}}
@@ -230,6 +236,7 @@ def test_a_derived_template_that_nobody_wants_is_left_over(service, template) ->
 def test_a_derived_template_is_nobody_else_s_candidate(  # type: ignore[no-untyped-def]
     observed, service_manifest, model, template, now
 ) -> None:
+    """Prove SVC-SEL-1."""
     derived = template("base-ovr-latency-817c", labels={"aim.eai.amd.com/origin": "derived"}, metric="latency")
     world = observed(service=service_manifest(), models=[model()], templates=[template("base"), derived])
     assert plan_service(world, now).status["resolvedTemplate"]["name"] == "base"

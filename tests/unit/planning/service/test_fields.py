@@ -342,6 +342,7 @@ def test_every_field_of_the_schema_has_a_row() -> None:
 def test_a_field_that_changes_nothing_is_said(  # type: ignore[no-untyped-def]
     observed, service_manifest, now, spec: dict[str, Any], named: str
 ) -> None:
+    """Prove SVC-STA-3."""
     (condition,) = plan_service(observed(service=service_manifest(**spec)), now).extra_conditions
     assert (condition.type, condition.reason) == ("FieldsIgnored", "FieldsWithoutEffect")
     assert named in condition.message

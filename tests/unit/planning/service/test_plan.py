@@ -1,4 +1,4 @@
-"""The whole decision: what is rendered in which order, and the worked examples of service.md §16.6."""
+"""The whole decision: what is rendered in which order, and worked examples of states."""
 
 from datetime import timedelta
 
@@ -68,6 +68,7 @@ def settled(observed, service_manifest, model, template, cache, live, now):
 
 
 def test_nothing_exists_but_a_named_model_is_missed(observed, now) -> None:
+    """Prove SVC-MDL-2 and SVC-ORD-1."""
     plan = plan_service(observed(), now)
     assert reasons(plan)["Model"] == "ModelNotFound"
     assert "AIMModel ml-team/qwen" in component(plan, "Model").message
@@ -79,6 +80,7 @@ def test_nothing_exists_but_a_named_model_is_missed(observed, now) -> None:
 
 
 def test_model_and_template_ready_makes_route_and_cache_first(observed, service_manifest, model, template, now) -> None:
+    """Prove SVC-ORD-2."""
     fields = {"models": [model()], "templates": [template()]}
     plan = plan_service(observed(service=service_manifest(routing=GATEWAY), **fields), now)
     assert kinds(plan) == ["HTTPRoute", "AIMTemplateCache"]
@@ -95,6 +97,8 @@ def test_model_and_template_ready_makes_route_and_cache_first(observed, service_
 
 
 def test_the_cache_carries_layered_env_and_labels(observed, service_manifest, model, template, now) -> None:
+    """Prove SVC-CCH-6."""
+
     def env(**pairs):
         return [{"name": name, "value": value} for name, value in pairs.items()]
 
@@ -129,6 +133,7 @@ def test_the_cache_carries_layered_env_and_labels(observed, service_manifest, mo
 
 @pytest.mark.parametrize("mode", ["Shared", "Always", "Auto"])
 def test_a_shared_cache_belongs_to_nobody(observed, service_manifest, model, template, now, mode: str) -> None:
+    """Prove SVC-CCH-1 and SVC-CCH-3."""
     fields = {"models": [model()], "templates": [template()]}
     cache = rendered(
         plan_service(observed(service=service_manifest(caching={"mode": mode}), **fields), now), "AIMTemplateCache"
@@ -139,6 +144,7 @@ def test_a_shared_cache_belongs_to_nobody(observed, service_manifest, model, tem
 
 @pytest.mark.parametrize("mode", ["Dedicated", "Never"])
 def test_a_dedicated_cache_belongs_to_the_service(observed, service_manifest, model, template, now, mode: str) -> None:
+    """Prove SVC-CCH-1 and SVC-CCH-3."""
     fields = {"models": [model()], "templates": [template(name="qwen3-32b-latency", namespace="")]}
     plan = plan_service(observed(service=service_manifest(caching={"mode": mode}), **fields), now)
     cache = rendered(plan, "AIMTemplateCache")
@@ -151,6 +157,7 @@ def test_a_dedicated_cache_belongs_to_the_service(observed, service_manifest, mo
 
 
 def test_an_existing_cache_is_never_applied_again(observed, model, template, cache, now) -> None:
+    """Prove SVC-CCH-4."""
     waiting = plan_service(
         observed(models=[model()], templates=[template()], caches=[cache(status="Progressing")]), now
     )
@@ -160,6 +167,7 @@ def test_an_existing_cache_is_never_applied_again(observed, model, template, cac
 
 
 def test_the_inference_service_in_full(observed, service_manifest, model, template, cache, now) -> None:
+    """Prove SVC-RES-5."""
     affinity = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}
     chosen = template(
         metric="latency",
@@ -235,6 +243,7 @@ def test_the_inference_service_in_full(observed, service_manifest, model, templa
 
 
 def test_weights_inside_the_image_need_no_cache(observed, model, template, now) -> None:
+    """Prove SVC-CCH-8."""
     plan = plan_service(observed(models=[model()], templates=[template(sources=False)]), now)
     assert kinds(plan) == ["InferenceService"]
     assert reasons(plan)["Cache"] == "CacheNotRequired"
@@ -253,6 +262,7 @@ def test_everything_ready_is_running(settled, now) -> None:
 
 
 def test_status_fields(settled, now) -> None:
+    """Prove SVC-STA-2."""
     status = plan_service(settled(config={}), now).status
     kind = "aim.eai.amd.com/v1alpha1"
     assert status["resolvedModel"] == {
@@ -291,6 +301,7 @@ def test_settled_plans_render_the_same_again(settled, now) -> None:
 
 
 def test_edits_reach_the_inference_service(settled, service_manifest, now) -> None:
+    """Prove SVC-ORD-2."""
     edited = service_manifest(replicas=4, env=[{"name": "X", "value": "1"}], resources={"limits": {"memory": "9Gi"}})
     before = settled()
     plan = plan_service(settled(service=edited, inference_service=before.inference_service), now)
@@ -301,6 +312,7 @@ def test_edits_reach_the_inference_service(settled, service_manifest, now) -> No
 
 
 def test_a_model_is_made_for_an_image_that_has_none(observed, service_manifest, now) -> None:
+    """Prove SVC-MDL-4."""
     wanted = service_manifest(
         model={"image": "amdenterpriseai/aim-qwen-qwen3-32b:0.8.5"},
         runtimeConfigName="default",
@@ -368,6 +380,7 @@ def test_a_model_described_in_place_is_made(observed, service_manifest, now, cus
 
 
 def test_a_made_model_that_was_given_another_image_is_not_turned_back(observed, service_manifest, now) -> None:
+    """Prove SVC-MDL-4."""
     image = "amdenterpriseai/aim-qwen-qwen3-32b:0.8.5"
     metadata = {"name": "aim-qwen-qwen3-32b-0-8-5-cdc1fb22", "namespace": "ml-team"}
     edited = AIMModel.model_validate({"metadata": metadata, "spec": {"image": "other:1"}})
@@ -383,6 +396,7 @@ def test_an_image_that_is_none_makes_no_model(observed, service_manifest, now) -
 
 
 def test_image_with_several_models_is_decided(observed, service_manifest, model, template, now) -> None:
+    """Prove SVC-MDL-3."""
     models = [model("b"), model("a"), model("c", namespace=""), model("never", status="Pending")]
     manifest = service_manifest(model={"image": "registry/aim:1"})
     plan = plan_service(observed(service=manifest, models=models), now)
@@ -390,6 +404,7 @@ def test_image_with_several_models_is_decided(observed, service_manifest, model,
 
 
 def test_a_custom_model_matches_by_sources_and_hardware(observed, service_manifest, model, now) -> None:
+    """Prove SVC-MDL-5."""
     source = {"modelId": "a/b", "sourceUri": "hf://a/b"}
     custom = {"baseImage": "base:1", "modelSources": [source], "hardware": {"gpu": {"requests": 1}}}
     manifest = service_manifest(model={"custom": custom})
@@ -404,6 +419,7 @@ def test_a_custom_model_matches_by_sources_and_hardware(observed, service_manife
 
 
 def test_the_remembered_model_stays_while_ready(observed, service_manifest, model, now) -> None:
+    """Prove SVC-MDL-1."""
     stored = {"resolvedModel": {"name": "qwen", "scope": "Cluster"}}
     fields = {"service": service_manifest(status=stored)}
     plan = plan_service(observed(models=[model(), model(namespace="")], **fields), now)
@@ -419,6 +435,7 @@ def test_the_remembered_model_stays_while_ready(observed, service_manifest, mode
 def test_what_was_chosen_before_the_model_was_ready_is_chosen_anew(
     observed, service_manifest, model, template, now, model_ready: str | None, running: bool, chosen: str
 ) -> None:
+    """Prove SVC-TPL-2."""
     condition = {"type": "ModelReady", "status": model_ready, "reason": "x", "lastTransitionTime": ""}
     stored = {
         "resolvedTemplate": {"name": "first", "scope": "Namespace"},
@@ -446,6 +463,7 @@ def test_what_was_chosen_before_the_model_was_ready_is_chosen_anew(
 def test_weights_are_not_fetched_for_a_choice_that_may_change(
     observed, service_manifest, model, template, now, status: str, named: bool, fetched: bool
 ) -> None:
+    """Prove SVC-CCH-5."""
     manifest = service_manifest(template={"name": "qwen-latency"}) if named else service_manifest()
     plan = plan_service(observed(service=manifest, models=[model(status=status)], templates=[template()]), now)
     assert ("AIMTemplateCache" in {desired.kind.name for desired in plan.desired}) is fetched
@@ -474,6 +492,7 @@ def test_named_templates_that_are_not_ready(
 
 
 def test_a_named_template_that_is_missing(observed, service_manifest, model, now) -> None:
+    """Prove SVC-TPL-4."""
     manifest = service_manifest(template={"name": "gone"})
     plan = plan_service(observed(service=manifest, models=[model()]), now)
     assert reasons(plan)["Template"] == "TemplateNotFound"
@@ -482,6 +501,7 @@ def test_a_named_template_that_is_missing(observed, service_manifest, model, now
 
 
 def test_automatic_selection_without_a_result_is_pending(observed, model, template, now) -> None:
+    """Prove SVC-TPL-4."""
     none = plan_service(observed(models=[model()]), now)
     assert (reasons(none)["Template"], root(none, now)) == ("TemplateNotFound", "Pending")
     failed = plan_service(observed(models=[model()], templates=[template(status="Failed")]), now)
@@ -491,6 +511,7 @@ def test_automatic_selection_without_a_result_is_pending(observed, model, templa
 
 
 def test_a_template_of_another_model_is_refused(observed, service_manifest, model, template, now) -> None:
+    """Prove SVC-TPL-5."""
     manifest = service_manifest(template={"name": "foreign"})
     foreign = template("foreign", modelName="other")
     fields = {"service": manifest, "templates": [foreign]}
@@ -503,6 +524,7 @@ def test_a_template_of_another_model_is_refused(observed, service_manifest, mode
 
 
 def test_a_template_by_its_alias(observed, service_manifest, model, template, now) -> None:
+    """Prove SVC-TPL-3."""
     manifest = service_manifest(template={"name": "short"})
     aliased = template("generated-name-1234", labels={"aim.eai.amd.com/template.alias": "short"})
     plan = plan_service(observed(service=manifest, models=[model()], templates=[aliased]), now)
@@ -510,6 +532,7 @@ def test_a_template_by_its_alias(observed, service_manifest, model, template, no
 
 
 def test_names_that_kserve_refuses_are_an_invalid_spec(observed, service_manifest, model, template, now) -> None:
+    """Prove SVC-NAM-1."""
     plan = plan_service(observed(service=service_manifest("9-lives"), models=[model()], templates=[template()]), now)
     assert root(plan, now) == "Failed"
     assert reasons(plan)["InferenceService"] == "InvalidSpec"
@@ -517,6 +540,7 @@ def test_names_that_kserve_refuses_are_an_invalid_spec(observed, service_manifes
 
 
 def test_a_missing_named_runtime_config(observed, service_manifest, model, template, now) -> None:
+    """Prove CFG-FND-2."""
     manifest = service_manifest(runtimeConfigName="team-config")
     plan = plan_service(observed(service=manifest, models=[model()], templates=[template()]), now)
     assert reasons(plan)["RuntimeConfig"] == "ReferenceNotFound"
@@ -525,6 +549,7 @@ def test_a_missing_named_runtime_config(observed, service_manifest, model, templ
 
 
 def test_kinds_that_are_not_installed(observed, service_manifest, model, template, now) -> None:
+    """Prove SVC-ORD-4."""
     fields = {"models": [model()], "templates": [template(sources=False)]}
     absent = frozenset({"InferenceService", "HTTPRoute"})
     plan = plan_service(observed(service=service_manifest(routing=GATEWAY), absent_kinds=absent, **fields), now)
@@ -535,6 +560,7 @@ def test_kinds_that_are_not_installed(observed, service_manifest, model, templat
 
 
 def test_a_lost_cache_degrades_and_is_made_again(settled, service_manifest, now) -> None:
+    """Prove SVC-CCH-9 and SVC-VOL-2."""
     plan = plan_service(settled(caches=[]), now)
     assert (reasons(plan)["Cache"], root(plan, now)) == ("CacheLost", "Degraded")
     assert kinds(plan) == ["AIMTemplateCache", "InferenceService"]
@@ -561,13 +587,14 @@ def _with(observed, manifest, inference_service):
 
 
 def test_a_failed_cache_degrades_a_service_that_serves(settled, cache, now) -> None:
+    """Prove SVC-CCH-9."""
     plan = plan_service(settled(caches=[cache(status="Failed")]), now)
     assert (reasons(plan)["Cache"], root(plan, now)) == ("CacheFailed", "Degraded")
 
 
 @pytest.mark.parametrize("change", ["template-missing", "template-not-ready", "model-missing", "model-failed"])
 def test_a_running_service_outlives_its_inputs(settled, service_manifest, model, template, now, change: str) -> None:
-    """Decision 16: grace, then Degraded, never worse; the InferenceService stays as it is."""
+    """Grace, then Degraded, never worse; the InferenceService stays as it is (SVC-TPL-6, SVC-ORD-3)."""
     changed = {
         "template-missing": {"templates": []},
         "template-not-ready": {"templates": [template(status="NotAvailable")]},
@@ -607,6 +634,7 @@ def test_a_running_service_outlives_its_inputs(settled, service_manifest, model,
 
 
 def test_a_running_service_keeps_its_chosen_template(settled, service_manifest, template, now) -> None:
+    """Prove SVC-TPL-1 and SVC-TPL-7."""
     stored = {"resolvedTemplate": {"name": "qwen-latency", "scope": "Namespace"}}
     manifest = service_manifest(status=stored)
     origin = {"aim.eai.amd.com/origin": "auto-generated"}
@@ -637,6 +665,7 @@ def test_pods_decide_while_the_inference_service_is_not_ready(settled, now) -> N
 
 
 def test_trouble_of_children_never_blocks(settled, now) -> None:
+    """Prove SVC-ORD-1."""
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "unauthorized"}}
     pod = {"metadata": {"name": "p"}, "status": {"phase": "Pending", "containerStatuses": [{"state": waiting}]}}
     plan = plan_service(settled(isvc_status={}, pods=[pod]), now)
@@ -647,6 +676,7 @@ def test_trouble_of_children_never_blocks(settled, now) -> None:
 
 
 def test_a_bad_pod_beside_a_ready_one_degrades(settled, now) -> None:
+    """Prove SVC-HLT-1."""
     good = {
         "metadata": {"name": "good", "creationTimestamp": "2026-01-01T00:00:00Z"},
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
@@ -662,6 +692,8 @@ def test_a_bad_pod_beside_a_ready_one_degrades(settled, now) -> None:
 
 
 def test_kserve_events_count_only_while_they_are_news(settled, now) -> None:
+    """Prove SVC-HLT-2."""
+
     def event(minutes: float, message: str = "boom") -> dict:
         moment = (now - timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
         about = {"uid": "uid-InferenceService"}
@@ -686,6 +718,7 @@ def test_kserve_events_count_only_while_they_are_news(settled, now) -> None:
 
 
 def test_scaling_keeps_a_service_that_served_running(settled, service_manifest, now) -> None:
+    """Prove SVC-HLT-3."""
     stored = {"conditions": [{"type": "InferenceServiceReady", "status": "True", "reason": "RuntimeReady"}]}
     plan = plan_service(settled(service=service_manifest(status=stored), isvc_status={}), now)
     assert (reasons(plan)["InferenceService"], root(plan, now)) == ("RuntimeScaling", "Running")
@@ -698,6 +731,7 @@ WORDS = st.sampled_from(["Ready", "Progressing", "Pending", "Failed", "Degraded"
 
 @given(words=st.tuples(WORDS, WORDS, WORDS), exists=st.tuples(*[st.booleans()] * 4), named=st.booleans())
 def test_no_path_leaves_the_words_of_the_schema(words, exists, named) -> None:
+    """Prove SVC-STA-1."""
     from aimd.api.model import AIMModel
     from aimd.api.service import AIMService
     from aimd.api.service_template import AIMServiceTemplate
@@ -743,6 +777,7 @@ def test_no_path_leaves_the_words_of_the_schema(words, exists, named) -> None:
 
 
 def test_conditions_of_switched_off_parts_go(settled, now) -> None:
+    """Prove SVC-DEL-1."""
     stored = [Condition("HTTPRouteReady", "False", "HTTPRoutePending", ""), Condition("HPAReady", "False", "x", "")]
     plan = plan_service(settled(), now)
     assert {item.type for item in summary(plan, now, stored).conditions}.isdisjoint({"HTTPRouteReady", "HPAReady"})

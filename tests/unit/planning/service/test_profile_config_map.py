@@ -1,4 +1,4 @@
-"""Custom profiles: file, ConfigMap, mount (service.md §12)."""
+"""Custom profiles: file, ConfigMap, mount."""
 
 import pytest
 import yaml
@@ -16,6 +16,7 @@ PROFILE = {
 
 
 def test_the_document(template) -> None:
+    """Prove TPL-PRF-1."""
     engine = {"dtype": "float16", "gpu-memory-utilization": 0.95}
     profile = profile_file(template(**PROFILE, customProfile={"engineArgs": engine, "envVars": {"A": "1"}}))
     assert profile is not None
@@ -50,12 +51,15 @@ def test_empty_parts_are_empty_objects(template) -> None:
 
 
 def test_no_profile_and_no_object(template) -> None:
+    """Prove TPL-PRF-2."""
     assert profile_file(template()) is None
     with pytest.raises(InvalidProfile):
         profile_file(template(**PROFILE, customProfile={"engineArgs": ["--x"]}))
 
 
 def test_config_map_mount_and_checksum(observed, model, template, cache, now) -> None:
+    """Prove SVC-PRF-1 and SVC-PRF-2."""
+
     def plan(dtype: str):
         chosen = template(**PROFILE, customProfile={"engineArgs": {"dtype": dtype}})
         return plan_service(observed(models=[model()], templates=[chosen], caches=[cache()]), now)
@@ -75,6 +79,7 @@ def test_config_map_mount_and_checksum(observed, model, template, cache, now) ->
 
 
 def test_a_profile_that_cannot_be_written_stops_here(observed, model, template, cache, now) -> None:
+    """Prove SVC-PRF-3."""
     chosen = template(**PROFILE, customProfile={"engineArgs": "x"})
     plan = plan_service(observed(models=[model()], templates=[chosen], caches=[cache()]), now)
     assert not plan.desired
@@ -82,6 +87,7 @@ def test_a_profile_that_cannot_be_written_stops_here(observed, model, template, 
 
 
 def test_the_config_map_goes_with_the_profile(observed, service_manifest, model, template, cache, live, now) -> None:
+    """Prove SVC-DEL-1."""
     chosen = template(**PROFILE, customProfile={})
     fields = {"models": [model()], "caches": [cache()]}
     first = plan_service(observed(templates=[chosen], **fields), now)

@@ -1,4 +1,4 @@
-"""The HTTPRoute: switches, rendering, health (service.md §14)."""
+"""The HTTPRoute: switches, rendering, health."""
 
 import pytest
 
@@ -16,6 +16,7 @@ def route(plan) -> dict:
 
 
 def test_the_route_in_full(observed, service_manifest, model, now) -> None:
+    """Prove SVC-RTE-9."""
     routing = {**ON, "requestTimeout": "180s", "annotations": {"b": "service"}}
     config = {"routing": {"annotations": {"a": "config", "b": "config"}, "requestTimeout": "60s"}}
     manifest = service_manifest(routing=routing)
@@ -55,12 +56,14 @@ def test_the_route_in_full(observed, service_manifest, model, now) -> None:
     [(None, None, False), (None, True, True), (False, True, False), (True, False, True), (True, None, True)],
 )
 def test_the_service_wins_over_the_config(observed, service_manifest, own, shared, enabled: bool) -> None:
+    """Prove SVC-RTE-1."""
     routing = {"gatewayRef": GATEWAY, **({"enabled": own} if own is not None else {})}
     config = {"routing": {"enabled": shared} if shared is not None else {}}
     assert route_of(observed(service=service_manifest(routing=routing), config=config)).enabled is enabled
 
 
 def test_gateway_and_template_come_from_the_strongest_level(observed, service_manifest) -> None:
+    """Prove SVC-RTE-1."""
     config = {"routing": {**ON, "pathTemplate": "/{.metadata.name}/shared"}}
     shared = route_of(observed(service=service_manifest(), config=config))
     assert (shared.gateway.name, shared.path) == ("inference-gateway", "/qwen-chat/shared")
@@ -70,6 +73,7 @@ def test_gateway_and_template_come_from_the_strongest_level(observed, service_ma
 
 
 def test_the_reference_operators_default_path_is_kept(observed, service_manifest, service) -> None:
+    """Prove SVC-RTE-2."""
     manifest = service_manifest(routing=ON)
     uid_path = f"/ml-team/{manifest['metadata']['uid']}"
     existing = {"metadata": {"name": "r"}, "spec": {"rules": [{"matches": [{"path": {"value": uid_path}}]}]}}
@@ -78,6 +82,7 @@ def test_the_reference_operators_default_path_is_kept(observed, service_manifest
 
 
 def test_a_broken_template_degrades_and_keeps_what_is_there(observed, service_manifest, model, now) -> None:
+    """Prove SVC-RTE-5."""
     status = {"routing": {"path": "/good"}}
     manifest = service_manifest(routing={**ON, "pathTemplate": "/{.metadata.labels['team']}"}, status=status)
     existing = {"metadata": {"name": "r", "uid": "r"}}
@@ -94,6 +99,7 @@ def test_a_broken_template_degrades_and_keeps_what_is_there(observed, service_ma
 
 
 def test_switching_off_deletes_only_our_own_route(observed, service_manifest, model, live, now) -> None:
+    """Prove SVC-DEL-1."""
     first = plan_service(observed(service=service_manifest(routing=ON), models=[model()]), now)
     ours = live(route(first))
     plan = plan_service(observed(service=service_manifest(), models=[model()], http_route=ours), now)
@@ -132,12 +138,14 @@ RESOLVED = ("ResolvedRefs", "True", "ResolvedRefs")
 
 
 def test_accepted_and_resolved_is_ready(judge) -> None:
+    """Prove SVC-RTE-6."""
     assert judge([parent(ACCEPTED, RESOLVED)]) == ("HTTPRouteAccepted", State.READY)
     assert judge([parent(ACCEPTED, ref={"name": "inference-gateway", "namespace": "gateways"})])[1] is State.READY
 
 
 @pytest.mark.parametrize(("serving", "state"), [(True, State.DEGRADED), (False, State.PROGRESSING)])
 def test_trouble_with_the_gateway(judge, serving: bool, state: State) -> None:
+    """Prove SVC-RTE-7."""
     unresolved = [parent(ACCEPTED, ("ResolvedRefs", "False", "BackendNotFound"))]
     assert judge(unresolved, serving=serving) == ("BackendNotFound", state)
     assert judge([parent(("Accepted", "False", "NotAllowedByListeners"))], serving=serving) == (
@@ -148,6 +156,7 @@ def test_trouble_with_the_gateway(judge, serving: bool, state: State) -> None:
 
 
 def test_answers_that_do_not_count(judge) -> None:
+    """Prove SVC-RTE-6."""
     pending = ("HTTPRoutePending", State.PROGRESSING)
     assert judge() == pending
     assert judge([parent(ACCEPTED, RESOLVED, ref={"name": "another", "namespace": "gateways"})]) == pending
@@ -158,4 +167,5 @@ def test_answers_that_do_not_count(judge) -> None:
 
 
 def test_a_timeout_that_no_gateway_takes(judge) -> None:
+    """Prove SVC-RTE-8."""
     assert judge(routing={**ON, "requestTimeout": "-1s"}) == ("InvalidSpec", State.DEGRADED)

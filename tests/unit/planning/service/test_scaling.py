@@ -1,4 +1,4 @@
-"""Replicas and autoscaling, as the InferenceService is told (service.md §13.1, §13.2)."""
+"""Replicas and autoscaling, as the InferenceService is told."""
 
 import pytest
 
@@ -26,12 +26,14 @@ VALUE = {"type": "Value", "value": "1"}
     ],
 )
 def test_bounds(service, spec: dict, bounds: tuple[int, int]) -> None:
+    """Prove SVC-SCL-1."""
     scaling = scaling_of(service(**spec).spec)
     assert (scaling.minimum, scaling.maximum) == bounds
     assert scaling.automatic is bool({"minReplicas", "maxReplicas", "autoScaling"} & spec.keys())
 
 
 def test_annotations_choose_the_autoscaler(service) -> None:
+    """Prove SVC-SCL-4."""
     fixed = scaling_of(service().spec)
     assert scaling_annotations(fixed, "x") == {"serving.kserve.io/autoscalerClass": "none"}
     assert scaling_annotations(scaling_of(service(minReplicas=1).spec), "x-1") == {
@@ -42,6 +44,7 @@ def test_annotations_choose_the_autoscaler(service) -> None:
 
 
 def test_bounds_alone_scale_on_running_requests(service) -> None:
+    """Prove SVC-SCL-2."""
     fields = scaling_fields(scaling_of(service(minReplicas=1, maxReplicas=5).spec))
     assert fields == {
         "minReplicas": 1,
@@ -84,6 +87,7 @@ def test_an_average_value_also_sets_the_value_that_keda_reads(service) -> None:
     ],
 )
 def test_what_kserve_would_refuse_leaves_autoscaling_off(observed, service_manifest, now, spec, names) -> None:  # type: ignore[no-untyped-def]
+    """Prove SVC-SCL-3."""
     mine = observed(service=service_manifest(**spec))
     assert not scaling_of(mine.service.spec).automatic
     component = autoscaler_component(mine, serving=True, now=now)

@@ -1,4 +1,4 @@
-"""Automatic selection against an oracle that sorts instead of narrowing (service.md §6.3)."""
+"""Automatic selection against an oracle that sorts instead of narrowing."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from aimd.api.model import AIMModel
 from aimd.api.service import ServiceOverrides
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.planning.service.plan import plan_service
-from aimd.planning.service.template_selection import Requirements, select_template
+from aimd.planning.service.template_selection import Requirements, attributes_of, select_template
 
 MODEL = AIMModel.model_validate({"metadata": {"name": "qwen", "namespace": "ns"}, "spec": {"image": "i"}})
 ALL_GPUS = frozenset({"MI300X", "MI325X", "MI210"})
@@ -48,14 +48,17 @@ def winner(*templates: Any, requirements: Requirements = ANY) -> str | None:
 
 
 def test_optimized_beats_a_newer_gpu() -> None:
+    """Prove SVC-SEL-7."""
     assert winner(make("a", "unoptimized", "MI325X"), make("b", "optimized", "MI300X")) == "b"
 
 
 def test_a_newer_gpu_beats_the_metric() -> None:
+    """Prove SVC-SEL-7."""
     assert winner(make("a", gpu="MI300X", metric="latency"), make("b", gpu="MI325X", metric="throughput")) == "b"
 
 
 def test_latency_beats_throughput_and_fewer_bits_beat_more() -> None:
+    """Prove SVC-SEL-7."""
     assert winner(make("a", metric="throughput", precision="fp8"), make("b", precision="fp16")) == "b"
     assert winner(make("a", precision="fp16"), make("b", precision="fp8")) == "b"
 
@@ -65,10 +68,12 @@ def test_gpu_names_are_normalised_before_ranking() -> None:
 
 
 def test_namespaced_templates_hide_those_of_the_cluster() -> None:
+    """Prove SVC-SEL-7."""
     assert winner(make("a", "unoptimized"), make("b", "optimized", cluster=True)) == "a"
 
 
 def test_only_ready_templates_of_the_model_count() -> None:
+    """Prove SVC-SEL-1 and SVC-SEL-2."""
     selection = select_template(MODEL, [make("a", status="Pending"), make("b", status="Failed")], ANY)
     assert (selection.reason, selection.waiting) == ("TemplateNotReady", True)
     assert {item.verdict for item in selection.candidates} == {"TemplatePending", "TemplateFailed"}
@@ -76,6 +81,7 @@ def test_only_ready_templates_of_the_model_count() -> None:
 
 
 def test_a_tie_names_the_tied() -> None:
+    """Prove SVC-SEL-8."""
     selection = select_template(MODEL, [make("b"), make("a"), make("z", "preview")], ANY)
     assert selection.template is None
     assert selection.reason == "TemplateSelectionAmbiguous"
@@ -84,6 +90,7 @@ def test_a_tie_names_the_tied() -> None:
 
 @pytest.mark.parametrize(("allowed", "kept"), [(False, "opt"), (True, "opt")])
 def test_the_optimisation_filter(allowed: bool, kept: str) -> None:
+    """Prove SVC-SEL-3."""
     templates = [make("opt"), make("un", "unoptimized", "MI325X"), make("pre", "preview", "MI325X")]
     assert winner(*templates, requirements=Requirements(None, allowed, ALL_GPUS)) == kept
     unoptimized = select_template(MODEL, templates[1:], Requirements(None, False, ALL_GPUS))
@@ -94,10 +101,12 @@ def test_the_optimisation_filter(allowed: bool, kept: str) -> None:
 
 
 def test_a_profile_that_somebody_wrote_passes_the_optimisation_filter() -> None:
+    """Prove SVC-SEL-3."""
     assert winner(make("mine", "unoptimized", written=True), requirements=Requirements(None, False, ALL_GPUS)) == "mine"
 
 
 def test_the_cluster_must_have_the_gpu() -> None:
+    """Prove SVC-SEL-4."""
     requirements = Requirements(None, True, frozenset())
     selection = select_template(MODEL, [make("a")], requirements)
     assert (selection.reason, [item.verdict for item in selection.candidates]) == (
@@ -116,7 +125,21 @@ def test_overrides_narrow() -> None:
     assert select_template(MODEL, templates, Requirements(nothing, True, ALL_GPUS)).reason == "TemplateNotFound"
 
 
+def test_the_profile_says_metric_and_precision_and_the_spec_the_gpu() -> None:
+    """Prove SVC-SEL-5."""
+    hardware = {"gpu": {"model": "MI325X", "requests": 2}}
+    spec = {"modelName": "qwen", "metric": "throughput", "precision": "fp8", "hardware": hardware}
+    status = make("any", gpu="MI300X", metric="latency", precision="fp16", count=1).status.manifest()
+    both = attributes_of(AIMServiceTemplate.model_validate({"spec": spec, "status": status}))
+    assert (both.metric, both.precision, both.gpu, both.gpu_count) == ("latency", "fp16", "MI325X", 2)
+    alone = attributes_of(AIMServiceTemplate.model_validate({"spec": spec}))
+    assert (alone.metric, alone.precision) == ("throughput", "fp8")
+    found = attributes_of(AIMServiceTemplate.model_validate({"spec": {"modelName": "qwen"}, "status": status}))
+    assert (found.gpu, found.gpu_count) == ("MI300X", 1)
+
+
 def test_the_models_default_template_comes_first() -> None:
+    """Prove SVC-SEL-6."""
     model = AIMModel.model_validate(
         {"metadata": {"name": "qwen", "namespace": "ns"}, "spec": {"defaultServiceTemplate": "plain"}}
     )
@@ -174,6 +197,7 @@ def oracle(specs: list[dict[str, Any]], allow: bool, gpus: frozenset[str]) -> st
 
 @given(specs=CANDIDATES, allow=st.booleans(), gpus=st.sets(st.sampled_from(["MI325X", "MI300X", "MI210", "H100"])))
 def test_selection_agrees_with_the_oracle(specs: list[dict[str, Any]], allow: bool, gpus: set[str]) -> None:
+    """Prove SVC-SEL-2 and SVC-SEL-7."""
     templates = [make(str(index), **spec) for index, spec in enumerate(specs)]
     requirements = Requirements(None, allow, frozenset(gpus))
     assert winner(*templates, requirements=requirements) == oracle(specs, allow, frozenset(gpus))
@@ -188,6 +212,7 @@ def planned(observed: Any, service: dict[str, Any], model: Any, templates: list[
 def test_the_verdict_on_every_candidate_is_kept_in_the_status(  # type: ignore[no-untyped-def]
     observed, service_manifest, model, template, now
 ) -> None:
+    """Prove SVC-SEL-9."""
     templates = [
         template("best", profile={"type": "optimized", "metric": "latency"}),
         template("slow", profile={"type": "optimized", "metric": "throughput"}),
@@ -216,6 +241,7 @@ def test_the_verdict_on_every_candidate_is_kept_in_the_status(  # type: ignore[n
 def test_a_service_without_a_template_says_where_each_candidate_fell_out(  # type: ignore[no-untyped-def]
     observed, service_manifest, model, template, now
 ) -> None:
+    """Prove SVC-SEL-9."""
     generated = {"aim.eai.amd.com/origin": "auto-generated"}
     templates = [
         template("late", status="Progressing", labels=generated),
