@@ -3,14 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import anyio
 import httpx
 import pytest
 
 from aimd.runtime.objects import Key
 from aimd.sandbox.kubelet.server import log_server
 from aimd.sandbox.kubelet.status import ContainerState, ContainerStatus, Running, Terminated, Waiting
-from aimd.sandbox.local_server import serve_locally
 
 POD = Key("team", "pod")
 
@@ -56,22 +54,3 @@ async def test_without_a_log(tmp_path: Path) -> None:
     assert (await answer(container(None, Running("")))).text == ""
     assert (await answer(container(tmp_path, Running("")), previous="true")).status_code == 400
     assert (await answer(None)).status_code == 404
-
-
-async def test_follows_until_the_container_ends(tmp_path: Path) -> None:
-    path = tmp_path / "0.log"
-    path.write_text("first\n")
-    logging = container(path, Running(""))
-    seen = []
-    async with (
-        serve_locally(log_server(lambda *_: logging)) as port,
-        httpx.AsyncClient(trust_env=False) as client,
-        client.stream("GET", f"http://127.0.0.1:{port}/containerLogs/team/pod/main?follow=true") as response,
-    ):
-        with anyio.fail_after(10):
-            async for line in response.aiter_lines():
-                seen.append(line)
-                if line == "first":
-                    path.write_text("first\nlast\n")
-                    logging.status = ContainerStatus("main", "image", Terminated(0, "Completed"))
-    assert seen == ["first", "last"]

@@ -1,12 +1,7 @@
 """The echo model server: the OpenAI API's shapes, and no service without weights."""
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -107,29 +102,3 @@ def test_weights_are_files_with_content_below_the_model(tmp_path: Path) -> None:
 def test_without_weights_it_exits_and_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--port", "1", "--model", MODEL, "--cache", str(tmp_path)]) == 1
     assert f"is its volume mounted at {tmp_path / MODEL}?" in capsys.readouterr().err
-
-
-def test_runs_as_a_process_and_ends_on_sigterm(tmp_path: Path, free_port: int) -> None:
-    (tmp_path / MODEL).mkdir(parents=True)
-    (tmp_path / MODEL / "model.safetensors").write_text("weights")
-    command = [sys.executable, "-m", "aimd.sandbox.model_server", "--port", str(free_port)]
-    environment = {**os.environ, "AIM_MODEL_ID": MODEL, "AIM_CACHE_PATH": str(tmp_path)}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-        try:
-            deadline = time.monotonic() + 20
-            while not answers(f"http://127.0.0.1:{free_port}/health"):
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-        finally:
-            process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=10)
-    assert b"weights found in" in output
-    assert process.returncode in (0, -signal.SIGTERM)
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(url, trust_env=False).is_success
-    except httpx.TransportError:
-        return False

@@ -15,6 +15,7 @@ from aimd.runtime.objects import Key
 from aimd.sandbox.gateway.proxy import NoEndpoint, Proxy
 from aimd.sandbox.gateway.routing import Backend, RouteTable, rules_of
 from aimd.sandbox.local_server import serve_locally
+from tests.integration.operator_process import free_port
 
 
 async def echo(request: Request) -> Response:
@@ -115,8 +116,8 @@ async def test_no_endpoint() -> None:
     assert answer.json()["error"] == "route team/chat: Service team/chat-predictor has no ready endpoint"
 
 
-async def test_a_backend_that_does_not_listen(free_port: int) -> None:
-    async with gateway(port=free_port) as client:
+async def test_a_backend_that_does_not_listen() -> None:
+    async with gateway(port=free_port()) as client:
         answer = await client.get("/team/chat")
     assert answer.status_code == 503
     assert "the backend does not answer" in answer.json()["error"]
