@@ -105,7 +105,7 @@ async def through_reflector(
             async def sync() -> None:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(reflector.run)
-                    await reflector.settled.wait()
+                    await reflector.synced.wait()
                     tasks.cancel_scope.cancel()
 
             measured = await _measured(sync, count, watch_stalls)

@@ -201,7 +201,7 @@ class Manager:
         for reflector in self._reflectors.values():
             patience = _OPTIONAL_PATIENCE if reflector.optional else float("inf")
             with anyio.move_on_after(patience):
-                await reflector.settled.wait()
+                await reflector.synced.wait()
         _log.info("caches are whole", objects={str(store.kind): len(store) for store in self.cache.stores})
 
     async def _unless_stopped(self, action: Callable[[], Awaitable[None]]) -> bool:

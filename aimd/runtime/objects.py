@@ -155,6 +155,19 @@ def uid_of(manifest: Mapping[str, Any]) -> str:
     return str(metadata_of(manifest).get("uid") or "")
 
 
+def version_number(version: str) -> int:
+    """Return a resourceVersion as a number, 0 if it is none; larger is newer.
+
+    The order is part of the API's contract since Kubernetes 1.35, and etcd's before.
+    """
+    return int(version) if version.isdigit() else 0
+
+
+def resource_version(manifest: Mapping[str, Any]) -> int:
+    """Return the object's resourceVersion as a number, 0 if it has none."""
+    return version_number(str(metadata_of(manifest).get("resourceVersion") or ""))
+
+
 def labels_of(manifest: Mapping[str, Any]) -> Mapping[str, str]:
     """Labels of an object, empty when it has none."""
     labels: Mapping[str, str] = metadata_of(manifest).get("labels") or {}

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from aimd.runtime.kinds import EVENT
 from aimd.runtime.mutation import mutation_detector
-from aimd.runtime.objects import Key, Kind, Manifest, is_apply, key_of, metadata_of, uid_of
+from aimd.runtime.objects import Key, Kind, Manifest, is_apply, key_of, metadata_of, resource_version, uid_of
 
 IndexFunction = Callable[[Manifest], Iterable[str]]
 Transform = Callable[[Manifest], Manifest]
@@ -44,12 +44,6 @@ def owners_of(manifest: Manifest) -> Iterable[str]:
     """UIDs of all owners: the index `owner`."""
     references = metadata_of(manifest).get("ownerReferences")
     return [str(reference.get("uid")) for reference in references] if references else ()
-
-
-def resource_version(manifest: Mapping[str, Any]) -> int:
-    """The resourceVersion as a number (ordered by contract since Kubernetes 1.35, in fact always); 0 if unknown."""
-    text = str(metadata_of(manifest).get("resourceVersion") or "")
-    return int(text) if text.isdigit() else 0
 
 
 class Store:

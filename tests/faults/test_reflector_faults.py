@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio
 
-from aimd.runtime import reflector as module
+from aimd.runtime import watcher as module
 from aimd.runtime.client import Client, Selection
 from aimd.runtime.kinds import CONFIG_MAP
 from aimd.runtime.objects import Manifest, key_of
@@ -100,7 +100,7 @@ async def test_a_kind_that_appears(bench: Any, monkeypatch: Any) -> None:
 
         async def install() -> None:
             nonlocal served
-            await subject.settled.wait()
+            await subject.synced.wait()
             assert not store.available
             served = True
 

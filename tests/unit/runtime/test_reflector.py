@@ -1,422 +1,171 @@
-"""The reflector's machine, without I/O: single steps, and a model of a server that fails in every way."""
+"""The reflector: it carries the watcher's steps out on a store and on a scripted API server, in virtual time.
 
-from dataclasses import replace
-from typing import Any
+What it sends over the wire is in tests/faults/test_reflector_faults.py.
+"""
 
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import cast
+
+import anyio
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
+import structlog
 
-from aimd.runtime.client import Page, WatchEvent
-from aimd.runtime.errors import ApiError, Forbidden, Gone, NotFound, RequestTimeout, ServerTimeout, Unavailable
+from aimd.runtime.client import Client, Page, Selection, WatchEvent
+from aimd.runtime.errors import ApiError, Gone, NotFound, Unavailable
 from aimd.runtime.kinds import CONFIG_MAP
+from aimd.runtime.metrics import ManagerMetrics
 from aimd.runtime.objects import Manifest, key_of
-from aimd.runtime.reflector import (
-    ABSENT_PAUSE,
-    Availability,
-    Begin,
-    BeginList,
-    Change,
-    Effect,
-    Ended,
-    EndList,
-    Failed,
-    FetchPage,
-    Input,
-    Listed,
-    OpenWatch,
-    Phase,
-    Received,
-    Replace,
-    Restarted,
-    Sleep,
-    State,
-    step,
-)
-from aimd.runtime.store import Store, resource_version
+from aimd.runtime.reflector import Reflector
+from aimd.runtime.store import Store
+from aimd.runtime.watcher import ABSENT_PAUSE
+from tests.unit.runtime.virtual_time import now, virtually
 
-WATCHING = State(phase=Phase.WATCHING, version="10", after_wait=Phase.WATCHING)
+GONE = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
+Batch = Sequence[WatchEvent] | ApiError | None
+"""Events, an error, or None: the stream stays open and silent."""
 
 
-def thing(name: str, version: int, uid: str = "u") -> Manifest:
-    return {"metadata": {"name": name, "namespace": "ns", "uid": uid, "resourceVersion": str(version)}}
-
-
-def pause(effects: tuple[Effect, ...]) -> float:
-    last = effects[-1]
-    assert isinstance(last, Sleep)
-    return last.seconds
-
-
-def test_pages_reach_the_store_as_they_come_and_the_last_one_ends_the_list() -> None:
-    state, effects = step(State(), Begin())
-    assert effects == (FetchPage(),)
-    state, effects = step(state, Listed(Page([thing("a", 1)], "8", "token")))
-    assert effects == (BeginList(), Change([WatchEvent("ADDED", thing("a", 1))]), FetchPage("token"))
-    state, effects = step(state, Listed(Page([thing("b", 2)], "8", "")))
-    added = Change([WatchEvent("ADDED", thing("b", 2))])
-    assert effects == (added, EndList("8"), Availability(True), OpenWatch("8"))
-    assert state.phase is Phase.WATCHING
-    assert state.version == "8"
-
-
-def test_pages_of_a_history_that_began_anew_are_gathered_and_replace_everything() -> None:
-    state = State(version="99")
-    state, effects = step(state, Listed(Page([thing("a", 1)], "7", "token")))
-    assert effects == (FetchPage("token"),)
-    state, effects = step(state, Listed(Page([thing("b", 2)], "7", "")))
-    replaced = Replace(([thing("a", 1)], [thing("b", 2)]), "7", reset=True)
-    assert effects == (replaced, Availability(True), OpenWatch("7"))
-    assert state.pages == ()
-
-
-def test_events_and_bookmarks_move_the_version_on() -> None:
-    events = [WatchEvent("ADDED", thing("a", 11)), WatchEvent("BOOKMARK", {"metadata": {"resourceVersion": "99"}})]
-    state, effects = step(WATCHING, Received(events))
-    assert effects == (Change(events),)
-    assert state.version == "99"
-    assert step(state, Ended(50.0, 2, 0.5))[1] == (OpenWatch("99"),)
-
-
-def test_an_orderly_end_resumes_at_once_but_a_very_short_watch_pauses() -> None:
-    assert step(WATCHING, Ended(300.0, 0, 0.0))[1] == (OpenWatch("10"),)
-    _, effects = step(WATCHING, Ended(0.1, 0, 0.0))
-    assert pause(effects) == pytest.approx(0.8)
-
-
-@pytest.mark.parametrize("error", [Unavailable("x", status=500), RequestTimeout("x"), ApiError("x", status=502)])
-def test_other_failures_pause_and_keep_the_version(error: ApiError) -> None:
-    state = WATCHING
-    pauses = []
-    for _ in range(8):
-        state, effects = step(state, Failed(error, 0.0))
-        pauses.append(pause(effects))
-        state, effects = step(state, Begin())
-        assert effects == (OpenWatch("10"),)
-    assert pauses == pytest.approx([0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30.0, 30.0])
-    _, effects = step(state, Failed(error, 0.0, seconds=130.0))
-    assert pause(effects) == pytest.approx(0.8), "a long calm watch ends the series"
-
-
-def test_a_server_that_asks_for_patience_gets_it() -> None:
-    _, effects = step(WATCHING, Failed(Unavailable("x", status=503, retry_after=20.0), 0.0))
-    assert pause(effects) == 20.0
-
-
-@pytest.mark.parametrize("in_stream", [True, False])
-def test_410_lists_anew_once_at_once_then_with_pauses(in_stream: bool) -> None:
-    gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
-    first: Input = Failed(Gone("too old", status=410), 0.0)
-    if in_stream:
-        first = Received([WatchEvent("ADDED", thing("a", 11)), WatchEvent("ERROR", gone)])
-    state, effects = step(WATCHING, first)
-    if in_stream:
-        assert effects[0] == Change([WatchEvent("ADDED", thing("a", 11))]), "what came before the error counts"
-    assert effects[-1] == FetchPage()
-    state, _ = step(state, Listed(Page([], "20", "")))
-    _, effects = step(state, Failed(Gone("too old", status=410), 0.0))
-    assert pause(effects) > 0
-
-
-def test_an_expired_continue_token_starts_the_list_over() -> None:
-    state, _ = step(State(), Listed(Page([thing("a", 1)], "7", "token")))
-    state, effects = step(state, Failed(Gone("expired", status=410), 0.0))
-    assert effects[-1] == FetchPage("")
-    assert state.continue_token == ""
-
-
-def test_another_error_event_keeps_the_version() -> None:
-    trouble = {"kind": "Status", "code": 500, "reason": "InternalError", "message": "etcd"}
-    state, effects = step(WATCHING, Received([WatchEvent("ERROR", trouble)]))
-    assert pause(effects) > 0
-    assert step(state, Begin())[1] == (OpenWatch("10"),)
-
-
-def test_a_version_from_the_future_lists_anew() -> None:
-    error = ServerTimeout("Timeout: Too large resource version: 99, current: 3", status=504)
-    _, effects = step(WATCHING, Failed(error, 0.0))
-    assert effects[-1] == FetchPage()
-
-
-def test_versions_that_went_back_are_a_reset() -> None:
-    state, _ = step(WATCHING, Failed(Gone("x", status=410), 0.0))
-    _, effects = step(state, Listed(Page([], "3", "")))
-    assert Replace(([],), "3", reset=True) in effects
-
-
-def test_an_optional_kind_is_waited_for() -> None:
-    state = State(optional=True)
-    for _ in range(50):
-        state, effects = step(state, Failed(NotFound("no such kind", status=404), 0.0))
-        assert effects[:2] == (Availability(False), Replace((), "", reset=True))
-        assert pause(effects) == ABSENT_PAUSE
-        state, effects = step(state, Begin())
-        assert effects == (FetchPage(),)
-    state, effects = step(state, Listed(Page([], "5", "")))
-    assert effects[-2:] == (Availability(True), OpenWatch("5")), "who is woken by it sees the objects"
-
-
-def test_a_kind_that_goes_away_while_watched_is_listed_to_make_sure() -> None:
-    state, effects = step(State(Phase.WATCHING, "10", optional=True), Failed(NotFound("gone", status=404), 0.0))
-    assert isinstance(effects[-1], Sleep)
-    state, effects = step(state, Begin())
-    assert effects == (FetchPage(),)
-
-
-def test_a_forbidden_kind_keeps_what_the_store_has() -> None:
-    _, effects = step(State(optional=True), Failed(Forbidden("no", status=403), 0.0))
-    assert not any(isinstance(effect, Replace) for effect in effects)
-    assert Availability(False) in effects
+def thing(name: str, version: int) -> Manifest:
+    return {"metadata": {"name": name, "namespace": "ns", "uid": name, "resourceVersion": str(version)}}
 
 
 class Server:
-    """Objects with versions, a history that can be compacted, and both kinds of reads on it."""
+    """Answers lists and watches from scripts, and records what was asked when."""
 
-    def __init__(self) -> None:
-        self.version = 10
-        self.objects: dict[str, Manifest] = {}
-        self.history: list[tuple[int, WatchEvent]] = []
-        self.compacted = 0
-        self.uids = 0
+    def __init__(self, pages: Sequence[Page | ApiError], watches: Sequence[Sequence[Batch]] = ()) -> None:
+        self.pages = list(pages)
+        self.watches = list(watches)
+        self.asked: list[tuple[float, str]] = []
+        self.open = 0
 
-    def write(self, name: str) -> None:
-        self.version += 1
-        known = self.objects.get(name)
-        if known is None:
-            self.uids += 1
-        uid = known["metadata"]["uid"] if known else f"uid-{self.uids}"
-        self.objects[name] = thing(name, self.version, uid)
-        self.history.append((self.version, WatchEvent("MODIFIED" if known else "ADDED", self.objects[name])))
+    async def list_page(self, _: Selection, *, continue_token: str = "") -> Page:
+        assert not self.open, "a watch is closed before anything else is asked"
+        self.asked.append((now(), f"list {continue_token}".strip()))
+        page = self.pages.pop(0)
+        if isinstance(page, ApiError):
+            raise page
+        return page
 
-    def delete(self, name: str) -> None:
-        if name in self.objects:
-            self.version += 1
-            last = thing(name, self.version, self.objects.pop(name)["metadata"]["uid"])
-            self.history.append((self.version, WatchEvent("DELETED", last)))
+    @asynccontextmanager
+    async def watch(self, _: Selection, version: str) -> AsyncIterator[AsyncIterator[list[WatchEvent]]]:
+        assert not self.open
+        self.asked.append((now(), f"watch {version}"))
+        self.open += 1
+        try:
+            yield self._stream(self.watches.pop(0) if self.watches else [None])
+        finally:
+            self.open -= 1
 
-    def since(self, version: int) -> list[WatchEvent] | None:
-        if version < self.compacted:
-            return None
-        return [event for at, event in self.history if at > version]
+    async def _stream(self, batches: Sequence[Batch]) -> AsyncIterator[list[WatchEvent]]:
+        for batch in batches:
+            if batch is None:
+                await anyio.sleep_forever()
+            elif isinstance(batch, ApiError):
+                raise batch
+            else:
+                yield list(batch)
 
 
-class ReflectorModel(RuleBasedStateMachine):
-    """Whatever fails, once the network is calm the store shows what the server has."""
+class Scene:
+    """A reflector of ConfigMaps on a scripted server."""
 
-    names = st.sampled_from("abc")
-    streams = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pending: list[WatchEvent] = []
-        self.server = Server()
+    def __init__(
+        self, pages: Sequence[Page | ApiError], watches: Sequence[Sequence[Batch]] = (), *, optional: bool = False
+    ) -> None:
+        self.server = Server(pages, watches)
         self.store = Store(CONFIG_MAP)
-        self.store.expect("feed")
-        self.seen: dict[str, str | None] = {}
-        self.store.subscribe(self.record)
-        self.list_version = 0
-        self.snapshot: list[Manifest] = []
-        self.doing: Effect = Sleep(0.0)
-        self.state = State(streams=self.streams)
-        self.feed(Begin())
+        self.metrics = ManagerMetrics("test")
+        client = cast(Client, self.server)
+        self.reflector = Reflector(
+            client, self.store, Selection(CONFIG_MAP), optional, metrics=self.metrics, streams=False
+        )
 
-    def record(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
-        name = key_of(after or before or {}).name
-        self.seen[name] = after["metadata"]["resourceVersion"] if after else None
+    def run(self, seconds: float) -> None:
+        async def scenario() -> None:
+            with anyio.move_on_after(seconds):
+                await self.reflector.run()
 
-    def feed(self, received: Input) -> None:
-        self.state, effects = step(self.state, received)
-        if isinstance(received, Failed | Ended):
-            self.pending = []
-        for effect in effects:
-            match effect:
-                case Change(events):
-                    for event_type, manifest in events:
-                        if event_type in ("ADDED", "MODIFIED"):
-                            self.store.upsert(manifest, feed="feed")
-                        elif event_type == "DELETED":
-                            self.store.remove(manifest, feed="feed")
-                case Replace(pages, version, reset):
-                    objects = [manifest for page in pages for manifest in page]
-                    self.store.replace(objects, int(version), feed="feed", reset=reset)
-                case BeginList():
-                    self.store.begin_list("feed")
-                case EndList(version):
-                    self.store.end_list("feed", int(version))
-                case Availability() | Restarted():
-                    pass
-                case _:
-                    self.doing = effect
-
-    def proceed(self) -> bool:
-        """Lets the server answer what the reflector waits for; False when nothing is left to say."""
-        match self.doing:
-            case Sleep():
-                self.feed(Begin())
-            case FetchPage(""):
-                self.list_version = self.server.version
-                self.snapshot = sorted(self.server.objects.values(), key=lambda item: key_of(item).name)
-                half = len(self.snapshot) // 2
-                token = "rest" if half else ""
-                items = self.snapshot[:half] if half else self.snapshot
-                self.feed(Listed(Page(items, str(self.list_version), token)))
-            case FetchPage():
-                half = len(self.snapshot) // 2
-                self.feed(Listed(Page(self.snapshot[half:], str(self.list_version), "")))
-            case OpenWatch(""):
-                self.stream()
-            case OpenWatch():
-                events = self.server.since(int(self.state.version))
-                if events is None:
-                    self.feed(Failed(Gone("too old", status=410), 0.5))
-                elif events:
-                    self.feed(Received(events))
-                else:
-                    return False
-        return True
-
-    def stream(self) -> None:
-        """Some more of the list, and in the end the bookmark, after which the same request goes on as a watch."""
-        if not self.pending:
-            objects = sorted(self.server.objects.values(), key=lambda item: key_of(item).name)
-            self.pending = [*(WatchEvent("ADDED", item) for item in objects), list_end(self.server.version)]
-        half = (len(self.pending) + 1) // 2
-        self.pending, some = self.pending[half:], self.pending[:half]
-        self.feed(Received(some))
-        if self.state.phase is Phase.WATCHING:
-            self.doing = OpenWatch(self.state.version)
+        virtually(scenario)
+        assert not self.server.open, "a watch is closed when its reflector is cancelled"
 
     @property
-    def watching(self) -> bool:
-        return isinstance(self.doing, OpenWatch) and self.doing.version != ""
+    def asked(self) -> list[str]:
+        return [request for _, request in self.server.asked]
 
-    @rule(name=names)
-    def write(self, name: str) -> None:
-        self.server.write(name)
+    @property
+    def names(self) -> list[str]:
+        return [key_of(item).name for item in self.store.list()]
 
-    @rule(name=names)
-    def delete(self, name: str) -> None:
-        self.server.delete(name)
-
-    @rule(name=names)
-    def write_ourselves(self, name: str) -> None:
-        self.server.write(name)
-        self.store.upsert(self.server.objects[name])
-
-    @rule(name=names)
-    def delete_ourselves(self, name: str) -> None:
-        if name in self.server.objects:
-            uid = self.server.objects[name]["metadata"]["uid"]
-            key = key_of(self.server.objects[name])
-            self.server.delete(name)
-            self.store.forget(key, uid)
-
-    @rule()
-    def answer(self) -> None:
-        self.proceed()
-
-    @rule(count=st.integers(1, 3))
-    def deliver_some(self, count: int) -> None:
-        if self.watching:
-            events = self.server.since(int(self.state.version))
-            if events:
-                self.feed(Received(events[:count]))
-
-    @rule()
-    def repeat_an_event(self) -> None:
-        if self.watching and self.server.history:
-            version, event = self.server.history[-1]
-            if version <= int(self.state.version):
-                self.state = State(**{**_fields(self.state), "version": str(version - 1)})
-                self.feed(Received([event]))
-
-    @rule(error=st.sampled_from([Unavailable("x", status=500), RequestTimeout("x"), Gone("x", status=410)]))
-    def fail(self, error: ApiError) -> None:
-        if not isinstance(self.doing, Sleep):
-            self.feed(Failed(error, 0.5))
-
-    @rule(seconds=st.sampled_from([0.1, 5.0, 200.0]))
-    def close(self, seconds: float) -> None:
-        if isinstance(self.doing, OpenWatch):
-            self.feed(Ended(seconds, 0, 0.5))
-
-    @rule()
-    def compact(self) -> None:
-        self.server.compacted = self.server.version
-
-    @rule()
-    def bookmark(self) -> None:
-        if self.watching and not self.server.since(int(self.state.version)):
-            mark = {"metadata": {"resourceVersion": str(self.server.version)}}
-            if int(self.state.version) >= self.server.compacted:
-                self.feed(Received([WatchEvent("BOOKMARK", mark)]))
-
-    def teardown(self) -> None:
-        for _ in range(200):
-            if not self.proceed():
-                break
-        shown = {key_of(item).name: resource_version(item) for item in self.store.list()}
-        there = {name: resource_version(item) for name, item in self.server.objects.items()}
-        assert shown == there
-        assert {name: int(version) for name, version in self.seen.items() if version} == there, "handlers saw the end"
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(f"test_informer_{name}", {"kind": "ConfigMap", **labels})
 
 
-def _fields(state: State) -> dict[str, Any]:
-    return {name: getattr(state, name) for name in State.__slots__}
+def test_a_list_and_the_changes_after_it_reach_the_store() -> None:
+    changes = [WatchEvent("DELETED", thing("a", 11)), WatchEvent("ADDED", thing("c", 12))]
+    pages = [Page([thing("a", 1)], "10", "more"), Page([thing("b", 2)], "10", "")]
+    scene = Scene(pages, [[changes, None]])
+    scene.run(60)
+    assert scene.asked == ["list", "list more", "watch 10"]
+    assert scene.names == ["b", "c"]
+    assert scene.store.synced
+    assert scene.reflector.synced.is_set()
+    assert scene.value("synced") == 1
+    assert scene.value("objects") == 2
 
 
-TestReflectorModel = ReflectorModel.TestCase
-TestReflectorModel.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+def test_a_watch_that_is_left_early_is_closed_before_the_next_request() -> None:
+    batch = [WatchEvent("ADDED", thing("b", 11)), WatchEvent("ERROR", GONE)]
+    scene = Scene([Page([thing("a", 1)], "10", ""), Page([thing("c", 20)], "20", "")], [[batch, None]])
+    scene.run(60)
+    assert scene.asked == ["list", "watch 10", "list", "watch 20"]
+    assert scene.names == ["c"]
+    assert scene.value("restarts_total", cause="expired") == 1
 
 
-class StreamingReflectorModel(ReflectorModel):
-    """The same with streamed lists, which writes may overtake while they come."""
-
-    streams = True
-
-
-TestStreamingReflectorModel = StreamingReflectorModel.TestCase
-TestStreamingReflectorModel.settings = TestReflectorModel.settings
-
-
-STREAMING = State(phase=Phase.STREAMING, streams=True)
+def test_failures_of_a_watch_back_off_and_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("random.random", lambda: 0.0)
+    broken: Sequence[Batch] = [Unavailable("restarting", status=503)]
+    scene = Scene([Page([], "10", "")], [broken, broken, broken])
+    scene.run(60)
+    assert scene.asked == ["list", *["watch 10"] * 4]
+    assert [moment for moment, _ in scene.server.asked] == pytest.approx([0, 0, 0.8, 2.4, 5.6])
+    assert scene.value("restarts_total", cause="failure") == 3
 
 
-def list_end(version: int) -> WatchEvent:
-    annotations = {"k8s.io/initial-events-end": "true"}
-    return WatchEvent("BOOKMARK", {"metadata": {"resourceVersion": str(version), "annotations": annotations}})
+def test_a_list_that_fails_is_tried_again_and_the_store_is_not_synced_before() -> None:
+    scene = Scene([Unavailable("starting", status=503), Page([thing("a", 1)], "10", "")])
+    scene.run(0.7)
+    assert (scene.asked, scene.store.synced, scene.reflector.synced.is_set()) == (["list"], False, False)
+    scene = Scene([Unavailable("starting", status=503), Page([thing("a", 1)], "10", "")])
+    scene.run(1.7)
+    assert (scene.asked, scene.store.synced, scene.names) == (["list", "list", "watch 10"], True, ["a"])
 
 
-def test_a_streamed_list_ends_with_its_bookmark() -> None:
-    state, effects = step(State(streams=True), Begin())
-    assert (state.phase, effects) == (Phase.STREAMING, (BeginList(), OpenWatch("")))
-    added, later = WatchEvent("ADDED", thing("a", 5)), WatchEvent("MODIFIED", thing("a", 12))
-    state, effects = step(state, Received([added]))
-    assert (state.version, effects) == ("", (Change([added]),)), "where to resume is known with the bookmark only"
-    state, effects = step(state, Received([list_end(10), later]))
-    assert effects == (Change([]), EndList("10"), Availability(True), Change([later]))
-    assert (state.phase, state.version) == (Phase.WATCHING, "12")
+def test_an_optional_kind_that_is_not_served_counts_as_synced_and_is_asked_for_again() -> None:
+    absent = NotFound("no such kind", status=404)
+    scene = Scene([absent, absent, Page([thing("a", 1)], "10", "")], optional=True)
+    available: list[tuple[float, bool]] = []
+    scene.store.on_availability(lambda: available.append((now(), scene.store.available)))
+    scene.run(ABSENT_PAUSE * 2.5)
+    assert scene.reflector.synced.is_set()
+    assert [served for _, served in available] == [False, True]
+    assert ABSENT_PAUSE * 2 <= available[1][0] <= ABSENT_PAUSE * 2.4
+    assert scene.names == ["a"]
 
 
-@pytest.mark.parametrize("error", [ApiError("x", status=400), ApiError("x", status=422), RequestTimeout("silence")])
-def test_where_lists_are_not_streamed_they_come_in_pages_from_then_on(error: ApiError) -> None:
-    state, effects = step(STREAMING, Failed(error, 0.0))
-    assert effects[-1] == FetchPage()
-    state, _ = step(state, Listed(Page([], "20", "")))
-    state, effects = step(state, Failed(Gone("x", status=410), 0.0))
-    assert effects[-1] == FetchPage()
+def test_metadata_only_objects_get_the_type_that_the_server_leaves_out() -> None:
+    scene = Scene([Page([thing("a", 1)], "10", "")])
+    scene.reflector.selection = Selection(CONFIG_MAP, metadata_only=True)
+    scene.run(1)
+    assert [(item["apiVersion"], item["kind"]) for item in scene.store.list()] == [("v1", "ConfigMap")]
 
 
-@pytest.mark.parametrize("trouble", [Ended(0.5, 3, 0.0), Failed(Unavailable("x", status=503), 0.0)])
-def test_a_streamed_list_that_breaks_begins_anew_after_a_pause(trouble: Input) -> None:
-    state, effects = step(STREAMING, trouble)
-    assert pause(effects) > 0
-    assert step(state, Begin())[1] == (BeginList(), OpenWatch(""))
-
-
-def test_a_streamed_list_of_a_server_whose_versions_went_back_is_listed_as_a_reset() -> None:
-    state, effects = step(replace(STREAMING, version="500"), Received([list_end(10)]))
-    assert effects[-1] == FetchPage()
-    _, effects = step(state, Listed(Page([], "10", "")))
-    assert Replace(([],), "10", reset=True) in effects
+def test_an_error_that_repeats_is_logged_once_at_warning() -> None:
+    down: Sequence[Batch] = [Unavailable("down", status=503)]
+    expired: Sequence[Batch] = [Gone("expired", status=410)]
+    scene = Scene([Page([], "10", ""), Page([], "20", "")], [down, down, down, expired])
+    with structlog.testing.capture_logs() as lines:
+        scene.run(120)
+    restarts = [(line["log_level"], line["cause"]) for line in lines if line["event"] == "informer restarted"]
+    assert restarts == [("warning", "failure"), ("debug", "failure"), ("debug", "failure"), ("debug", "expired")]
