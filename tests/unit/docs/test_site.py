@@ -43,6 +43,12 @@ def test_every_command_is_run_or_an_exception(page: Path) -> None:
     ] == []
 
 
+def test_commands_in_running_text_can_be_run() -> None:
+    """If this fails: write the command with what it acts on, because tests/e2e/test_pages.py runs it as it stands."""
+    texts = {command.text for page in PAGES for command in mentioned(page)}
+    assert {text for text in texts if len(text.split()) < 3} == set()
+
+
 def test_every_target_is_in_the_makefile() -> None:
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     told = {word for page in PAGES for text in MAKE.findall(page.read_text()) for word in text.split()}
