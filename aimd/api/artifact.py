@@ -11,8 +11,6 @@ from aimd.api.shared import BaseStatus, CacheModeText, ComponentStatusText, Stat
 class ArtifactCondition(StrEnum):
     """Condition types of an AIMArtifact, beside those of every object."""
 
-    RUNTIME_CONFIG_READY = "RuntimeConfigReady"
-    """The runtime config exists, if the artifact names one."""
     CHECK_SIZE_JOB_READY = "CheckSizeJobReady"
     """The Job that determines the size has finished. Absent if the size is known."""
     CHECK_SIZE_JOB_PODS_READY = "CheckSizeJobPodsReady"

@@ -30,8 +30,6 @@ class SourceType(StrEnum):
 class ModelCondition(StrEnum):
     """Condition types of an AIMModel and an AIMClusterModel, beside those of every object."""
 
-    RUNTIME_CONFIG_READY = "RuntimeConfigReady"
-    """The runtime config exists, if the model names one."""
     IMAGE_METADATA_READY = "ImageMetadataReady"
     """The metadata of the image is known."""
     SERVICE_TEMPLATES_READY = "ServiceTemplatesReady"

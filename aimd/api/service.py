@@ -43,8 +43,6 @@ class ServiceCondition(StrEnum):
     """The model is found and ready."""
     TEMPLATE_READY = "TemplateReady"
     """A template is selected and ready."""
-    RUNTIME_CONFIG_READY = "RuntimeConfigReady"
-    """The runtime config exists. Absent if the service uses none."""
     INFERENCE_SERVICE_READY = "InferenceServiceReady"
     """The InferenceService serves requests."""
     INFERENCE_SERVICE_PODS_READY = "InferenceServicePodsReady"

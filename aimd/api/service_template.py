@@ -35,8 +35,6 @@ from aimd.api.shared import (
 class TemplateCondition(StrEnum):
     """Condition types of an AIMServiceTemplate and an AIMClusterServiceTemplate, beside those of every object."""
 
-    RUNTIME_CONFIG_READY = "RuntimeConfigReady"
-    """The runtime config exists, if the template names one."""
     MODEL_READY = "ModelReady"
     """The model of the AIMServiceTemplate exists and has an image."""
     CLUSTER_MODEL_READY = "ClusterModelReady"

@@ -88,6 +88,8 @@ class CommonCondition(StrEnum):
     """Credentials are accepted."""
     CONFIG_VALID = "ConfigValid"
     """The spec is valid, and the objects that it refers to exist."""
+    RUNTIME_CONFIG_READY = "RuntimeConfigReady"
+    """The runtime config that the object uses exists. Absent on model sources and on runtime configs themselves."""
     SPEC_READY = "SpecReady"
     """The object can be parsed. Present only if it cannot."""
 

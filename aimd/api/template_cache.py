@@ -21,8 +21,6 @@ from aimd.api.shared import (
 class TemplateCacheCondition(StrEnum):
     """Condition types of an AIMTemplateCache, beside those of every object."""
 
-    RUNTIME_CONFIG_READY = "RuntimeConfigReady"
-    """The runtime config exists, if the cache names one."""
     SERVICE_TEMPLATE_READY = "ServiceTemplateReady"
     """The template exists and is ready. Repeats reason and message of the template's `Ready`."""
     ARTIFACTS_READY = "ArtifactsReady"

@@ -23,8 +23,8 @@ $ kubectl -n NAMESPACE describe aimservice NAME
 ```
 
 The condition `Ready` repeats the reason of the condition that is responsible."""
-_COMMON = """Except for `Ready`, these conditions appear when a problem occurs. They become `True` or are removed once
-it is solved."""
+_COMMON = """Except for `Ready` and `RuntimeConfigReady`, these conditions appear when a problem occurs. They become
+`True` or are removed once it is solved."""
 _PODS = "These are the reasons of {}."
 _WRITING = """While an object that aimd creates cannot be written, the condition with its name, or else with the name of
 its kind, such as `PersistentVolumeClaimReady`, has one of these reasons."""
@@ -32,6 +32,8 @@ _GATEWAY = """`HTTPRouteReady` passes on the reason of the gateway's controller,
 here."""
 _REPEATED = """`ServiceTemplateReady` and `ArtifactsReady` also repeat the reason of the template's or the artifact's
 own `Ready`."""
+_CONFIGS = """[`RuntimeConfigReady`](#any-object) of the objects that use a config shows whether it exists. The config
+itself has these conditions."""
 _VERDICTS = """If a service does not name its template, `status.templateCandidates` shows the result for each
 candidate."""
 
@@ -79,6 +81,7 @@ def conditions_page(generated: str) -> str:
         "## Model sources",
         *_section(CONDITIONS["AIMClusterModelSource"]),
         "## Runtime configs",
+        _CONFIGS,
         *_section(CONDITIONS["AIMRuntimeConfig"]),
     ]
     return "\n\n".join(blocks) + "\n"

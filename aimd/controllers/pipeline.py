@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from aimd.api.core import ApiObject
 from aimd.api.reasons import Reason
+from aimd.api.shared import CommonCondition
 from aimd.planning.component import Component, State, may_apply
 from aimd.planning.conditions import Event, Summary, summarize
 from aimd.planning.plan import Plan
@@ -196,7 +197,7 @@ def _unreadable(error: ValidationError) -> Plan:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     failure = Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, f"{where}: {first['msg']}; correct this field")
-    return Plan(components=(Component("Spec", failures=(failure,), blocks_apply=True),))
+    return Plan(components=(Component(CommonCondition.SPEC_READY, failures=(failure,), blocks_apply=True),))
 
 
 def _stored_conditions(live: Mapping[str, Any]) -> tuple[Condition, ...]:

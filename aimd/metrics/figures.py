@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from aimd.api.model_source import ModelSourceCondition
 from aimd.api.reasons import Reason, Verdict
+from aimd.api.service import ServiceCondition
+from aimd.api.service_template import TemplateCondition
+from aimd.api.shared import CommonCondition
 from aimd.planning.component import State
 from aimd.planning.gpus import normalize_gpu
 from aimd.planning.jobs import JobPhase, finished_at, job_phase
@@ -33,15 +37,15 @@ _NO_CHOICE: Mapping[str, str] = {
     Reason.TEMPLATE_NOT_READY: "none",
     Reason.TEMPLATE_SELECTION_AMBIGUOUS: "ambiguous",
 }
-_DISCOVERY_CONDITIONS = ("DiscoveryPodsReady", "DiscoveryJobReady")
+_DISCOVERY_CONDITIONS = (TemplateCondition.DISCOVERY_PODS_READY, TemplateCondition.DISCOVERY_JOB_READY)
 """Whose reason says why a discovery failed, the closest to the cause first."""
 _PROTOCOLS = ("xet", "http", "hf_transfer", "s3")
 
 PHASES: Mapping[str, tuple[str, ...]] = {
-    "resolve": ("RuntimeConfigReady", "ModelReady", "TemplateReady"),
-    "cache": ("CacheReady",),
-    "start": ("InferenceServiceReady", "InferenceServicePodsReady"),
-    "route": ("HTTPRouteReady",),
+    "resolve": (CommonCondition.RUNTIME_CONFIG_READY, ServiceCondition.MODEL_READY, ServiceCondition.TEMPLATE_READY),
+    "cache": (ServiceCondition.CACHE_READY,),
+    "start": (ServiceCondition.INFERENCE_SERVICE_READY, ServiceCondition.INFERENCE_SERVICE_PODS_READY),
+    "route": (ServiceCondition.HTTP_ROUTE_READY,),
 }
 """The phases of a service's start, in order, and the conditions that end each."""
 
@@ -77,7 +81,7 @@ def status_word(manifest: Manifest) -> str:
 
 def ready_reason(manifest: Manifest) -> str:
     """Reason of the condition Ready; `Unknown` before the first reconcile."""
-    return _reason(manifest, "Ready") or "Unknown"
+    return _reason(manifest, CommonCondition.READY) or "Unknown"
 
 
 def in_state_since(manifest: Manifest) -> datetime | None:
@@ -85,7 +89,7 @@ def in_state_since(manifest: Manifest) -> datetime | None:
     times = (
         parse_timestamp(str(item.get("lastTransitionTime") or ""))
         for item in conditions_of(manifest)
-        if item["type"] == "Ready"
+        if item["type"] == CommonCondition.READY
     )
     return next(times, None)
 
@@ -173,7 +177,7 @@ def selection_of(service: Manifest) -> TemplateSelection | None:
         if isinstance(item, Mapping)
     )
     given = [verdict for _, _, verdict in verdicts]
-    missed = _NO_CHOICE.get(_reason(service, "TemplateReady"))
+    missed = _NO_CHOICE.get(_reason(service, ServiceCondition.TEMPLATE_READY))
     if _CHOSEN not in given and missed is None:
         return None
     fallen = (verdict for verdict in given if verdict not in (_CHOSEN, _OUTRANKED))
@@ -194,9 +198,9 @@ def discovery_outcome(before: Manifest, after: Manifest) -> tuple[str, str] | No
     if _discovery_attempts(after) > _discovery_attempts(before):
         reason = next((text for type_ in _DISCOVERY_CONDITIONS if (text := _reason(after, type_, "False"))), "Unknown")
         return "failed", reason
-    found = Reason.DISCOVERY_COMPLETE
-    if _reason(after, "Discovered", "True") == found and _reason(before, "Discovered", "True") != found:
-        return "succeeded", found
+    found, discovered = Reason.DISCOVERY_COMPLETE, TemplateCondition.DISCOVERED
+    if _reason(after, discovered, "True") == found and _reason(before, discovered, "True") != found:
+        return "succeeded", str(found)
     return None
 
 
@@ -222,7 +226,7 @@ def missing_gpu(service: Manifest, template: Manifest | None) -> str | None:
 
 def last_success(source: Manifest) -> datetime | None:
     """When the registry of a model source last answered; while all of it fails, when that began."""
-    filters = next((item for item in conditions_of(source) if item["type"] == "FiltersReady"), {})
+    filters = next((item for item in conditions_of(source) if item["type"] == ModelSourceCondition.FILTERS_READY), {})
     since = filters if filters.get("reason") == Reason.ALL_FILTERS_FAILED else None
     text = since.get("lastTransitionTime") if since else (source.get("status") or {}).get("lastSyncTime")
     return parse_timestamp(str(text or ""))

@@ -5,8 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from aimd.api.reasons import Reason
+from aimd.api.shared import CommonCondition
 from aimd.runtime.objects import Category, Failure
 
+READY = CommonCondition.READY
 _LONGEST_REASON = 1024
 _REASON = re.compile(r"[A-Za-z](?:[A-Za-z0-9_,:]*[A-Za-z0-9_])?")
 
@@ -50,14 +53,14 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """Health of one thing an object depends on or makes; its condition is `<name>Ready`.
+    """Health of one thing an object depends on or makes, and its condition type, `<name>Ready`.
 
     `state` None derives it from `failures` (OBJ-STA-1). `blocks_apply` is for failures of inputs only:
     trouble in children must never stop a fix from rolling out (OBJ-APL-3). `counts_as` is set where the
     object's status must not follow the condition, as in the grace of a running service.
     """
 
-    name: str
+    type: str
     state: State | None = None
     reason: str = ""
     message: str = ""
@@ -67,9 +70,9 @@ class Component:
     counts_as: State | None = None
 
     @property
-    def condition_type(self) -> str:
-        """Type of the component's condition (OBJ-CND-1)."""
-        return f"{self.name}Ready"
+    def name(self) -> str:
+        """The condition type without `Ready`, for messages."""
+        return self.type.removesuffix(READY)
 
     @property
     def effective_state(self) -> State:
@@ -78,7 +81,7 @@ class Component:
     @property
     def effective_reason(self) -> str:
         """The reason, or a valid one in its place (OBJ-CND-5)."""
-        reason = self.reason or (self.failures[0].reason if self.failures else "Ready")
+        reason = self.reason or (self.failures[0].reason if self.failures else Reason.READY)
         return reason if _REASON.fullmatch(reason) and len(reason) <= _LONGEST_REASON else f"{self.name}NotReady"
 
     @property
@@ -86,9 +89,9 @@ class Component:
         return self.message or (self.failures[0].message if self.failures else "")
 
 
-def ready(name: str, reason: str, message: str = "", direction: Direction = Direction.UNSPECIFIED) -> Component:
+def ready(type_: str, reason: str, message: str = "", direction: Direction = Direction.UNSPECIFIED) -> Component:
     """A component that is ready."""
-    return Component(name, State.READY, reason, message, direction=direction)
+    return Component(type_, State.READY, reason, message, direction=direction)
 
 
 def may_apply(components: Iterable[Component]) -> bool:

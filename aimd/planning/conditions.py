@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from aimd.api.reasons import Reason
-from aimd.planning.component import Component, Direction, State, has_category, worst
+from aimd.api.shared import CommonCondition
+from aimd.planning.component import READY, Component, Direction, State, has_category, worst
 from aimd.planning.time import parse_timestamp, timestamp
 from aimd.runtime.objects import Applied, Category, Condition, Failure
 
@@ -62,12 +63,12 @@ def summarize(
     the component (OBJ-CND-3). Transition times move when status or reason changes (OBJ-CND-4).
     """
     stored = {condition.type: condition for condition in previous}
-    reported = _with_apply_failures([component for component in components if component.name], applied)
+    reported = _with_apply_failures([component for component in components if component.type], applied)
     failures = [failure for component in reported for failure in component.failures]
     framework = _framework_conditions(failures, stored)
     grace = _within_grace(framework, stored, now)
 
-    by_component = {item.condition_type: _component_condition(item, stored, grace) for item in reported}
+    by_component = {item.type: _component_condition(item, stored, grace) for item in reported}
     kept = {
         f"{name}Ready": stored[f"{name}Ready"]
         for name in sticky
@@ -79,7 +80,7 @@ def summarize(
     return Summary(
         conditions=conditions,
         state=state,
-        events=_events(conditions, stored, {item.condition_type: item for item in reported}),
+        events=_events(conditions, stored, {item.type: item for item in reported}),
         retry=has_category(failures, Category.INFRASTRUCTURE, Category.UNKNOWN),
     )
 
@@ -97,26 +98,28 @@ def _with_apply_failures(components: list[Component], applied: Applied) -> list[
         if index is None:
             components = [
                 *components,
-                Component(kind.name, failures=(named,), direction=Direction.DOWNSTREAM),
+                Component(f"{kind.name}{READY}", failures=(named,), direction=Direction.DOWNSTREAM),
             ]
         elif not components[index].failures:
-            broken = Component(kind.name, failures=(named,), direction=components[index].direction)
+            broken = Component(components[index].type, failures=(named,), direction=components[index].direction)
             components = [*components[:index], broken, *components[index + 1 :]]
     return components
 
 
 _FRAMEWORK: Mapping[str, tuple[tuple[tuple[Category, ...], str], ...]] = {
-    "DependenciesReachable": (((Category.INFRASTRUCTURE, Category.UNKNOWN), Reason.INFRASTRUCTURE_ERROR),),
-    "AuthValid": (((Category.AUTH,), Reason.AUTH_ERROR),),
-    "ConfigValid": (
+    CommonCondition.DEPENDENCIES_REACHABLE: (
+        ((Category.INFRASTRUCTURE, Category.UNKNOWN), Reason.INFRASTRUCTURE_ERROR),
+    ),
+    CommonCondition.AUTH_VALID: (((Category.AUTH,), Reason.AUTH_ERROR),),
+    CommonCondition.CONFIG_VALID: (
         ((Category.INVALID_SPEC,), Reason.INVALID_SPEC),
         ((Category.MISSING_UPSTREAM,), Reason.REFERENCE_NOT_FOUND),
     ),
 }
-_FRAMEWORK_HEALTHY = {
-    "DependenciesReachable": (Reason.REACHABLE, "All dependencies are reachable"),
-    "AuthValid": (Reason.AUTHENTICATION_VALID, "Credentials are accepted"),
-    "ConfigValid": (Reason.CONFIGURATION_VALID, "The configuration is valid"),
+_FRAMEWORK_HEALTHY: Mapping[str, tuple[Reason, str]] = {
+    CommonCondition.DEPENDENCIES_REACHABLE: (Reason.REACHABLE, "All dependencies are reachable"),
+    CommonCondition.AUTH_VALID: (Reason.AUTHENTICATION_VALID, "Credentials are accepted"),
+    CommonCondition.CONFIG_VALID: (Reason.CONFIGURATION_VALID, "The configuration is valid"),
 }
 
 
@@ -136,9 +139,12 @@ def _framework_conditions(failures: Sequence[Failure], stored: Mapping[str, Cond
 
 def _within_grace(framework: Mapping[str, Condition], stored: Mapping[str, Condition], now: datetime) -> bool:
     """Whether dependencies have been unreachable for less than the grace (OBJ-CND-6)."""
-    if "DependenciesReachable" not in framework or framework["DependenciesReachable"].status == "True":
+    if (
+        CommonCondition.DEPENDENCIES_REACHABLE not in framework
+        or framework[CommonCondition.DEPENDENCIES_REACHABLE].status == "True"
+    ):
         return False
-    before = stored.get("DependenciesReachable")
+    before = stored.get(CommonCondition.DEPENDENCIES_REACHABLE)
     if before is None or before.status == "True":
         return True
     since = parse_timestamp(before.last_transition_time)
@@ -147,10 +153,10 @@ def _within_grace(framework: Mapping[str, Condition], stored: Mapping[str, Condi
 
 def _component_condition(component: Component, stored: Mapping[str, Condition], grace: bool) -> Condition:
     status = "True" if component.effective_state is State.READY else "False"
-    before = stored.get(component.condition_type)
+    before = stored.get(component.type)
     if grace and before is not None and has_category(component.failures, Category.INFRASTRUCTURE):
         status = before.status
-    return Condition(component.condition_type, status, component.effective_reason, component.effective_message)
+    return Condition(component.type, status, component.effective_reason, component.effective_message)
 
 
 def _root(
@@ -160,32 +166,32 @@ def _root(
     framework: Mapping[str, Condition],
 ) -> tuple[State, Condition]:
     """The status word and the Ready condition (OBJ-CND-1, OBJ-STA-2)."""
-    for type_ in ("AuthValid", "ConfigValid"):
+    for type_ in (CommonCondition.AUTH_VALID, CommonCondition.CONFIG_VALID):
         broken = framework.get(type_)
         if broken is not None and broken.status == "False":
-            return State.FAILED, Condition("Ready", "False", broken.reason, broken.message)
-    by_type = {component.condition_type: component for component in components}
+            return State.FAILED, Condition(READY, "False", broken.reason, broken.message)
+    by_type = {component.type: component for component in components}
     states = {type_: _counted(by_type.get(type_), condition) for type_, condition in conditions.items()}
     state = worst(states.values())
     unreachable = has_category(failures, Category.INFRASTRUCTURE, Category.UNKNOWN)
     if state is State.READY:
-        return state, Condition("Ready", "True", Reason.ALL_COMPONENTS_READY, "All components are ready")
+        return state, Condition(READY, "True", Reason.ALL_COMPONENTS_READY, "All components are ready")
     culprit = next((t for t, s in states.items() if s in (State.FAILED, State.DEGRADED, State.NOT_AVAILABLE)), None)
     if culprit is not None:
         ready_condition = _blame(conditions[culprit], conditions[culprit].reason)
     elif unreachable:
         ready_condition = Condition(
-            "Ready", "False", Reason.INFRASTRUCTURE_ERROR, framework["DependenciesReachable"].message
+            READY, "False", Reason.INFRASTRUCTURE_ERROR, framework[CommonCondition.DEPENDENCIES_REACHABLE].message
         )
     else:
         waiting = min(states, key=lambda type_: states[type_].rank)
-        ready_condition = _blame(conditions[waiting], "Progressing")
+        ready_condition = _blame(conditions[waiting], Reason.PROGRESSING)
     return (State.DEGRADED if unreachable else state), ready_condition
 
 
 def _blame(condition: Condition, reason: str) -> Condition:
     detail = condition.message or condition.reason
-    return Condition("Ready", "False", reason, f"{condition.type.removesuffix('Ready')}: {detail}")
+    return Condition(READY, "False", reason, f"{condition.type.removesuffix(READY)}: {detail}")
 
 
 def _counted(component: Component | None, condition: Condition) -> State:
@@ -239,7 +245,7 @@ def _events(
     """Normal on change; Warning while a fault lasts, which the recorder thins out (OBJ-EVT-1)."""
     events = []
     for condition in conditions:
-        name = condition.type.removesuffix("Ready") or "Object"
+        name = condition.type.removesuffix(READY) or "Object"
         text = condition.message or f"{name} is {'ready' if condition.status == 'True' else 'not ready'}"
         warning = _is_fault(condition, components.get(condition.type))
         event = Event("Warning" if warning else "Normal", text, condition, stored.get(condition.type))
@@ -258,8 +264,8 @@ def _is_fault(condition: Condition, component: Component | None) -> bool:
         return False
     if condition.type in _FRAMEWORK:
         return True
-    if condition.type == "Ready":
-        return condition.reason != "Progressing"
+    if condition.type == READY:
+        return condition.reason != Reason.PROGRESSING
     return component is not None and component.effective_state in (
         State.FAILED,
         State.DEGRADED,

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from aimd.api.reasons import Reason
+from aimd.api.service_template import TemplateCondition
 from aimd.api.shared import GpuHardware, Hardware
 from aimd.planning.component import Component, State, ready
 from aimd.planning.quantities import GIBIBYTE, InvalidQuantity, parse_bytes
 from aimd.runtime.objects import Manifest
 
-COMPONENT = "GPU"
 DEVICE_ID_LABEL = "amd.com/gpu.device-id"
 _PREFIXES = ("amd.com/", "beta.amd.com/")
 _BARE_MEBIBYTES_BELOW = 2**24
@@ -166,11 +166,15 @@ def gpu_component(hardware: Hardware | None, inventory: GpuInventory | None) -> 
     if hardware is None or hardware.gpu is None or not needs_gpu(hardware):
         return None
     if inventory is None:
-        return ready(COMPONENT, Reason.GPU_NOT_CHECKED, "Nodes cannot be read here, so GPU availability is not checked")
+        return ready(
+            TemplateCondition.GPU_READY,
+            Reason.GPU_NOT_CHECKED,
+            "Nodes cannot be read here, so GPU availability is not checked",
+        )
     wanted, present = hardware.gpu, _listed(inventory.models)
     if wanted.model.strip():
         if (found := inventory.find(wanted.model)) is not None:
-            return ready(COMPONENT, Reason.GPU_AVAILABLE, f"GPU model {found} is available")
+            return ready(TemplateCondition.GPU_READY, Reason.GPU_AVAILABLE, f"GPU model {found} is available")
         return _unavailable(
             Reason.GPU_NOT_AVAILABLE, f"No node has a GPU of model {wanted.model}; the cluster has {present}"
         )
@@ -180,7 +184,7 @@ def gpu_component(hardware: Hardware | None, inventory: GpuInventory | None) -> 
         return _unavailable(Reason.VRAM_NOT_AVAILABLE, text)
     if not inventory.models:
         return _unavailable(Reason.GPU_NOT_AVAILABLE, "No node of the cluster shows an AMD GPU by its labels")
-    return ready(COMPONENT, Reason.GPU_AVAILABLE, f"The cluster has {present}")
+    return ready(TemplateCondition.GPU_READY, Reason.GPU_AVAILABLE, f"The cluster has {present}")
 
 
 def minimum_vram(gpu: GpuHardware) -> int:
@@ -237,7 +241,7 @@ def _quantity(text: str) -> int:
 
 
 def _unavailable(reason: str, message: str) -> Component:
-    return Component(COMPONENT, State.NOT_AVAILABLE, reason, message)
+    return Component(TemplateCondition.GPU_READY, State.NOT_AVAILABLE, reason, message)
 
 
 def _listed(models: Iterable[str]) -> str:

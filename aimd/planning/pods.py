@@ -57,10 +57,10 @@ class PodHealth:
     failure: Failure | None = None
     trouble: Failure | None = None
 
-    def component(self, name: str, direction: Direction = Direction.UNSPECIFIED) -> Component:
-        """As the component `name`; children never block applying."""
+    def component(self, type_: str, direction: Direction = Direction.UNSPECIFIED) -> Component:
+        """As the component with this condition type; children never block applying."""
         failures = (self.failure,) if self.failure is not None else ()
-        return Component(name, self.state, self.reason, self.message, failures, direction)
+        return Component(type_, self.state, self.reason, self.message, failures, direction)
 
 
 def probe_pods(
@@ -203,8 +203,8 @@ def _pending(pod: Manifest, events: Sequence[Manifest]) -> PodHealth:
         if event.get("reason") in _BLOCKING_EVENTS:
             return PodHealth(State.PENDING, str(event["reason"]), str(event.get("message") or ""))
     for event in own:
-        if event.get("reason") == "Pulling":
-            return PodHealth(State.PROGRESSING, "Pulling", str(event.get("message") or ""))
+        if event.get("reason") == ForeignReason.PULLING:
+            return PodHealth(State.PROGRESSING, ForeignReason.PULLING, str(event.get("message") or ""))
     return PodHealth(State.PENDING, Reason.PODS_PENDING, "The pod waits to be started")
 
 

@@ -15,9 +15,10 @@ from aimd.api.runtime_config import (
     AIMRuntimeConfigSpec,
     LabelPropagation,
     ModelDefaults,
+    RuntimeConfigCondition,
 )
 from aimd.api.schema import ApiModel
-from aimd.api.shared import Routing, Storage
+from aimd.api.shared import CommonCondition, Routing, Storage
 from aimd.planning.component import Component, Direction, State, ready
 from aimd.planning.durations import InvalidDuration, gateway_duration
 from aimd.planning.environment import merge_container_env
@@ -28,7 +29,6 @@ from aimd.runtime.objects import Category, Failure, Key, Manifest
 
 DEFAULT_NAME = "default"
 DEFAULT_HEADROOM_PERCENT = 10
-COMPONENT = "RuntimeConfig"
 
 _ModelT = TypeVar("_ModelT", bound=ApiModel)
 
@@ -142,11 +142,21 @@ def config_component(
         failure = config.failure
         if failure.category is Category.MISSING_UPSTREAM:
             failure = Failure(failure.category, missing_reason, failure.message)
-        return Component(COMPONENT, failures=(failure,), direction=direction, blocks_apply=True)
+        return Component(
+            CommonCondition.RUNTIME_CONFIG_READY, failures=(failure,), direction=direction, blocks_apply=True
+        )
     if config.found:
-        return ready(COMPONENT, Reason.CONFIG_FOUND, f"Runtime config {config.name} is in force", direction)
+        return ready(
+            CommonCondition.RUNTIME_CONFIG_READY,
+            Reason.CONFIG_FOUND,
+            f"Runtime config {config.name} is in force",
+            direction,
+        )
     return ready(
-        COMPONENT, Reason.DEFAULT_CONFIG_NOT_FOUND, "There is no runtime config default; none is needed", direction
+        CommonCondition.RUNTIME_CONFIG_READY,
+        Reason.DEFAULT_CONFIG_NOT_FOUND,
+        "There is no runtime config default; none is needed",
+        direction,
     )
 
 
@@ -155,7 +165,7 @@ def tolerated(component: Component) -> Component:
     if not any(failure.category is Category.MISSING_UPSTREAM for failure in component.failures):
         return component
     return Component(
-        COMPONENT,
+        CommonCondition.RUNTIME_CONFIG_READY,
         State.READY,
         Reason.CONFIG_NOT_NEEDED,
         f"{component.effective_message}. It is not needed any more",
@@ -215,7 +225,7 @@ def _label_propagation(spec: AIMRuntimeConfigSpec) -> Component | None:
     if not malformed:
         return None
     text = f"These patterns of labelPropagation.match are malformed and match nothing: {', '.join(malformed)}"
-    return Component("LabelPropagation", State.DEGRADED, Reason.MALFORMED_PATTERN, text)
+    return Component(RuntimeConfigCondition.LABEL_PROPAGATION_READY, State.DEGRADED, Reason.MALFORMED_PATTERN, text)
 
 
 def _routing(spec: AIMRuntimeConfigSpec) -> Component | None:
@@ -224,9 +234,19 @@ def _routing(spec: AIMRuntimeConfigSpec) -> Component | None:
     try:
         check_template(routing.path_template)
     except InvalidPathTemplate as error:
-        return Component("Routing", State.DEGRADED, Reason.PATH_TEMPLATE_INVALID, f"routing.pathTemplate: {error}")
+        return Component(
+            RuntimeConfigCondition.ROUTING_READY,
+            State.DEGRADED,
+            Reason.PATH_TEMPLATE_INVALID,
+            f"routing.pathTemplate: {error}",
+        )
     try:
         gateway_duration(routing.request_timeout or "0")
     except InvalidDuration as error:
-        return Component("Routing", State.DEGRADED, Reason.INVALID_SPEC, f"routing.requestTimeout: {error}")
+        return Component(
+            RuntimeConfigCondition.ROUTING_READY,
+            State.DEGRADED,
+            Reason.INVALID_SPEC,
+            f"routing.requestTimeout: {error}",
+        )
     return None

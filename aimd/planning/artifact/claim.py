@@ -8,6 +8,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+from aimd.api.artifact import ArtifactCondition
 from aimd.api.reasons import Reason
 from aimd.planning.artifact.download_job import CACHE_NAME, CACHE_TYPE, child_metadata, claim_name
 from aimd.planning.artifact.observed import (
@@ -40,17 +41,26 @@ def settle_claim(observed: ObservedArtifact, size_bytes: int) -> Stage:
     claim = observed.claim
     if claim is None:
         desired = new_claim(observed, size_bytes)
-        return Stage((not_there("CachePvc", "The claim is being made"),), (desired,), requeue_after=POLL_SECONDS)
+        return Stage(
+            (not_there(ArtifactCondition.CACHE_PVC_READY, "The claim is being made"),),
+            (desired,),
+            requeue_after=POLL_SECONDS,
+        )
     if metadata_of(claim).get("deletionTimestamp"):
         text = "The claim is being deleted; another one follows"
-        waiting = downstream("CachePvc", State.PROGRESSING, Reason.PVC_TERMINATING, text)
+        waiting = downstream(ArtifactCondition.CACHE_PVC_READY, State.PROGRESSING, Reason.PVC_TERMINATING, text)
         return Stage((waiting,), requeue_after=POLL_SECONDS)
     phase = (claim.get("status") or {}).get("phase")
     if phase == "Lost":
         text = f"The volume of claim {key_of(claim).name} is lost: delete the claim, and it is downloaded anew"
-        return Stage((failing("CachePvc", Failure(Category.INFRASTRUCTURE, Reason.PVC_LOST, text)),))
+        return Stage(
+            (failing(ArtifactCondition.CACHE_PVC_READY, Failure(Category.INFRASTRUCTURE, Reason.PVC_LOST, text)),)
+        )
     if phase == "Bound":
-        bound = Stage((ready("CachePvc", "Ready", "The claim is bound", Direction.DOWNSTREAM),), settled=True)
+        bound = Stage(
+            (ready(ArtifactCondition.CACHE_PVC_READY, Reason.READY, "The claim is bound", Direction.DOWNSTREAM),),
+            settled=True,
+        )
         return bound if is_complete(observed) else _fitting(observed, claim, size_bytes, bound)
     return Stage((_pending_claim(observed, claim),), requeue_after=POLL_SECONDS, settled=True)
 
@@ -102,13 +112,16 @@ def _fitting(observed: ObservedArtifact, claim: Manifest, size_bytes: int, bound
         metadata, spec = _as_it_is(observed, claim)
         spec["resources"] = {**spec.get("resources", {}), "requests": {"storage": target}}
         text = f"The claim grows to {target} for {display_size(needed)}"
-        growing = downstream("CachePvc", State.PROGRESSING, Reason.PVC_EXPANDING, text)
+        growing = downstream(ArtifactCondition.CACHE_PVC_READY, State.PROGRESSING, Reason.PVC_EXPANDING, text)
         desired = (_claim(observed, metadata, spec, "expand"),)
         return Stage((growing,), desired, requeue_after=POLL_SECONDS, settled=_has_begun(observed))
     if granted and granted < requested and not _needs_a_pod(claim):
         return _expanding(observed, claim)
     if 0 < granted < size_bytes and requested < size_bytes:
-        return Stage((failing("CachePvc", _too_small(observed, claim, size_bytes)),), settled=_has_begun(observed))
+        return Stage(
+            (failing(ArtifactCondition.CACHE_PVC_READY, _too_small(observed, claim, size_bytes)),),
+            settled=_has_begun(observed),
+        )
     return bound
 
 
@@ -117,7 +130,7 @@ def _expanding(observed: ObservedArtifact, claim: Manifest) -> Stage:
     text = "The claim is being expanded"
     if event is not None and event.get("reason") == "VolumeResizeFailed":
         text = f"The claim cannot be expanded yet: VolumeResizeFailed: {event.get('message') or ''}"
-    waiting = downstream("CachePvc", State.PROGRESSING, Reason.PVC_EXPANDING, text)
+    waiting = downstream(ArtifactCondition.CACHE_PVC_READY, State.PROGRESSING, Reason.PVC_EXPANDING, text)
     return Stage((waiting,), requeue_after=POLL_SECONDS, settled=_has_begun(observed))
 
 
@@ -163,12 +176,14 @@ def _pending_claim(observed: ObservedArtifact, claim: Manifest) -> Component:
     event = newest_event(observed.events, claim, _PROVISIONING)
     if event is not None and event.get("reason") in _REFUSALS:
         text = f"{event['reason']}: {event.get('message') or ''}"
-        return failing("CachePvc", Failure(Category.INFRASTRUCTURE, Reason.PVC_PROVISIONING_FAILED, text))
+        return failing(
+            ArtifactCondition.CACHE_PVC_READY, Failure(Category.INFRASTRUCTURE, Reason.PVC_PROVISIONING_FAILED, text)
+        )
     storage_class = (claim.get("spec") or {}).get("storageClassName")
     text = (
         f"The claim waits for a volume of {f'storage class {storage_class}' if storage_class else 'the default class'}"
     )
-    return downstream("CachePvc", State.PROGRESSING, Reason.PVC_PENDING, text)
+    return downstream(ArtifactCondition.CACHE_PVC_READY, State.PROGRESSING, Reason.PVC_PENDING, text)
 
 
 def _claim_metadata(observed: ObservedArtifact) -> Manifest:

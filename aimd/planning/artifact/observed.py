@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from aimd.api.artifact import AIMArtifact
+from aimd.api.shared import CommonCondition
 from aimd.planning.artifact.download_job import JobContext
 from aimd.planning.environment import merge_env
 from aimd.planning.jobs import JobPhase, job_phase
@@ -137,7 +138,7 @@ def vouched_for(observed: ObservedArtifact) -> bool:
     if status.persistent_volume_claim != metadata_of(claim).get("name"):
         return False
     made = created_at(claim)
-    became_ready = condition_since(observed.artifact, "Ready", "True")
+    became_ready = condition_since(observed.artifact, CommonCondition.READY, "True")
     return made is not None and became_ready is not None and made < became_ready
 
 

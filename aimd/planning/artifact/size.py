@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from aimd.api.artifact import ArtifactCondition
 from aimd.api.reasons import Reason
 from aimd.planning.artifact.download_job import check_size_job, inputs_of
 from aimd.planning.artifact.observed import MAXIMUM_BYTES, ObservedArtifact, stated_size
@@ -27,6 +28,7 @@ from aimd.planning.time import timestamp
 from aimd.runtime.objects import Category, Failure, Manifest, key_of
 
 SECRET_POLL_SECONDS = 60.0
+_JOB = (ArtifactCondition.CHECK_SIZE_JOB_READY, ArtifactCondition.CHECK_SIZE_JOB_PODS_READY)
 
 
 def settle_size(observed: ObservedArtifact, now: datetime) -> tuple[int, Stage]:
@@ -42,12 +44,21 @@ def settle_size(observed: ObservedArtifact, now: datetime) -> tuple[int, Stage]:
     if run.phase is JobPhase.RUNNING:
         health = running_pods(run, observed, Reason.CHECK_SIZE_RETRYING, now)
         running = downstream(
-            "CheckSizeJob", State.PROGRESSING, Reason.JOB_RUNNING, "The source is being asked for its size"
+            ArtifactCondition.CHECK_SIZE_JOB_READY,
+            State.PROGRESSING,
+            Reason.JOB_RUNNING,
+            "The source is being asked for its size",
         )
-        return 0, Stage((health.component("CheckSizeJobPods"), running), requeue_after=poll_seconds(health))
+        return 0, Stage(
+            (health.component(ArtifactCondition.CHECK_SIZE_JOB_PODS_READY), running), requeue_after=poll_seconds(health)
+        )
     if observed.references.missing:
-        return 0, Stage((missing_references("CheckSizeJob", observed),), requeue_after=SECRET_POLL_SECONDS)
-    component = not_there("CheckSizeJob", "The job that asks the source for its size is being made")
+        return 0, Stage(
+            (missing_references(ArtifactCondition.CHECK_SIZE_JOB_READY, observed),), requeue_after=SECRET_POLL_SECONDS
+        )
+    component = not_there(
+        ArtifactCondition.CHECK_SIZE_JOB_READY, "The job that asks the source for its size is being made"
+    )
     desired = () if run.phase is JobPhase.ENDING else (check_size_job(observed.context()),)
     return 0, Stage((component,), desired, requeue_after=POLL_SECONDS)
 
@@ -65,9 +76,11 @@ def _read_size(observed: ObservedArtifact) -> tuple[int, Stage]:
     if line:
         text = f"The size check did not end with a size: {line[:200]}"
         failure = Failure(Category.UNKNOWN, Reason.INVALID_SIZE_OUTPUT, text)
-        return 0, Stage((failing("CheckSizeOutput", failure, State.FAILED),))
+        return 0, Stage((failing(ArtifactCondition.CHECK_SIZE_OUTPUT_READY, failure, State.FAILED),))
     text = "The size that was found cannot be read; trying again"
-    unavailable = downstream("CheckSizeOutput", State.PROGRESSING, Reason.SIZE_UNAVAILABLE, text)
+    unavailable = downstream(
+        ArtifactCondition.CHECK_SIZE_OUTPUT_READY, State.PROGRESSING, Reason.SIZE_UNAVAILABLE, text
+    )
     deletions = (delete_job(run.job, "size-unavailable"),) if pod is None and run.job is not None else ()
     return 0, Stage((unavailable,), deletions=deletions, requeue_after=POLL_SECONDS)
 
@@ -77,7 +90,7 @@ def _failed_check(observed: ObservedArtifact, job: Manifest, now: datetime) -> S
     wait = min(observed.settings.retry_base_seconds, time_to_live(job) or observed.settings.retry_base_seconds)
     due = (finished_at(job) or now) + timedelta(seconds=wait)
     changed = inputs_of(job) != inputs_of(check_size_job(observed.context()).manifest)
-    components = given_up("CheckSizeJob", observed.check_size, observed, f"Next attempt at {timestamp(due)}")
+    components = given_up(_JOB, observed.check_size, observed, f"Next attempt at {timestamp(due)}")
     if changed or now >= due:
         return Stage(components, deletions=(delete_job(job, "retry"),), requeue_after=POLL_SECONDS)
     return Stage(components, requeue_after=(due - now).total_seconds())

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from aimd.api.artifact import ArtifactCondition
 from aimd.api.foreign_reasons import ForeignReason
 from aimd.api.reasons import Reason
 from aimd.planning.artifact.observed import JobRun, ObservedArtifact, newest_event
@@ -15,7 +16,7 @@ from aimd.runtime.kinds import JOB
 from aimd.runtime.objects import Category, Deletion, Desired, Failure, Manifest, key_of, uid_of
 
 POLL_SECONDS = 10.0
-_STARTING = frozenset({Reason.PODS_PENDING, "Pulling", Reason.PODS_STARTING})
+_STARTING = frozenset({Reason.PODS_PENDING, ForeignReason.PULLING, Reason.PODS_STARTING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +30,25 @@ class Stage:
     settled: bool = False
 
 
-def downstream(name: str, state: State, reason: str, message: str) -> Component:
+def downstream(type_: str, state: State, reason: str, message: str) -> Component:
     """A component that this controller makes."""
-    return Component(name, state, reason, message, direction=Direction.DOWNSTREAM)
+    return Component(type_, state, reason, message, direction=Direction.DOWNSTREAM)
 
 
-def failing(name: str, failure: Failure, state: State | None = None) -> Component:
+def failing(type_: str, failure: Failure, state: State | None = None) -> Component:
     """A component that this controller makes, in trouble."""
-    return Component(name, state, failures=(failure,), direction=Direction.DOWNSTREAM)
+    return Component(type_, state, failures=(failure,), direction=Direction.DOWNSTREAM)
 
 
-def not_there(name: str, message: str) -> Component:
+def not_there(type_: str, message: str) -> Component:
     """A child that is about to be made."""
-    return failing(name, Failure(Category.MISSING_DOWNSTREAM, Reason.RESOURCE_NOT_READY, message))
+    return failing(type_, Failure(Category.MISSING_DOWNSTREAM, Reason.RESOURCE_NOT_READY, message))
 
 
-def missing_references(name: str, observed: ObservedArtifact) -> Component:
+def missing_references(type_: str, observed: ObservedArtifact) -> Component:
     """A Job that is not made because what its environment refers to is missing (ART-DWN-6)."""
     text = f"The environment refers to {', '.join(observed.references.missing)}: create it or correct env"
-    return failing(name, Failure(Category.MISSING_UPSTREAM, Reason.REFERENCE_NOT_FOUND, text))
+    return failing(type_, Failure(Category.MISSING_UPSTREAM, Reason.REFERENCE_NOT_FOUND, text))
 
 
 def delete_job(job: Manifest, reason: str) -> Deletion:
@@ -92,8 +93,12 @@ def poll_seconds(health: PodHealth) -> float:
     return STARTING_SECONDS if health.reason == Reason.PODS_PENDING else POLL_SECONDS
 
 
-def given_up(name: str, run: JobRun, observed: ObservedArtifact, note: str) -> tuple[Component, Component]:
+def given_up(
+    types: tuple[ArtifactCondition, ArtifactCondition], run: JobRun, observed: ObservedArtifact, note: str
+) -> tuple[Component, Component]:
     """The components of a failed Job, its pods first: their cause is closer than the Job's (ART-DWN-8).
+
+    `types` are the condition types of the Job and of its pods.
 
     Causes that are nobody's mistake, such as the network, make the object Failed by its state alone.
     """
@@ -102,12 +107,13 @@ def given_up(name: str, run: JobRun, observed: ObservedArtifact, note: str) -> t
         if run.job is not None
         else Failure(Category.INVALID_SPEC, Reason.JOB_FAILED, "The job failed")
     )
-    shown = downstream(name, State.FAILED, job.reason, f"{job.message}. {note}")
+    job_type, pods_type = types
+    shown = downstream(job_type, State.FAILED, job.reason, f"{job.message}. {note}")
     cause = cause_of(run, observed)
     if cause is None:
-        nothing = Component(f"{name}Pods", State.FAILED, Reason.NO_PODS, "No pod is left to tell the cause")
+        nothing = Component(pods_type, State.FAILED, Reason.NO_PODS, "No pod is left to tell the cause")
         blamed = (replace(job, category=Category.INVALID_SPEC),)
         return nothing, replace(shown, failures=blamed)
     failure = None if cause.category is Category.INFRASTRUCTURE else cause
     pods = PodHealth(State.FAILED, cause.reason, cause.message, failure)
-    return pods.component(f"{name}Pods"), shown
+    return pods.component(pods_type), shown

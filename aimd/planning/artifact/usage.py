@@ -6,12 +6,13 @@ The condition remembers what was so before, so that the time is written when use
 from datetime import datetime
 from typing import Any
 
+from aimd.api.artifact import ArtifactCondition
 from aimd.api.reasons import Reason
 from aimd.planning.artifact.observed import ObservedArtifact
 from aimd.planning.time import timestamp
 from aimd.runtime.objects import Condition
 
-IN_USE = "InUse"
+IN_USE = ArtifactCondition.IN_USE
 _SHOWN = 5
 
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from aimd.api.model import ImageMetadata, SourceType
+from aimd.api.model import ImageMetadata, ModelCondition, SourceType
 from aimd.api.reasons import Reason
+from aimd.api.shared import CommonCondition
 from aimd.planning.component import Component, State, ready
 from aimd.planning.model.observed import (
     Expectation,
@@ -24,7 +25,7 @@ from aimd.planning.runtime_config import config_component
 from aimd.registry.failures import Problem, RegistryFailure
 from aimd.runtime.objects import Category, Condition, Failure
 
-METADATA_COMPONENT = "ImageMetadata"
+METADATA = ModelCondition.IMAGE_METADATA_READY
 MODEL_FAULTS = (Reason.MODEL_FAILED, Reason.CLUSTER_MODEL_FAILED)
 """Reasons in conditions of templates that pass on what is wrong with their model."""
 _PENDING = Reason.INSPECTION_PENDING
@@ -50,16 +51,16 @@ def plan_model(observed: ObservedModel, now: datetime) -> Plan:
 
 
 def _metadata_component(observed: ObservedModel) -> Component:
-    name, model, direction = METADATA_COMPONENT, observed.model, observed.direction
+    type_, model, direction = METADATA, observed.model, observed.direction
     if not extracts_metadata(model, observed.config):
-        return ready(name, Reason.IMAGE_FOUND, "The image is not inspected, as asked for", direction)
+        return ready(type_, Reason.IMAGE_FOUND, "The image is not inspected, as asked for", direction)
     if model.spec.image_metadata is not None:
         known = model.spec.image_metadata.model
         if known is not None and known.canonical_name:
-            return ready(name, Reason.IMAGE_METADATA_FOUND, f"The spec describes {known.canonical_name}", direction)
-        return ready(name, Reason.IMAGE_FOUND, "The spec describes the image", direction)
+            return ready(type_, Reason.IMAGE_METADATA_FOUND, f"The spec describes {known.canonical_name}", direction)
+        return ready(type_, Reason.IMAGE_FOUND, "The spec describes the image", direction)
     if observed.metadata is not None:
-        return ready(name, Reason.IMAGE_FOUND, "The image was inspected", direction)
+        return ready(type_, Reason.IMAGE_FOUND, "The image was inspected", direction)
     component = replace(_inspection_component(observed.inspection) or _unanswered(observed), direction=direction)
     if not observed.is_cluster_scoped:
         return component
@@ -74,30 +75,29 @@ def _metadata_component(observed: ObservedModel) -> Component:
 
 def _inspection_component(inspection: Inspection | None) -> Component | None:
     """What came of asking. Templates that need nothing of the image are made whatever it is (MDL-INS-3)."""
-    name = METADATA_COMPONENT
     if inspection is not None and inspection.failure is not None:
         return _registry_component(inspection.failure)
     if inspection is not None and inspection.unreadable is not None:
-        return Component(name, State.DEGRADED, inspection.unreadable.reason, inspection.unreadable.message)
+        return Component(METADATA, State.DEGRADED, inspection.unreadable.reason, inspection.unreadable.message)
     if inspection is not None and inspection.secret is not None:
-        return Component(name, failures=(inspection.secret,))
+        return Component(METADATA, failures=(inspection.secret,))
     return None
 
 
 def _unanswered(observed: ObservedModel) -> Component:
     """While there is no answer, what the last one was, as after a restart; else that one is awaited (MDL-STA-4)."""
     for stored in observed.model.status.conditions:
-        if stored.type == f"{METADATA_COMPONENT}Ready" and stored.status == "False":
+        if stored.type == METADATA and stored.status == "False":
             state = State.PROGRESSING if stored.reason == _PENDING else State.DEGRADED
-            return Component(METADATA_COMPONENT, state, stored.reason, stored.message)
-    return Component(METADATA_COMPONENT, State.PROGRESSING, _PENDING, "The registry is being asked about the image")
+            return Component(METADATA, state, stored.reason, stored.message)
+    return Component(METADATA, State.PROGRESSING, _PENDING, "The registry is being asked about the image")
 
 
 def _registry_component(failure: RegistryFailure) -> Component:
     """What has to be changed by somebody is Degraded, without a retry at every turn; the rest is infrastructure."""
     if not failure.passing:
-        return Component(METADATA_COMPONENT, State.DEGRADED, failure.reason, failure.message)
-    return Component(METADATA_COMPONENT, failures=(Failure(Category.INFRASTRUCTURE, failure.reason, failure.message),))
+        return Component(METADATA, State.DEGRADED, failure.reason, failure.message)
+    return Component(METADATA, failures=(Failure(Category.INFRASTRUCTURE, failure.reason, failure.message),))
 
 
 def _credentials_refused(inspection: Inspection | None) -> tuple[Condition, ...]:
@@ -106,11 +106,15 @@ def _credentials_refused(inspection: Inspection | None) -> tuple[Condition, ...]
     failure = inspection.failure if inspection is not None else None
     if failure is None or failure.problem is not Problem.AUTH:
         return ()
-    return (Condition("AuthValid", "False", Reason.AUTH_ERROR, failure.message),)
+    return (Condition(CommonCondition.AUTH_VALID, "False", Reason.AUTH_ERROR, failure.message),)
 
 
 def _templates_component(observed: ObservedModel, planned: TemplatePlan) -> Component:
-    name = "ClusterServiceTemplates" if observed.is_cluster_scoped else "ServiceTemplates"
+    type_ = (
+        ModelCondition.CLUSTER_SERVICE_TEMPLATES_READY
+        if observed.is_cluster_scoped
+        else ModelCondition.SERVICE_TEMPLATES_READY
+    )
     state, reason, text = _judge_templates([t.status.status for t in observed.templates], expectation(observed))
     if state is State.FAILED and all(_echoes_the_model(template) for template in observed.templates):
         state, text = State.DEGRADED, "All templates wait for what is wrong with the model"
@@ -119,7 +123,7 @@ def _templates_component(observed: ObservedModel, planned: TemplatePlan) -> Comp
         state, reason, text = State.FAILED, Reason.ALL_TEMPLATES_FAILED, "No template can be made"
     elif planned.invalid and state.rank > State.DEGRADED.rank:
         state, reason = State.DEGRADED, Reason.SOME_TEMPLATES_DEGRADED
-    return Component(name, state, reason, "; ".join([text, *told]), direction=observed.direction)
+    return Component(type_, state, reason, "; ".join([text, *told]), direction=observed.direction)
 
 
 def _echoes_the_model(template: Template) -> bool:

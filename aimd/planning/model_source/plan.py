@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from aimd.api.model_source import AIMClusterModelSource
+from aimd.api.model_source import AIMClusterModelSource, ModelSourceCondition
 from aimd.api.reasons import Reason
 from aimd.planning.component import Component, Direction, State, ready
 from aimd.planning.durations import InvalidDuration, parse_duration
@@ -29,7 +29,6 @@ from aimd.runtime.objects import Category, Condition, Desired, Failure, Key, Man
 SOURCE_LABEL = PREFIX + "model-source"
 ORIGIN_LABEL = PREFIX + "origin"
 AUTO_GENERATED = "auto-generated"
-LIMIT_CONDITION = "MaxModelsLimitReached"
 DEFAULT_INTERVAL_SECONDS = 3600.0
 SHORTEST_INTERVAL_SECONDS = 30.0
 _SHOWN_FAILURES = 5
@@ -82,7 +81,11 @@ def plan_model_source(observed: ObservedSource, now: datetime) -> Plan:
     imports = _imports(observed)
     new = [image for image in imports.new if image.model_name not in observed.names]
     components = [
-        ready("ExistingModels", Reason.LISTED, f"{len(observed.own)} models of this source exist"),
+        ready(
+            ModelSourceCondition.EXISTING_MODELS_READY,
+            Reason.LISTED,
+            f"{len(observed.own)} models of this source exist",
+        ),
         _filters_component(observed),
         *_interval_problem(observed.source),
     ]
@@ -141,37 +144,45 @@ def _interval_problem(source: AIMClusterModelSource) -> tuple[Component, ...]:
         parse_duration(source.spec.sync_interval or "0")
     except InvalidDuration as error:
         text = f"spec.syncInterval {error}; until it is corrected the registry is listed every hour"
-        return (Component("SyncInterval", failures=(Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, text),)),)
+        return (
+            Component(
+                ModelSourceCondition.SYNC_INTERVAL_READY,
+                failures=(Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, text),),
+            ),
+        )
     return ()
 
 
 def _filters_component(observed: ObservedSource) -> Component:
     """Health of the filters: which were listed, and what is wrong with the others (SRC-FLT-3)."""
-    name, direction = "Filters", Direction.UNSPECIFIED
+    type_, direction = ModelSourceCondition.FILTERS_READY, Direction.UNSPECIFIED
     if observed.secret is not None:
-        return Component(name, failures=(observed.secret,), direction=direction)
+        return Component(type_, failures=(observed.secret,), direction=direction)
     failed = [result for result in observed.results if result.failures]
     warnings = [result.warning for result in observed.results if result.warning]
     told = [text for result in failed for text in result.failures]
     left_out = [f"and {len(told) - _SHOWN_FAILURES} more"] if len(told) > _SHOWN_FAILURES else []
     text = "; ".join([*told[:_SHOWN_FAILURES], *left_out, *warnings])
     if not observed.results:
-        return Component(name, State.PROGRESSING, Reason.NO_FILTERS, "The source has no filters: name an image in one")
+        return Component(type_, State.PROGRESSING, Reason.NO_FILTERS, "The source has no filters: name an image in one")
     if not failed:
         found = f"{len(observed.results)} filters were listed"
-        return ready(name, Reason.ALL_FILTERS_SUCCEEDED, "; ".join([found, *warnings]), direction)
+        return ready(type_, Reason.ALL_FILTERS_SUCCEEDED, "; ".join([found, *warnings]), direction)
     if len(failed) < len(observed.results):
-        return Component(name, State.DEGRADED, Reason.SOME_FILTERS_FAILED, text, direction=direction)
-    return Component(name, State.FAILED, Reason.ALL_FILTERS_FAILED, text, direction=direction)
+        return Component(type_, State.DEGRADED, Reason.SOME_FILTERS_FAILED, text, direction=direction)
+    return Component(type_, State.FAILED, Reason.ALL_FILTERS_FAILED, text, direction=direction)
 
 
 def _limit(observed: ObservedSource, imports: Imports) -> Condition:
     most = observed.source.spec.max_models
     if imports.limit_reached:
         text = f"{imports.available} images match, but spec.maxModels is {most}: raise it to import the rest"
-        return Condition(LIMIT_CONDITION, "True", Reason.LIMIT_REACHED, text)
+        return Condition(ModelSourceCondition.MAX_MODELS_LIMIT_REACHED, "True", Reason.LIMIT_REACHED, text)
     return Condition(
-        LIMIT_CONDITION, "False", Reason.WITHIN_LIMIT, f"All matching images fit into spec.maxModels {most}"
+        ModelSourceCondition.MAX_MODELS_LIMIT_REACHED,
+        "False",
+        Reason.WITHIN_LIMIT,
+        f"All matching images fit into spec.maxModels {most}",
     )
 
 

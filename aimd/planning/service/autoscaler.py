@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from aimd.api.reasons import Reason
-from aimd.api.service import AIMService
+from aimd.api.service import AIMService, ServiceCondition
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import SCALED_OBJECT
 from aimd.planning.service.observed import Observed
@@ -17,7 +17,6 @@ from aimd.planning.service.scaling import scaling_of, wants_autoscaling
 from aimd.planning.time import parse_timestamp
 from aimd.runtime.objects import Deletion, Manifest, controller_of, key_of, uid_of
 
-COMPONENT = "HPA"
 GRACE = timedelta(seconds=60)
 
 _NOT_INSTALLED = (
@@ -132,8 +131,8 @@ def _waiting(service: AIMService, reason: Reason, *, serving: bool, now: datetim
 def _waiting_since(service: AIMService, reason: str) -> datetime | None:
     """When the service began to serve without it, by its own conditions; long ago once that was a fault."""
     stored = {condition.type: condition for condition in service.status.conditions}
-    waiting = stored.get(f"{COMPONENT}Ready")
-    served = stored.get("InferenceServiceReady")
+    waiting = stored.get(ServiceCondition.HPA_READY)
+    served = stored.get(ServiceCondition.INFERENCE_SERVICE_READY)
     if waiting is None or served is None or served.status != "True":
         return None
     began = parse_timestamp(waiting.last_transition_time)
@@ -154,7 +153,7 @@ def _detail(condition: Mapping[str, Any], fallback: str) -> str:
 
 
 def _component(state: State, reason: Reason, message: str) -> Component:
-    return Component(COMPONENT, state, reason, message, direction=Direction.DOWNSTREAM)
+    return Component(ServiceCondition.HPA_READY, state, reason, message, direction=Direction.DOWNSTREAM)
 
 
 def _is_ready(pod: Mapping[str, Any]) -> bool:

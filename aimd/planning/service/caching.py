@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from aimd.api.core import EnvVar
 from aimd.api.reasons import Reason
-from aimd.api.service import AIMService, ServiceCacheMode
+from aimd.api.service import AIMService, ServiceCacheMode, ServiceCondition
 from aimd.api.service_template import AIMServiceTemplate
 from aimd.api.shared import CacheMode, Scope
 from aimd.api.template_cache import AIMTemplateCache
@@ -26,7 +26,6 @@ from aimd.planning.service.template_reference import TemplateChoice
 from aimd.planning.service.volumes import mounts_cache
 from aimd.runtime.objects import Desired, Manifest
 
-COMPONENT = "Cache"
 MADE_FOR = PREFIX + "service"
 
 
@@ -159,7 +158,7 @@ def cache_component(
     if cache is None:
         return _missing(observed, template, running_on_volumes)
     if is_ready(cache.status.status):
-        return _component(State.READY, "CacheReady", "Template cache is ready")
+        return _component(State.READY, Reason.CACHE_READY, "Template cache is ready")
     state, reason = {
         State.PROGRESSING: (State.PROGRESSING, Reason.CACHE_NOT_READY),
         State.FAILED: (State.FAILED, Reason.CACHE_FAILED),
@@ -186,7 +185,7 @@ def _missing(observed: Observed, template: TemplateChoice, running_on_volumes: b
 
 
 def _component(state: State, reason: str, message: str) -> Component:
-    return Component(COMPONENT, state, reason, message, direction=Direction.DOWNSTREAM)
+    return Component(ServiceCondition.CACHE_READY, state, reason, message, direction=Direction.DOWNSTREAM)
 
 
 def _is_usable(service: AIMService, cache: AIMTemplateCache) -> bool:

@@ -3,17 +3,19 @@
 from collections.abc import Iterator
 
 from aimd.api.reasons import Reason
-from aimd.api.service import AIMServiceSpec
+from aimd.api.service import AIMServiceSpec, ServiceCondition
 from aimd.planning.service.scaling import wants_autoscaling
 from aimd.runtime.objects import Condition
-
-CONDITION = "FieldsIgnored"
 
 
 def ignored_fields_condition(spec: AIMServiceSpec) -> Condition | None:
     """The condition `FieldsIgnored`, which counts for nothing; None when every field has its effect (SVC-STA-3)."""
     notes = list(_notes(spec))
-    return Condition(CONDITION, "True", Reason.FIELDS_WITHOUT_EFFECT, "; ".join(notes)) if notes else None
+    return (
+        Condition(ServiceCondition.FIELDS_IGNORED, "True", Reason.FIELDS_WITHOUT_EFFECT, "; ".join(notes))
+        if notes
+        else None
+    )
 
 
 def _notes(spec: AIMServiceSpec) -> Iterator[str]:

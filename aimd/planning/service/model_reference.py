@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aimd.api.reasons import Reason
-from aimd.api.service import AIMService
+from aimd.api.service import AIMService, ServiceCondition
 from aimd.api.shared import ModelSource, Scope
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.service.child_names import InvalidImageReference, model_name_from_image, split_image
 from aimd.planning.service.observed import Model, is_ready, kind_of_model, ready_message
 from aimd.runtime.objects import Category, Failure
 
-COMPONENT = "Model"
 ENDPOINT = "AWS_ENDPOINT_URL"
 
 
@@ -150,21 +149,26 @@ def _found(model: Model) -> ModelChoice:
     word = model.status.status
     if is_ready(word):
         component = Component(
-            COMPONENT, State.READY, Reason.MODEL_RESOLVED, f"{name} is ready", direction=Direction.UPSTREAM
+            ServiceCondition.MODEL_READY,
+            State.READY,
+            Reason.MODEL_RESOLVED,
+            f"{name} is ready",
+            direction=Direction.UPSTREAM,
         )
         return ModelChoice(model, component)
     state = State.FAILED if word in (State.FAILED, State.DEGRADED) else State.PROGRESSING
     detail = ready_message(model.status.conditions)
     message = f"{name} is {word or 'not reconciled yet'}" + (f": {detail}" if detail else "")
     return ModelChoice(
-        model, Component(COMPONENT, state, Reason.MODEL_NOT_READY, message, direction=Direction.UPSTREAM)
+        model,
+        Component(ServiceCondition.MODEL_READY, state, Reason.MODEL_NOT_READY, message, direction=Direction.UPSTREAM),
     )
 
 
 def _blocked(failure: Failure) -> Component:
     """A failure of the model that stops the service's writes (SVC-ORD-1)."""
     return Component(
-        COMPONENT,
+        ServiceCondition.MODEL_READY,
         State.FAILED,
         failure.reason,
         failure.message,
@@ -176,7 +180,9 @@ def _blocked(failure: Failure) -> Component:
 
 def _to_be_made(what: str) -> ModelChoice:
     text = f"No model with {what} exists; one is being created"
-    component = Component(COMPONENT, State.PENDING, Reason.CREATING_MODEL, text, direction=Direction.DOWNSTREAM)
+    component = Component(
+        ServiceCondition.MODEL_READY, State.PENDING, Reason.CREATING_MODEL, text, direction=Direction.DOWNSTREAM
+    )
     return ModelChoice(None, component, missing=True)
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from aimd.api.reasons import Reason
+from aimd.api.service import ServiceCondition
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE
@@ -58,7 +59,6 @@ from aimd.planning.service.service_health import (
     runtime_config_component,
     unusable_name_component,
 )
-from aimd.planning.service.template_reference import COMPONENT as TEMPLATE
 from aimd.planning.service.template_reference import TemplateChoice, candidates_status, is_named, resolve_template
 from aimd.planning.service_template.profile_file import InvalidProfile, ProfileFile, profile_file
 from aimd.runtime.objects import Deletion, Desired, key_of
@@ -225,6 +225,10 @@ def _with_profile(choice: TemplateChoice) -> tuple[ProfileFile | None, TemplateC
         return profile_file(choice.template), choice
     except InvalidProfile as error:
         component = Component(
-            TEMPLATE, State.FAILED, Reason.TEMPLATE_NOT_READY, str(error), direction=Direction.UPSTREAM
+            ServiceCondition.TEMPLATE_READY,
+            State.FAILED,
+            Reason.TEMPLATE_NOT_READY,
+            str(error),
+            direction=Direction.UPSTREAM,
         )
         return None, TemplateChoice(choice.template, component)

@@ -6,6 +6,7 @@ from typing import Any
 
 from aimd.api.core import ParentReference
 from aimd.api.reasons import Reason
+from aimd.api.service import ServiceCondition
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.durations import InvalidDuration, gateway_duration
 from aimd.planning.kinds import HTTP_ROUTE
@@ -16,7 +17,6 @@ from aimd.planning.service.child_names import http_route_name, predictor_name
 from aimd.planning.service.observed import Observed, is_owned, labels, owner_references
 from aimd.runtime.objects import Deletion, Desired, Manifest, key_of, uid_of
 
-COMPONENT = "HTTPRoute"
 BACKEND_PORT = 80
 
 # `rules` is a list that we own as a whole, and the API server completes the backends inside it.
@@ -229,4 +229,4 @@ def _trouble(serving: bool) -> State:
 
 
 def _component(state: State, reason: str, message: str) -> Component:
-    return Component(COMPONENT, state, reason, message, direction=Direction.DOWNSTREAM)
+    return Component(ServiceCondition.HTTP_ROUTE_READY, state, reason, message, direction=Direction.DOWNSTREAM)

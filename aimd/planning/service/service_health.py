@@ -7,8 +7,8 @@ from typing import Any
 
 from aimd.api.foreign_reasons import ForeignReason
 from aimd.api.reasons import Reason
-from aimd.api.service import AIMService
-from aimd.api.shared import Status
+from aimd.api.service import AIMService, ServiceCondition
+from aimd.api.shared import CommonCondition, Status
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import INFERENCE_SERVICE
 from aimd.planning.pods import probe_pods
@@ -17,9 +17,6 @@ from aimd.planning.service.observed import Observed
 from aimd.planning.time import parse_timestamp
 from aimd.runtime.objects import Category, Failure, uid_of
 
-RUNTIME_CONFIG = "RuntimeConfig"
-INFERENCE = "InferenceService"
-PODS = "InferenceServicePods"
 INPUT_GRACE = timedelta(seconds=10)
 EVENT_AGE = timedelta(minutes=5)
 
@@ -40,17 +37,27 @@ def runtime_config_component(config: ResolvedConfig) -> Component | None:
         missing = config.failure.category is Category.MISSING_UPSTREAM
         reason = Reason.REFERENCE_NOT_FOUND if missing else config.failure.reason
         failure = replace(config.failure, reason=reason)
-        return Component(RUNTIME_CONFIG, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True)
+        return Component(
+            CommonCondition.RUNTIME_CONFIG_READY, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True
+        )
     if not config.found:
         return None
     message = f"Runtime config {config.name} is in force"
-    return Component(RUNTIME_CONFIG, State.READY, Reason.RUNTIME_CONFIG_RESOLVED, message, direction=Direction.UPSTREAM)
+    return Component(
+        CommonCondition.RUNTIME_CONFIG_READY,
+        State.READY,
+        Reason.RUNTIME_CONFIG_RESOLVED,
+        message,
+        direction=Direction.UPSTREAM,
+    )
 
 
 def unusable_name_component(message: str) -> Component:
     """No InferenceService can exist for this service's name or namespace (SVC-NAM-1)."""
     failure = Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, message)
-    return Component(INFERENCE, failures=(failure,), direction=Direction.DOWNSTREAM, blocks_apply=True)
+    return Component(
+        ServiceCondition.INFERENCE_SERVICE_READY, failures=(failure,), direction=Direction.DOWNSTREAM, blocks_apply=True
+    )
 
 
 def inference_service_component(observed: Observed, pods: Component | None, now: datetime) -> TimedComponent:
@@ -86,7 +93,7 @@ def pods_component(observed: Observed) -> Component | None:
     if observed.inference_service is None:
         return None
     health = probe_pods(observed.pods, logs=observed.logs, events=observed.pod_events, exit_codes={})
-    component = health.component(PODS)
+    component = health.component(ServiceCondition.INFERENCE_SERVICE_PODS_READY)
     if health.trouble is None:
         return component
     message = f"Pods are ready, but one is in trouble: {health.trouble.message}"
@@ -114,7 +121,7 @@ def forgiven_while_running(component: Component, observed: Observed, now: dateti
         failures=(),
         blocks_apply=False,
     )
-    left = _grace_left(component.condition_type, observed.service, now)
+    left = _grace_left(component.type, observed.service, now)
     if left <= 0:
         return TimedComponent(softened)
     return TimedComponent(replace(softened, counts_as=State.READY), left)
@@ -133,7 +140,8 @@ def _grace_left(condition_type: str, service: AIMService, now: datetime) -> floa
 
 def _has_served(service: AIMService) -> bool:
     return any(
-        condition.type == f"{INFERENCE}Ready" and condition.status == "True" for condition in service.status.conditions
+        condition.type == ServiceCondition.INFERENCE_SERVICE_READY and condition.status == "True"
+        for condition in service.status.conditions
     )
 
 
@@ -185,4 +193,4 @@ def _conditions(inference_service: Mapping[str, Any]) -> Sequence[Mapping[str, A
 
 
 def _runtime(state: State, reason: str, message: str) -> Component:
-    return Component(INFERENCE, state, reason, message, direction=Direction.DOWNSTREAM)
+    return Component(ServiceCondition.INFERENCE_SERVICE_READY, state, reason, message, direction=Direction.DOWNSTREAM)

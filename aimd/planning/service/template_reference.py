@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from aimd.api.reasons import Reason, Verdict
-from aimd.api.service import AIMService
+from aimd.api.service import AIMService, ServiceCondition
 from aimd.api.shared import ResolvedReference, Scope
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.service.child_names import derived_template_name, former_derived_template_name, has_overrides
@@ -31,7 +31,6 @@ from aimd.planning.service.template_selection import (
 )
 from aimd.runtime.objects import Category, Failure, Manifest
 
-COMPONENT = "Template"
 _CANDIDATES_KEPT = 20
 
 
@@ -75,7 +74,9 @@ def resolve_template(observed: Observed, model: Model | None) -> TemplateChoice:
         return replace(_found(selection.template), candidates=selection.candidates)
     state = State.PROGRESSING if selection.waiting else State.PENDING
     message = f"{selection.message}{_fallen(selection)}"
-    component = Component(COMPONENT, state, selection.reason, message, direction=Direction.UPSTREAM)
+    component = Component(
+        ServiceCondition.TEMPLATE_READY, state, selection.reason, message, direction=Direction.UPSTREAM
+    )
     return TemplateChoice(None, component, candidates=selection.candidates)
 
 
@@ -158,7 +159,7 @@ def _is_provisional(service: AIMService) -> bool:
     """Whether the remembered template was chosen while others of its model were still being made or discovered
     (SVC-TPL-2)."""
     conditions = {condition.type: condition.status for condition in service.status.conditions}
-    return not _named(service) and conditions.get("ModelReady") == "False"
+    return not _named(service) and conditions.get(ServiceCondition.MODEL_READY) == "False"
 
 
 def _by_name(observed: Observed, model: Model | None) -> TemplateChoice:
@@ -195,7 +196,11 @@ def _derived(observed: Observed, model: Model | None, base: Template) -> Templat
         return checked
     message = f"AIMServiceTemplate {name} is being made from {base.metadata.name} with the overrides of this service"
     component = Component(
-        COMPONENT, State.PROGRESSING, Reason.TEMPLATE_NOT_READY, message, direction=Direction.UPSTREAM
+        ServiceCondition.TEMPLATE_READY,
+        State.PROGRESSING,
+        Reason.TEMPLATE_NOT_READY,
+        message,
+        direction=Direction.UPSTREAM,
     )
     return TemplateChoice(None, component, derive_from=base)
 
@@ -257,7 +262,7 @@ def _found(template: Template, *, overtaken: bool = False) -> TemplateChoice:
         if overtaken:
             note += "; an optimized template is Ready now: recreate the service to use it"
         component = Component(
-            COMPONENT,
+            ServiceCondition.TEMPLATE_READY,
             State.READY,
             Reason.RESOLVED,
             f"{name} is ready{note}",
@@ -269,18 +274,20 @@ def _found(template: Template, *, overtaken: bool = False) -> TemplateChoice:
     state = states.get(State.of(word), State.PROGRESSING) if word else State.PROGRESSING
     detail = ready_message(template.status.conditions)
     message = f"{name} is {word or 'not reconciled yet'}" + (f": {detail}" if detail else "")
-    component = Component(COMPONENT, state, Reason.TEMPLATE_NOT_READY, message, direction=Direction.UPSTREAM)
+    component = Component(
+        ServiceCondition.TEMPLATE_READY, state, Reason.TEMPLATE_NOT_READY, message, direction=Direction.UPSTREAM
+    )
     return TemplateChoice(template, component)
 
 
 def _waiting(reason: str, message: str) -> Component:
-    return Component(COMPONENT, State.PENDING, reason, message, direction=Direction.UPSTREAM)
+    return Component(ServiceCondition.TEMPLATE_READY, State.PENDING, reason, message, direction=Direction.UPSTREAM)
 
 
 def _blocked(failure: Failure) -> Component:
     """A failure of the template that stops the service's writes (SVC-ORD-1)."""
     return Component(
-        COMPONENT,
+        ServiceCondition.TEMPLATE_READY,
         State.FAILED,
         failure.reason,
         failure.message,

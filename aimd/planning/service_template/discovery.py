@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from aimd.api.reasons import Reason
-from aimd.api.service_template import DiscoveryState
+from aimd.api.service_template import DiscoveryState, TemplateCondition
 from aimd.planning.component import Component, Direction, State, ready
 from aimd.planning.jobs import JobPhase, job_failure, job_phase
 from aimd.planning.kinds import resource_reference
@@ -21,9 +21,7 @@ from aimd.planning.time import created_at, parse_timestamp, timestamp
 from aimd.runtime.kinds import JOB
 from aimd.runtime.objects import Category, Condition, Deletion, Desired, Failure, Manifest, key_of, uid_of
 
-DISCOVERED = "Discovered"
-JOB_COMPONENT = "DiscoveryJob"
-PODS_COMPONENT = "DiscoveryPods"
+DISCOVERED = TemplateCondition.DISCOVERED
 FIRST_WAIT_SECONDS = 60
 LONGEST_WAIT_SECONDS = 3600
 PLACE_WAIT_SECONDS = 5.0
@@ -136,7 +134,11 @@ def _read(context: DiscoveryContext, run: DiscoveryRun, now: datetime) -> Discov
     status = {"discovery": {"specHash": spec_hash(context)}, "discoveryJob": _reference(run)}
     message = "; ".join([_FOUND, *(f"left out: {remark}" for remark in profile.remarks)])
     condition = Condition(DISCOVERED, "True", Reason.DISCOVERY_COMPLETE, message)
-    pods = (ready(PODS_COMPONENT, Reason.PODS_READY, "The discovery pod has ended"),) if run.pods else ()
+    pods = (
+        (ready(TemplateCondition.DISCOVERY_PODS_READY, Reason.PODS_READY, "The discovery pod has ended"),)
+        if run.pods
+        else ()
+    )
     return DiscoveryPlan(condition, (_job_ready(), *pods), status=status, profile=profile)
 
 
@@ -210,7 +212,7 @@ def _why(context: DiscoveryContext, run: DiscoveryRun) -> _Failed:
 def _stuck(pods: PodHealth) -> _Failed:
     """A pod that cannot start: there is no use in keeping a place for it (TPL-DSC-6)."""
     job = _job(State.PROGRESSING, Reason.JOB_RUNNING, "The discovery job cannot start and is given up")
-    return _Failed(pods.message, (job, pods.component(PODS_COMPONENT)))
+    return _Failed(pods.message, (job, pods.component(TemplateCondition.DISCOVERY_PODS_READY)))
 
 
 def _booked(context: DiscoveryContext, text: str, now: datetime) -> DiscoveryState:
@@ -264,10 +266,10 @@ def _state(context: DiscoveryContext) -> DiscoveryState:
 def _settled(context: DiscoveryContext) -> tuple[Component, ...]:
     """After success Job and pods are not looked at any more; their conditions stay, and true (TPL-DSC-8)."""
     stored = {condition.type for condition in context.template.status.conditions}
-    pods = (ready(PODS_COMPONENT, Reason.PODS_READY, "The discovery pod has ended"),)
+    pods = (ready(TemplateCondition.DISCOVERY_PODS_READY, Reason.PODS_READY, "The discovery pod has ended"),)
     return (
-        *((_job_ready(),) if f"{JOB_COMPONENT}Ready" in stored else ()),
-        *(pods if f"{PODS_COMPONENT}Ready" in stored else ()),
+        *((_job_ready(),) if TemplateCondition.DISCOVERY_JOB_READY in stored else ()),
+        *(pods if TemplateCondition.DISCOVERY_PODS_READY in stored else ()),
     )
 
 
@@ -287,19 +289,21 @@ def _discovery_failed(text: str) -> Condition:
 
 
 def _job(state: State, reason: str, text: str) -> Component:
-    return Component(JOB_COMPONENT, state, reason, text, direction=Direction.DOWNSTREAM)
+    return Component(TemplateCondition.DISCOVERY_JOB_READY, state, reason, text, direction=Direction.DOWNSTREAM)
 
 
 def _job_ready() -> Component:
-    return ready(JOB_COMPONENT, "Ready", "The discovery job has completed", Direction.DOWNSTREAM)
+    return ready(
+        TemplateCondition.DISCOVERY_JOB_READY, Reason.READY, "The discovery job has completed", Direction.DOWNSTREAM
+    )
 
 
 def _failing(failure: Failure) -> Component:
-    return Component(JOB_COMPONENT, failures=(failure,), direction=Direction.DOWNSTREAM)
+    return Component(TemplateCondition.DISCOVERY_JOB_READY, failures=(failure,), direction=Direction.DOWNSTREAM)
 
 
 def _pods(run: DiscoveryRun, pods: PodHealth) -> tuple[Component, ...]:
-    return (pods.component(PODS_COMPONENT),) if run.pods else ()
+    return (pods.component(TemplateCondition.DISCOVERY_PODS_READY),) if run.pods else ()
 
 
 def _deletions(jobs: Sequence[Manifest]) -> tuple[Deletion, ...]:

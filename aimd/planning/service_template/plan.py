@@ -9,11 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
 
-from aimd.api.model import AIMClusterModel, AIMModel
+from aimd.api.model import AIMClusterModel, AIMModel, ModelCondition
 from aimd.api.reasons import Reason
-from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate, Profile, ProfileMetadata
+from aimd.api.service_template import (
+    AIMClusterServiceTemplate,
+    AIMServiceTemplate,
+    Profile,
+    ProfileMetadata,
+    TemplateCondition,
+)
 from aimd.api.shared import Hardware, ModelSource
-from aimd.planning.component import Component, Direction, State, ready
+from aimd.planning.component import READY, Component, Direction, State, ready
 from aimd.planning.environment import render_env
 from aimd.planning.gpus import GpuInventory, gpu_component, minimum_vram, node_affinity
 from aimd.planning.kinds import (
@@ -45,7 +51,9 @@ Model: TypeAlias = AIMModel | AIMClusterModel
 
 INLINE_MESSAGE = "Model sources provided in-line in spec"
 DEFAULT_RESOURCE = "amd.com/gpu"
-_TEMPLATE_AGGREGATES = frozenset({"ServiceTemplatesReady", "ClusterServiceTemplatesReady"})
+_TEMPLATE_AGGREGATES = frozenset(
+    {ModelCondition.SERVICE_TEMPLATES_READY, ModelCondition.CLUSTER_SERVICE_TEMPLATES_READY}
+)
 
 
 NO_RUN = DiscoveryRun()
@@ -167,21 +175,24 @@ def hardware_summary(hardware: Hardware | None) -> str:
 
 def _model_component(observed: ObservedTemplate) -> Component:
     """Health of the template's model (TPL-MDL-2)."""
-    name = "ClusterModel" if observed.is_cluster_scoped else "Model"
+    cluster = observed.is_cluster_scoped
+    type_ = TemplateCondition.CLUSTER_MODEL_READY if cluster else TemplateCondition.MODEL_READY
     wanted, model = observed.template.spec.model_name, observed.model
     if model is None:
-        kinds = "AIMClusterModel" if observed.is_cluster_scoped else "AIMModel or AIMClusterModel"
+        kinds = "AIMClusterModel" if cluster else "AIMModel or AIMClusterModel"
         text = f"There is no {kinds} named {wanted}: create it, or recreate the template with another modelName"
         failure = Failure(Category.MISSING_UPSTREAM, Reason.REFERENCE_NOT_FOUND, text)
-        return Component(name, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True)
+        return Component(type_, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True)
     if not model.spec.image:
         text = f"Model {wanted} names no image: set its spec.image"
-        return Component(name, State.FAILED, Reason.IMAGE_NOT_SPECIFIED, text, direction=Direction.UPSTREAM)
+        return Component(type_, State.FAILED, Reason.IMAGE_NOT_SPECIFIED, text, direction=Direction.UPSTREAM)
     fault = _fault_of(model)
     if fault is not None:
         text = f"Model {wanted} is {model.status.status}: {fault}"
-        return Component(name, State.of(model.status.status), f"{name}Failed", text, direction=Direction.UPSTREAM)
-    return ready(name, f"{name}Found", f"Model {wanted} is there and has an image", Direction.UPSTREAM)
+        failed = Reason.CLUSTER_MODEL_FAILED if cluster else Reason.MODEL_FAILED
+        return Component(type_, State.of(model.status.status), failed, text, direction=Direction.UPSTREAM)
+    found = Reason.CLUSTER_MODEL_FOUND if cluster else Reason.MODEL_FOUND
+    return ready(type_, found, f"Model {wanted} is there and has an image", Direction.UPSTREAM)
 
 
 def _fault_of(model: Model) -> str | None:
@@ -190,7 +201,7 @@ def _fault_of(model: Model) -> str | None:
     if model.status.status not in (State.FAILED, State.DEGRADED):
         return None
     for condition in model.status.conditions:
-        counted = condition.type.endswith("Ready") and condition.type not in {"Ready", *_TEMPLATE_AGGREGATES}
+        counted = condition.type.endswith(READY) and condition.type not in {READY, *_TEMPLATE_AGGREGATES}
         if counted and condition.status == "False":
             return condition.message or condition.reason
     return None
@@ -219,7 +230,10 @@ def _profile_problem(template: Template) -> tuple[Component, ...]:
         profile_file(template)
     except InvalidProfile as error:
         return (
-            Component("CustomProfile", failures=(Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, str(error)),)),
+            Component(
+                TemplateCondition.CUSTOM_PROFILE_READY,
+                failures=(Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, str(error)),),
+            ),
         )
     return ()
 

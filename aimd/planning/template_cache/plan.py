@@ -9,9 +9,9 @@ from aimd.api.artifact import AIMArtifact
 from aimd.api.reasons import Reason
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.api.shared import CacheMode, ModelSource
-from aimd.api.template_cache import AIMTemplateCache
+from aimd.api.template_cache import AIMTemplateCache, TemplateCacheCondition
 from aimd.planning.artifact.observed import HEADROOM
-from aimd.planning.component import Component, Direction, State, ready
+from aimd.planning.component import READY, Component, Direction, State, ready
 from aimd.planning.environment import render_env
 from aimd.planning.kinds import (
     AIM_ARTIFACT,
@@ -115,36 +115,36 @@ def _is_wanted(artifact: AIMArtifact, leftover: Leftover) -> bool:
 
 def _template_component(observed: ObservedTemplateCache) -> Component:
     """The template's own `Ready`, copied (TC-TPL-2)."""
-    name, template, spec = "ServiceTemplate", observed.template, observed.cache.spec
+    type_, template, spec = TemplateCacheCondition.SERVICE_TEMPLATE_READY, observed.template, observed.cache.spec
     if template is None:
         places = {"Namespace": "in this namespace", "Cluster": "in the cluster"}
         where = places.get(spec.template_scope, "in this namespace or in the cluster")
         text = f"There is no template {spec.template_name} {where}: create it or correct templateName or templateScope"
         failure = Failure(Category.MISSING_UPSTREAM, Reason.REFERENCE_NOT_FOUND, text)
-        return Component(name, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True)
-    own = next((condition for condition in template.status.conditions if condition.type == "Ready"), None)
+        return Component(type_, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True)
+    own = next((condition for condition in template.status.conditions if condition.type == READY), None)
     word = template.status.status if "status" in template.status.model_fields_set else ""
     if own is None:
         state = State.of(word) if word else State.PENDING
         return Component(
-            name, state, Reason.RESOURCE_FOUND, f"The template is {word or 'new'}", direction=Direction.UPSTREAM
+            type_, state, Reason.RESOURCE_FOUND, f"The template is {word or 'new'}", direction=Direction.UPSTREAM
         )
     if own.status == "True":
-        return ready(name, own.reason, own.message, Direction.UPSTREAM)
+        return ready(type_, own.reason, own.message, Direction.UPSTREAM)
     state = State.PROGRESSING if own.status == "Unknown" else State.of(word)
     # A template that says not ready and Ready at once is between two writes of somebody else.
     state = State.PROGRESSING if state in (State.READY, State.RUNNING) else state
-    return Component(name, state, own.reason, own.message, direction=Direction.UPSTREAM)
+    return Component(type_, state, own.reason, own.message, direction=Direction.UPSTREAM)
 
 
 def _artifacts_component(observed: ObservedTemplateCache, matches: Sequence[Match]) -> Component:
     """Health of all artifacts together: that of the worst (TC-STA-1, TC-STA-2)."""
-    name, direction = "Artifacts", Direction.DOWNSTREAM
+    type_, direction = TemplateCacheCondition.ARTIFACTS_READY, Direction.DOWNSTREAM
     if not matches:
         if observed.template is not None and observed.template.status.status == State.READY:
-            return ready(name, Reason.NOTHING_TO_CACHE, "The template lists no weights to download", direction)
+            return ready(type_, Reason.NOTHING_TO_CACHE, "The template lists no weights to download", direction)
         text = "The template lists no weights yet"
-        return Component(name, State.PROGRESSING, Reason.NO_CACHES, text, direction=direction)
+        return Component(type_, State.PROGRESSING, Reason.NO_CACHES, text, direction=direction)
     found = [match.artifact for match in matches if match.artifact is not None]
     missing = len(matches) - len(found)
     if missing:
@@ -153,16 +153,16 @@ def _artifacts_component(observed: ObservedTemplateCache, matches: Sequence[Matc
         blocked = [match.name for match in matches if match.artifact is None and match.name in looked_at]
         waiting = f"; {', '.join(blocked)} exists and cannot be used yet" if blocked else ""
         text = f"{missing} of {len(matches)} artifacts are being made{waiting}"
-        return Component(name, State.PROGRESSING, Reason.CREATING_CACHES, text, direction=direction)
+        return Component(type_, State.PROGRESSING, Reason.CREATING_CACHES, text, direction=direction)
     worst = min(found, key=lambda artifact: _state(artifact).rank)
     state = _state(worst)
     if state is State.READY:
-        return ready(name, Reason.ALL_CACHES_READY, f"All {len(found)} artifacts are ready", direction)
-    own = next((condition for condition in worst.status.conditions if condition.type == "Ready"), None)
+        return ready(type_, Reason.ALL_CACHES_READY, f"All {len(found)} artifacts are ready", direction)
+    own = next((condition for condition in worst.status.conditions if condition.type == READY), None)
     done = sum(_state(artifact) is State.READY for artifact in found)
     text = f"{done} of {len(found)} artifacts are ready; {worst.metadata.name} is {state}{_detail(worst)}"
     reason = own.reason if own is not None and own.status != "True" else Reason.CACHES_NOT_READY
-    return Component(name, state, reason, text, direction=direction)
+    return Component(type_, state, reason, text, direction=direction)
 
 
 def _state(artifact: AIMArtifact) -> State:
@@ -183,7 +183,7 @@ def _detail(artifact: AIMArtifact) -> str:
         return f", {artifact.status.progress.percentage or 0} %" + (f" ({doing})" if doing else "")
     if _state(artifact) not in (State.FAILED, State.DEGRADED, State.NOT_AVAILABLE):
         return ""
-    own = next((condition for condition in artifact.status.conditions if condition.type == "Ready"), None)
+    own = next((condition for condition in artifact.status.conditions if condition.type == READY), None)
     return f": {own.message}" if own is not None and own.message else ""
 
 

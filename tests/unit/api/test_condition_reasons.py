@@ -1,19 +1,30 @@
 """Reasons, verdicts and condition types are declared once and documented."""
 
+import ast
 import re
+from collections.abc import Iterator
 from enum import StrEnum
+from pathlib import Path
 
 import pytest
 
+import aimd
 from aimd.api.condition_reasons import COMMON, CONDITIONS, PODS, WRITING
 from aimd.api.foreign_reasons import ForeignReason
 from aimd.api.kinds import RESOURCES
 from aimd.api.reasons import Reason, Verdict
 from aimd.api.shared import CommonCondition, Status
 from aimd.cli.conditions_page import docstrings_of
+from tests import guides
 
 VALID_REASON = re.compile(r"[A-Z][A-Za-z]+")
 CONDITION_TYPES = {type(condition) for conditions in CONDITIONS.values() for condition in conditions}
+AIMD = Path(aimd.__file__).parent
+MODULES = sorted(path for room in ("planning", "controllers", "metrics") for path in (AIMD / room).rglob("*.py"))
+SHARED_WORDS = {"Pending", "Progressing", "Ready"}
+"""Reasons that are also status words, phases of pods and condition types of other programs."""
+REASON_ARGUMENTS = {"Component": 2, "Condition": 2, "Failure": 1, "PodHealth": 1, "ready": 1}
+"""Functions that take a reason, and its position."""
 WORDS: tuple[type[StrEnum], ...] = (Reason, ForeignReason, Verdict, Status, CommonCondition, *CONDITION_TYPES)
 
 
@@ -49,3 +60,32 @@ def test_no_condition_has_a_reason_twice() -> None:
     for conditions in (COMMON, *CONDITIONS.values()):
         for type_, reasons in conditions.items():
             assert len(reasons) == len(set(reasons)), type_
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            yield node.func.id, node
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(AIMD)))
+def test_reasons_and_types_are_given_by_their_constants(module: Path) -> None:
+    tree = ast.parse(module.read_text())
+    declared = {str(word) for words in WORDS for word in words if words is not Status} - SHARED_WORDS
+    literals = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    assert literals & declared == set(), guides.ADD_A_CONDITION
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(AIMD)))
+def test_no_reason_is_a_literal(module: Path) -> None:
+    found = []
+    for name, call in calls(ast.parse(module.read_text())):
+        position = REASON_ARGUMENTS.get(name)
+        if position is None:
+            continue
+        arguments = [
+            *call.args[position : position + 1],
+            *(item.value for item in call.keywords if item.arg == "reason"),
+        ]
+        found += [ast.unparse(call) for value in arguments if isinstance(value, ast.Constant | ast.JoinedStr)]
+    assert found == [], guides.ADD_A_CONDITION

@@ -32,59 +32,62 @@ def types(summary: Summary) -> list[str]:
     return [item.type for item in summary.conditions]
 
 
-READY_MODEL = Component("Model", State.READY, "ModelResolved", "ok", direction=UP)
+READY_MODEL = Component("ModelReady", State.READY, "ModelResolved", "ok", direction=UP)
 
 
 @pytest.mark.parametrize(
     ("components", "state", "reason"),
     [
         ((READY_MODEL,), State.READY, "AllComponentsReady"),
-        ((READY_MODEL, Component("Cache", State.PROGRESSING, direction=DOWN)), State.PROGRESSING, "Progressing"),
+        ((READY_MODEL, Component("CacheReady", State.PROGRESSING, direction=DOWN)), State.PROGRESSING, "Progressing"),
         (
             (
-                Component("Template", State.PROGRESSING, direction=UP),
-                Component("Artifacts", State.PROGRESSING, direction=DOWN),
+                Component("TemplateReady", State.PROGRESSING, direction=UP),
+                Component("ArtifactsReady", State.PROGRESSING, direction=DOWN),
             ),
             State.PENDING,
             "Progressing",
         ),
         (
             (
-                Component("InferenceService", State.PROGRESSING, direction=DOWN),
-                Component("InferenceServicePods", State.PENDING, "FailedScheduling"),
+                Component("InferenceServiceReady", State.PROGRESSING, direction=DOWN),
+                Component("InferenceServicePodsReady", State.PENDING, "FailedScheduling"),
             ),
             State.PENDING,
             "Progressing",
         ),
-        ((Component("InferenceServicePods", State.STARTING, "PodsStarting"),), State.PROGRESSING, "Progressing"),
+        ((Component("InferenceServicePodsReady", State.STARTING, "PodsStarting"),), State.PROGRESSING, "Progressing"),
         (
-            (READY_MODEL, Component("Cache", State.DEGRADED, "CacheLost", direction=DOWN)),
+            (READY_MODEL, Component("CacheReady", State.DEGRADED, "CacheLost", direction=DOWN)),
             State.DEGRADED,
             "CacheLost",
         ),
         (
-            (Component("DownloadJobPods", failures=(failure(Category.RESOURCE_EXHAUSTION, "StorageFull"),)),),
+            (Component("DownloadJobPodsReady", failures=(failure(Category.RESOURCE_EXHAUSTION, "StorageFull"),)),),
             State.FAILED,
             "StorageFull",
         ),
         (
-            (Component("DownloadJob", failures=(failure(Category.MISSING_DOWNSTREAM),), direction=DOWN),),
+            (Component("DownloadJobReady", failures=(failure(Category.MISSING_DOWNSTREAM),), direction=DOWN),),
             State.PROGRESSING,
             "Progressing",
         ),
         (
             (
                 Component(
-                    "Model", State.FAILED, failures=(failure(Category.MISSING_UPSTREAM, "ModelNotFound"),), direction=UP
+                    "ModelReady",
+                    State.FAILED,
+                    failures=(failure(Category.MISSING_UPSTREAM, "ModelNotFound"),),
+                    direction=UP,
                 ),
             ),
             State.FAILED,
             "ReferenceNotFound",
         ),
-        ((Component("Anything", failures=(failure(Category.INFRASTRUCTURE),)),), State.DEGRADED, "Because"),
-        ((Component("Anything", failures=(failure(Category.UNKNOWN),)),), State.DEGRADED, "InfrastructureError"),
+        ((Component("AnythingReady", failures=(failure(Category.INFRASTRUCTURE),)),), State.DEGRADED, "Because"),
+        ((Component("AnythingReady", failures=(failure(Category.UNKNOWN),)),), State.DEGRADED, "InfrastructureError"),
         (
-            (READY_MODEL, Component("GPU", State.NOT_AVAILABLE, "GPUNotAvailable")),
+            (READY_MODEL, Component("GPUReady", State.NOT_AVAILABLE, "GPUNotAvailable")),
             State.NOT_AVAILABLE,
             "GPUNotAvailable",
         ),
@@ -100,7 +103,7 @@ def test_vectors(components: tuple[Component, ...], state: State, reason: str) -
 
 def test_framework_conditions_exist_only_after_a_failure_and_then_recover() -> None:
     assert types(run(READY_MODEL)) == ["ModelReady", "Ready"]
-    broken = run(Component("Model", failures=(failure(Category.INVALID_SPEC),), direction=UP))
+    broken = run(Component("ModelReady", failures=(failure(Category.INVALID_SPEC),), direction=UP))
     assert condition(broken, "ConfigValid").reason == "InvalidSpec"
     healed = run(READY_MODEL, previous=broken.conditions)
     assert condition(healed, "ConfigValid").status == "True"
@@ -111,14 +114,14 @@ def test_auth_outranks_invalid_spec_outranks_missing() -> None:
     all_three = tuple(
         failure(category) for category in (Category.MISSING_UPSTREAM, Category.INVALID_SPEC, Category.AUTH)
     )
-    assert condition(run(Component("X", failures=all_three)), "Ready").reason == "AuthError"
-    assert condition(run(Component("X", failures=all_three[:2])), "Ready").reason == "InvalidSpec"
-    assert condition(run(Component("X", failures=all_three[:1])), "Ready").reason == "ReferenceNotFound"
+    assert condition(run(Component("XReady", failures=all_three)), "Ready").reason == "AuthError"
+    assert condition(run(Component("XReady", failures=all_three[:2])), "Ready").reason == "InvalidSpec"
+    assert condition(run(Component("XReady", failures=all_three[:1])), "Ready").reason == "ReferenceNotFound"
 
 
 def test_infrastructure_grace_keeps_a_true_condition_for_ten_seconds() -> None:
     healthy = run(READY_MODEL)
-    outage = Component("Model", failures=(failure(Category.INFRASTRUCTURE, "Timeout"),), direction=UP)
+    outage = Component("ModelReady", failures=(failure(Category.INFRASTRUCTURE, "Timeout"),), direction=UP)
     first = run(outage, previous=healthy.conditions)
     assert first.state is State.READY
     assert first.retry
@@ -133,7 +136,7 @@ def test_infrastructure_grace_keeps_a_true_condition_for_ten_seconds() -> None:
 
 
 def test_conditions_of_components_no_longer_reported_are_dropped_unless_sticky() -> None:
-    before = run(READY_MODEL, Component("HTTPRoute", State.PROGRESSING, "HTTPRoutePending", direction=DOWN))
+    before = run(READY_MODEL, Component("HTTPRouteReady", State.PROGRESSING, "HTTPRoutePending", direction=DOWN))
     assert types(run(READY_MODEL, previous=before.conditions)) == ["ModelReady", "Ready"]
     kept = run(READY_MODEL, previous=before.conditions, sticky={"HTTPRoute"})
     assert "HTTPRouteReady" in types(kept)
@@ -141,12 +144,12 @@ def test_conditions_of_components_no_longer_reported_are_dropped_unless_sticky()
 
 
 def test_transition_time_moves_with_status_or_reason_only() -> None:
-    first = run(Component("Cache", State.PROGRESSING, "CacheCreating", "one"))
+    first = run(Component("CacheReady", State.PROGRESSING, "CacheCreating", "one"))
     later = NOW + timedelta(minutes=1)
-    same = run(Component("Cache", State.PROGRESSING, "CacheCreating", "two"), previous=first.conditions, now=later)
+    same = run(Component("CacheReady", State.PROGRESSING, "CacheCreating", "two"), previous=first.conditions, now=later)
     assert condition(same, "CacheReady").last_transition_time == timestamp(NOW)
     assert condition(same, "CacheReady").message == "two"
-    moved = run(Component("Cache", State.PROGRESSING, "CacheNotReady"), previous=first.conditions, now=later)
+    moved = run(Component("CacheReady", State.PROGRESSING, "CacheNotReady"), previous=first.conditions, now=later)
     assert condition(moved, "CacheReady").last_transition_time == timestamp(later)
 
 
@@ -160,35 +163,35 @@ def test_a_child_that_cannot_be_written_shows_under_its_component() -> None:
 
 
 def test_warnings_repeat_and_normal_events_do_not() -> None:
-    first = run(READY_MODEL, Component("Cache", State.DEGRADED, "CacheLost", "gone"))
+    first = run(READY_MODEL, Component("CacheReady", State.DEGRADED, "CacheLost", "gone"))
     assert {(event.type, event.reason) for event in first.events} == {
         ("Normal", "ModelResolved"),
         ("Warning", "CacheLost"),
     }
-    again = run(READY_MODEL, Component("Cache", State.DEGRADED, "CacheLost", "gone"), previous=first.conditions)
+    again = run(READY_MODEL, Component("CacheReady", State.DEGRADED, "CacheLost", "gone"), previous=first.conditions)
     assert {(event.reason, event.changed) for event in again.events} == {("CacheLost", False)}
 
 
 def test_an_unusable_foreign_reason_and_an_endless_message_are_tamed() -> None:
-    summary = run(Component("HTTPRoute", State.DEGRADED, "no good!", "x" * 5000))
+    summary = run(Component("HTTPRouteReady", State.DEGRADED, "no good!", "x" * 5000))
     assert condition(summary, "HTTPRouteReady").reason == "HTTPRouteNotReady"
     assert len(condition(summary, "HTTPRouteReady").message) == 1024
 
 
 def test_only_blocking_components_stop_apply() -> None:
-    assert may_apply([Component("Pods", failures=(failure(Category.AUTH),))])
-    assert not may_apply([READY_MODEL, Component("Model", failures=(failure(Category.AUTH),), blocks_apply=True)])
+    assert may_apply([Component("PodsReady", failures=(failure(Category.AUTH),))])
+    assert not may_apply([READY_MODEL, Component("ModelReady", failures=(failure(Category.AUTH),), blocks_apply=True)])
 
 
 def test_counts_as_overrides_the_aggregation_not_the_condition() -> None:
-    summary = run(Component("Template", State.DEGRADED, "TemplateNotReady", direction=UP, counts_as=State.READY))
+    summary = run(Component("TemplateReady", State.DEGRADED, "TemplateNotReady", direction=UP, counts_as=State.READY))
     assert summary.state is State.READY
     assert condition(summary, "TemplateReady").status == "False"
 
 
 COMPONENTS = st.builds(
     Component,
-    name=st.sampled_from(["A", "B", "C", ""]),
+    type=st.sampled_from(["AReady", "BReady", "CReady", ""]),
     state=st.none() | st.sampled_from(State),
     reason=st.text(max_size=5),
     failures=st.lists(st.builds(failure, st.sampled_from(Category)), max_size=2).map(tuple),
@@ -196,7 +199,7 @@ COMPONENTS = st.builds(
 )
 
 
-@given(st.lists(COMPONENTS, max_size=5, unique_by=lambda component: component.name))
+@given(st.lists(COMPONENTS, max_size=5, unique_by=lambda component: component.type))
 def test_summaries_are_total_stable_and_valid(components: list[Component]) -> None:
     first = run(*components)
     assert len(types(first)) == len(set(types(first)))
