@@ -21,8 +21,8 @@ from aimd.metrics.figures import (
 from aimd.planning.kinds import AIM_ARTIFACT, AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE, AIM_SERVICE_TEMPLATE
 from aimd.runtime.kinds import JOB
 from aimd.runtime.metrics import TallyFamily
-from aimd.runtime.objects import Manifest, key_of
-from aimd.runtime.store import Cache
+from aimd.runtime.objects import key_of
+from aimd.runtime.store import Cache, Delta
 
 _BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 3600)
 
@@ -69,7 +69,8 @@ class FleetCounts(Collector):
             family.add_metric(labels, count)
         return family
 
-    def _service_changed(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
+    def _service_changed(self, delta: Delta) -> None:
+        before, after, initial = delta
         if before is None or after is None or initial:
             return
         known, made = selection_of(before), selection_of(after)
@@ -77,7 +78,8 @@ class FleetCounts(Collector):
             for outcome in made.outcomes:
                 self._selections.labels(outcome).inc()
 
-    def _artifact_changed(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
+    def _artifact_changed(self, delta: Delta) -> None:
+        before, after, initial = delta
         if after is None:
             gone = key_of(before or {})
             for labels in [labels for labels in self._attempts if labels[:2] == gone]:
@@ -85,13 +87,15 @@ class FleetCounts(Collector):
         elif before is not None and not initial and (result := attempt_ended(before, after)):
             self._attempts[*key_of(after), result, ready_reason(after)] += 1
 
-    def _template_changed(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
+    def _template_changed(self, delta: Delta) -> None:
+        before, after, initial = delta
         if before is None or after is None or initial:
             return
         if outcome := discovery_outcome(before, after):
             self._discoveries.labels(*outcome).inc()
 
-    def _job_changed(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
+    def _job_changed(self, delta: Delta) -> None:
+        before, after, initial = delta
         if before is None or after is None or initial or discovery_job_seconds(before) is not None:
             return
         if ended := discovery_job_seconds(after):

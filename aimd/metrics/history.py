@@ -17,7 +17,7 @@ from aimd.metrics.figures import download_bytes, phase_seconds, protocol_of, sch
 from aimd.planning.kinds import AIM_ARTIFACT, AIM_SERVICE
 from aimd.runtime.metrics import TallyFamily
 from aimd.runtime.objects import Manifest, key_of, metadata_of, uid_of
-from aimd.runtime.store import Cache
+from aimd.runtime.store import Cache, Delta
 
 _BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
 _SMOOTHING = 0.5
@@ -68,7 +68,8 @@ class FleetHistory(Collector):
             rate.add_metric(labels, 0.0 if silent else download.rate)
         yield rate
 
-    def _service_changed(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
+    def _service_changed(self, delta: Delta) -> None:
+        before, after, initial = delta
         if after is None:
             self._starting.pop(uid_of(before or {}), None)
             return
@@ -90,7 +91,8 @@ class FleetHistory(Collector):
         for phase, seconds in phases.items():
             self._phases.labels(phase).observe(seconds)
 
-    def _artifact_changed(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
+    def _artifact_changed(self, delta: Delta) -> None:
+        before, after, initial = delta
         if after is None:
             self._downloads.pop(uid_of(before or {}), None)
             return

@@ -8,7 +8,7 @@ too long. One key is never worked on twice at once.
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ from aimd.runtime.logging import log_context
 from aimd.runtime.metrics import ManagerMetrics, QueueMetrics, ReconcileMetrics
 from aimd.runtime.objects import Key, Kind, Manifest, Request, Result, key_of, metadata_of
 from aimd.runtime.predicates import Predicate, always
-from aimd.runtime.store import Cache
+from aimd.runtime.store import Cache, Delta, Subscriber
 from aimd.runtime.tracing import NoTracer, Tracer
 from aimd.runtime.workqueue import LOW_PRIORITY, QueueClosed, Turn, WorkQueue
 
@@ -128,10 +128,11 @@ class Controller:
             # A turn that found nothing to do has not waited for anything; with many of them the loop would stand still.
             await asyncio.sleep(0)
 
-    def _handler(self, watch: Watch) -> Callable[[Manifest | None, Manifest | None, bool], None]:
+    def _handler(self, watch: Watch) -> Subscriber:
         kind = watch.kind.name
 
-        def handle(before: Manifest | None, after: Manifest | None, initial: bool) -> None:
+        def handle(delta: Delta) -> None:
+            before, after, initial = delta
             if not initial and not watch.predicate(before, after):
                 return
             priority, delay = (LOW_PRIORITY, 0.0) if initial else (0, watch.delay)

@@ -87,7 +87,9 @@ class Manager:
             if informer.transform is not None:
                 store.add_transform(informer.transform)
         else:
-            store = self.cache.add(Store(kind, informer.indexes, informer.transform, informer.metadata_only))
+            store = self.cache.add(
+                Store(kind, informer.indexes, informer.transform, metadata_only=informer.metadata_only)
+            )
         # A process that may see some namespaces only may be refused what belongs to none; that is no fault.
         optional = informer.optional or (bool(self.options.namespaces) and not kind.namespaced)
         if not optional:

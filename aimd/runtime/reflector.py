@@ -46,8 +46,8 @@ class Reflector:
     """Set when the first list is in the store, or an optional kind turned out not to be served."""
 
     def __post_init__(self) -> None:
-        self.feed: Hashable = object()
-        self.store.expect(self.feed)
+        self._id: Hashable = object()
+        self.store.expect(self._id)
         self._reported = ""
         self._heard_at = time.monotonic()
         if self.metrics is not None:
@@ -97,13 +97,13 @@ class Reflector:
             case watcher.Change(events):
                 await self._store_in_steps(events)
             case watcher.BeginList():
-                self.store.begin_list(self.feed)
+                self.store.begin_list(self._id)
             case watcher.EndList(version):
-                self.store.end_list(self.feed, version_number(version))
+                self.store.end_list(self._id, version_number(version))
                 self.synced.set()
             case watcher.Replace(pages, version, reset):
                 objects = (manifest for page in pages for manifest in page)
-                self.store.replace(objects, version_number(version), feed=self.feed, reset=reset)
+                self.store.replace(objects, version_number(version), informer=self._id, reset=reset)
                 self.synced.set()
             case watcher.Availability(available):
                 self._set_available(available=available)
@@ -122,15 +122,15 @@ class Reflector:
                 if self.selection.metadata_only:
                     manifest["apiVersion"], manifest["kind"] = api_version, kind
                 if event_type in ("ADDED", "MODIFIED"):
-                    self.store.upsert(manifest, feed=self.feed, initial=initial)
+                    self.store.upsert(manifest, informer=self._id, initial=initial)
                 elif event_type == "DELETED":
-                    self.store.remove(manifest, feed=self.feed)
+                    self.store.remove(manifest, informer=self._id)
 
     def _set_available(self, *, available: bool) -> None:
         if available != self.store.available:
             log = _log.info if available or self.optional else _log.warning
             log("kind served" if available else "kind not served", kind=self.selection.kind.name)
-        self.store.set_available(available)
+        self.store.set_available(available=available)
         if not available and self.optional:
             self.synced.set()
 

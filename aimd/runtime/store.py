@@ -1,57 +1,84 @@
 """What we know of the cluster: objects by key with indexes, shared and read-only, and typed views of them.
 
-Both the reflector and the answers to our own writes feed a store; the newer resourceVersion wins, so that a
-reconcile reads what the one before it wrote even while the watch lags behind. Readers get references, never copies:
-whoever wants to change an object builds a new one.
-
-Promises: handlers see the changes of one object in order and none twice; they may miss states in between. An
-object that was deleted and created again shows as a change whose UID differs. Nothing is promised across objects.
+Informers and the answers to our own writes both fill a store. The newer resourceVersion wins, so a reconcile reads what
+the one before it wrote even while the watch lags behind.
 """
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
-import orjson
 import structlog
 from pydantic import BaseModel
 
 from aimd.runtime.kinds import EVENT
+from aimd.runtime.membership import Membership
 from aimd.runtime.mutation import mutation_detector
-from aimd.runtime.objects import Key, Kind, Manifest, is_apply, key_of, metadata_of, resource_version, uid_of
+from aimd.runtime.objects import Key, Kind, Manifest, key_of, metadata_of, resource_version, uid_of
+from aimd.runtime.trimming import Trimmer
 
-IndexFunction = Callable[[Manifest], Iterable[str]]
-Transform = Callable[[Manifest], Manifest]
-Handler = Callable[[Manifest | None, Manifest | None, bool], None]
-"""(before, after, initial): `before` is None for a new object, `after` for a deleted one."""
+IndexFunction: TypeAlias = Callable[[Manifest], Iterable[str]]
+"""Return the values under which an object is found; must be a pure function of the object."""
+Transform: TypeAlias = Callable[[Manifest], Manifest]
+"""Return what to keep of an object.
+
+Must be idempotent, must not modify the parts it keeps, and must keep identity, resourceVersion and managedFields (the
+cache trims those itself).
+"""
 M = TypeVar("M", bound=BaseModel)
 
 _REMEMBERED_DELETIONS = 4096
 _PARSED = 8192
 _FOREVER = 1 << 63
-_ALIKE = ("labels", "ownerReferences")
-"""Parts of the metadata that siblings have in common."""
-_PARTS_SHARED = 4096
 
 _log = structlog.get_logger()
 
 
+class Delta(NamedTuple):
+    """A change of one object."""
+
+    before: Manifest | None
+    """None for a new object."""
+    after: Manifest | None
+    """None for a deleted object."""
+    initial: bool = False
+    """The object is part of an informer's first list."""
+
+
+Subscriber: TypeAlias = Callable[[Delta], None]
+"""Handle a change. Must not block; what it raises is logged."""
+
+
 class KindNotWatched(LookupError):
-    """No informer was declared for this kind; reading it from the cache would silently find nothing."""
+    """No informer is declared for the kind; a read from the cache would find nothing without saying so."""
 
 
 def owners_of(manifest: Manifest) -> Iterable[str]:
-    """UIDs of all owners: the index `owner`."""
+    """Return the UIDs of all owners: the index `owner`, which every store has."""
     references = metadata_of(manifest).get("ownerReferences")
     return [str(reference.get("uid")) for reference in references] if references else ()
 
 
 class Store:
-    """The objects of one kind.
+    """The objects of one kind, by key and by index.
 
-    `synced` turns True when all feeds have delivered their first list, and stays so; `available` is False while
-    the server does not know the kind. A feed is one reflector (a namespace, a selector); an object stays as long as
-    one feed has it.
+    Guarantees:
+    - An older version never replaces a newer one, whether it comes from an informer or a write.
+    - Subscribers see the changes of one object in order and none twice; they may miss states in between. An object that
+      was deleted and created again is a deletion and a creation.
+    - Indexes follow every change before subscribers are called.
+    - A deletion of ours is remembered by UID, so a lagging watch doesn't bring the object back.
+    - With several informers, an object stays as long as one of them selects it.
+
+    Assumptions:
+    - All calls come from one event loop.
+
+    Caveats:
+    - Readers get references, never copies. Don't modify an object; build a new one.
+    - There is no order between the changes of different objects.
+
+    Errors:
+    - KeyError for an index that isn't declared.
     """
 
     def __init__(
@@ -59,23 +86,24 @@ class Store:
         kind: Kind,
         indexes: Mapping[str, IndexFunction] | None = None,
         transform: Transform | None = None,
+        *,
         metadata_only: bool = False,
     ) -> None:
         self.kind = kind
         self.synced = False
+        """True as soon as every informer has delivered its first list."""
         self.available = True
+        """False while the server doesn't serve the kind to us."""
         self.metadata_only = metadata_only
+        """Whether objects have only `metadata`."""
         self._indexes: dict[str, IndexFunction] = {"owner": owners_of, **(indexes or {})}
         self._transforms: list[Transform] = [transform] if transform else []
         self._objects: dict[Key, Manifest] = {}
         self._by_index: dict[str, dict[str, set[Key]]] = {name: {} for name in self._indexes}
         self._sorted: tuple[Manifest, ...] | None = None
-        self._feeds: dict[Hashable, set[Key]] = {}
-        self._listed: dict[Hashable, set[Key]] = {}
-        self._awaited: set[Hashable] = set()
-        self._seen: dict[Hashable, int] = {}
+        self._membership = Membership()
         self._deleted: OrderedDict[str, int] = OrderedDict()
-        self._handlers: list[Handler] = []
+        self._subscribers: list[Subscriber] = []
         self._on_availability: list[Callable[[], None]] = []
         self._detector = mutation_detector(kind)
 
@@ -85,14 +113,14 @@ class Store:
         return len(self._objects)
 
     def get(self, key: Key) -> Manifest | None:
-        """The object, or None."""
+        """Return the object, or None."""
         found = self._objects.get(key)
         if self._detector is not None and found is not None:
             self._detector.verify(key, found)
         return found
 
     def list(self, namespace: str = "") -> Sequence[Manifest]:
-        """All objects, or those of a namespace, sorted by key."""
+        """Return all objects, or those of a namespace, sorted by key."""
         if self._sorted is None:
             self._sorted = tuple(self._objects[key] for key in sorted(self._objects))
         if not namespace:
@@ -100,25 +128,14 @@ class Store:
         return tuple(obj for obj in self._sorted if obj["metadata"].get("namespace") == namespace)
 
     def by_index(self, index: str, value: str) -> Sequence[Manifest]:
-        """Objects for which the index function gave `value`, sorted by key. Raises KeyError for an unknown index."""
+        """Return the objects indexed under `value`, sorted by key. Raises KeyError for an undeclared index."""
         keys = self._by_index[index].get(value, ())
         return tuple(self._objects[key] for key in sorted(keys))
 
     # Declaring
 
-    def set_available(self, available: bool) -> None:
-        """Whether the server serves the kind; tells who asked when that changes."""
-        if available != self.available:
-            self.available = available
-            for handler in self._on_availability:
-                handler()
-
-    def on_availability(self, handler: Callable[[], None]) -> None:
-        """`handler` is called whenever the kind has come, with its objects, or gone."""
-        self._on_availability.append(handler)
-
     def add_index(self, name: str, function: IndexFunction) -> None:
-        """Another index; works before and after objects arrived."""
+        """Add an index; objects that are in the store already are indexed, too."""
         self._indexes[name] = function
         index = self._by_index[name] = {}
         for key, manifest in self._objects.items():
@@ -126,28 +143,40 @@ class Store:
                 index.setdefault(value, set()).add(key)
 
     def add_transform(self, transform: Transform) -> None:
-        """Applied to each object on its way in; must be idempotent, must not change parts that it keeps, and leaves
-        identity, resourceVersion and managedFields as they are (the cache trims those itself)."""
+        """Apply `transform` to each object that arrives from now on, after the transforms added before."""
         self._transforms.append(transform)
 
-    def expect(self, feed: Hashable) -> None:
-        """Declares a feed: the store is not synced before it has delivered a whole list."""
-        self._awaited.add(feed)
-        self._feeds.setdefault(feed, set())
+    def expect(self, informer: Hashable) -> None:
+        """Register an informer: the store isn't synced before it has delivered a complete list."""
+        self._membership.expect(informer)
         self.synced = False
 
-    def subscribe(self, handler: Handler) -> None:
-        """Calls `handler` for every change from now on; it must not block."""
-        self._handlers.append(handler)
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Call `subscriber` for every change from now on."""
+        self._subscribers.append(subscriber)
 
-    # Writing: the reflector, and the answers to our own writes
+    def on_availability(self, handler: Callable[[], None]) -> None:
+        """Call `handler` whenever `available` changes; a kind that becomes available has its objects by then."""
+        self._on_availability.append(handler)
 
-    def upsert(self, manifest: Manifest, *, feed: Hashable = None, initial: bool = False) -> bool:
-        """Takes the object over, to keep and to trim, if it is newer than what is known; True if it was."""
+    # Writing: informers, and the answers to our own writes
+
+    def set_available(self, *, available: bool) -> None:
+        """Record whether the server serves the kind; call the handlers if that is a change."""
+        if available != self.available:
+            self.available = available
+            for handler in self._on_availability:
+                handler()
+
+    def upsert(self, manifest: Manifest, *, informer: Hashable = None, initial: bool = False) -> bool:
+        """Store `manifest` if it is newer than the cached copy; return whether it was stored.
+
+        Takes ownership of the argument, which is trimmed in place.
+        """
         key, version = key_of(manifest), resource_version(manifest)
         known = self._objects.get(key)
-        if feed is not None:
-            self._count_for(feed, key, version)
+        if informer is not None:
+            self._membership.add(informer, key, version)
         if self._deleted and version < self._deleted.get(uid_of(manifest), -1):
             return False
         if known is not None and _is_older(manifest, version, known):
@@ -160,87 +189,62 @@ class Store:
         self._index(key, manifest)
         self._sorted = None
         if known is not None and uid_of(known) != uid_of(manifest):
-            # Deleted and made anew while nobody looked: two changes, or predicates would compare strangers.
-            self._notify(known, None, initial)
+            # Deleted and created again between two events: two changes, or predicates would compare different objects.
+            self._notify(Delta(known, None, initial))
             known = None
-        self._notify(known, manifest, initial)
+        self._notify(Delta(known, manifest, initial))
         return True
 
-    def remove(self, manifest: Manifest, *, feed: Hashable = None) -> bool:
-        """The object, in its last state, is gone (or has left the feed's selection); True if it was known."""
-        key = key_of(manifest)
-        if feed is not None:
-            self._progress(feed, resource_version(manifest))
-            if self._leave(feed, key):
-                return False
-        return self._drop(key, uid_of(manifest), resource_version(manifest))
+    def remove(self, manifest: Manifest, *, informer: Hashable = None) -> bool:
+        """Remove an object that was deleted, or left the informer's selection; return whether it was removed.
+
+        `manifest` is its last state.
+        """
+        key, version = key_of(manifest), resource_version(manifest)
+        if informer is not None and self._membership.remove(informer, key, version):
+            return False
+        return self._drop(key, uid_of(manifest), version)
 
     def forget(self, key: Key, uid: str) -> bool:
-        """Our own delete of the object succeeded; whatever a lagging watch still says of this UID is ignored."""
+        """Remove an object that we deleted; ignore what a lagging watch still reports for this UID."""
         known = self._objects.get(key)
         return self._drop(key, uid or (uid_of(known) if known else ""), _FOREVER)
 
-    def replace(self, manifests: Iterable[Manifest], version: int, *, feed: Hashable, reset: bool = False) -> None:
-        """A whole list, as of `version`: takes over what is in it and drops what the feed had and it has not.
+    def replace(self, manifests: Iterable[Manifest], version: int, *, informer: Hashable, reset: bool = False) -> None:
+        """Store a complete list, as of `version`; remove what the informer selected before and did not list.
 
-        Objects written by ourselves after the list was made stay. `reset`: the server's history began anew (its
-        versions went back), so that the list is right even where it is older.
+        Objects that we wrote after the list was made stay. With `reset` the server's versions went back: the list is
+        right even where it is older.
         """
-        initial = feed in self._awaited or not self.synced
-        self.begin_list(feed)
+        initial = self._membership.is_pending(informer) or not self.synced
+        self.begin_list(informer)
         if reset:
             self._deleted.clear()
-            self._seen.clear()
+            self._membership.forget_versions()
         for manifest in manifests:
             key = key_of(manifest)
             known = self._objects.get(key)
             if reset and known is not None and resource_version(known) > version:
                 self._drop(key, uid_of(known), -1)
-            self.upsert(manifest, feed=feed, initial=initial)
-        self.end_list(feed, version, reset=reset)
+            self.upsert(manifest, informer=informer, initial=initial)
+        self.end_list(informer, version, reset=reset)
 
-    def begin_list(self, feed: Hashable) -> None:
-        """A whole list of the feed is coming, object by object, by `upsert`; what was there stays meanwhile."""
-        self._feeds.setdefault(feed, set())
-        self._listed[feed] = set()
+    def begin_list(self, informer: Hashable) -> None:
+        """Start a complete list, which arrives object by object through `upsert`; the old content stays meanwhile."""
+        self._membership.begin_list(informer)
 
-    def end_list(self, feed: Hashable, version: int, *, reset: bool = False) -> None:
-        """The list, as of `version`, is whole: drops what the feed had before and did not list."""
-        before, listed = self._feeds[feed], self._listed.pop(feed, set())
-        self._feeds[feed] = listed
-        self._progress(feed, version)
-        for key in sorted((before - listed) | self._orphans()):
+    def end_list(self, informer: Hashable, version: int, *, reset: bool = False) -> None:
+        """Complete the list at `version`; objects it did not contain have been deleted."""
+        missing = self._membership.end_list(informer, version)
+        for key in sorted(missing | self._membership.unselected(self._objects)):
             known = self._objects.get(key)
-            if known is not None and (reset or resource_version(known) <= version) and not self._leave(feed, key):
+            if known is None or (resource_version(known) > version and not reset):
+                continue
+            if not self._membership.remove(informer, key):
                 self._drop(key, uid_of(known), -1 if reset else version)
-        self._awaited.discard(feed)
-        self.synced = not self._awaited
+        self.synced = self._membership.complete
 
-    # Beneath
-
-    def _count_for(self, feed: Hashable, key: Key, version: int) -> None:
-        """The feed has the object; a list that is under way counts what it brings, and as of when at its end."""
-        listed = self._listed.get(feed)
-        if listed is not None:
-            listed.add(key)
-            return
-        self._feeds.setdefault(feed, set()).add(key)
-        self._progress(feed, version)
-
-    def _leave(self, feed: Hashable, key: Key) -> bool:
-        """Takes the key from the feed; True if another feed still has it."""
-        for keys in (self._feeds.setdefault(feed, set()), self._listed.get(feed, set())):
-            keys.discard(key)
-        return any(key in keys for keys in self._feeds.values())
-
-    def _progress(self, feed: Hashable, version: int) -> None:
-        self._seen[feed] = max(version, self._seen.get(feed, 0))
-
-    def _orphans(self) -> set[Key]:
-        """Objects that only our own writes put here although every feed should have shown them by now."""
-        held = set[Key]().union(*self._feeds.values(), *self._listed.values())
-        oldest = min((self._seen.get(feed, 0) for feed in self._feeds), default=0)
-        return {key for key, obj in self._objects.items() if key not in held and resource_version(obj) <= oldest}
+    # Internals
 
     def _drop(self, key: Key, uid: str, version: int) -> bool:
         if uid:
@@ -253,7 +257,7 @@ class Store:
         del self._objects[key]
         self._unindex(key, known)
         self._sorted = None
-        self._notify(known, None, False)
+        self._notify(Delta(known, None))
         return True
 
     def _index(self, key: Key, manifest: Manifest) -> None:
@@ -275,25 +279,33 @@ class Store:
                     if not keys:
                         del index[value]
 
-    def _notify(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
-        for handler in self._handlers:
+    def _notify(self, delta: Delta) -> None:
+        for subscriber in self._subscribers:
             try:
-                handler(before, after, initial)
+                subscriber(delta)
             except Exception:
-                _log.exception("a watch handler failed", kind=self.kind.name, key=str(key_of(after or before or {})))
+                key = key_of(delta.after or delta.before or {})
+                _log.exception("subscriber failed", kind=self.kind.name, key=str(key))
 
 
 class Cache:
-    """All stores, and typed views of their objects. As an observer of the client it learns of our own writes."""
+    """The stores of all kinds, and typed views of their objects.
+
+    Guarantees:
+    - As an observer of the client it holds the answer to a write before the write returns.
+    - `parse` validates an object once for each resourceVersion.
+
+    Errors:
+    - KindNotWatched for a kind without an informer.
+    """
 
     def __init__(self) -> None:
         self._stores: dict[Kind, Store] = {}
         self._parsed: dict[str, dict[type[BaseModel], tuple[str, BaseModel]]] = {}
-        self._managers: set[str] = set()
-        self._parts: dict[int, Any] = {}
+        self._trimmer = Trimmer()
 
     def __getitem__(self, kind: Kind) -> Store:
-        """The store of a declared kind. Raises KindNotWatched."""
+        """Return the store of a kind. Raises KindNotWatched."""
         try:
             return self._stores[kind]
         except KeyError:
@@ -308,98 +320,66 @@ class Cache:
         return tuple(self._stores.values())
 
     def add(self, store: Store) -> Store:
-        """Adds a store; its objects lose other managers' `managedFields` and share what they have in common."""
-        store.add_transform(self._trim)
+        """Add a store, whose objects are trimmed from now on, and return it."""
+        store.add_transform(self._trimmer.trim)
         store.subscribe(self._forget_parsed)
         self._stores[store.kind] = store
         return store
 
     def keep_fields_of(self, manager: str) -> None:
-        """Keeps what `managedFields` say of this field manager's apply; to be called before objects arrive."""
-        self._managers.add(manager)
+        """Keep the `managedFields` of this field manager's applies; call it before objects arrive."""
+        self._trimmer.keep_fields_of(manager)
 
     def parse(self, model: type[M], manifest: Manifest) -> M:
-        """The object as a pydantic model, parsed once for each resourceVersion. Raises pydantic.ValidationError."""
+        """Return the object as a pydantic model. Raises pydantic.ValidationError."""
         metadata = metadata_of(manifest)
         uid, version = str(metadata.get("uid") or ""), str(metadata.get("resourceVersion") or "")
         if not uid or not version:
             return model.model_validate(manifest)
         known = self._parsed.get(uid, {}).get(model)
-        if known is not None and known[0] == version:
-            assert isinstance(known[1], model)
+        if known is not None and known[0] == version and isinstance(known[1], model):
             return known[1]
         parsed = model.model_validate(manifest)
         self._parsed.setdefault(uid, {})[model] = (version, parsed)
-        while len(self._parsed) > _PARSED:  # Objects that no store holds are parsed as well.
+        while len(self._parsed) > _PARSED:  # Objects that are in no store are parsed as well.
             del self._parsed[next(iter(self._parsed))]
         return parsed
 
-    def _forget_parsed(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
-        """An object that is gone is not asked for again."""
+    def _forget_parsed(self, delta: Delta) -> None:
+        before, after, _ = delta
         if before is not None and (after is None or uid_of(after) != uid_of(before)):
             self._parsed.pop(uid_of(before), None)
 
     # Observer of the client
 
     def written(self, kind: Kind, manifest: Manifest) -> None:
-        """An object that we wrote, as the server stored it; removing the last finalizer may have ended it.
+        """Store an object that we wrote, as the server returned it; it is gone if that ended its deletion.
 
-        Our own Events are not what an Event's store is for: no watch would ever tell that one has expired.
+        Events are left out: a store of Events would never learn from its watch that one of ours has expired.
         """
         if kind not in self._stores or kind == EVENT:
             return
         if _is_ended(manifest):
             self._stores[kind].forget(key_of(manifest), uid_of(manifest))
         else:
-            # The store trims what it is given, and the writer still reads the answer.
+            # The store trims what it gets, and the writer still reads the answer.
             self._stores[kind].upsert({**manifest, "metadata": {**metadata_of(manifest)}})
 
     def deleted(self, kind: Kind, key: Key, uid: str) -> None:
-        """An object that we deleted."""
+        """Remove an object that we deleted."""
         if kind in self._stores:
             self._stores[kind].forget(key, uid)
 
-    def _trim(self, manifest: Manifest) -> Manifest:
-        """In place: copies would be a tenth of what a first sync costs."""
-        metadata = manifest.get("metadata") or {}
-        for name in _ALIKE:
-            if name in metadata:
-                metadata[name] = self._shared(metadata[name])
-        for entry in metadata.pop("managedFields", None) or ():
-            if entry.get("manager") in self._managers and is_apply(entry):
-                metadata.setdefault("managedFields", []).append(self._field_tree(entry))
-        return manifest
-
-    def _field_tree(self, entry: Manifest) -> Manifest:
-        return {
-            "manager": entry.get("manager"),
-            "operation": "Apply",
-            "apiVersion": entry.get("apiVersion"),
-            "fieldsV1": self._shared(entry.get("fieldsV1") or {}),
-        }
-
-    def _shared(self, part: Any) -> Any:
-        """Objects made alike have equal parts: one copy serves all."""
-        # With the encodings themselves as keys, 10,000 pods would take 8 MB more.
-        fingerprint = hash(orjson.dumps(part))
-        known = self._parts.get(fingerprint)
-        if known == part:
-            return known
-        if len(self._parts) >= _PARTS_SHARED:
-            self._parts.clear()
-        self._parts[fingerprint] = part
-        return part
-
 
 def _is_ended(manifest: Manifest) -> bool:
-    """Whether nothing holds the object any more: being deleted, no finalizer, no grace period running."""
+    """Return whether nothing holds a deleted object any more: no finalizer and no grace period."""
     metadata = metadata_of(manifest)
     being_deleted = bool(metadata.get("deletionTimestamp"))
     return being_deleted and not metadata.get("finalizers") and not metadata.get("deletionGracePeriodSeconds")
 
 
 def _is_older(manifest: Manifest, version: int, known: Manifest) -> bool:
-    """Whether `manifest` brings nothing new; unknown versions count as new unless they are the same text."""
+    """Return whether `manifest` brings nothing new; versions that are no numbers are new unless they are equal."""
     known_version = resource_version(known)
     if version and known_version:
         return version <= known_version

@@ -67,7 +67,7 @@ async def test_a_410_in_the_stream_lists_anew_and_the_store_never_empties(bench:
 
     async with bench.talking(script) as (client, server):
         subject, store = reflector(client)
-        store.subscribe(lambda before, after, initial: sizes.append(len(store)))
+        store.subscribe(lambda delta: sizes.append(len(store)))
         await run_until(subject, lambda: [key_of(item).name for item in store.list()] == ["b", "c"])
         assert len(server.asked) <= 4
     assert min(sizes) >= 1
@@ -146,7 +146,7 @@ async def test_a_streamed_list_that_is_cut_short_is_not_taken_for_whole(bench: A
     async with bench.talking(lambda asked: watches.pop(0)) as (client, _):
         subject, store = reflector(client, streams=True)
         seen: list[int] = []
-        store.subscribe(lambda before, after, initial: seen.append(int(store.synced)))
+        store.subscribe(lambda delta: seen.append(int(store.synced)))
         await run_until(subject, lambda: store.synced)
     assert [key_of(item).name for item in store.list()] == ["a", "b"]
     assert seen == [0, 0]

@@ -13,22 +13,10 @@ from typing import Protocol
 import anyio
 import structlog
 
+from aimd.runtime.client import wire
 from aimd.runtime.client.credentials import TokenSource
 from aimd.runtime.client.session import ClientOptions, Session, open_session
-from aimd.runtime.client.wire import (
-    APPLY_PATCH,
-    JSON,
-    JSON_PATCH,
-    MERGE_PATCH,
-    METADATA,
-    METADATA_LIST,
-    Answer,
-    Call,
-    Page,
-    Patch,
-    Selection,
-    WatchStream,
-)
+from aimd.runtime.client.wire import Answer, Call, Page, Patch, Selection, WatchStream
 from aimd.runtime.errors import (
     ApiError,
     ConnectionFailed,
@@ -106,7 +94,7 @@ class Client:
         params = {**selection.parameters(), "limit": str(limit)}
         if continue_token:
             params["continue"] = continue_token
-        accept = METADATA_LIST if selection.metadata_only else JSON
+        accept = wire.METADATA_LIST if selection.metadata_only else wire.JSON
         answer = (await self._call(Call("GET", kind, selection.namespace, params=params, accept=accept))).manifest()
         items, api_version, name = answer.get("items") or [], kind.api_version, kind.name
         for item in items:
@@ -140,7 +128,7 @@ class Client:
         }
         if not resource_version:
             params |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
-        accept = METADATA if selection.metadata_only else JSON
+        accept = wire.METADATA if selection.metadata_only else wire.JSON
         token = self._tokens.header()
         call = Call("GET", selection.kind, selection.namespace, params=params, accept=accept)
         async with self._watching.stream(call, token, idle_timeout) as stream:
@@ -168,16 +156,16 @@ class Client:
         params = {**_manager(field_manager), "force": "true"}
         key = key_of(manifest)
         call = Call("PATCH", kind, key.namespace, key.name, "", params, manifest, verb="apply", reason=reason)
-        return await self._write(replace(call, content_type=APPLY_PATCH))
+        return await self._write(replace(call, content_type=wire.APPLY_PATCH))
 
     async def patch(
         self, kind: Kind, key: Key, body: Patch, *, reason: str, subresource: str = "", field_manager: str = ""
     ) -> Manifest:
         """JSON merge patch (a dict) or JSON patch (a list of operations); returns the object as stored."""
         where = (kind, key.namespace, key.name, subresource)
-        call = Call("PATCH", *where, _manager(field_manager), body, MERGE_PATCH, verb="patch", reason=reason)
+        call = Call("PATCH", *where, _manager(field_manager), body, wire.MERGE_PATCH, verb="patch", reason=reason)
         if isinstance(body, list):
-            call = replace(call, content_type=JSON_PATCH, repeatable=False)
+            call = replace(call, content_type=wire.JSON_PATCH, repeatable=False)
         return await self._write(call)
 
     async def replace(self, kind: Kind, manifest: Manifest, *, reason: str, subresource: str = "") -> Manifest:

@@ -92,8 +92,8 @@ async def test_everybody_is_woken_when_an_optional_kind_comes_or_goes() -> None:
     bench = Bench(lambda request: None)
     for name in ("a", "b"):
         bench.upsert(name)
-    bench.cache[NODE].set_available(True)
-    bench.cache[NODE].set_available(False)
+    bench.cache[NODE].set_available(available=True)
+    bench.cache[NODE].set_available(available=False)
     await bench.run_until(lambda: len(bench.keys) == 2)
     assert {request.reasons for request in bench.reconciler.requests} == {
         ("ConfigMap ns/a", "Node has come or gone"),

@@ -1,4 +1,4 @@
-"""Stores: newer versions win, indexes follow, deletions stay deleted, several feeds share one store."""
+"""Stores: newer versions win, indexes follow, deletions stay deleted, several informers share one store."""
 
 from copy import deepcopy
 from typing import Any
@@ -35,7 +35,7 @@ def changes(store: Store) -> list[tuple[str | None, str | None]]:
     def version(manifest: Manifest | None) -> str | None:
         return manifest["metadata"]["resourceVersion"] if manifest else None
 
-    store.subscribe(lambda before, after, initial: seen.append((version(before), version(after))))
+    store.subscribe(lambda delta: seen.append((version(delta.before), version(delta.after))))
     return seen
 
 
@@ -72,65 +72,65 @@ def test_the_owner_index_follows_changes() -> None:
 
 def test_what_we_deleted_is_not_brought_back_by_a_watch_that_lags() -> None:
     store = Store(CONFIG_MAP)
-    store.upsert(thing("a", 5), feed="f")
+    store.upsert(thing("a", 5), informer="f")
     assert store.forget(Key("ns", "a"), "uid-a")
-    assert not store.upsert(thing("a", 7), feed="f")
-    assert store.upsert(thing("a", 9, uid="another"), feed="f")
+    assert not store.upsert(thing("a", 7), informer="f")
+    assert store.upsert(thing("a", 9, uid="another"), informer="f")
     assert names(store) == ["a"]
 
 
 def test_a_late_answer_to_our_write_does_not_bring_back_what_was_deleted() -> None:
     store = Store(CONFIG_MAP)
-    store.upsert(thing("a", 5), feed="f")
-    store.remove(thing("a", 8), feed="f")
+    store.upsert(thing("a", 5), informer="f")
+    store.remove(thing("a", 8), informer="f")
     assert not store.upsert(thing("a", 7))
     assert names(store) == []
 
 
 def test_an_object_that_left_the_selection_may_come_back() -> None:
     store = Store(CONFIG_MAP)
-    store.upsert(thing("a", 5), feed="f")
-    store.remove(thing("a", 8), feed="f")
-    assert store.upsert(thing("a", 9), feed="f")
+    store.upsert(thing("a", 5), informer="f")
+    store.remove(thing("a", 8), informer="f")
+    assert store.upsert(thing("a", 9), informer="f")
 
 
 def test_replace_is_a_diff_and_keeps_what_we_wrote_since() -> None:
     store = Store(CONFIG_MAP)
     for name in ("gone", "kept", "changed"):
-        store.upsert(thing(name, 1), feed="f")
+        store.upsert(thing(name, 1), informer="f")
     store.upsert(thing("ours", 50))
     seen = changes(store)
-    store.replace([thing("kept", 1), thing("changed", 20), thing("new", 21)], 30, feed="f")
+    store.replace([thing("kept", 1), thing("changed", 20), thing("new", 21)], 30, informer="f")
     assert names(store) == ["changed", "kept", "new", "ours"]
     assert sorted(seen, key=str) == sorted([("1", "20"), (None, "21"), ("1", None)], key=str)
-    store.replace([thing("kept", 1)], 60, feed="f")
+    store.replace([thing("kept", 1)], 60, informer="f")
     assert names(store) == ["kept"]
 
 
 def test_after_the_server_was_reset_its_list_is_right() -> None:
     store = Store(CONFIG_MAP)
-    store.replace([thing("a", 500), thing("b", 600)], 600, feed="f")
-    store.replace([thing("a", 20, data={"x": "y"})], 30, feed="f", reset=True)
+    store.replace([thing("a", 500), thing("b", 600)], 600, informer="f")
+    store.replace([thing("a", 20, data={"x": "y"})], 30, informer="f", reset=True)
     assert names(store) == ["a"]
     found = store.get(Key("ns", "a"))
     assert found is not None
     assert found["data"] == {"x": "y"}
 
 
-def test_feeds_share_a_store() -> None:
+def test_informers_share_a_store() -> None:
     store = Store(POD)
     store.expect("f")
     store.expect("g")
-    store.replace([thing("a", 1), thing("both", 2)], 10, feed="f")
+    store.replace([thing("a", 1), thing("both", 2)], 10, informer="f")
     assert not store.synced
     store.upsert(thing("from-g-written-by-us", 9))
-    store.replace([thing("a", 1), thing("both", 2)], 20, feed="f")
-    assert "from-g-written-by-us" in names(store), "the other feed has not shown what it has"
-    store.replace([thing("both", 2)], 11, feed="g")
+    store.replace([thing("a", 1), thing("both", 2)], 20, informer="f")
+    assert "from-g-written-by-us" in names(store), "the other informer has not shown what it has"
+    store.replace([thing("both", 2)], 11, informer="g")
     assert store.synced
-    store.remove(thing("both", 12), feed="f")
+    store.remove(thing("both", 12), informer="f")
     assert "both" in names(store)
-    store.remove(thing("both", 12), feed="g")
+    store.remove(thing("both", 12), informer="g")
     assert "both" not in names(store)
 
 

@@ -12,7 +12,7 @@ from aimd.runtime.client import Page, WatchEvent
 from aimd.runtime.errors import ApiError, Forbidden, Gone, NotFound, RequestTimeout, ServerTimeout, Unavailable
 from aimd.runtime.kinds import CONFIG_MAP
 from aimd.runtime.objects import Manifest, key_of, resource_version
-from aimd.runtime.store import Store
+from aimd.runtime.store import Delta, Store
 from aimd.runtime.watcher import (
     ABSENT_PAUSE,
     Action,
@@ -251,7 +251,7 @@ class ReflectorModel(RuleBasedStateMachine):
         self.pending: list[WatchEvent] = []
         self.server = Server()
         self.store = Store(CONFIG_MAP)
-        self.store.expect("feed")
+        self.store.expect("test")
         self.seen: dict[str, str | None] = {}
         self.store.subscribe(self.record)
         self.list_version = 0
@@ -260,7 +260,8 @@ class ReflectorModel(RuleBasedStateMachine):
         self.state: State = initial(optional=False, streams=self.streams)
         self.feed(Begin())
 
-    def record(self, before: Manifest | None, after: Manifest | None, initial: bool) -> None:
+    def record(self, delta: Delta) -> None:
+        before, after, _ = delta
         name = key_of(after or before or {}).name
         self.seen[name] = after["metadata"]["resourceVersion"] if after else None
 
@@ -274,16 +275,16 @@ class ReflectorModel(RuleBasedStateMachine):
                 case Change(events):
                     for event_type, manifest in events:
                         if event_type in ("ADDED", "MODIFIED"):
-                            self.store.upsert(manifest, feed="feed")
+                            self.store.upsert(manifest, informer="test")
                         elif event_type == "DELETED":
-                            self.store.remove(manifest, feed="feed")
+                            self.store.remove(manifest, informer="test")
                 case Replace(pages, version, reset):
                     objects = [manifest for page in pages for manifest in page]
-                    self.store.replace(objects, int(version), feed="feed", reset=reset)
+                    self.store.replace(objects, int(version), informer="test", reset=reset)
                 case BeginList():
-                    self.store.begin_list("feed")
+                    self.store.begin_list("test")
                 case EndList(version):
-                    self.store.end_list("feed", int(version))
+                    self.store.end_list("test", int(version))
                 case Availability() | Restarted():
                     pass
 
