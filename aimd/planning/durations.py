@@ -44,7 +44,7 @@ def parse_duration(text: str) -> Fraction:
 
 
 def gateway_duration(text: str) -> str:
-    """Return a duration as the Gateway API writes it (GEP-2257): `180s` → `3m0s`, `1.5s` → `1s500ms`.
+    """Return a duration as the Gateway API writes it (GEP-2257): `180s` → `3m0s`, `1.5s` → `1s500ms` (SVC-RTE-8).
 
     Raises InvalidDuration for a text that is not a duration, for fractions of a millisecond and above 99999h.
     """

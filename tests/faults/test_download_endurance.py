@@ -140,7 +140,7 @@ async def test_after_every_kill_it_goes_on_where_it_was(tmp_path: Path, kills: i
 
 
 async def test_a_branch_that_moves_meanwhile_does_not_mix_two_versions(tmp_path: Path) -> None:
-    """What was begun with is finished, and said; the next download brings the new version."""
+    """What was begun with is finished, and said; the next download brings the new version (ART-RUN-2)."""
     versions = [tmp_path / name for name in ("first", "second")]
     for number, root in enumerate(versions):
         folder = make_repository(root, REPOSITORY, 2 * MIB)

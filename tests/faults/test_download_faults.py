@@ -155,6 +155,7 @@ async def test_lasting_faults_end_in_their_own_reason(
 
 
 async def test_a_cut_download_goes_on_at_its_last_byte(root: Path, tmp_path: Path) -> None:
+    """Prove ART-RUN-4."""
     async with running_hub(root) as hub:
         hub.faults.queue = ["cut", "cut"]
         assert await download(settings(hub, tmp_path / "target")) == 0
@@ -171,6 +172,7 @@ async def test_a_complete_tree_is_not_fetched_again(root: Path, tmp_path: Path) 
 
 
 async def test_a_damaged_file_is_fetched_again(root: Path, tmp_path: Path) -> None:
+    """Prove ART-RUN-5."""
     target = tmp_path / "target"
     async with running_hub(root) as hub:
         assert await download(settings(hub, target)) == 0
@@ -182,6 +184,7 @@ async def test_a_damaged_file_is_fetched_again(root: Path, tmp_path: Path) -> No
 
 
 async def test_a_stalled_source_is_given_up_and_the_next_protocol_continues(root: Path, tmp_path: Path) -> None:
+    """Prove ART-RUN-1."""
     async with running_hub(root) as hub:
         hub.faults.queue = ["stall"]
         once = settings(hub, tmp_path / "one", stall_timeout=3.0)
@@ -194,6 +197,7 @@ async def test_a_stalled_source_is_given_up_and_the_next_protocol_continues(root
 
 
 async def test_missing_and_gated_are_told_apart(root: Path, tmp_path: Path) -> None:
+    """Prove ART-RUN-8."""
     make_repository(root, "acme/gated", SIZE)
     target = tmp_path / "target"
     async with running_hub(root) as hub:
@@ -211,6 +215,7 @@ async def test_missing_and_gated_are_told_apart(root: Path, tmp_path: Path) -> N
 
 
 async def test_partial_files_of_another_revision_are_removed(root: Path, tmp_path: Path) -> None:
+    """Prove ART-RUN-4."""
     target = tmp_path / "target"
     orphan = target / ".cache/huggingface/download" / f"{WEIGHTS}.0123456789abcdef.incomplete"
     orphan.parent.mkdir(parents=True)
@@ -300,7 +305,7 @@ async def status_endpoint(folder: Path) -> AsyncIterator[tuple[Patches, dict[str
 
 
 async def test_progress_and_protocol_reach_the_artifact(tmp_path: Path) -> None:
-    """The life cycle that test suites of the API pin: < 100 while downloading, 100 before verification."""
+    """The life cycle that test suites of the API pin: < 100 while downloading, 100 before verification (ART-RUN-7)."""
     environment = {
         "AIM_DOWNLOADER_PROTOCOL": "XET,HTTP",
         "AIM_DEBUG_SIMULATE_HF_DOWNLOAD": "1",
@@ -342,6 +347,7 @@ async def test_what_is_reported_never_goes_back_nor_over_a_hundred(root: Path, t
 
 
 async def test_failing_patches_never_fail_the_download(root: Path, tmp_path: Path) -> None:
+    """Prove ART-RUN-7."""
     async with running_hub(root) as hub:
         unreachable = settings(
             hub,

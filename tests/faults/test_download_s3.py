@@ -112,6 +112,7 @@ def fill(bench: Bench) -> None:
 
 
 async def test_the_objects_below_the_prefix_and_nothing_else(bench: Bench) -> None:
+    """Prove ART-RUN-3."""
     assert await download(bench.settings()) == 0
     assert bench.tree() == EXPECTED
     told = bench.told()
@@ -192,6 +193,7 @@ async def test_incomplete_credentials(bench: Bench, monkeypatch: pytest.MonkeyPa
 
 
 async def test_without_credentials_requests_are_anonymous(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prove ART-RUN-10."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     assert await download(bench.settings()) == Reason.AUTH.exit_code

@@ -163,7 +163,7 @@ async def test_what_is_no_hub(tmp_path: Path) -> None:
 
 
 async def test_switches_come_before_the_scheme(tmp_path: Path) -> None:
-    """Suites simulate with s3:// as well (spec/caching.md §10.7)."""
+    """Suites simulate with s3:// as well (ART-RUN-9)."""
     target = tmp_path / "t"
     simulate = {"AIM_DEBUG_SIMULATE_DOWNLOAD": "1", "AIM_DEBUG_DOWNLOAD_DURATION": "0"}
     verify = {"AIM_DEBUG_VERIFY_DURATION": "0", "EXPECTED_SIZE_BYTES": "5000"}

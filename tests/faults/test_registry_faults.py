@@ -146,6 +146,7 @@ async def test_several_platforms(bench: Any) -> None:
     ],
 )
 async def test_statuses(bench: Any, status: int, problem: Problem, reason: str) -> None:
+    """Prove REG-ERR-1."""
     words = encoded({"errors": [{"code": "X", "message": "own \u0007 words"}]})
     async with world(bench, lambda asked: bench.reply(status, words)) as registry:
         failure = await registry.failure()
@@ -192,6 +193,7 @@ async def test_content_that_does_not_match_its_digest(bench: Any) -> None:
 
 @pytest.mark.parametrize("honest", [True, False])
 async def test_200_megabytes_are_not_read(bench: Any, honest: bool) -> None:
+    """Prove REG-NET-3."""
     piece, size = b" " * (1 << 20), 200 << 20
     announced = bench.reply(200, piece, {"Content-Length": str(size)})
     reply = announced if honest else bench.reply(200, chunks=[piece] * 200)
@@ -233,6 +235,7 @@ async def test_cut_off_once_is_no_failure(bench: Any) -> None:
 
 @pytest.mark.parametrize("reply", [{"silence": 60.0}, {"chunks": [b"{"], "then": "stay"}, {"chunks": [b" "] * 10_000}])
 async def test_silence_a_stall_and_a_trickle_end_with_the_deadline(bench: Any, reply: dict[str, Any]) -> None:
+    """Prove REG-NET-3."""
     async with world(bench, lambda asked: bench.reply(200, **reply), timeout=0.4) as registry:
         started = time.monotonic()
         failure = await registry.failure()
@@ -242,6 +245,7 @@ async def test_silence_a_stall_and_a_trickle_end_with_the_deadline(bench: Any, r
 
 
 async def test_nobody_listens(bench: Any) -> None:
+    """Prove REG-ERR-1."""
     async with bench.serving(lambda asked: bench.reply(404)) as server:
         port = server.port
     async with world(bench, lambda asked: None, endpoints={"r.io": f"http://127.0.0.1:{port}"}) as registry:
@@ -265,6 +269,8 @@ async def test_rate_limit(bench: Any) -> None:
 
 
 async def test_redirects_keep_credentials_at_home(bench: Any) -> None:
+    """Prove REG-CRD-3."""
+
     def elsewhere(asked: Any) -> Any:
         return bench.reply(200, CONFIG)
 
@@ -387,6 +393,8 @@ async def test_an_expired_token_is_renewed(bench: Any) -> None:
 
 
 async def test_the_next_credential_is_tried_and_missing_is_said_by_those_who_may_know(bench: Any) -> None:
+    """Prove REG-CRD-2."""
+
     def script(asked: Any) -> Any:
         login = asked.headers.get("authorization", "")
         if login == "Basic Z29vZDpw":  # good:p
@@ -403,6 +411,8 @@ async def test_the_next_credential_is_tried_and_missing_is_said_by_those_who_may
 
 
 async def test_a_registry_that_hangs_disturbs_nobody_else(bench: Any) -> None:
+    """Prove REG-NET-4."""
+
     async def silent(asked: Any) -> Any:
         await anyio.sleep(60)
 
@@ -485,6 +495,8 @@ async def test_listing_ends_with_its_deadline(bench: Any) -> None:
 
 
 async def test_docker_hub_lists_by_namespace_and_with_a_login(bench: Any) -> None:
+    """Prove SRC-SYN-4."""
+
     def hub(asked: Any) -> Any:
         page = asked.query.get("page", "1")
         more = {"next": "https://elsewhere.example.com/v2/namespaces/amd/repositories?page=2"} if page == "1" else {}
@@ -509,6 +521,8 @@ async def test_docker_hub_lists_by_namespace_and_with_a_login(bench: Any) -> Non
 
 
 async def test_github_lists_organisations_and_users_for_tokens(bench: Any) -> None:
+    """Prove SRC-SYN-4."""
+
     def packages(asked: Any) -> Any:
         if asked.headers["authorization"] != "Bearer p":
             return bench.reply(401)

@@ -1,4 +1,4 @@
-"""Who deletes what, and when: caches, artifacts and claims over the lives of services (spec/caching.md §4.2)."""
+"""Who deletes what, and when: caches, artifacts and claims over the lives of services."""
 
 import asyncio
 import random
@@ -39,6 +39,7 @@ async def test_a_failed_shared_cache_goes_with_its_service(world: World) -> None
 
 
 async def test_deleting_one_of_two_services_leaves_a_cache_that_still_loads(world: World) -> None:
+    """Prove SVC-DEL-2."""
     world.kubelet.failing = 30  # A network that is down: the download goes on trying.
     await world.make_service("one", "t-a", "Shared")
     await world.make_service("two", "t-a", "Shared")
@@ -57,7 +58,7 @@ async def test_deleting_one_of_two_services_leaves_a_cache_that_still_loads(worl
 
 @pytest.mark.parametrize("giver", ["chat", "other"])
 async def test_a_token_given_later_starts_a_fresh_try(world: World, giver: str) -> None:
-    """By the service whose download failed without it, or by another one of the same template (§15.7, C-4)."""
+    """By the service whose download failed without it, or by another one of the same template (SVC-CCH-7)."""
     world.kubelet.gated = True
     await world.make_service("chat", "t-a", "Shared")
 

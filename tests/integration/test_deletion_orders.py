@@ -1,4 +1,4 @@
-"""Every order of deleting service, template, cache, artifact, claim and job (spec/caching.md §4.2, §13).
+"""Every order of deleting service, template, cache, artifact, claim and job.
 
 Many lives run beside one another in one namespace, each with a template, a source and a service of its own. After each
 deletion a life waits until what `expected` says has come, so that what follows from one is not hidden by the next.

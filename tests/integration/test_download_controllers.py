@@ -291,7 +291,7 @@ async def test_the_weights_of_a_lost_volume_are_fetched_again_once_its_claim_is_
 
 
 async def test_a_download_waits_for_its_secret(world: DownloadWorld, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Secrets are not watched: it asks again by name (decision 12), here more often."""
+    """Secrets are not watched: it asks again by name, here more often (ART-DWN-6)."""
     monkeypatch.setattr(artifact_download, "SECRET_POLL_SECONDS", 1.0)
     token = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}
     await world.create(AIM_ARTIFACT, "tiny", spec={**SOURCE, "env": [token]})

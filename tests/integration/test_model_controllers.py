@@ -296,7 +296,7 @@ async def test_a_pull_secret_that_appears_heals(world: ModelWorld, registries: R
 async def test_a_service_lends_its_pull_secret_to_a_model_that_was_there_before(
     world: ModelWorld, registries: Registries
 ) -> None:
-    """The Secret may come last; discovery pulls with it, too."""
+    """The Secret may come last; discovery pulls with it, too (MDL-INS-5)."""
     secret, image = unique("lent"), f"{registries.locked}/acme/aim-tiny:1.1.0"
     await world.create(AIM_MODEL, "private", spec={"image": image})
     refused = await world.until_word(AIM_MODEL, "private", "Degraded")
@@ -323,6 +323,7 @@ async def test_a_service_lends_its_pull_secret_to_a_model_that_was_there_before(
 
 
 async def test_a_silent_registry_delays_nobody_else(world: ModelWorld, registries: Registries) -> None:
+    """Prove MDL-INS-6."""
     await world.create(AIM_MODEL, "silent-0", spec={"image": f"{registries.silent}/acme/aim-tiny:1.0.0"})
     for index in range(1, 4):
         await world.create(AIM_MODEL, f"silent-{index}", spec={"image": f"{registries.silent}/acme/a{index}:1"})
@@ -558,6 +559,7 @@ async def test_a_settled_catalogue_is_left_alone(world: ModelWorld, models: int,
 
 
 async def test_places_for_discovery_jobs_are_kept(world: ModelWorld) -> None:
+    """Prove TPL-DSC-2."""
     await world.create(AIM_MODEL, "m", spec={"image": "img:1", "discovery": OFF})
     for index in range(14):
         await world.create(AIM_SERVICE_TEMPLATE, f"t{index}", spec={"modelName": "m"})

@@ -137,6 +137,7 @@ async def bench(api_server: ApiServer) -> AsyncIterator[Bench]:
 
 
 async def test_once_is_enough_and_what_is_no_longer_rendered_goes(bench: Bench) -> None:
+    """Prove OBJ-APL-1."""
     first = bench.manifest(CONFIG_MAP, "a", data={"x": "1", "y": "2"}, metadata={"labels": {"l": "1"}})
     assert await bench.apply(CONFIG_MAP, first) == 1
     assert await bench.apply(CONFIG_MAP, first) == 0
@@ -156,6 +157,7 @@ async def test_once_is_enough_and_what_is_no_longer_rendered_goes(bench: Bench) 
 
 
 async def test_foreign_edits_of_our_fields_are_put_right_and_other_fields_stay(bench: Bench) -> None:
+    """Prove OBJ-APL-1."""
     rendered = bench.manifest(CONFIG_MAP, "a", data={"x": "1"}, metadata={"labels": {"ours": "1"}})
     await bench.apply(CONFIG_MAP, rendered)
     key = Key(bench.namespace, "a")
@@ -271,6 +273,7 @@ async def test_what_changes_under_a_declared_path_is_applied_by_this_process(ben
 
 
 async def test_a_stale_copy_is_judged_again(bench: Bench) -> None:
+    """Prove OBJ-APL-2."""
     rendered = bench.manifest(CONFIG_MAP, "a", data={"x": "1"})
     await bench.apply(CONFIG_MAP, rendered)
     bench.client.observers.clear()
@@ -281,6 +284,7 @@ async def test_a_stale_copy_is_judged_again(bench: Bench) -> None:
 
 
 async def test_deletions_mean_one_object_and_are_known_at_once(bench: Bench) -> None:
+    """Prove OBJ-APL-2."""
     await bench.apply(CONFIG_MAP, bench.manifest(CONFIG_MAP, "a"))
     live = await bench.read(CONFIG_MAP, "a")
     key = Key(bench.namespace, "a")

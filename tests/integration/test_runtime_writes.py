@@ -69,6 +69,7 @@ def condition(message: str) -> Manifest:
 
 
 async def test_status_is_written_when_it_differs_and_leaves_other_keys_alone(bench: Bench) -> None:
+    """Prove OBJ-APL-4."""
     live = await bench.claim()
     others = {"status": {"capacity": {"storage": "1Gi"}}}
     await bench.client.patch(PVC, bench.key("p"), others, reason="test", subresource="status")
@@ -90,6 +91,7 @@ async def test_status_is_written_when_it_differs_and_leaves_other_keys_alone(ben
 
 
 async def test_conditions_computed_from_an_old_version_are_rebuilt_once(bench: Bench) -> None:
+    """Prove OBJ-APL-4."""
     stale = await bench.claim()
     labels = {"metadata": {"labels": {"changed": "meanwhile"}}}
     await bench.client.patch(PVC, bench.key("p"), labels, reason="test")
@@ -175,6 +177,7 @@ async def events(bench: Bench) -> list[Manifest]:
 
 
 async def test_a_lasting_fault_is_one_event_with_a_count(bench: Bench) -> None:
+    """Prove OBJ-EVT-2."""
     live = await bench.create(CONFIG_MAP, "a")
     clock = Clock()
     recorder = EventRecorder(bench.client, "aim-test-controller", clock=clock)
@@ -200,6 +203,7 @@ async def test_a_lasting_fault_is_one_event_with_a_count(bench: Bench) -> None:
 
 
 async def test_an_object_gets_25_events_in_five_minutes(bench: Bench) -> None:
+    """Prove OBJ-EVT-2."""
     live = await bench.create(CONFIG_MAP, "a")
     clock = Clock()
     recorder = EventRecorder(bench.client, "c", clock=clock)

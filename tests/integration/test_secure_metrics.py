@@ -1,4 +1,4 @@
-"""/metrics over HTTPS, for whom the cluster lets read it (spec/operations.md §6)."""
+"""/metrics over HTTPS, for whom the cluster lets read it."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -73,6 +73,7 @@ async def allow(client: Client, namespace: str, account: str) -> None:
 
 
 async def test_only_whom_the_cluster_lets_read_gets_in(api_server: ControlPlane, client: Client) -> None:
+    """Prove OPS-MET-1."""
     namespace = f"metrics-{uuid4().hex[:8]}"
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     await client.create(NAMESPACE, body, reason="test")

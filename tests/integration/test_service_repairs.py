@@ -1,6 +1,6 @@
 """Whatever ails a predictor, its route or its autoscaler is told, and never keeps the user's fix from rolling out.
 
-Each row of spec/service.md §15 and §14.5, and some more: break it, see the reason, repair it by an edit, see it run.
+Each trouble of a predictor and its route, and some more: break it, see the reason, repair it by an edit, see it run.
 The test plays KServe, the kubelet and the gateway; the rows run side by side, each with a service of its own.
 """
 

@@ -1,4 +1,4 @@
-"""Who may start a discovery Job (models-and-templates.md W16). The cache is the real one, filled by hand."""
+"""Who may start a discovery Job. The cache is the real one, filled by hand."""
 
 from typing import Any
 
@@ -46,6 +46,7 @@ def put_job(cache: Cache, name: str, ended: str = "", **labels: str) -> None:
 
 
 def test_running_jobs_and_promises_fill_the_places(cache: Cache) -> None:
+    """Prove TPL-DSC-2."""
     places = DiscoverySlots(cache, 3)
     put_job(cache, "running")
     put_job(cache, "done", "Complete")
@@ -71,6 +72,7 @@ def test_a_job_that_was_made_keeps_the_place_of_its_promise(cache: Cache) -> Non
 
 
 def test_who_came_first_is_first(cache: Cache) -> None:
+    """Prove TPL-DSC-2."""
     places = DiscoverySlots(cache, 1)
     put_job(cache, "running")
     assert not any(places.ask(ticket(name)) for name in "abc")
@@ -83,6 +85,7 @@ def test_who_came_first_is_first(cache: Cache) -> None:
 
 
 def test_who_does_not_ask_any_more_holds_nobody_up(cache: Cache) -> None:
+    """Prove TPL-DSC-2."""
     clock = Clock()
     places = DiscoverySlots(cache, 1, clock)
     put_job(cache, "running")

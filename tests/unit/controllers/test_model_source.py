@@ -1,4 +1,4 @@
-"""When a catalogue source asks its registry (models-and-templates.md W8). The cache is the real one, filled by hand."""
+"""When a catalogue source asks its registry. The cache is the real one, filled by hand."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -86,6 +86,7 @@ def world() -> World:
 
 
 async def test_a_listing_is_good_for_the_interval(world: World) -> None:
+    """Prove SRC-SYN-1."""
     first = await world.look(syncInterval="10m")
     assert [image.uri for image in first.results[0].images] == ["org/aim-a:1.0.0", "org/aim-b:1.0.0"]
     assert (first.listed_at, first.again_after) == (NOW, 606)
@@ -99,18 +100,21 @@ async def test_a_listing_is_good_for_the_interval(world: World) -> None:
 
 
 async def test_changed_filters_are_listed_at_once(world: World) -> None:
+    """Prove SRC-SYN-1."""
     await world.look("org/aim-*")
     assert (await world.look("org/aim-a")).listed_at == NOW
     assert world.registry.asked == ["org/aim-*", "org/aim-a"]
 
 
 async def test_an_exact_image_is_taken_unseen(world: World) -> None:
+    """Prove SRC-FLT-1."""
     found = await world.look("org/aim-x:2.0.0")
     assert [image.uri for image in found.results[0].images] == ["org/aim-x:2.0.0"]
     assert world.registry.asked == []
 
 
 async def test_trouble_that_passes_is_asked_about_sooner_and_sooner_less(world: World) -> None:
+    """Prove SRC-SYN-3."""
     world.registry.broken = {"org/aim-*"}
     found = await world.look("org/aim-*", "org/aim-a")
     assert [bool(result.failures) for result in found.results] == [True, False]
@@ -123,6 +127,7 @@ async def test_trouble_that_passes_is_asked_about_sooner_and_sooner_less(world: 
 
 
 async def test_a_filter_that_cannot_be_used_is_in_error_alone(world: World) -> None:
+    """Prove SRC-FLT-3."""
     found = await world.look("org/aim-*:@", "org/aim-a")
     assert [bool(result.failures) for result in found.results] == [True, False]
 

@@ -1,4 +1,4 @@
-"""Which changes of an artifact wake its caches (spec/caching.md C-41)."""
+"""Which changes of an artifact wake its caches."""
 
 from typing import Any
 
@@ -22,4 +22,5 @@ COMING = {"status": "Progressing", "progress": {"percentage": 3}, "download": {"
 def test_progress_wakes_when_it_begins_and_not_while_it_goes_on(
     before: dict[str, Any], after: dict[str, Any], wakes: bool
 ) -> None:
+    """Prove TC-STA-4."""
     assert artifact_state_changed({"status": before}, {"status": after}) is wakes

@@ -378,6 +378,7 @@ def test_what_appears_and_goes_wakes_whom_it_concerns(
 
 
 def test_nobody_watches_secrets(controllers: Controllers) -> None:
+    """Prove OBJ-APL-8."""
     for reconciler in controllers.reconcilers:
         assert SECRET not in {source.kind for source in reconciler.informers}
         assert SECRET not in {watch.kind for watch in reconciler.watches}

@@ -54,7 +54,7 @@ def test_no_uri_breaks_the_parser(text: str) -> None:
     ],
 )
 def test_buckets(uri: str, source: BucketSource) -> None:
-    """With the slash at the end: `models/a` must not count `models/a-v2/`."""
+    """With the slash at the end: `models/a` must not count `models/a-v2/` (ART-RUN-3)."""
     assert parse_source(uri) == source
 
 
@@ -127,6 +127,7 @@ def test_an_endpoint_without_a_scheme_is_a_bad_request() -> None:
 
 
 def test_exit_codes_are_contract() -> None:
+    """Prove ART-RUN-6."""
     codes = {reason.text: reason.exit_code for reason in Reason}
     assert codes == {
         "AuthError": 20,

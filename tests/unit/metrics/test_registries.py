@@ -6,6 +6,7 @@ from aimd.metrics.registries import RegistryMetrics
 
 
 def test_requests_are_counted_by_registry_and_those_after_fifty_together() -> None:
+    """Prove OPS-MET-2."""
     metrics, registry = RegistryMetrics(), CollectorRegistry()
     for collector in metrics.collectors:
         registry.register(collector)

@@ -230,6 +230,7 @@ def test_figures(fleet: Fleet) -> None:
 
 
 def test_what_may_not_be_seen_is_told(fleet: Fleet) -> None:
+    """Prove OPS-RGT-1."""
     fleet.cache[NODE].available = False
     fleet.cache[SCALED_OBJECT].available = False
     told = {sample.labels["api"]: sample.value for sample in fleet.scrape()["aimd_capability"].samples}
@@ -332,6 +333,7 @@ def test_every_word_of_a_kind_is_told(fleet: Fleet) -> None:
 
 
 def test_a_deleted_object_leaves_no_series(fleet: Fleet) -> None:
+    """Prove OPS-MET-3."""
     fleet.cache[AIM_ARTIFACT].forget(Key("ml-team", "moving"), "AIMArtifact/moving")
     assert fleet.value("aimd_artifact_download_rate_bytes", namespace="ml-team", name="moving", scheme="hf") is None
     assert fleet.value("aimd_artifact_expected_bytes", namespace="ml-team", name="moving", scheme="hf") is None
@@ -346,6 +348,7 @@ def test_a_download_that_went_silent_has_no_rate(fleet: Fleet) -> None:
 
 
 def test_a_family_with_too_many_series_is_left_out_whole() -> None:
+    """Prove OPS-MET-2."""
     fleet = Fleet(limit=2)
     for number in range(3):
         fleet.put(AIM_SERVICE, f"chat-{number}", status={"status": "Pending"})

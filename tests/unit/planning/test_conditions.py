@@ -1,4 +1,4 @@
-"""Conditions and status word: the vectors of status.md §5.4, the grace of §6, the bookkeeping of §7."""
+"""Conditions and status word: vectors of components, the grace, the bookkeeping."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -95,6 +95,7 @@ READY_MODEL = Component("ModelReady", State.READY, "ModelResolved", "ok", direct
     ],
 )
 def test_vectors(components: tuple[Component, ...], state: State, reason: str) -> None:
+    """Prove OBJ-CND-1, OBJ-STA-1, OBJ-STA-2 and OBJ-STA-3."""
     summary = run(*components)
     assert summary.state is state
     assert condition(summary, "Ready").reason == reason
@@ -102,6 +103,7 @@ def test_vectors(components: tuple[Component, ...], state: State, reason: str) -
 
 
 def test_framework_conditions_exist_only_after_a_failure_and_then_recover() -> None:
+    """Prove OBJ-CND-2."""
     assert types(run(READY_MODEL)) == ["ModelReady", "Ready"]
     broken = run(Component("ModelReady", failures=(failure(Category.INVALID_SPEC),), direction=UP))
     assert condition(broken, "ConfigValid").reason == "InvalidSpec"
@@ -111,6 +113,7 @@ def test_framework_conditions_exist_only_after_a_failure_and_then_recover() -> N
 
 
 def test_auth_outranks_invalid_spec_outranks_missing() -> None:
+    """Prove OBJ-STA-2."""
     all_three = tuple(
         failure(category) for category in (Category.MISSING_UPSTREAM, Category.INVALID_SPEC, Category.AUTH)
     )
@@ -120,6 +123,7 @@ def test_auth_outranks_invalid_spec_outranks_missing() -> None:
 
 
 def test_infrastructure_grace_keeps_a_true_condition_for_ten_seconds() -> None:
+    """Prove OBJ-CND-6."""
     healthy = run(READY_MODEL)
     outage = Component("ModelReady", failures=(failure(Category.INFRASTRUCTURE, "Timeout"),), direction=UP)
     first = run(outage, previous=healthy.conditions)
@@ -136,6 +140,7 @@ def test_infrastructure_grace_keeps_a_true_condition_for_ten_seconds() -> None:
 
 
 def test_conditions_of_components_no_longer_reported_are_dropped_unless_sticky() -> None:
+    """Prove OBJ-CND-3."""
     before = run(READY_MODEL, Component("HTTPRouteReady", State.PROGRESSING, "HTTPRoutePending", direction=DOWN))
     assert types(run(READY_MODEL, previous=before.conditions)) == ["ModelReady", "Ready"]
     kept = run(READY_MODEL, previous=before.conditions, sticky={"HTTPRoute"})
@@ -144,6 +149,7 @@ def test_conditions_of_components_no_longer_reported_are_dropped_unless_sticky()
 
 
 def test_transition_time_moves_with_status_or_reason_only() -> None:
+    """Prove OBJ-CND-4."""
     first = run(Component("CacheReady", State.PROGRESSING, "CacheCreating", "one"))
     later = NOW + timedelta(minutes=1)
     same = run(Component("CacheReady", State.PROGRESSING, "CacheCreating", "two"), previous=first.conditions, now=later)
@@ -154,6 +160,7 @@ def test_transition_time_moves_with_status_or_reason_only() -> None:
 
 
 def test_a_child_that_cannot_be_written_shows_under_its_component() -> None:
+    """Prove OBJ-STA-4."""
     claim = Kind("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims")
     applied = Applied(failures=((claim, Key("ns", "x"), failure(Category.AUTH, "Forbidden")),))
     summary = run(READY_MODEL, applied=applied)
@@ -163,6 +170,7 @@ def test_a_child_that_cannot_be_written_shows_under_its_component() -> None:
 
 
 def test_warnings_repeat_and_normal_events_do_not() -> None:
+    """Prove OBJ-EVT-1."""
     first = run(READY_MODEL, Component("CacheReady", State.DEGRADED, "CacheLost", "gone"))
     assert {(event.type, event.reason) for event in first.events} == {
         ("Normal", "ModelResolved"),
@@ -173,12 +181,14 @@ def test_warnings_repeat_and_normal_events_do_not() -> None:
 
 
 def test_an_unusable_foreign_reason_and_an_endless_message_are_tamed() -> None:
+    """Prove OBJ-CND-5."""
     summary = run(Component("HTTPRouteReady", State.DEGRADED, "no good!", "x" * 5000))
     assert condition(summary, "HTTPRouteReady").reason == "HTTPRouteNotReady"
     assert len(condition(summary, "HTTPRouteReady").message) == 1024
 
 
 def test_only_blocking_components_stop_apply() -> None:
+    """Prove OBJ-APL-3."""
     assert may_apply([Component("PodsReady", failures=(failure(Category.AUTH),))])
     assert not may_apply([READY_MODEL, Component("ModelReady", failures=(failure(Category.AUTH),), blocks_apply=True)])
 

@@ -1,4 +1,4 @@
-"""GPU inventory, spelling and affinity (spec/models-and-templates.md §5.9, appendix A; operations.md §16)."""
+"""GPU inventory, spelling and affinity."""
 
 import pytest
 from hypothesis import given
@@ -40,6 +40,7 @@ def hardware(**gpu: object) -> Hardware:
     ],
 )
 def test_a_gpu_has_one_name_for_many_spellings(text: str, model: str) -> None:
+    """Prove TPL-GPU-3."""
     assert normalize_gpu(text) == model
 
 
@@ -51,6 +52,7 @@ def test_normalising_never_fails_and_is_stable(text: str) -> None:
 
 @pytest.mark.parametrize(("device", "model"), [("74a1", "MI300X"), ("0x74A5", "MI325X"), ("ffff", "AMD-FFFF")])
 def test_device_ids_name_models(device: str, model: str) -> None:
+    """Prove TPL-GPU-3."""
     assert gpu_of_device(device) == model
 
 
@@ -85,6 +87,7 @@ def test_labels_of_a_node_tell_its_gpus(labels: dict[str, str], models: list[str
     ],
 )
 def test_memory_labels(text: str, size: int) -> None:
+    """Prove TPL-GPU-4."""
     assert parse_vram(text) == size
 
 
@@ -107,6 +110,7 @@ def test_memory_labels_never_fail(text: str) -> None:
     ],
 )
 def test_availability(wanted: Hardware, nodes: list[dict[str, str]], state: State, reason: str) -> None:
+    """Prove TPL-GPU-2."""
     component = gpu_component(wanted, inventory_of(nodes))
     assert component is not None
     assert (component.effective_state, component.effective_reason) == (state, reason)
@@ -119,16 +123,19 @@ def test_no_gpu_need_no_component(wanted: Hardware | None) -> None:
 
 
 def test_unreadable_nodes_pass_the_check() -> None:
+    """Prove TPL-GPU-2."""
     component = gpu_component(hardware(requests=1, model="MI300X"), None)
     assert component is not None
     assert component.effective_state is State.READY
 
 
 def test_memory_comes_from_the_table_when_no_label_tells_it() -> None:
+    """Prove TPL-GPU-4."""
     assert inventory_of([{"amd.com/gpu.device-id": "740f"}]).vram == {"MI210": 64 * GIB}
 
 
 def test_affinity_is_one_sorted_term_of_the_usual_label() -> None:
+    """Prove TPL-GPU-5."""
     for inventory in (inventory_of([MI300X]), GpuInventory(), None):
         affinity = node_affinity(hardware(requests=1, model="MI300X"), inventory)
         assert affinity == {
@@ -157,6 +164,7 @@ def test_affinity_by_memory_takes_every_present_model_that_has_it() -> None:
 
 
 def test_nodes_without_the_usual_label_get_a_term_of_their_own() -> None:
+    """Prove TPL-GPU-5."""
     nodes = [MI300X, {"beta.amd.com/gpu.device-id": "74a1"}, {"amd.com/gpu.device-id": "0x74A1"}]
     affinity = node_affinity(hardware(requests=1, model="MI300X"), inventory_of(nodes))
     assert affinity is not None

@@ -1,4 +1,4 @@
-"""Label values and inheritance (operations.md §13, service.md §18)."""
+"""Label values and inheritance."""
 
 import re
 
@@ -20,6 +20,7 @@ from aimd.planning.labels import child_labels, label_value, matches, name_label
     ],
 )
 def test_label_value(text: str, expected: str) -> None:
+    """Prove OBJ-LBL-3."""
     assert label_value(text) == expected
 
 
@@ -31,6 +32,7 @@ def test_label_values_are_valid(text: str) -> None:
 
 
 def test_long_names_stay_distinct_as_labels() -> None:
+    """Prove OBJ-LBL-3."""
     first, second = name_label("a" * 80 + "1"), name_label("a" * 80 + "2")
     assert first != second
     assert len(first) == 63
@@ -53,10 +55,12 @@ def test_long_names_stay_distinct_as_labels() -> None:
     ],
 )
 def test_label_patterns_are_shell_globs_that_stop_at_a_slash(glob: str, key: str, expected: bool) -> None:
+    """Prove OBJ-LBL-4."""
     assert matches(key, glob) is expected
 
 
 def test_child_labels_own_win_and_identity_is_not_inherited() -> None:
+    """Prove OBJ-LBL-1 and OBJ-LBL-2."""
     parent = {
         "aim.eai.amd.com/service.name": "imposter",
         "aim.eai.amd.com/project": "x",

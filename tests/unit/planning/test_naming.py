@@ -1,4 +1,4 @@
-"""Derived names: the golden tables of service.md §8 and operations.md §14.4, and their invariants."""
+"""Derived names: golden tables, and their invariants."""
 
 import re
 
@@ -92,6 +92,7 @@ DUMMY = "ghcr.io/silogen/aim-dummy:0.1.10"
     ],
 )
 def test_golden_names(parts: list[str], hash_inputs: list[object], options: dict[str, int], expected: str) -> None:
+    """Prove OBJ-NAM-1."""
     assert derive_name(parts, hash_inputs, **options) == expected
 
 
@@ -113,6 +114,7 @@ def test_image_part_collapses_runs(text: str, expected: str) -> None:
 
 @given(st.lists(st.text(max_size=80), min_size=1, max_size=4), st.lists(st.text(), max_size=3), st.integers(20, 63))
 def test_names_are_valid_stable_and_within_the_limit(parts: list[str], hash_inputs: list[str], limit: int) -> None:
+    """Prove OBJ-NAM-1."""
     name = derive_name(parts, hash_inputs, limit=limit)
     assert name == derive_name(parts, hash_inputs, limit=limit)
     assert len(name) <= limit

@@ -1,4 +1,4 @@
-"""The probe of pods and the analysis of failed ones (spec/status.md §12.8, spec/caching.md §12, C-12)."""
+"""The probe of pods and the analysis of failed ones."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -86,6 +86,7 @@ def ended(exit_code: int, reason: str = "Error", message: str = "") -> dict[str,
     ],
 )
 def test_what_a_group_of_pods_is_up_to(pods: list[dict[str, Any]], state: State, reason: str) -> None:
+    """Prove OBJ-POD-2."""
     health = probe_pods(pods, exit_codes={})
     assert (health.state, health.reason) == (state, reason)
 
@@ -101,6 +102,7 @@ def test_unschedulable_counts_before_its_event_arrives() -> None:
 
 
 def test_events_tell_why_a_placed_pod_does_not_start() -> None:
+    """Prove OBJ-POD-3."""
     stuck = pod("Pending")
     about = {"uid": "uid-p"}
     mount = {
@@ -135,6 +137,7 @@ def test_events_tell_why_a_placed_pod_does_not_start() -> None:
 def test_events_of_a_pod_that_does_not_start_are_asked_for_ever_more_seldom(
     pods: list[dict[str, Any]], waited: int, asked: str | None, again: float
 ) -> None:
+    """Prove OBJ-POD-3."""
     found = unexplained(pods, datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=waited))
     assert found is not None
     assert (found.pod["metadata"]["name"] if found.pod else None, found.again_after) == (asked, again)
@@ -155,6 +158,7 @@ def test_events_are_not_asked_for_where_the_status_tells(pods: list[dict[str, An
 
 
 def test_a_crashing_container_is_quoted() -> None:
+    """Prove OBJ-POD-2."""
     crashing = pod("Running", container=waiting("CrashLoopBackOff", "back-off 10s"))
     assert tells_in_its_log(crashing)
     assert not tells_in_its_log(pod("Pending", container=waiting("ErrImagePull")))
@@ -177,6 +181,7 @@ def test_the_log_of_a_crashing_pod_is_asked_for_beside_a_younger_one_that_waits(
 
 
 def test_a_dead_pod_does_not_outrank_a_younger_one() -> None:
+    """Prove OBJ-POD-1."""
     dead = pod("Failed", "old", container=ended(1))
     young = pod("Running", "new", made="2026-01-01T00:01:00Z")
     assert probe_pods([dead, young]).reason == "PodsStarting"
@@ -195,12 +200,14 @@ def test_a_ready_pod_keeps_the_group_ready_beside_a_bad_one() -> None:
 
 
 def test_a_failed_pod_does_not_count_beside_a_ready_one() -> None:
+    """Prove OBJ-POD-1."""
     evicted = pod("Failed", "evicted", made="2026-01-01T00:01:00Z", container=ended(1, "Evicted"))
     health = probe_pods([pod("Running", "good", ready=True), evicted])
     assert (health.reason, health.trouble) == ("PodsReady", None)
 
 
 def test_pods_being_deleted_do_not_count() -> None:
+    """Prove OBJ-POD-1."""
     gone = pod("Running", ready=True, deletionTimestamp="2026-01-01T00:02:00Z")
     assert probe_pods([gone]).reason == "NoPods"
 
@@ -215,6 +222,7 @@ def test_pods_being_deleted_do_not_count() -> None:
     ],
 )
 def test_pull_messages(message: str, reason: str) -> None:
+    """Prove OBJ-POD-2."""
     assert pull_failure(message).reason == reason
 
 
@@ -228,6 +236,7 @@ def test_exit_codes_of_the_downloader(code: int, reason: str) -> None:
 
 
 def test_the_termination_message_comes_first() -> None:
+    """Prove OBJ-POD-4."""
     report = json.dumps({"reason": "SourceNotFound", "detail": "no repository org/none", "protocol": "HTTP"})
     failed = pod("Failed", container=ended(1, message=report))
     failure = pod_failure(failed, log="no space left on device", exit_codes={})
@@ -262,6 +271,7 @@ def test_other_termination_messages_are_only_quoted(message: str) -> None:
     ],
 )
 def test_log_text_of_foreign_images(log: str, reason: str | None) -> None:
+    """Prove OBJ-POD-4."""
     found = classify_log(log)
     assert (found[0] if found else None) == reason
 

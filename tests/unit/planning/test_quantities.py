@@ -1,4 +1,4 @@
-"""Quantities, claim sizes and display sizes (caching.md §8)."""
+"""Quantities, claim sizes and display sizes."""
 
 from decimal import Decimal
 
@@ -65,6 +65,7 @@ def test_bad_quantities_are_refused(text: str) -> None:
     ],
 )
 def test_claim_size(size: int, headroom: int, expected: str) -> None:
+    """Prove ART-CLM-1."""
     assert claim_size(size, headroom) == expected
 
 
@@ -84,10 +85,12 @@ def test_claim_size(size: int, headroom: int, expected: str) -> None:
     ],
 )
 def test_display_size(size: int, expected: str) -> None:
+    """Prove OBJ-QTY-1."""
     assert display_size(size) == expected
 
 
 def test_a_fraction_of_a_byte_rounds_up() -> None:
+    """Prove OBJ-QTY-1."""
     assert parse_bytes("1500m") == 2
     assert parse_bytes("2.2Gi") == 2_362_232_013
 

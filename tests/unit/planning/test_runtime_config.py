@@ -1,4 +1,4 @@
-"""Resolution and merge of runtime configs (spec/service.md §4, spec/models-and-templates.md §2, §10.5)."""
+"""Resolution and merge of runtime configs."""
 
 from typing import Any
 
@@ -33,6 +33,7 @@ def merged(lower: dict[str, Any], upper: dict[str, Any]) -> ResolvedConfig:
 
 
 def test_default_may_be_absent() -> None:
+    """Prove CFG-FND-1."""
     for name in ("", "default"):
         config = resolve_config(name, None, None, namespace="ml-team")
         assert config.failure is None
@@ -40,6 +41,7 @@ def test_default_may_be_absent() -> None:
 
 
 def test_a_named_config_must_exist() -> None:
+    """Prove CFG-FND-1."""
     config = resolve_config("team", None, None, namespace="ml-team")
     assert config.failure is not None
     assert config.failure.category is Category.MISSING_UPSTREAM
@@ -50,6 +52,7 @@ def test_a_named_config_must_exist() -> None:
 
 
 def test_an_object_that_needs_its_config_no_more_keeps_going() -> None:
+    """Prove CFG-FND-3."""
     component = tolerated(config_component(resolve_config("team", None, None, namespace="ml-team")))
     assert (component.effective_state, component.blocks_apply) == (State.READY, False)
     assert component.direction is Direction.UPSTREAM
@@ -64,6 +67,7 @@ def test_an_object_that_needs_its_config_no_more_keeps_going() -> None:
     ],
 )
 def test_the_reference_names_the_stronger_object(one: Any, other: Any, kind: str, scope: str, uid: str) -> None:
+    """Prove CFG-FND-4."""
     reference = resolve_config("", one, other, namespace="ml-team").reference
     assert reference is not None
     assert (reference["kind"], reference["scope"], reference["uid"], reference["name"]) == (kind, scope, uid, "default")
@@ -71,6 +75,7 @@ def test_the_reference_names_the_stronger_object(one: Any, other: Any, kind: str
 
 
 def test_what_is_set_in_the_namespace_wins_zero_or_not() -> None:
+    """Prove CFG-MRG-1."""
     config = merged(
         {"routing": {"enabled": True, "pathTemplate": "/x"}, "storage": {"pvcHeadroomPercent": 25}},
         {"routing": {"enabled": False, "pathTemplate": ""}, "storage": {"pvcHeadroomPercent": 0}},
@@ -81,6 +86,7 @@ def test_what_is_set_in_the_namespace_wins_zero_or_not() -> None:
 
 
 def test_the_cluster_fills_what_the_namespace_leaves_out() -> None:
+    """Prove CFG-MRG-1."""
     config = merged(
         {"storage": {"defaultStorageClassName": "nfs", "pvcHeadroomPercent": 25}, "routing": {"requestTimeout": "5m"}},
         {"storage": {"defaultStorageClassName": "fast"}, "routing": {"enabled": True}},
@@ -107,6 +113,7 @@ def test_headroom_is_ten_when_nobody_says_otherwise() -> None:
 def test_deprecated_fields_move_unless_the_new_ones_are_set(
     spec: dict[str, Any], storage_class: str, headroom: int
 ) -> None:
+    """Prove CFG-MRG-4."""
     config = resolve_config("", namespaced(**spec), None, namespace="ml-team")
     assert (config.storage_class_name, config.headroom_percent) == (storage_class, headroom)
 
@@ -117,6 +124,7 @@ def test_an_empty_deprecated_class_makes_no_storage() -> None:
 
 
 def test_gateway_is_replaced_whole_annotations_merge_by_key() -> None:
+    """Prove CFG-MRG-2."""
     config = merged(
         {"routing": {"gatewayRef": {"name": "a", "namespace": "infra"}, "annotations": {"x": "1", "y": "2"}}},
         {"routing": {"gatewayRef": {"name": "b"}, "annotations": {"y": "", "z": "3"}}},
@@ -127,6 +135,7 @@ def test_gateway_is_replaced_whole_annotations_merge_by_key() -> None:
 
 
 def test_env_merges_by_name_and_engine_arguments_deeply() -> None:
+    """Prove CFG-MRG-2 and OBJ-ENV-1."""
     config = merged(
         {"env": [{"name": "A", "value": "1"}, {"name": "AIM_ENGINE_ARGS", "value": '{"x":{"a":1},"l":[1]}'}]},
         {"env": [{"name": "AIM_ENGINE_ARGS", "value": '{"x":{"b":2},"l":[2]}'}, {"name": "B", "value": "2"}]},
@@ -145,10 +154,12 @@ def test_env_merges_by_name_and_engine_arguments_deeply() -> None:
     ],
 )
 def test_label_propagation(lower: dict[str, Any], upper: dict[str, Any], patterns: tuple[str, ...]) -> None:
+    """Prove CFG-MRG-3."""
     assert merged({"labelPropagation": lower}, {"labelPropagation": upper}).label_patterns == patterns
 
 
 def test_malformed_patterns_are_said() -> None:
+    """Prove CFG-CHK-1."""
     plan = plan_runtime_config(namespaced(labelPropagation={"enabled": True, "match": ["team-[", "ok-*"]}))
     assert [component.effective_reason for component in plan.components] == ["MalformedPattern"]
     assert plan_runtime_config(cluster()).components == ()
@@ -165,6 +176,7 @@ def test_malformed_patterns_are_said() -> None:
     ],
 )
 def test_routing_that_no_service_can_use_is_said(routing: dict[str, str], reason: str) -> None:
+    """Prove CFG-CHK-1."""
     plan = plan_runtime_config(namespaced(routing=routing))
     assert [component.effective_reason for component in plan.components] == ([reason] if reason else [])
     assert plan.desired == ()

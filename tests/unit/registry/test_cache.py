@@ -88,6 +88,7 @@ async def test_a_thousand_models_of_fifty_images_are_fifty_inspections() -> None
 
 
 async def test_private_images_are_known_to_their_own_credentials_only() -> None:
+    """Prove REG-CRD-4."""
     registry = Registry(private=True, allowed={"u"})
     cache, reference = registry.cache(), image("r.io/o/x:1")
     assert isinstance(await cache.inspect(reference, keyring("u")), Inspection)
@@ -101,6 +102,7 @@ async def test_private_images_are_known_to_their_own_credentials_only() -> None:
 
 
 async def test_public_images_are_known_to_all() -> None:
+    """Prove REG-CRD-4."""
     registry = Registry()
     cache, reference = registry.cache(), image("r.io/o/x:1")
     for ring in (keyring("u"), Keyring(), keyring("v")):

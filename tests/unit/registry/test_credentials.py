@@ -113,11 +113,13 @@ def test_an_entry_that_cannot_be_read_is_left_out_and_remembered() -> None:
     ],
 )
 def test_entries_cover_what_kubelet_says(pattern: str, name: str, covers: bool) -> None:
+    """Prove REG-CRD-1."""
     keyring = secret({pattern: {"auth": auth("u", "p")}})
     assert users(keyring, name) == (["u"] if covers else [])
 
 
 def test_the_most_specific_comes_first_across_secrets_and_nobody_last() -> None:
+    """Prove REG-CRD-2."""
     entries = {
         host: {"auth": auth(user, "p")} for host, user in (("r.io", "host"), ("r.io/team", "path"), ("*.io", "glob"))
     }

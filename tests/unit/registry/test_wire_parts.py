@@ -81,6 +81,7 @@ def test_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> Non
     ],
 )  # fmt: skip
 def test_where_plain_http_will_do_and_no_proxy_can_help(host: str, plain: bool, loopback: bool) -> None:
+    """Prove REG-NET-1."""
     assert (may_be_plain(host), is_loopback(host)) == (plain, loopback)
 
 
@@ -88,6 +89,7 @@ def test_where_plain_http_will_do_and_no_proxy_can_help(host: str, plain: bool, 
     "url", ["http://169.254.169.254/latest", "https://[fe80::1]/", "file:///etc/passwd", "https://", "x", "http://["]
 )
 def test_addresses_that_no_registry_has_are_not_asked(url: str) -> None:
+    """Prove REG-NET-2."""
     with pytest.raises(RegistryError):
         require_public_address(httpx.URL(url))
 
@@ -139,6 +141,7 @@ async def test_pages_end() -> None:
 
 
 async def test_a_host_rests_after_failures_in_a_row_and_only_it() -> None:
+    """Prove REG-NET-4."""
     now = 0.0
     gate = Gate(1, lambda: now)
     trouble = failure(Problem.NETWORK, "silent")
@@ -161,6 +164,7 @@ async def test_a_host_rests_after_failures_in_a_row_and_only_it() -> None:
 
 
 async def test_a_rate_limit_is_for_whoever_used_it_up() -> None:
+    """Prove REG-NET-4."""
     now = 0.0
     gate = Gate(1, lambda: now)
     gate.limited("r.io", "", failure(Problem.RATE_LIMIT, "enough", retry_after=60.0))

@@ -1,4 +1,4 @@
-"""Errors are built from the server's Status and sorted by the table of spec/status.md §4.2."""
+"""Errors are built from the server's Status and sorted into categories and reasons."""
 
 import socket
 
@@ -50,6 +50,7 @@ def status(code: int, reason: str) -> ApiError:
     ],
 )
 def test_rows_2_to_12(code: int, reason: str, error_type: type[ApiError], category: Category, expected: str) -> None:
+    """Prove OBJ-STA-5."""
     error = status(code, reason)
     assert type(error) is error_type
     assert failure_of(error) == Failure(category, expected, "m")
@@ -66,6 +67,7 @@ def test_rows_2_to_12(code: int, reason: str, error_type: type[ApiError], catego
     ],
 )
 def test_rows_13_to_17_also_when_wrapped(cause: Exception, reason: str) -> None:
+    """Prove OBJ-STA-5."""
     wrapped = RuntimeError("context")
     wrapped.__cause__ = cause
     assert failure_of(wrapped) == Failure(Category.INFRASTRUCTURE, reason, "x")
@@ -73,6 +75,8 @@ def test_rows_13_to_17_also_when_wrapped(cause: Exception, reason: str) -> None:
 
 
 def test_the_other_rows() -> None:
+    """Prove OBJ-STA-5."""
+
     class Classified(Exception):
         failure = Failure(Category.AUTH, "Given", "as it is")
 

@@ -39,6 +39,7 @@ def test_the_patch_leads_from_one_to_the_other_and_is_empty_for_equals(before: M
 
 
 def test_keys_that_are_not_named_stay_and_none_removes() -> None:
+    """Prove OBJ-APL-4."""
     before = {"progress": {"bytes": 5}, "status": "Pending", "path": "/a", "nested": {"old": 1, "same": 2}}
     wanted = {"status": "Ready", "path": None, "absent": None, "nested": {"same": 2}}
     patch = merge_patch(before, wanted, remove_unnamed=False)

@@ -25,7 +25,7 @@ OURS = "test/gateway"
 
 
 def route(name: str = "chat", *, path: str = "/team/chat", namespace: str = "team", **changes: Any) -> dict[str, Any]:
-    """The HTTPRoute of an AIMService, as spec/service.md §14.2 has it."""
+    """The HTTPRoute of an AIMService (SVC-RTE-9)."""
     rule: dict[str, Any] = {
         "matches": [{"path": {"type": "PathPrefix", "value": path}}],
         "filters": [

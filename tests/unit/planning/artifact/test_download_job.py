@@ -1,4 +1,4 @@
-"""Jobs and identity of an artifact (spec/caching.md §3, §8.1, §9; decisions.md rows 14 and 21)."""
+"""Jobs and identity of an artifact."""
 
 from typing import Any
 
@@ -63,6 +63,7 @@ def test_names(name: str, claim: str, download: str, check_size: str) -> None:
 
 
 def test_a_download_by_our_own_image() -> None:
+    """Prove ART-JOB-1 and ART-JOB-5."""
     job = download_job(context(artifact(env=[{"name": "HF_TOKEN", "value": "t"}])), CLAIM).manifest
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
@@ -90,7 +91,15 @@ def test_a_download_by_our_own_image() -> None:
     assert rules[-1]["onExitCodes"] == {"containerName": "model-download", "operator": "In", "values": [20, 21, 22, 26]}
 
 
+def test_temporary_files_are_bounded() -> None:
+    """Prove ART-JOB-4."""
+    for job in (download_job(context(artifact()), CLAIM), check_size_job(context(artifact()))):
+        volumes = {volume["name"]: volume for volume in job.manifest["spec"]["template"]["spec"]["volumes"]}
+        assert volumes["tmp"] == {"name": "tmp", "emptyDir": {"sizeLimit": "12Gi"}}
+
+
 def test_another_image_runs_its_own_entry_point() -> None:
+    """Prove ART-JOB-1."""
     obj = artifact(modelDownloadImage="registry.example/mine:2")
     job = download_job(context(obj), CLAIM).manifest
     assert "command" not in job["spec"]["template"]["spec"]["containers"][0]
@@ -101,6 +110,7 @@ def test_another_image_runs_its_own_entry_point() -> None:
 
 
 def test_env_of_runtime_config_and_artifact_override_in_place() -> None:
+    """Prove ART-JOB-6 and OBJ-ENV-1."""
     obj = artifact(env=[{"name": "STALL_TIMEOUT", "value": "15"}])
     job = download_job(context(obj, env=[{"name": "HF_HOME", "value": "/h"}, {"name": "TEAM", "value": "ml"}]), CLAIM)
     env = {item["name"]: item["value"] for item in job.manifest["spec"]["template"]["spec"]["containers"][0]["env"]}
@@ -109,6 +119,7 @@ def test_env_of_runtime_config_and_artifact_override_in_place() -> None:
 
 
 def test_labels_reach_job_and_pod() -> None:
+    """Prove OBJ-APL-5."""
     labels = {"aim.eai.amd.com/service.name": "chat", "team-alpha": "x", "env": "prod", "template-created": "true"}
     propagated = {"enabled": True, "match": ["team-*"]}
     job = download_job(context(artifact(labels=labels), labelPropagation=propagated), CLAIM).manifest
@@ -128,6 +139,7 @@ def test_labels_reach_job_and_pod() -> None:
 
 
 def test_a_size_check_has_neither_token_nor_volume_nor_defaults() -> None:
+    """Prove ART-JOB-2."""
     job = check_size_job(context(artifact(imagePullSecrets=[{"name": "reg"}]), size=0)).manifest
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
@@ -144,6 +156,7 @@ def test_a_size_check_has_neither_token_nor_volume_nor_defaults() -> None:
 
 @pytest.mark.parametrize("render", [lambda c: download_job(c, CLAIM), check_size_job])
 def test_pods_pass_the_restricted_level(render: Any) -> None:
+    """Prove ART-JOB-3."""
     pod = render(context(artifact())).manifest["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -156,6 +169,7 @@ def test_pods_pass_the_restricted_level(render: Any) -> None:
 
 @pytest.mark.parametrize(("image", "verbs"), [("", ["patch"]), ("registry.example/mine:2", ["get", "patch"])])
 def test_a_download_may_patch_its_own_status_only(image: str, verbs: list[str]) -> None:
+    """Prove ART-JOB-2."""
     account, role, binding = download_identity(context(artifact(modelDownloadImage=image)))
     name = "basic-lifecycle-hf-download-9179ba0d"
     assert {account.key.name, role.key.name, binding.key.name} == {name}

@@ -1,4 +1,4 @@
-"""The life of an artifact (spec/caching.md §7–§13, C-entries), played through against a small world."""
+"""The life of an artifact, played through against a small world."""
 
 import json
 from collections.abc import Mapping
@@ -272,6 +272,7 @@ def test_from_nothing_to_ready() -> None:
 
 
 def test_ready_outlives_its_job() -> None:
+    """Prove ART-DWN-1."""
     world = World(size="1Gi").ready()
     conditions = world.artifact["status"]["conditions"]
     del world.children["weights-download-9179ba0d"]
@@ -282,6 +283,7 @@ def test_ready_outlives_its_job() -> None:
 
 @pytest.mark.parametrize("with_job", [True, False])
 def test_a_lost_claim_is_downloaded_anew(with_job: bool) -> None:
+    """Prove ART-DWN-1."""
     world = World(size="1Gi").ready()
     del world.children["weights-cache-9179ba0d"]
     if not with_job:
@@ -302,6 +304,7 @@ def test_a_lost_claim_is_downloaded_anew(with_job: bool) -> None:
 
 
 def test_a_job_of_a_former_claim_is_not_believed() -> None:
+    """Prove ART-DWN-2."""
     world = World(size="1Gi").downloading()
     world.pods[-1]["status"]["phase"] = "Succeeded"
     world.finish("Complete")
@@ -315,6 +318,7 @@ def test_a_job_of_a_former_claim_is_not_believed() -> None:
 
 
 def test_a_claim_being_deleted_is_waited_for() -> None:
+    """Prove ART-CLM-5."""
     world = World(size="1Gi").downloading()
     claim = world.child("cache")
     assert claim is not None
@@ -330,6 +334,7 @@ def test_a_claim_being_deleted_is_waited_for() -> None:
 
 
 def test_a_missing_source_fails_waits_and_heals() -> None:
+    """Prove ART-DWN-4."""
     world = World(size="1Gi").downloading()
     world.pods[-1]["status"]["phase"] = "Failed"
     message = json.dumps({"reason": "SourceNotFound", "detail": "no such repository"})
@@ -369,6 +374,7 @@ def fail(world: World, exit_code: int = 21) -> None:
 
 
 def test_waits_double_while_a_permanent_failure_lasts() -> None:
+    """Prove ART-DWN-4."""
     world = World(size="1Gi")
     world.turn()
     waits = []
@@ -385,6 +391,7 @@ def test_waits_double_while_a_permanent_failure_lasts() -> None:
 
 
 def test_waits_have_a_limit_and_transient_failures_wait_the_base() -> None:
+    """Prove ART-DWN-4."""
     world = World(size="1Gi").downloading()
     world.turn(100_000)
     world.pods[-1]["status"]["phase"] = "Failed"
@@ -422,7 +429,7 @@ def test_an_hour_without_the_endpoint_is_borne() -> None:
 
 
 def test_a_pod_that_goes_with_its_node_is_no_failure() -> None:
-    """Drained, or deleted because its node is gone: the Job makes another pod (§13)."""
+    """Drained, or deleted because its node is gone: the Job makes another pod (ART-DWN-7)."""
     world = World(size="1Gi").downloading()
     world.pods.clear()
     world.turn()
@@ -439,6 +446,7 @@ def test_a_pod_that_goes_with_its_node_is_no_failure() -> None:
 
 @pytest.mark.parametrize("change", [{"env": [{"name": "HF_TOKEN", "value": "new"}]}, {"modelDownloadImage": "x"}])
 def test_a_change_of_the_inputs_retries_at_once(change: dict[str, Any]) -> None:
+    """Prove ART-DWN-5."""
     world = World(size="1Gi")
     world.turn()
     fail(world)
@@ -468,6 +476,7 @@ def test_deleting_the_failed_job_retries_at_once() -> None:
     ],
 )
 def test_the_cause_in_the_pod_wins_over_the_job(exit_code: int, reason: str, ready_reason: str) -> None:
+    """Prove ART-DWN-8."""
     world = World(size="1Gi")
     world.turn()
     world.turn()
@@ -493,6 +502,7 @@ def test_a_verification_that_failed() -> None:
 
 
 def test_a_pod_that_failed_is_no_failure_while_the_job_retries() -> None:
+    """Prove ART-DWN-7."""
     world = World(size="1Gi").downloading()
     world.pods[-1]["status"]["phase"] = "Failed"
     world.pods[-1]["status"]["containerStatuses"][0]["state"] = {"terminated": {"exitCode": 25}}
@@ -510,6 +520,7 @@ def test_a_pod_that_failed_is_no_failure_while_the_job_retries() -> None:
 
 
 def test_the_size_is_asked_for_when_nobody_gives_it() -> None:
+    """Prove ART-SIZ-1."""
     world = World()
     world.turn()
     assert world.written == ["create Job"]
@@ -539,6 +550,7 @@ def test_the_size_is_asked_for_when_nobody_gives_it() -> None:
     "line", ["oops", "{}", '{"sizeBytes": 0}', '{"sizeBytes": "5"}', f'{{"sizeBytes": {2**50 + 1}}}']
 )
 def test_a_size_must_be_a_size(line: str) -> None:
+    """Prove ART-SIZ-2."""
     world = World()
     world.turn()
     world.pod("Succeeded", part="check-size")
@@ -549,6 +561,7 @@ def test_a_size_must_be_a_size(line: str) -> None:
 
 
 def test_a_size_check_that_failed_is_repeated() -> None:
+    """Prove ART-SIZ-3."""
     world = World()
     world.turn()
     world.pod("Failed", part="check-size", exit_code=21)
@@ -564,6 +577,7 @@ def test_a_size_check_that_failed_is_repeated() -> None:
 
 @pytest.mark.parametrize("part", ["download", "check-size"])
 def test_a_missing_secret_is_named_and_no_job_is_made(part: str) -> None:
+    """Prove ART-DWN-6."""
     secret = {"valueFrom": {"secretKeyRef": {"name": "huggingface", "key": "token"}}}
     world = World(size="1Gi" if part == "download" else "", env=[{"name": "HF_TOKEN", **secret}])
     world.bind = True
@@ -593,6 +607,7 @@ def test_a_named_config_must_exist_until_the_weights_are_there() -> None:
 
 
 def test_storage_comes_from_artifact_then_config() -> None:
+    """Prove ART-CLM-2."""
     config = {"storage": {"defaultStorageClassName": "nfs", "pvcHeadroomPercent": 0}}
     for spec, expected in (({}, "nfs"), ({"storageClassName": "fast"}, "fast")):
         world = World(size="10Gi", config=config, **spec)
@@ -612,6 +627,7 @@ def test_storage_comes_from_artifact_then_config() -> None:
     ],
 )
 def test_trouble_with_the_volume(phase: str, event: str | None, word: str, reason: str) -> None:
+    """Prove ART-CLM-5."""
     world = World(size="1Gi")
     world.turn()
     claim = world.child("cache")
@@ -630,6 +646,7 @@ def test_trouble_with_the_volume(phase: str, event: str | None, word: str, reaso
 
 @pytest.mark.parametrize("reason", ["ProvisioningFailed", "FailedBinding"])
 def test_what_the_provisioner_says_is_in_the_condition(reason: str) -> None:
+    """Prove ART-CLM-6."""
     world = World(size="1Gi")
     world.turn()
     claim = world.child("cache")
@@ -658,6 +675,7 @@ def fail_for_space(world: World, size: int) -> None:
 
 
 def test_a_volume_that_turned_out_too_small_grows_and_the_download_goes_on() -> None:
+    """Prove ART-CLM-3."""
     world = World(size="1Gi")
     world.storage_class = {"allowVolumeExpansion": True}
     world.downloading()
@@ -682,6 +700,7 @@ def test_a_volume_that_turned_out_too_small_grows_and_the_download_goes_on() -> 
 
 @pytest.mark.parametrize("size", [5 * GIB, 0, -1, 2**60, True])
 def test_a_volume_that_may_not_grow_stays_and_the_failure_waits(size: int) -> None:
+    """Prove ART-CLM-3."""
     world = World(size="1Gi")
     world.storage_class = {"allowVolumeExpansion": size != 5 * GIB}
     world.downloading()
@@ -733,6 +752,7 @@ def test_a_size_raised_after_completion_changes_nothing() -> None:
 
 
 def test_another_headroom_in_force_does_not_touch_a_claim() -> None:
+    """Prove ART-CLM-4."""
     config = {"storage": {"pvcHeadroomPercent": 10}}
     world = World(size="10Gi", config=config)
     world.storage_class = {"allowVolumeExpansion": True}
@@ -743,6 +763,7 @@ def test_another_headroom_in_force_does_not_touch_a_claim() -> None:
 
 
 def test_a_secret_that_was_put_right_is_a_reason_to_try_at_once() -> None:
+    """Prove ART-DWN-5."""
     secret = {"valueFrom": {"secretKeyRef": {"name": "huggingface", "key": "token"}}}
     world = World(size="1Gi", env=[{"name": "HF_TOKEN", **secret}])
     world.references = References(versions="one")
@@ -763,6 +784,7 @@ def test_a_secret_that_was_put_right_is_a_reason_to_try_at_once() -> None:
 
 
 def test_use_is_noted_when_it_starts_and_stops_and_at_no_other_time() -> None:
+    """Prove ART-USE-1."""
     world = World(size="1Gi").ready()
     assert "lastUsed" not in world.artifact["status"]
     seen = []
@@ -826,6 +848,7 @@ def test_nobody_asks_about_what_has_only_just_been_made() -> None:
 
 
 def test_pods_refused_at_admission_are_explained() -> None:
+    """Prove ART-DWN-9."""
     world = World(size="1Gi")
     world.turn()
     world.turn()
@@ -872,6 +895,7 @@ def taken_over(claim_made: str) -> World:
 
 
 def test_a_ready_artifact_of_the_reference_is_believed() -> None:
+    """Prove ART-DWN-3."""
     world = taken_over("2026-01-01T00:00:10Z")
     world.turn()
     assert (world.word, world.written, world.changed_status) == ("Ready", ["update PersistentVolumeClaim"], set())
@@ -881,12 +905,14 @@ def test_a_ready_artifact_of_the_reference_is_believed() -> None:
 
 
 def test_a_claim_younger_than_readiness_is_not() -> None:
+    """Prove ART-DWN-3."""
     world = taken_over("2026-01-01T00:00:40Z")
     world.turn()
     assert "create Job" in world.written
 
 
 def test_labels_of_a_live_claim_stay() -> None:
+    """Prove ART-CLM-6."""
     world = taken_over("2026-01-01T00:00:10Z")
     plan = plan_artifact(world.observe(), world.now)
     (desired,) = plan.desired

@@ -25,6 +25,7 @@ def read(labels: dict[str, str]) -> ModelMetadata:
     [("n", None, "n"), (None, "o", "o"), ("n", "o", "n"), ("", "o", "o"), (None, None, ""), ("", None, "")],
 )
 def test_the_new_prefix_wins_unless_empty(new: str | None, old: str | None, expected: str) -> None:
+    """Prove MDL-LBL-1."""
     pairs = {f"{NEW}model.canonicalName": new, f"{OLD}model.canonicalName": old}
     assert read({key: value for key, value in pairs.items() if value is not None}).canonical_name == expected
 
@@ -91,6 +92,7 @@ TWO = RecommendedDeployment(gpu_model="MI300X", gpu_count=2, profile_id="p")
     ],
 )
 def test_all_ways_to_write_deployments(text: str) -> None:
+    """Prove MDL-LBL-2."""
     assert read({DEPLOYMENTS: text}).recommended_deployments == (ONE, TWO)
 
 
@@ -123,6 +125,7 @@ def test_a_label_that_is_no_json_fails_all(text: str) -> None:
     ],
 )
 def test_one_bad_deployment_does_not_block_the_others(item: str, why: str) -> None:
+    """Prove MDL-LBL-2."""
     result = read_labels({DEPLOYMENTS: f'[{{"gpuModel": "MI300X", "gpuCount": 1}}, {item}]'})
     assert isinstance(result, LabelsRead)
     assert result.metadata.model is not None
@@ -133,6 +136,7 @@ def test_one_bad_deployment_does_not_block_the_others(item: str, why: str) -> No
 
 
 def test_labels_that_no_status_can_hold() -> None:
+    """Prove MDL-LBL-3."""
     assert isinstance(read_labels({"a": "x" * MOST_BYTES}), LabelsUnreadable)
     assert isinstance(read_labels({DEPLOYMENTS: "[" + ",".join(["{}"] * 257) + "]"}), LabelsUnreadable)
 

@@ -1,4 +1,4 @@
-"""Models: metadata without a registry, and the health of their templates (spec/models-and-templates.md §3, §10.1)."""
+"""Models: metadata without a registry, and the health of their templates."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -68,10 +68,12 @@ def condition(summary: Summary, type_: str) -> tuple[str, str]:
     ],
 )
 def test_where_metadata_comes_from(obj: AIMModel, shown: tuple[str, str]) -> None:
+    """Prove MDL-INS-1 and MDL-INS-2."""
     assert condition(settle(ObservedModel(obj, ResolvedConfig())), "ImageMetadataReady") == shown
 
 
 def test_what_the_registry_told_is_kept_with_its_image() -> None:
+    """Prove MDL-INS-2."""
     found = read_labels({"com.amd.aim.model.canonicalName": "a/b"})
     assert isinstance(found, LabelsRead)
     observed = ObservedModel(model(), ResolvedConfig(), inspection=Inspection(found.metadata))
@@ -105,6 +107,7 @@ def test_no_labels_at_all_are_metadata_too() -> None:
 def test_registry_errors_degrade_and_never_fail(
     problem: Problem, reason: str, unreachable: bool, refused: bool, obj: Any
 ) -> None:
+    """Prove MDL-INS-3."""
     inspection = Inspection(failure=failure(problem, "no"), again_after=300)
     observed = ObservedModel(obj, ResolvedConfig(), inspection=inspection)
     summary = settle(observed)
@@ -120,6 +123,7 @@ def test_registry_errors_degrade_and_never_fail(
 
 @pytest.mark.parametrize(("obj", "reason"), [(model(), "SecretNotFound"), (cluster_model(), "ReferenceNotFound")])
 def test_a_missing_pull_secret_fails(obj: Any, reason: str) -> None:
+    """Prove MDL-INS-5."""
     secret = Failure(Category.MISSING_UPSTREAM, "SecretNotFound", "no Secret")
     summary = settle(ObservedModel(obj, ResolvedConfig(), inspection=Inspection(secret=secret, again_after=60)))
     assert str(summary.state) == "Failed"
@@ -128,6 +132,7 @@ def test_a_missing_pull_secret_fails(obj: Any, reason: str) -> None:
 
 
 def test_while_nobody_could_be_asked_the_last_answer_stays_shown() -> None:
+    """Prove MDL-STA-4."""
     stored = {"type": "ImageMetadataReady", "status": "False", "reason": "ImageNotFound", "message": "no"}
     observed = ObservedModel(model(status={"conditions": [stored]}), ResolvedConfig(), inspection=Inspection())
     summary = settle(observed)
@@ -166,6 +171,7 @@ def test_metadata_of_the_spec_is_copied_unless_switched_off() -> None:
     ],
 )
 def test_whether_templates_are_expected(obj: AIMModel, expected: Expectation) -> None:
+    """Prove MDL-TPL-9."""
     assert expectation(ObservedModel(obj, ResolvedConfig())) is expected
 
 
@@ -198,11 +204,13 @@ NO_TEMPLATES = model(discovery={"extractMetadata": False, "createServiceTemplate
     ],
 )
 def test_templates_make_the_state(obj: AIMModel, words: tuple[str, ...], word: str, reason: str) -> None:
+    """Prove MDL-STA-1."""
     summary = settle(ObservedModel(obj, ResolvedConfig(), templates(*words)))
     assert (str(summary.state), condition(summary, "ServiceTemplatesReady")[1]) == (word, reason)
 
 
 def test_templates_that_only_pass_on_the_fault_of_the_model_do_not_make_it_worse() -> None:
+    """Prove MDL-STA-2."""
     echo = {"type": "ModelReady", "status": "False", "reason": "ModelFailed", "message": "no"}
     own = {"type": "DiscoveryJobReady", "status": "False", "reason": "JobFailed", "message": "no"}
     for conditions, word in (([echo], "Degraded"), ([echo, own], "Degraded"), ([own], "Failed"), ([], "Failed")):
@@ -214,6 +222,7 @@ def test_templates_that_only_pass_on_the_fault_of_the_model_do_not_make_it_worse
 
 
 def test_a_cluster_model_that_waits_is_pending() -> None:
+    """Prove MDL-STA-3."""
     obj = cluster_model(discovery={"extractMetadata": False, "createServiceTemplates": False})
     summary = settle(ObservedModel(obj, ResolvedConfig(), templates("Progressing", cluster=True)))
     assert str(summary.state) == "Pending"
@@ -222,6 +231,7 @@ def test_a_cluster_model_that_waits_is_pending() -> None:
 
 @pytest.mark.parametrize(("obj", "reason"), [(NO_TEMPLATES, "ConfigNotFound"), (cluster_model(), "ReferenceNotFound")])
 def test_a_missing_config_fails(obj: Any, reason: str) -> None:
+    """Prove CFG-FND-2."""
     config = resolve_config("team", None, None, namespace=obj.metadata.namespace)
     summary = settle(ObservedModel(obj, config))
     assert str(summary.state) == "Failed"

@@ -1,4 +1,4 @@
-"""Templates of models (models-and-templates.md §3.6, §10.1, §12.1, W14, W15)."""
+"""Templates of models."""
 
 from typing import Any
 
@@ -72,6 +72,7 @@ def as_live(item: Any, uid: str = "tu", **spec: Any) -> Manifest:
     ],
 )
 def test_names_of_recommended_deployments(name: str, image: str, deployment: dict[str, Any], expected: str) -> None:
+    """Prove MDL-TPL-2."""
     assert deployment_template_name(name, image, RecommendedDeployment.model_validate(deployment)) == expected
 
 
@@ -130,6 +131,7 @@ def gpu(model: str, requests: int) -> dict[str, Any]:
     ],
 )
 def test_names_of_custom_templates(name: str, index: int, entry: dict[str, Any] | None, expected: str) -> None:
+    """Prove MDL-TPL-2."""
     parsed = CustomTemplate.model_validate(entry) if entry is not None else None
     assert custom_template_name(name, index, parsed) == expected
 
@@ -172,6 +174,7 @@ def test_cluster_models_make_cluster_templates_and_keep_env() -> None:
 
 
 def test_an_image_s_recommendations_and_the_definitions_add_up() -> None:
+    """Prove MDL-TPL-1."""
     both = model({"gpuModel": "MI300X", "gpuCount": 1}, customTemplates=[{"name": "x"}, {"name": "y"}])
     assert len(specs(both)) == 3
     custom = model({"gpuModel": "MI300X", "gpuCount": 1}, modelSources=SOURCES, customTemplates=[{"name": "x"}])
@@ -213,6 +216,7 @@ def test_a_definition_becomes_a_template() -> None:
     [("optimized", "preview", "optimized"), ("", "preview", "preview"), ("", "", "unoptimized")],
 )
 def test_types(own: str, default: str, expected: str) -> None:
+    """Prove MDL-TPL-8."""
     entry = {"name": "x", **({"type": own} if own else {})}
     custom = {"hardware": MI300X, **({"type": default} if default else {})}
     assert specs(model(modelSources=SOURCES, custom=custom, customTemplates=[entry]))[0]["type"] == expected
@@ -252,6 +256,8 @@ def test_cpu_hardware_becomes_resources_in_canonical_form() -> None:
     ],
 )
 def test_hardware_of_two_levels(default: Any, own: Any, expected: Any) -> None:
+    """Prove MDL-TPL-7."""
+
     def parse(value: Any) -> Hardware | None:
         return Hardware.model_validate(value) if value is not None else None
 
@@ -260,6 +266,7 @@ def test_hardware_of_two_levels(default: Any, own: Any, expected: Any) -> None:
 
 
 def test_one_bad_deployment_holds_up_no_other() -> None:
+    """Prove MDL-TPL-3."""
     good = {"gpuModel": "MI300X", "gpuCount": 1, "precision": "fp8"}
     found = plan(model({**good, "precision": "fp9"}, {**good, "metric": "speed"}, {**good, "gpuModel": "x" * 65}, good))
     assert len(found.desired) == 1
@@ -288,6 +295,7 @@ def test_an_alias_that_is_no_label_is_told() -> None:
 
 
 def test_of_deployments_that_differ_in_the_profile_only_the_first_counts() -> None:
+    """Prove MDL-TPL-2."""
     same = {"gpuModel": "MI300X", "gpuCount": 1}
     found = plan(model({**same, "profileId": "one"}, {**same, "profileId": "two"}, {**same, "profileId": "one"}))
     assert [item.manifest["spec"]["profileId"] for item in found.desired] == ["one"]
@@ -296,6 +304,7 @@ def test_of_deployments_that_differ_in_the_profile_only_the_first_counts() -> No
 
 
 def test_templates_that_nobody_wants_any_more_go_unless_they_are_used() -> None:
+    """Prove MDL-TPL-4."""
     before = plan(model({"gpuModel": "MI300X", "gpuCount": 1}, {"gpuModel": "MI325X", "gpuCount": 1})).desired
     live = {item.key.name: as_live(item, uid=item.key.name) for item in before}
     names = frozenset(live)
@@ -316,6 +325,8 @@ def test_templates_that_nobody_wants_any_more_go_unless_they_are_used() -> None:
 
 
 def test_changed_hardware_replaces_a_template_that_nobody_uses() -> None:
+    """Prove MDL-TPL-5."""
+
     def of(count: int) -> Any:
         hardware = {"gpu": {"model": "MI300X", "requests": count}}
         return model(modelSources=SOURCES, custom={"hardware": hardware}, customTemplates=[{"name": "x"}])
@@ -339,6 +350,7 @@ def test_what_the_api_server_fills_in_is_no_change() -> None:
 
 
 def test_a_namesake_of_somebody_else_is_left_alone() -> None:
+    """Prove MDL-TPL-6."""
     obj = model({"gpuModel": "MI300X", "gpuCount": 1})
     (name,) = template_names(obj_observed := ObservedModel(obj, ResolvedConfig()))
     found = plan(obj_observed.model, {name: {"metadata": {"name": name, "namespace": "ml-team"}}})

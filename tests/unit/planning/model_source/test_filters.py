@@ -1,4 +1,4 @@
-"""Filters of catalogue sources, what they match, and which images become models (models-and-templates.md §4, §10.3)."""
+"""Filters of catalogue sources, what they match, and which images become models."""
 
 import pytest
 from hypothesis import given
@@ -44,6 +44,7 @@ def wanted(text: str, **options: object) -> ImageFilter:
     ],
 )
 def test_filters(text: str, registry: str, pattern: str, tag: str, strategy: Strategy) -> None:
+    """Prove SRC-FLT-2."""
     found = wanted(text)
     assert (found.registry, found.pattern, found.tag, found.strategy) == (registry, pattern, tag, strategy)
 
@@ -62,6 +63,7 @@ def test_filters(text: str, registry: str, pattern: str, tag: str, strategy: Str
     ],
 )
 def test_the_source_names_the_registry_for_filters_without(source: str, text: str, registry: str, pattern: str) -> None:
+    """Prove SRC-FLT-2."""
     found = wanted(text, source_registry=source)
     assert (found.registry, found.pattern) == (registry, pattern)
 
@@ -82,6 +84,7 @@ def test_the_source_names_the_registry_for_filters_without(source: str, text: st
     ],
 )
 def test_filters_that_cannot_be_used_say_why(text: str) -> None:
+    """Prove SRC-FLT-3."""
     found = parse_filter(text)
     assert isinstance(found, FilterInvalid)
     assert found.message.startswith("Filter ")
@@ -99,6 +102,7 @@ def test_filters_that_cannot_be_used_say_why(text: str) -> None:
     ],
 )  # fmt: skip
 def test_patterns(pattern: str, text: str, expected: bool) -> None:
+    """Prove SRC-FLT-2."""
     assert matches_pattern(pattern, text) is expected
 
 
@@ -119,6 +123,7 @@ def images(text: str, listed: dict[str, list[str]], **options: object) -> list[s
 
 
 def test_what_a_filter_wants() -> None:
+    """Prove SRC-FLT-1."""
     listed = {"org/aim-a": ["0.8.0", "latest", "0.9.0", "0.10.0-rc1"], "org/aim-base": ["0.9.0"], "org/b": ["1.0.0"]}
     assert images("org/aim-*", listed, exclude=["org/aim-base"], versions=[">=0.8.1"]) == [
         "org/aim-a:0.10.0-rc1", "org/aim-a:0.9.0",
@@ -132,6 +137,7 @@ def test_what_a_filter_wants() -> None:
 
 
 def test_the_order_is_stable_and_the_newest_of_each_repository_come_first() -> None:
+    """Prove SRC-IMP-2."""
     listed = {"o/b": ["1.0.0", "2.0.0"], "o/a": ["latest", "0.9.0", "0.10.0"]}
     expected = ["o/a:0.10.0", "o/b:2.0.0", "o/a:0.9.0", "o/b:1.0.0", "o/a:latest"]
     assert images("o/*", listed) == expected
@@ -140,6 +146,7 @@ def test_the_order_is_stable_and_the_newest_of_each_repository_come_first() -> N
 
 
 def test_invalid_constraints_never_widen_a_filter() -> None:
+    """Prove SRC-FLT-5."""
     broken = parse_filter("org/*", versions=["banana"])
     assert isinstance(broken, FilterInvalid)
     assert "'banana'" in broken.message
@@ -171,6 +178,7 @@ def test_invalid_constraints_never_widen_a_filter() -> None:
     ],
 )
 def test_names_of_models(image: CatalogueImage, name: str, uri: str) -> None:
+    """Prove SRC-IMP-4."""
     assert (image.model_name, image.uri) == (name, uri)
 
 
@@ -179,6 +187,7 @@ def some(*tags: str) -> list[CatalogueImage]:
 
 
 def test_imports_stop_at_the_limit_and_count_each_image_once() -> None:
+    """Prove SRC-IMP-2."""
     own = {"o/x:8", "o/x:9"}
     assert plan_imports([some("1", "2", "3")], own, (), 4) == Imports(tuple(some("1", "2")), 3, 4, over_limit=1)
     assert plan_imports([some("1", "2"), some("2", "1")], (), (), 2) == Imports(tuple(some("1", "2")), 2, 2)
@@ -188,6 +197,7 @@ def test_imports_stop_at_the_limit_and_count_each_image_once() -> None:
 
 
 def test_a_model_that_somebody_else_made_counts_as_existing() -> None:
+    """Prove SRC-IMP-3."""
     assert plan_imports([some("1", "2")], (), {"o/x:1", "other:1"}, 5) == Imports(tuple(some("2")), 2, 2)
 
 

@@ -1,4 +1,4 @@
-"""Catalogue sources (models-and-templates.md §4, §10.3, W8, W11, W12, W17)."""
+"""Catalogue sources."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -40,6 +40,7 @@ def shown(summary: Summary, type_: str) -> tuple[str, str]:
 
 
 def test_an_image_becomes_a_model() -> None:
+    """Prove SRC-IMP-1."""
     wanted = CatalogueImage("docker.io", "amdenterpriseai/aim-qwen-qwen3-32b", "0.8.5")
     plan, summary = settle(
         source(imagePullSecrets=[{"name": "regcred"}]), FilterResult("f", [wanted]), listed_at=NOW, again_after=3600
@@ -95,11 +96,13 @@ def test_names_of_models(registry: str, repository: str, tag: str, name: str) ->
 
 
 def test_without_a_listing_the_time_of_the_last_one_stays() -> None:
+    """Prove SRC-SYN-1."""
     plan, _ = settle(source(), FilterResult("f", [image("a")]))
     assert "lastSyncTime" not in plan.status
 
 
 def test_the_limit_is_kept_and_shown() -> None:
+    """Prove SRC-IMP-2."""
     found = FilterResult("f", [image("a"), image("b"), image("c")])
     plan, summary = settle(source(maxModels=4), found, own=frozenset({"x:1", "y:1"}))
     assert len(plan.desired) == 2
@@ -109,6 +112,7 @@ def test_the_limit_is_kept_and_shown() -> None:
 
 
 def test_an_image_found_twice_counts_once_and_others_models_are_left_to_them() -> None:
+    """Prove SRC-IMP-3."""
     twice = [FilterResult("f", [image("a")]), FilterResult("g", [image("a"), image("b")])]
     plan, _ = settle(source(), *twice, others=frozenset({image("b").uri}))
     assert [item.manifest["spec"]["image"] for item in plan.desired] == [image("a").uri]
@@ -116,12 +120,14 @@ def test_an_image_found_twice_counts_once_and_others_models_are_left_to_them() -
 
 
 def test_a_model_whose_image_was_edited_is_not_turned_back() -> None:
+    """Prove SRC-IMP-1."""
     taken = frozenset({image("a").model_name})
     plan, _ = settle(source(), FilterResult("f", [image("a")]), own=frozenset({"edited:1"}), names=taken)
     assert plan.desired == ()
 
 
 def test_some_filters_in_error_keep_what_was_found() -> None:
+    """Prove SRC-FLT-3."""
     good, bad = FilterResult("f", [image("a")]), FilterResult("g", failures=("Filter 'g': no such namespace",))
     plan, summary = settle(source(), good, bad)
     assert len(plan.desired) == 1
@@ -131,6 +137,7 @@ def test_some_filters_in_error_keep_what_was_found() -> None:
 
 
 def test_all_filters_in_error_fail() -> None:
+    """Prove SRC-FLT-3."""
     _, summary = settle(source(), FilterResult("f", failures=("no",)), FilterResult("g", failures=("no",)))
     assert (str(summary.state), shown(summary, "FiltersReady")) == ("Failed", ("False", "AllFiltersFailed"))
     assert shown(summary, "Ready")[0] == "False"
@@ -157,10 +164,12 @@ def test_a_missing_secret_is_a_missing_reference() -> None:
     ],
 )
 def test_intervals(text: str, seconds: float) -> None:
+    """Prove SRC-SYN-2."""
     assert interval_seconds(source(syncInterval=text)) == seconds
 
 
 def test_an_interval_that_is_none_is_told_and_stops_nothing() -> None:
+    """Prove SRC-SYN-2."""
     plan, summary = settle(source(syncInterval="soon"), FilterResult("f", [image("a")]))
     assert len(plan.desired) == 1
     assert shown(summary, "ConfigValid") == ("False", "InvalidSpec")

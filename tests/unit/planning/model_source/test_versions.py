@@ -1,4 +1,4 @@
-"""Version constraints: the tables of models-and-templates.md §4.4 and §10.3, and the rules of ranges."""
+"""Version constraints: tables of examples, and the rules of ranges."""
 
 import pytest
 from hypothesis import given
@@ -77,6 +77,7 @@ from aimd.planning.model_source.versions import Constraints, is_constraint, pars
     ],
 )
 def test_constraints(tag: str, constraint: str, expected: bool) -> None:
+    """Prove SRC-FLT-6."""
     assert is_constraint(constraint)
     assert parse_constraints([constraint]).allow(tag) is expected
 
@@ -96,6 +97,7 @@ def test_what_is_no_constraint(text: str) -> None:
 
 
 def test_all_have_to_hold_and_two_versions_cannot() -> None:
+    """Prove SRC-FLT-4."""
     assert parse_constraints([">=1.0.0", "<2.0.0"]).allow("1.5.0")
     assert not parse_constraints([">=1.0.0", "<2.0.0"]).allow("2.5.0")
     assert not parse_constraints(["1.0.0", "1.1.0"]).allow("1.0.0")
@@ -107,6 +109,7 @@ def test_without_constraints_every_tag_will_do() -> None:
 
 
 def test_invalid_constraints_are_ignored_beside_valid_ones_and_never_widen() -> None:
+    """Prove SRC-FLT-5."""
     mixed = parse_constraints(["banana", ">=1.0.0"])
     assert (mixed.invalid, mixed.usable) == (("banana",), True)
     assert mixed.allow("1.0.0")

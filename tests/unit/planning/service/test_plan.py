@@ -286,6 +286,7 @@ def test_status_fields(settled, now) -> None:
 
 
 def test_a_cluster_reference_has_no_namespace(observed, model, template, now) -> None:
+    """Prove OBJ-STA-6."""
     fields = {"models": [model(namespace="")], "templates": [template(namespace="")]}
     plan = plan_service(observed(**fields), now)
     assert "namespace" not in plan.status["resolvedTemplate"]

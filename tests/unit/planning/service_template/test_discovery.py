@@ -1,4 +1,4 @@
-"""Attempts at discovery: when, what comes of them, when again (models-and-templates.md §5.6 to §5.10, W1 to W6)."""
+"""Attempts at discovery: when, what comes of them, when again."""
 
 import json
 from dataclasses import replace
@@ -149,6 +149,7 @@ def test_without_a_place_the_template_asks_again_soon() -> None:
 
 @pytest.mark.parametrize("gpu", [{"model": "MI355X", "requests": 1}, {"minVram": "1Ti", "requests": 1}])
 def test_no_job_without_the_gpu_or_its_memory(gpu: dict[str, Any]) -> None:
+    """Prove TPL-DSC-7."""
     of = observed(hardware={"gpu": gpu})
     assert not wants_discovery(of, DiscoveryRun(), NOW)
     plan, summary = settle(of, DiscoveryRun(may_start=True))
@@ -195,6 +196,7 @@ def test_a_completed_job_settles_the_template_at_once() -> None:
 
 
 def test_the_spec_s_type_goes_over_the_discovered_one() -> None:
+    """Prove TPL-OUT-3."""
     of = observed(type="preview")
     plan, _ = settle(of, DiscoveryRun(job=job(of, "Complete"), pods=(pod("Succeeded"),), log=OUTPUT))
     assert plan.status["profile"]["metadata"]["type"] == "preview"
@@ -204,6 +206,7 @@ def test_the_spec_s_type_goes_over_the_discovered_one() -> None:
 
 
 def test_a_memory_demand_gives_way_to_the_discovered_model() -> None:
+    """Prove TPL-GPU-1."""
     of = observed(hardware={"gpu": {"minVram": "64Gi", "requests": 1, "resourceName": "x.y/gpu"}})
     plan, _ = settle(of, DiscoveryRun(job=job(of, "Complete"), log=OUTPUT))
     assert plan.status["resolvedHardware"] == {"gpu": {"model": "MI300X", "requests": 1, "resourceName": "x.y/gpu"}}
@@ -216,6 +219,7 @@ def _results(plan: Plan) -> dict[str, Any]:
 
 @pytest.mark.parametrize("word", ["Ready", "Degraded", "Failed", "NotAvailable", "Pending"])
 def test_results_count_whatever_the_template_went_through(word: str) -> None:
+    """Prove TPL-DSC-1."""
     of = observed()
     plan, _ = settle(of, DiscoveryRun(job=job(of, "Complete"), log=OUTPUT))
     after = observed({"status": word, **_results(plan)})
@@ -226,8 +230,21 @@ def test_results_count_whatever_the_template_went_through(word: str) -> None:
     assert later.status["discovery"] == plan.status["discovery"]
 
 
+def test_conditions_of_job_and_pods_stay_true_when_both_are_gone() -> None:
+    """Prove TPL-DSC-8."""
+    of = observed()
+    plan, summary = settle(of, DiscoveryRun(job=job(of, "Complete"), pods=(pod("Succeeded"),), log=OUTPUT))
+    stored = [{"type": item.type, "status": item.status, "reason": item.reason} for item in summary.conditions]
+    _, later = settle(observed({"status": "Ready", "conditions": stored, **_results(plan)}), DiscoveryRun())
+    assert shown(later, "DiscoveryJobReady") == ("True", "Ready")
+    assert shown(later, "DiscoveryPodsReady") == ("True", "PodsReady")
+    _, never = settle(observed({"status": "Ready", **_results(plan)}), DiscoveryRun())
+    assert shown(never, "DiscoveryJobReady") is None
+
+
 @pytest.mark.parametrize("changed", [{"image": "i:2"}, {"profileId": "other"}, {"metric": "latency"}])
 def test_what_discovery_depends_on_starts_it_again(changed: dict[str, Any]) -> None:
+    """Prove TPL-DSC-1."""
     of = observed()
     plan, _ = settle(of, DiscoveryRun(job=job(of, "Complete"), log=OUTPUT))
     after = observed({"status": "Ready", **_results(plan)}, **changed)
@@ -238,6 +255,7 @@ def test_what_discovery_depends_on_starts_it_again(changed: dict[str, Any]) -> N
 
 
 def test_results_of_an_operator_that_keeps_no_fingerprint_are_believed() -> None:
+    """Prove TPL-DSC-1."""
     of = observed({"status": "Ready", "modelSources": SOURCES, "resolvedHardware": MI300X})
     plan, summary = settle(of, DiscoveryRun(may_start=True))
     assert (plan.desired, str(summary.state)) == ((), "Ready")
@@ -245,6 +263,7 @@ def test_results_of_an_operator_that_keeps_no_fingerprint_are_believed() -> None
 
 
 def test_a_failed_job_is_booked_once() -> None:
+    """Prove TPL-DSC-4."""
     of = observed()
     run = DiscoveryRun(job=job(of, "Failed"), pods=(CRASHED,), tails={"p": "repository not found"})
     plan, summary = settle(of, run)
@@ -266,6 +285,7 @@ def test_a_failed_job_is_booked_once() -> None:
 
 
 def test_a_server_s_clock_ahead_of_ours_books_nothing_twice() -> None:
+    """Prove TPL-DSC-4."""
     of = observed()
     early = NOW - timedelta(hours=1)
     plan, _ = settle(of, DiscoveryRun(job=job(of, "Failed")), early)
@@ -277,6 +297,7 @@ def test_a_server_s_clock_ahead_of_ours_books_nothing_twice() -> None:
     ("log", "unreadable"), [("no profile here", ""), ("", ""), (None, "its pod was gone before its output was read")]
 )
 def test_output_that_cannot_be_read_is_a_failed_attempt(log: str | None, unreadable: str) -> None:
+    """Prove TPL-DSC-5."""
     of = observed()
     run = DiscoveryRun(job=job(of, "Complete"), pods=(pod("Succeeded"),), log=log, unreadable=unreadable)
     plan, summary = settle(of, run)
@@ -297,6 +318,7 @@ def test_a_success_counts_also_within_the_pause_of_a_former_failure() -> None:
 
 
 def test_a_pod_that_cannot_pull_its_image_frees_its_place() -> None:
+    """Prove TPL-DSC-6."""
     of = observed()
     run = DiscoveryRun(job=job(of), pods=(PULL_FAILURE,))
     plan, summary = settle(of, run)
@@ -330,6 +352,7 @@ def test_after_the_pause_there_is_another_attempt() -> None:
 
 
 def test_a_corrected_input_needs_no_pause() -> None:
+    """Prove TPL-DSC-4."""
     of = observed()
     status = failed_before(of, 5, 1)
     assert not wants_discovery(observed(status), DiscoveryRun(), NOW)
@@ -340,6 +363,7 @@ def test_a_corrected_input_needs_no_pause() -> None:
 
 
 def test_jobs_for_former_inputs_are_given_up() -> None:
+    """Prove TPL-DSC-3."""
     of, former = observed(image="i:2"), observed()
     plan, _ = settle(of, DiscoveryRun(others=(job(former), job(former, "Complete", uid="done")), may_start=True))
     assert [deletion.uid for deletion in plan.deletions] == ["ju"]
@@ -359,6 +383,7 @@ def test_a_job_that_is_going_blocks_the_next_one() -> None:
 
 
 def test_a_profile_that_cannot_be_written_makes_no_job() -> None:
+    """Prove TPL-PRF-2."""
     fields = {"aimId": "a/b", "modelId": "a/b", "metric": "latency", "precision": "fp16"}
     of = observed(**fields, customProfile={"engineArgs": ["--x"]})
     plan, summary = settle(of, DiscoveryRun(may_start=True))
@@ -373,6 +398,7 @@ def test_caching_follows_in_the_pass_that_found_the_sources() -> None:
 
 
 def test_nodes_that_may_not_be_read_stop_nothing() -> None:
+    """Prove OPS-RGT-1."""
     inventory: GpuInventory | None = None
     assert wants_discovery(observed(inventory=inventory), DiscoveryRun(), NOW)
 
@@ -382,6 +408,7 @@ def test_nodes_that_may_not_be_read_stop_nothing() -> None:
     [(1, 60), (2, 120), (3, 240), (4, 480), (5, 960), (6, 1920), (7, 3600), (8, 3600), (59, 3600), (2**31 - 1, 3600)],
 )
 def test_pauses(attempts: int, seconds: int) -> None:
+    """Prove TPL-DSC-4."""
     assert wait_seconds(attempts) == seconds
 
 

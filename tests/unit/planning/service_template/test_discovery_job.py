@@ -1,4 +1,4 @@
-"""The discovery Job (models-and-templates.md §5.7, §6, §12)."""
+"""The discovery Job."""
 
 from dataclasses import replace
 from typing import Any
@@ -99,11 +99,13 @@ def env(of: DiscoveryContext) -> list[tuple[str, str]]:
     ],
 )
 def test_names_and_fingerprints(given: DiscoveryContext, name: str, digest: str | None) -> None:
+    """Prove TPL-DSC-3."""
     assert job_key(given).name == name
     assert digest is None or spec_hash(given) == digest
 
 
 def test_the_job_as_specified() -> None:
+    """Prove TPL-DSC-9 and TPL-DSC-6."""
     manifest = job(context(hardware=GPU, metric="latency", precision="fp8", profileId="p", labels={"team": "a"}))
     metadata, spec = manifest["metadata"], manifest["spec"]
     assert metadata["namespace"] == "ml-team"
@@ -149,6 +151,7 @@ def test_the_job_as_specified() -> None:
 
 
 def test_jobs_of_cluster_templates_are_in_the_operator_namespace() -> None:
+    """Prove TPL-DSC-11."""
     of = context(cluster=True, hardware=GPU)
     assert job_key(of).namespace == "aim-system"
     owner = job(of)["metadata"]["ownerReferences"][0]
@@ -156,12 +159,14 @@ def test_jobs_of_cluster_templates_are_in_the_operator_namespace() -> None:
 
 
 def test_own_variables_win_over_namesakes_of_the_template() -> None:
+    """Prove TPL-DSC-9."""
     given = [{"name": "AIM_METRIC", "value": "throughput"}, {"name": "B", "value": "1"}, {"name": "B", "value": "2"}]
     names = env(context(metric="latency", env=given))
     assert names[2:] == [("B", "2"), ("AIM_METRIC", "latency")]
 
 
 def test_services_lend_their_pull_secrets() -> None:
+    """Prove TPL-DSC-10."""
     own = context(imagePullSecrets=[{"name": "b"}])
     lent = replace(own, lent=("a", "b"))
     assert [item["name"] for item in job(lent)["spec"]["template"]["spec"]["imagePullSecrets"]] == ["b", "a"]
@@ -170,6 +175,7 @@ def test_services_lend_their_pull_secrets() -> None:
 
 
 def test_pull_secrets_are_united_and_the_template_names_the_account() -> None:
+    """Prove TPL-DSC-10."""
     of_model = {"imagePullSecrets": [{"name": "a"}, {"name": "b"}], "serviceAccountName": "of-model"}
     pod = job(context(imagePullSecrets=[{"name": "b"}, {"name": "c"}], model_spec=of_model))["spec"]["template"]["spec"]
     assert [item["name"] for item in pod["imagePullSecrets"]] == ["a", "b", "c"]
@@ -186,6 +192,7 @@ def test_a_count_of_zero_asks_for_no_count() -> None:
 
 
 def test_a_custom_profile_is_mounted_and_selected() -> None:
+    """Prove TPL-PRF-1."""
     of = context("my-template", **PROFILE, profileId="ignored")
     config_map, with_profile = discovery_objects(of)
     assert (
@@ -220,6 +227,7 @@ def test_fingerprints_follow_the_profile_but_not_the_order_of_its_keys() -> None
 
 
 def test_long_template_names_stay_valid_labels() -> None:
+    """Prove OBJ-LBL-3."""
     long = "t" * 200
     labels = job(context(long))["metadata"]["labels"]
     assert all(len(value) <= 63 for value in labels.values())

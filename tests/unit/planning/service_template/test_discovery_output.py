@@ -1,4 +1,4 @@
-"""What images print (models-and-templates.md §5.8, §10.4)."""
+"""What images print."""
 
 import json
 from contextlib import suppress
@@ -79,10 +79,12 @@ def test_a_profile() -> None:
     ],
 )
 def test_noise_around_the_array(log: str) -> None:
+    """Prove TPL-OUT-1."""
     assert read_output(log.format(output())).gpu == "MI300X"
 
 
 def test_further_profiles_are_passed_over() -> None:
+    """Prove TPL-OUT-1."""
     other = {**PROFILE, "profile": {"metadata": {"gpu": "MI325X"}}}
     assert read_output(json.dumps([PROFILE, other])).gpu == "MI300X"
 
@@ -116,6 +118,7 @@ def test_further_profiles_are_passed_over() -> None:
     ],
 )
 def test_unusable_output_says_why(log: str, says: str) -> None:
+    """Prove TPL-OUT-1."""
     with pytest.raises(UnusableOutput, match=says):
         read_output(log)
 
@@ -136,6 +139,7 @@ def test_types_are_carried_over(type_: str) -> None:
 
 
 def test_words_outside_the_vocabulary_are_left_out_and_mentioned() -> None:
+    """Prove TPL-OUT-2."""
     found = read_output(with_metadata(type="general", precision="fp9"))
     assert "type" not in found.metadata
     assert "precision" not in found.metadata

@@ -1,4 +1,4 @@
-"""Service templates (spec/models-and-templates.md §5, §10.4)."""
+"""Service templates: model, hardware, sources, cache."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -48,6 +48,7 @@ def condition(summary: Summary, type_: str) -> tuple[str, str] | None:
 
 
 def test_inline_sources_settle_a_template() -> None:
+    """Prove TPL-SRC-1."""
     plan, summary = settle(template(modelSources=INLINE, hardware=MI300X, metric="latency", precision="fp16"))
     assert str(summary.state) == "Ready"
     assert condition(summary, "ModelReady") == ("True", "ModelFound")
@@ -105,6 +106,7 @@ def test_results_of_an_earlier_discovery_count() -> None:
 def test_the_cluster_must_have_the_gpu(
     hardware: dict[str, Any] | None, word: str, shown: tuple[str, str] | None
 ) -> None:
+    """Prove TPL-GPU-2."""
     spec = {"hardware": hardware} if hardware else {}
     plan, summary = settle(template(modelSources=INLINE, **spec))
     assert (str(summary.state), condition(summary, "GPUReady")) == (word, shown)
@@ -146,6 +148,7 @@ def test_a_template_that_lacks_its_gpu_is_not_available_even_without_sources() -
 def test_the_model_counts_unless_only_its_templates_are_bad(
     status: dict[str, Any], image: str, word: str, shown: tuple[str, str]
 ) -> None:
+    """Prove TPL-MDL-3."""
     model = AIMModel.model_validate(
         {"metadata": {"name": "m", "namespace": "ml-team"}, "spec": {"image": image}, "status": status}
     )
@@ -154,6 +157,7 @@ def test_the_model_counts_unless_only_its_templates_are_bad(
 
 
 def test_a_missing_model_and_a_missing_config() -> None:
+    """Prove TPL-MDL-2 and CFG-FND-2."""
     _, summary = settle(template(modelSources=INLINE), None)
     assert (str(summary.state), condition(summary, "ModelReady")) == ("Failed", ("False", "ReferenceNotFound"))
     missing = resolve_config("team", None, None, namespace="ml-team")
@@ -174,6 +178,7 @@ def test_the_cluster_twin_differs_in_names_only() -> None:
 
 
 def test_a_namespaced_template_may_use_a_cluster_model() -> None:
+    """Prove TPL-MDL-1."""
     plan, summary = settle(template(modelSources=INLINE), CLUSTER_MODEL)
     assert condition(summary, "ModelReady") == ("True", "ModelFound")
     assert plan.status["resolvedModel"]["kind"] == "aim.eai.amd.com/v1alpha1/AIMClusterModel"
@@ -195,12 +200,14 @@ def test_hardware_in_short(hardware: dict[str, Any] | None, text: str) -> None:
 
 
 def test_discovered_hardware_never_breaks_the_schema() -> None:
+    """Prove TPL-GPU-1."""
     both = {"gpu": {"model": "MI300X", "minVram": "64Gi", "requests": 1}}
     plan, _ = settle(template(status={"resolvedHardware": both, "profile": {}}))
     assert plan.status["resolvedHardware"] == {"gpu": {"model": "MI300X", "requests": 1}}
 
 
 def test_a_template_with_caching_makes_its_cache_once() -> None:
+    """Prove TPL-CCH-1."""
     env = [{"name": "HF_TOKEN", "value": "x"}]
     caching = {"enabled": True, "env": env}
     plan, _ = settle(template(modelSources=INLINE, caching=caching, runtimeConfigName="team"))
@@ -220,6 +227,7 @@ def test_a_template_with_caching_makes_its_cache_once() -> None:
 
 
 def test_a_cache_without_env_of_its_own_takes_the_template_s() -> None:
+    """Prove TPL-CCH-1."""
     env = [{"name": "HF_TOKEN", "value": "x"}]
     plan, _ = settle(template(modelSources=INLINE, caching={"enabled": True}, env=env))
     assert plan.desired[0].manifest["spec"]["env"] == env
@@ -239,6 +247,8 @@ def test_no_cache_before_it_makes_sense(obj: AIMServiceTemplate) -> None:
 
 
 def test_an_affinity_that_differs_in_order_only_stays_as_stored() -> None:
+    """Prove TPL-GPU-5."""
+
     def affinity(*values: str) -> dict[str, Any]:
         requirement = {"key": "amd.com/gpu.device-id", "operator": "In", "values": list(values)}
         terms = [{"matchExpressions": [requirement]}]

@@ -1,4 +1,4 @@
-"""Template caches: artifact names, matching, creation, conditions, clean-up (spec/caching.md §3–§5)."""
+"""Template caches: artifact names, matching, creation, conditions, clean-up."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -102,6 +102,7 @@ HF_SECRET = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"key": "token", 
     ],
 )
 def test_artifact_names(spec: dict[str, Any], uri: str, name: str) -> None:
+    """Prove TC-ART-6."""
     assert artifact_name(cache(**spec), source(uri)) == name
 
 
@@ -159,12 +160,14 @@ def test_a_missing_artifact_is_made() -> None:
 
 
 def test_a_dedicated_cache_owns_its_artifacts() -> None:
+    """Prove TC-ART-2."""
     plan, _ = settle(ObservedTemplateCache(cache(mode="Dedicated"), ResolvedConfig(), template(), ()))
     (owner,) = plan.desired[0].manifest["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["name"], owner["uid"]) == ("AIMTemplateCache", "my-cache", "uid-my-cache")
 
 
 def test_an_existing_artifact_is_never_written_again() -> None:
+    """Prove TC-ART-5."""
     name = artifact_name(cache(), source())
     plan, summary = settle(ObservedTemplateCache(cache(), ResolvedConfig(), template(), [artifact(name, status="")]))
     assert plan.desired == ()
@@ -204,6 +207,7 @@ def test_vectors_of_a_template_without_sources(state: str, artifacts: list[Any],
     ],
 )
 def test_vectors(template_state: str, states: list[str], word: str) -> None:
+    """Prove TC-TPL-2 and TC-STA-1."""
     sources = [source("hf://a/one", "a/one"), source("hf://a/two", "a/two")]
     artifacts = [artifact(f"art-{i}", state, sources[i].source_uri) for i, state in enumerate(states)]
     _, summary = settle(ObservedTemplateCache(cache(), ResolvedConfig(), template(template_state, sources), artifacts))
@@ -228,6 +232,7 @@ def test_all_ready() -> None:
 
 
 def test_the_worst_artifact_gives_the_reason() -> None:
+    """Prove TC-STA-1."""
     _, summary = settle(ObservedTemplateCache(cache(), ResolvedConfig(), template(), [artifact(status="Failed")]))
     assert condition(summary, "ArtifactsReady") == ("False", "BecauseFailed")
     bare = artifact(status="Progressing", status_fields={"conditions": []})
@@ -236,12 +241,14 @@ def test_the_worst_artifact_gives_the_reason() -> None:
 
 
 def test_without_a_claim_nothing_is_ready() -> None:
+    """Prove TC-STA-1."""
     bare = artifact(status_fields={"persistentVolumeClaim": ""})
     _, summary = settle(ObservedTemplateCache(cache(), ResolvedConfig(), template(), [bare]))
     assert str(summary.state) == "Progressing"
 
 
 def test_a_ready_template_without_weights_needs_no_artifacts() -> None:
+    """Prove TC-STA-2."""
     _, summary = settle(ObservedTemplateCache(cache(), ResolvedConfig(), template(sources=[])))
     assert (str(summary.state), condition(summary, "ArtifactsReady")) == ("Ready", ("True", "NothingToCache"))
 
@@ -257,6 +264,7 @@ def test_a_missing_template_and_a_missing_config() -> None:
 
 
 def test_a_template_nobody_has_looked_at_is_waited_for() -> None:
+    """Prove TC-TPL-2."""
     new = AIMServiceTemplate.model_validate({"metadata": {"name": "llama", "namespace": "ml-team"}})
     _, summary = settle(ObservedTemplateCache(cache(), ResolvedConfig(), new))
     assert str(summary.state) == "Pending"
@@ -274,6 +282,7 @@ def best(obj: AIMTemplateCache, *candidates: AIMArtifact, config: ResolvedConfig
 
 
 def test_the_best_status_wins_then_the_oldest_then_the_name() -> None:
+    """Prove TC-ART-4."""
     older = {"creationTimestamp": "2025-01-01T00:00:00Z"}
     assert best(cache(), artifact("a", "Failed"), artifact("b", "Progressing"), artifact("c", "Degraded")) == "b"
     assert best(cache(), artifact("a"), artifact("b", metadata=older)) == "b"
@@ -281,6 +290,7 @@ def test_the_best_status_wins_then_the_oldest_then_the_name() -> None:
 
 
 def test_what_may_not_be_used() -> None:
+    """Prove TC-ART-2."""
     owned = {"ownerReferences": [{"uid": "uid-my-cache", "kind": "AIMTemplateCache"}]}
     foreign = {"ownerReferences": [{"uid": "x"}]}
     assert best(cache(), artifact(status="")) is None
@@ -293,12 +303,14 @@ def test_what_may_not_be_used() -> None:
 
 
 def test_storage_class_counts_when_the_cache_names_one() -> None:
+    """Prove TC-ART-1."""
     assert best(cache(storageClassName="fast"), artifact()) is None
     assert best(cache(storageClassName="fast"), artifact(spec={"storageClassName": "fast"})) == "a"
     assert best(cache(), artifact(spec={"storageClassName": "fast"})) == "a"
 
 
 def test_endpoints_separate_credentials_do_not_once_ready() -> None:
+    """Prove TC-ART-1."""
     other = {"env": [{"name": "AWS_ENDPOINT_URL", "value": "https://b"}]}
     assert best(cache(), artifact(spec=other)) is None
     assert best(cache(env=other["env"]), artifact(spec=other)) == "a"
@@ -308,6 +320,7 @@ def test_endpoints_separate_credentials_do_not_once_ready() -> None:
 
 
 def test_the_class_of_the_claim_counts_and_the_config_of_the_artifact() -> None:
+    """Prove TC-ART-1."""
     candidate, obj = artifact(), cache(storageClassName="fast")
 
     def found(contexts: ArtifactContext) -> bool:
@@ -320,6 +333,7 @@ def test_the_class_of_the_claim_counts_and_the_config_of_the_artifact() -> None:
 
 
 def test_a_ready_match_stays_one_whatever_the_rules_say_by_now() -> None:
+    """Prove TC-ART-3."""
     other = artifact(spec={"env": [{"name": "AWS_ENDPOINT_URL", "value": "https://b"}]})
     assert best(cache(), other) is None
     entry = {"name": "a", "uid": "uid-a", "model": "m", "status": "Ready"}
@@ -328,6 +342,7 @@ def test_a_ready_match_stays_one_whatever_the_rules_say_by_now() -> None:
 
 
 def test_a_token_given_later_starts_afresh_and_the_failed_artifact_goes() -> None:
+    """Prove TC-ART-7."""
     made = {"template-created": "true", "aim.eai.amd.com/template-cache.name": "my-cache"}
     failed = artifact("old", "Failed", metadata={"labels": made})
     with_token = cache(env=[TOKEN])
@@ -355,6 +370,7 @@ def test_progress_is_looked_for_before_there_is_any() -> None:
 
 
 def test_progress_is_repeated_at_a_bounded_rate() -> None:
+    """Prove TC-STA-4."""
     moving = artifact(
         status="Progressing",
         status_fields={
@@ -372,6 +388,7 @@ def test_progress_is_repeated_at_a_bounded_rate() -> None:
 
 
 def test_one_artifact_for_two_models_is_listed_twice() -> None:
+    """Prove TC-STA-3."""
     sources = [source(model="a/one"), source(model="a/two"), source(model="a/one")]
     plan, _ = settle(ObservedTemplateCache(cache(), ResolvedConfig(), template(sources=sources), [artifact()]))
     assert {key: entry["model"] for key, entry in plan.status["artifacts"].items()} == {"a": "a/one", "a#2": "a/two"}
@@ -380,12 +397,14 @@ def test_one_artifact_for_two_models_is_listed_twice() -> None:
 
 
 def test_sources_of_the_cache_replace_those_of_the_template() -> None:
+    """Prove TC-SRC-1."""
     own = [{"sourceUri": "s3://bucket/x/", "modelId": "a/b"}]
     plan, _ = settle(ObservedTemplateCache(cache(modelSources=own), ResolvedConfig(), template(), []))
     assert [item.manifest["spec"]["sourceUri"] for item in plan.desired] == ["s3://bucket/x/"]
 
 
 def test_who_is_concerned_by_an_artifact() -> None:
+    """Prove TC-STA-5."""
     observed = ObservedTemplateCache(cache(), ResolvedConfig(), template())
     assert uses_artifact(observed, artifact())
     assert not uses_artifact(observed, artifact(uri="hf://x/y"))
@@ -396,6 +415,7 @@ def test_who_is_concerned_by_an_artifact() -> None:
 
 
 def test_clean_up_takes_what_is_unfinished_and_unwanted() -> None:
+    """Prove TC-DEL-1."""
     label = {"labels": {"aim.eai.amd.com/template-cache.name": "my-cache"}}
     ready, failed, loading, fresh = (
         artifact(name, status, metadata=label)
