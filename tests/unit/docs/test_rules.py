@@ -11,7 +11,10 @@ RULE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 SOURCES = re.compile(r"(?:\[(?:user page|API|compatible|aimd)\]|\[[^\]]+\]\(https://[^)]+\))")
-PREFIXES = ("SVC", "TPL", "MDL", "SRC", "CFG", "TC", "ART", "OBJ", "REG", "OPS")
+PAGE_TEXTS = {path.name: path.read_text() for path in sorted(PAGES.glob("*.md")) if path.name != "README.md"}
+RULES = [(page, match) for page, text in PAGE_TEXTS.items() for match in RULE.finditer(text)]
+IDS = [match["id"] for _, match in RULES]
+PREFIXES = sorted({found.partition("-")[0] for found in IDS})
 ID = re.compile(rf"\b(?:{'|'.join(PREFIXES)})-[A-Z]+-[0-9]+\b")
 UNOPENABLE = re.compile(
     r"\bspec/[a-z-]+\.md|\bdecisions\.md|\b[Dd]ecisions? [0-9]+|§|\bW[0-9]{1,2}\b|\bC-[0-9]+\b|\bD-[0-9]+\b"
@@ -35,11 +38,6 @@ def named(*folders: str) -> dict[str, list[Path]]:
     return places
 
 
-PAGE_TEXTS = {path.name: path.read_text() for path in sorted(PAGES.glob("*.md")) if path.name != "README.md"}
-RULES = [(page, match) for page, text in PAGE_TEXTS.items() for match in RULE.finditer(text)]
-IDS = [match["id"] for _, match in RULES]
-
-
 def test_every_heading_is_a_rule_with_its_reason_and_source() -> None:
     """If this fails: write `### ID`, the rule and `*Why:* … [source]` as docs/rules/README.md says, a blank line
     between."""
@@ -55,7 +53,8 @@ def test_every_id_exists_once_and_is_on_the_page_of_its_prefix() -> None:
     assert [found for found, count in Counter(IDS).items() if count > 1] == []
     pages = {prefix: {page for page, match in RULES if match["id"].startswith(f"{prefix}-")} for prefix in PREFIXES}
     assert {prefix: found for prefix, found in pages.items() if len(found) != 1} == {}
-    assert [found for found in IDS if not ID.fullmatch(found)] == []
+    introduced = re.findall(r"`([A-Z]+)` for", (PAGES / "README.md").read_text())
+    assert sorted(introduced) == PREFIXES, "docs/rules/README.md names each prefix with its page"
 
 
 def test_every_rule_is_named_by_the_code_that_follows_it() -> None:
