@@ -1,7 +1,7 @@
 """The same small operator twice, on the runtime and as a bare loop: it copies a parent's value into its child.
 
 Parents and children are ConfigMaps of one label, so that both operators do their work beside each other on one API
-server. Both patch by server-side apply; ours compares with its cache first, and keeps a backlog of low-priority turns
+server. Both patch by server-side apply; ours compares with its cache first, and keeps a backlog of low-priority items
 if it is told to.
 """
 
@@ -63,7 +63,7 @@ def child(of: Manifest) -> Manifest:
 
 
 async def on_runtime(kubeconfig: Path, operator: str, backlog: int) -> None:
-    """On aimd.runtime, until cancelled; with `backlog`, no fewer turns than that are waiting at any time."""
+    """On aimd.runtime, until cancelled; with `backlog`, no fewer items than that are waiting at any time."""
     configure("warning")
     async with connect(ClientOptions(kubeconfig=kubeconfig)) as client:
         options = ManagerOptions(namespaces=(NAMESPACE,), tune_garbage_collection=True)

@@ -2,7 +2,7 @@
 
 All follow one script: start, handle every object there is, then handle one change of every object, some rounds long.
 A round ends when its last change is handled, so that no two changes of one object can be taken together: a change is a
-handler's turn, for everybody. Our operator runs as `aimd run` does, with the collector paused while it syncs; kopf runs
+handler's run, for everybody. Our operator runs as `aimd run` does, with the collector paused while it syncs; kopf runs
 with its own settings, except that it posts no events and logs only warnings.
 """
 
@@ -39,8 +39,8 @@ class OperatorCost:
     memory: float
 
 
-class Turns:
-    """Counts the handler's turns and tells when there were enough."""
+class Reconciles:
+    """Count the handler's runs, and wait until there were enough."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -64,12 +64,12 @@ class Turns:
 async def on_runtime(url: str, objects: int, rounds: int) -> OperatorCost:
     """On aimd.runtime."""
     configure("info")
-    turns = Turns()
+    reconciles = Reconciles()
     with kubeconfig(url) as path:
         async with connect(ClientOptions(kubeconfig=path)) as client:
             manager = Manager(client, ManagerOptions(tune_garbage_collection=True))
-            manager.add(_Looker(manager.cache, turns))
-            return await _follow(manager.run, url, turns, objects, rounds)
+            manager.add(_Looker(manager.cache, reconciles))
+            return await _follow(manager.run, url, reconciles, objects, rounds)
 
 
 class _Looker:
@@ -81,14 +81,14 @@ class _Looker:
     informers: Sequence[Informer] = (Informer(POD),)
     watches: Sequence[Watch] = (Watch(POD, for_object),)
 
-    def __init__(self, cache: Cache, turns: Turns) -> None:
+    def __init__(self, cache: Cache, reconciles: Reconciles) -> None:
         self._cache = cache
-        self._turns = turns
+        self._reconciles = reconciles
 
     async def reconcile(self, request: Request) -> Result:
-        """Counts the turn."""
+        """Count the reconcile."""
         assert self._cache[POD].get(request.key) is not None
-        self._turns.count()
+        self._reconciles.count()
         return Result()
 
 
@@ -100,7 +100,7 @@ async def on_kopf(url: str, objects: int, rounds: int) -> OperatorCost:
 
     logging.basicConfig(level=logging.WARNING)
     registry = kopf.OperatorRegistry()
-    turns = Turns()
+    reconciles = Reconciles()
 
     @kopf.on.login(registry=registry)
     def login(**_: object) -> kopf.ConnectionInfo:
@@ -113,18 +113,18 @@ async def on_kopf(url: str, objects: int, rounds: int) -> OperatorCost:
 
     @kopf.on.event("", "v1", "pods", registry=registry)
     async def look(**_: object) -> None:
-        turns.count()
+        reconciles.count()
 
     def operate() -> Awaitable[None]:
         return kopf.operator(registry=registry, clusterwide=True, standalone=True)
 
-    return await _follow(operate, url, turns, objects, rounds)
+    return await _follow(operate, url, reconciles, objects, rounds)
 
 
 async def bare(url: str, objects: int, rounds: int) -> OperatorCost:
     """A watch over aiohttp into a dict, and a function call: no queue, no retry, no metrics, collector off."""
     gc.disable()
-    turns = Turns()
+    reconciles = Reconciles()
     known: dict[tuple[str, str], object] = {}
 
     async def operate() -> None:
@@ -132,9 +132,9 @@ async def bare(url: str, objects: int, rounds: int) -> OperatorCost:
             if event["type"] != "BOOKMARK":
                 metadata = event["object"]["metadata"]
                 known[(metadata["namespace"], metadata["name"])] = event["object"]
-                turns.count()
+                reconciles.count()
 
-    return await _follow(operate, url, turns, objects, rounds)
+    return await _follow(operate, url, reconciles, objects, rounds)
 
 
 async def watched(url: str, headers: Mapping[str, str] | None = None) -> AsyncIterator[dict[str, Any]]:
@@ -156,7 +156,7 @@ async def watched(url: str, headers: Mapping[str, str] | None = None) -> AsyncIt
 
 
 async def _follow(
-    operate: Callable[[], Awaitable[None]], url: str, turns: Turns, objects: int, rounds: int
+    operate: Callable[[], Awaitable[None]], url: str, reconciles: Reconciles, objects: int, rounds: int
 ) -> OperatorCost:
     """Runs the operator through the script."""
     before = resident_bytes()
@@ -171,14 +171,14 @@ async def _follow(
 
         with metered() as start:
             tasks.start_soon(run)
-            await turns.reach(objects)
+            await reconciles.reach(objects)
         memory = resident_bytes() - before
         await asyncio.sleep(0.2)
         for number in range(2, rounds + 2):
             with metered() as round_cost:
                 async with script.post(f"{url}/script/modify/pods") as response:
                     await response.read()
-                await turns.reach(objects * number)
+                await reconciles.reach(objects * number)
             best = min(best, round_cost.cpu)
         tasks.cancel_scope.cancel()
     return OperatorCost(start.cpu / objects, best / objects, memory / objects)

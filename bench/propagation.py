@@ -1,7 +1,7 @@
 """From a change of a parent's spec to its child, on a real API server: median and 99th percentile.
 
 A user changes a parent and sees the child change on a watch of his own. Both operators stand beside each other and are
-asked in turn, so that both meet the same machine; once ours is idle, once it has 10,000 turns of a start waiting.
+asked in turn, so that both meet the same machine; once ours is idle, once it has 10,000 items of a start waiting.
 """
 
 import asyncio

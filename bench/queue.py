@@ -19,7 +19,7 @@ MOST_MICROSECONDS = no_more_than(3.0)
 
 
 def run(keys: int = 100_000, rounds: int = 5) -> Figures:
-    """The best of some rounds, ours and the floor in turn."""
+    """The best of some rounds, ours and the floor alternating."""
     ours, floor = [], []
     for _ in range(rounds):
         ours.append(in_fresh_process(through_queue, keys))
@@ -45,8 +45,8 @@ async def through_queue(count: int) -> float:
         for key in keys:
             queue.add(key, reason="bench")
         for _ in keys:
-            turn = await queue.get()
-            queue.done(turn.key)
+            item = await queue.get()
+            queue.done(item.key)
     return cost.cpu / count
 
 

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from structlog.typing import EventDict
 
 from aimd import __version__
-from aimd.runtime.tracing import Tell
+from aimd.runtime.tracing import SetAttribute
 
 _LAST_SPANS_SECONDS = 3.0
 _STATUS_CODE = "http.response.status_code"
@@ -39,20 +39,20 @@ class OpenTelemetryTracer:
         self._tracer = self._provider.get_tracer("aimd", __version__)
 
     @contextmanager
-    def turn(self, controller: str, fields: Callable[[], Mapping[str, Any]]) -> Iterator[Tell]:
-        """A trace of its own."""
+    def reconcile(self, controller: str, fields: Callable[[], Mapping[str, Any]]) -> Iterator[SetAttribute]:
+        """Open the root span of a reconcile."""
         with self._tracer.start_as_current_span(f"reconcile {controller}", attributes=_plain(fields())) as span:
-            yield _telling(span)
+            yield _attributes_of(span)
 
     @contextmanager
-    def request(self, name: str, fields: Callable[[], Mapping[str, Any]]) -> Iterator[Tell]:
-        """Part of the turn; what is sent outside of one, such as a watch or a lease, would drown the others."""
+    def request(self, name: str, fields: Callable[[], Mapping[str, Any]]) -> Iterator[SetAttribute]:
+        """Open a span below that of the reconcile; requests outside of one, such as watches, have none."""
         if not trace.get_current_span().get_span_context().is_valid:
             yield lambda _name, _value: None
             return
         kind = trace.SpanKind.CLIENT
         with self._tracer.start_as_current_span(name, kind=kind, attributes=dict(fields())) as span:
-            yield _telling(span)
+            yield _attributes_of(span)
 
     def close(self) -> None:
         """Sends what is left, for some seconds at most; blocks."""
@@ -62,7 +62,7 @@ class OpenTelemetryTracer:
 
 
 def add_trace_ids(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Says in each line of a turn which span it belongs to, under OpenTelemetry's names."""
+    """Add the IDs of the current trace and span to a log line of a reconcile, under OpenTelemetry's names."""
     context = trace.get_current_span().get_span_context()
     if context.is_valid:
         event["trace_id"] = trace.format_trace_id(context.trace_id)
@@ -83,10 +83,10 @@ def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if not isinstance(value, Mapping)}
 
 
-def _telling(span: trace.Span) -> Tell:
-    def tell(name: str, value: Any) -> None:
+def _attributes_of(span: trace.Span) -> SetAttribute:
+    def set_attribute(name: str, value: Any) -> None:
         span.set_attribute(name, value)
         if value == "error" or (name == _STATUS_CODE and value >= 400):
             span.set_status(trace.StatusCode.ERROR)
 
-    return tell
+    return set_attribute

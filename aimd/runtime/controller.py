@@ -1,9 +1,4 @@
-"""A controller: watches declared as data, a queue of keys, workers that never die of what a reconciler does.
-
-A reconciler says which informers it needs (`Informer`), which changes wake which keys (`Watch`), and what to do with
-one key. Whatever it raises is logged with the key, counted and followed by a back-off; it is cancelled when it takes
-too long. One key is never worked on twice at once.
-"""
+"""A controller: watches declared as data, a queue of keys, and workers that survive whatever a reconciler raises."""
 
 import asyncio
 import time
@@ -25,61 +20,109 @@ from aimd.runtime.objects import Key, Kind, Manifest, Request, Result, key_of, m
 from aimd.runtime.predicates import Predicate, always
 from aimd.runtime.store import Cache, Delta, Subscriber
 from aimd.runtime.tracing import NoTracer, Tracer
-from aimd.runtime.workqueue import LOW_PRIORITY, QueueClosed, Turn, WorkQueue
+from aimd.runtime.workqueue import LOW_PRIORITY, Item, QueueClosed, WorkQueue
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Changes of `kind` objects wake the keys that `handler` gives, of the controller's own kind.
+    """Which changes of which kind wake which keys of a controller.
 
-    For an update, `handler` is called with both states, so that an object that changes its owner wakes both owners.
-    `delay` (seconds) is for kinds whose changes come in bursts, such as a starting pod's: one turn answers them all.
+    A change of a `kind` object that `predicate` accepts wakes the keys that `handler` returns for it, before and after
+    the change: an object that changes its owner wakes both owners. Every object of a first list wakes its keys.
     """
 
     kind: Kind
     handler: Handler
     predicate: Predicate = always
     delay: float = 0.0
+    """Seconds to wait, 0 by default. Set it for kinds whose changes come in bursts: one reconcile answers them all."""
 
 
 class Reconciler(Protocol):
-    """What a controller runs. `name` is its name in logs and metrics."""
+    """What a controller runs: brings the objects of one kind to their desired state.
+
+    Reconciling is level-based, meaning it isn't driven by the changes in single events but by the state of the cluster
+    as the cache shows it. A request names an object and not what happened to it: after a deletion, `reconcile` finds
+    the object missing.
+
+    Example:
+        class GreetingReconciler:
+            name, kind, workers = "greeting", GREETING, 4
+            informers = (Informer(GREETING), Informer(CONFIG_MAP))
+            watches = (Watch(GREETING, for_object, generation_changed), Watch(CONFIG_MAP, for_owner(GREETING)))
+
+            async def reconcile(self, request: Request) -> Result:
+                greeting = self.cache[GREETING].get(request.key)
+                if greeting is None:
+                    return Result()  # Deleted; garbage collection deletes its ConfigMap.
+                applied = await self.applier.apply([Desired(CONFIG_MAP, plan(greeting), "greeting")])
+                return Result(retry=bool(applied.failures))
+
+    docs/examples/greeter.py is a complete operator.
+    """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of the controller in logs and metrics."""
+
     @property
-    def kind(self) -> Kind: ...
+    def kind(self) -> Kind:
+        """Kind of the objects to reconcile, which the keys belong to."""
+
     @property
-    def watches(self) -> Sequence[Watch]: ...
+    def watches(self) -> Sequence[Watch]:
+        """Which changes wake which keys. Each watched kind needs an informer."""
+
     @property
-    def informers(self) -> Sequence[Informer]: ...
+    def informers(self) -> Sequence[Informer]:
+        """Everything that `reconcile` reads from the cache."""
+
     @property
-    def workers(self) -> int: ...
+    def workers(self) -> int:
+        """Number of objects that are reconciled at the same time."""
 
     async def reconcile(self, request: Request) -> Result:
-        """Brings one object nearer to what it should be; must be idempotent and may be cancelled at any await."""
+        """Bring the object with this key closer to its desired state; return when to reconcile it again.
+
+        Must be idempotent, and may be cancelled at any await. An exception is logged and counted, and the key is
+        reconciled again after its backoff; after a TerminalError only when something changes.
+        """
 
 
 class Runnable(Protocol):
-    """Something that runs beside the workers of a reconciler which lists it in `runnables`."""
+    """Runs beside the workers of a reconciler that lists it in its optional attribute `runnables`."""
 
     async def run(self) -> None:
-        """Runs until `close`; what it raises ends the controller."""
+        """Run until `close` is called; an exception ends the controller."""
 
     def close(self) -> None:
-        """Lets `run` finish what is begun."""
+        """Make `run` finish what it has begun and return."""
 
 
 class Controller:
-    """Queue and workers of one reconciler."""
+    """The queue and the workers of one reconciler.
+
+    Expected flow:
+    - `subscribe`, then start the informers, then `run` once the caches are synced.
+
+    Guarantees:
+    - A key is reconciled by one worker at a time.
+    - A worker survives whatever a reconcile raises, and a reconcile that takes longer than `reconcile_timeout` seconds
+      is cancelled.
+    - When the queue is closed, reconciles in flight end first, then the runnables.
+
+    Caveats:
+    - A reconcile that blocks the event loop can't be cancelled; the manager's liveness check notices it.
+    """
 
     def __init__(
         self,
         reconciler: Reconciler,
         cache: Cache,
         metrics: ManagerMetrics,
+        *,
         reconcile_timeout: float = 300.0,
         tracer: Tracer | None = None,
     ) -> None:
@@ -92,19 +135,19 @@ class Controller:
         self._tracer = tracer or NoTracer()
 
     def subscribe(self) -> None:
-        """Connects the watches to the stores; to be called before the reflectors start."""
+        """Connect the watches to the stores; call it before the informers start. Raises KindNotWatched."""
         for watch in self.reconciler.watches:
-            self._cache[watch.kind].subscribe(self._handler(watch))
+            self._cache[watch.kind].subscribe(self._subscriber(watch))
         for kind in {informer.kind for informer in self.reconciler.informers if informer.optional}:
-            self._cache[kind].on_availability(partial(self.enqueue_all, f"{kind.name} has come or gone"))
+            self._cache[kind].on_availability(partial(self.enqueue_all, f"{kind.name} appeared or disappeared"))
 
     def enqueue_all(self, reason: str) -> None:
-        """Wants a turn for every known object, behind everything that really changed."""
+        """Enqueue every cached object at low priority."""
         for manifest in self._cache[self.reconciler.kind].list():
             self.queue.add(key_of(manifest), priority=LOW_PRIORITY, reason=reason)
 
     async def run(self) -> None:
-        """Runs the workers until the queue is closed; turns that are under way end first, then the runnables."""
+        """Run the workers and runnables until the queue is closed and reconciles in flight have ended."""
         runnables: Sequence[Runnable] = getattr(self.reconciler, "runnables", ())
         async with anyio.create_task_group() as beside:
             for runnable in runnables:
@@ -118,20 +161,20 @@ class Controller:
     async def _work(self) -> None:
         while True:
             try:
-                turn = await self.queue.get()
+                item = await self.queue.get()
             except QueueClosed:
                 return
             try:
-                await self._take_turn(turn)
+                await self._process(item)
             finally:
-                self.queue.done(turn.key)
-            # A turn that found nothing to do has not waited for anything; with many of them the loop would stand still.
+                self.queue.done(item.key)
+            # A reconcile that found nothing to do never awaited anything; many of them would block the event loop.
             await asyncio.sleep(0)
 
-    def _handler(self, watch: Watch) -> Subscriber:
+    def _subscriber(self, watch: Watch) -> Subscriber:
         kind = watch.kind.name
 
-        def handle(delta: Delta) -> None:
+        def enqueue(delta: Delta) -> None:
             before, after, initial = delta
             if not initial and not watch.predicate(before, after):
                 return
@@ -142,87 +185,87 @@ class Controller:
                 for key in watch.handler(manifest, self._cache):
                     self.queue.add(key, after=delay, priority=priority, reason=f"{kind} {key_of(manifest)}")
 
-        return handle
+        return enqueue
 
-    async def _take_turn(self, turn: Turn[Key]) -> None:
+    async def _process(self, item: Item[Key]) -> None:
         started = time.monotonic()
         self._metrics.active_workers.inc()
         try:
             kind = self.reconciler.kind
-            fields = _TurnFields(self.name, kind, turn, self._cache[kind].get(turn.key))
-            with log_context(fields), self._tracer.turn(self.name, fields) as tell:
-                outcome, written = await self._reconcile(turn)
-                tell("result", outcome)
+            fields = _Fields(self.name, kind, item, self._cache[kind].get(item.key))
+            with log_context(fields), self._tracer.reconcile(self.name, fields) as set_attribute:
+                result, written = await self._reconcile(item)
+                set_attribute("result", result)
                 seconds = time.monotonic() - started
-                _log.debug("reconciled", result=outcome, written=written, duration=round(seconds, 4))
+                _log.debug("reconciled", result=result, written=written, duration=round(seconds, 4))
         finally:
             self._metrics.active_workers.dec()
-        self._metrics.count(outcome)
+        self._metrics.count(result)
         self._metrics.duration.observe(seconds)
 
-    async def _reconcile(self, turn: Turn[Key]) -> tuple[str, int]:
-        """One turn; returns how it ended, in controller-runtime's words, and how many objects it wrote."""
+    async def _reconcile(self, item: Item[Key]) -> tuple[str, int]:
+        """Reconcile once; return the result in controller-runtime's words, and the number of objects written."""
         limit = anyio.CancelScope(deadline=anyio.current_time() + self._timeout)
         result = Result()
         try:
             with limit:
-                result = await self.reconciler.reconcile(Request(turn.key, turn.reasons))
+                result = await self.reconciler.reconcile(Request(item.key, item.reasons))
             if limit.cancel_called:  # Also when the reconciler swallowed the cancellation.
                 raise TimeoutError
         except TerminalError as error:
             self._metrics.terminal_errors.inc()
             self._metrics.errors.inc()
-            _log.error("reconcile failed for good", error=str(error))
-            self.queue.forget(turn.key)
+            _log.error("reconcile failed, will not be retried", error=str(error))
+            self.queue.forget(item.key)
             return "error", 0
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
                 raise
-            self._back_off(turn, error, timed_out=limit.cancel_called)
+            self._back_off(item, error, timed_out=limit.cancel_called)
             return "error", 0
-        return self._requeue(turn, result), result.written
+        return self._requeue(item, result), result.written
 
-    def _requeue(self, turn: Turn[Key], result: Result) -> str:
+    def _requeue(self, item: Item[Key], result: Result) -> str:
         if result.retry:
-            self.queue.add_after_failure(turn.key, priority=turn.priority, at_least=result.requeue_after or 0.0)
+            self.queue.add_after_failure(item.key, priority=item.priority, at_least=result.requeue_after or 0.0)
             return "requeue"
-        self.queue.forget(turn.key)
+        self.queue.forget(item.key)
         if result.requeue_after is not None:
-            self.queue.add(turn.key, after=result.requeue_after, priority=turn.priority, reason="requeue")
+            self.queue.add(item.key, after=result.requeue_after, priority=item.priority, reason="requeue")
             return "requeue_after"
         return "success"
 
-    def _back_off(self, turn: Turn[Key], error: BaseException, *, timed_out: bool) -> None:
+    def _back_off(self, item: Item[Key], error: BaseException, *, timed_out: bool) -> None:
         self._metrics.errors.inc()
         at_least = (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0
-        delay = self.queue.add_after_failure(turn.key, priority=turn.priority, at_least=at_least)
+        delay = self.queue.add_after_failure(item.key, priority=item.priority, at_least=at_least)
         if isinstance(error, Conflict | WritesSuspended):
-            _log.debug("reconcile will be repeated", error=str(error), delay=delay)
+            _log.debug("reconcile will be retried", error=str(error), delay=delay)
         elif isinstance(error, ApiError):
             _log.error("reconcile failed", error=str(error), delay=delay)
         elif isinstance(error, TimeoutError) and timed_out:
             self._metrics.timeouts.inc()
-            _log.error("reconcile took too long", timeout=self._timeout, delay=delay)
+            _log.error("reconcile timed out", timeout=self._timeout, delay=delay)
         else:
             self._metrics.panics.inc()
             _log.exception("reconcile raised", error=f"{type(error).__name__}: {error}", delay=delay)
 
 
-class _TurnFields:
-    """What every log line of a turn carries, under controller-runtime's names."""
+class _Fields:
+    """The log fields and span attributes of one reconcile, under controller-runtime's names; computed on demand."""
 
-    __slots__ = ("_controller", "_id", "_kind", "_live", "_turn")
+    __slots__ = ("_controller", "_id", "_item", "_kind", "_live")
 
-    def __init__(self, controller: str, kind: Kind, turn: Turn[Key], live: Manifest | None) -> None:
+    def __init__(self, controller: str, kind: Kind, item: Item[Key], live: Manifest | None) -> None:
         self._controller = controller
         self._kind = kind
-        self._turn = turn
+        self._item = item
         self._live = live
         self._id = ""
 
     def __call__(self) -> Mapping[str, Any]:
         self._id = self._id or str(uuid.uuid4())
-        key = self._turn.key
+        key = self._item.key
         return {
             "controller": self._controller,
             "controllerGroup": self._kind.group,
@@ -232,11 +275,11 @@ class _TurnFields:
             "name": key.name,
             "generation": metadata_of(self._live or {}).get("generation", 0),
             "reconcileID": self._id,
-            "reasons": self._turn.reasons,
+            "reasons": self._item.reasons,
         }
 
 
 def _is_being_cancelled() -> bool:
-    """Whether somebody wants this task to end; if not, a CancelledError has strayed out of some library."""
+    """Return whether this task is asked to end; if not, a library has leaked a CancelledError."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

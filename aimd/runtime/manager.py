@@ -108,8 +108,9 @@ class Manager:
             self.add_informer(informer)
         if reconciler.kind not in self.cache:
             self.add_informer(Informer(reconciler.kind))
-        options, tracer = self.options, self.client.options.tracer
-        self.controllers.append(Controller(reconciler, self.cache, self.metrics, options.reconcile_timeout, tracer))
+        timeout, tracer = self.options.reconcile_timeout, self.client.options.tracer
+        controller = Controller(reconciler, self.cache, self.metrics, reconcile_timeout=timeout, tracer=tracer)
+        self.controllers.append(controller)
 
     def stop(self) -> None:
         """Asks `run` to end in order; for signal handlers."""
@@ -195,7 +196,7 @@ class Manager:
             await self._stop.wait()
             for controller in self.controllers:
                 controller.queue.close()
-            busy = sum(controller.queue.working for controller in self.controllers)
+            busy = sum(controller.queue.processing for controller in self.controllers)
             _log.info("stopping", under_way=busy)
             workers.cancel_scope.deadline = anyio.current_time() + self.options.shutdown_timeout
 

@@ -1,32 +1,37 @@
-"""Where traces begin and end, for a tracing library of the caller's choice; which one that is, nothing here knows."""
+"""Where spans start and end, for a tracing library of the caller's choice."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol, TypeAlias
 
-Tell: TypeAlias = Callable[[str, Any], None]
-"""Adds an attribute to a span: its name and its value."""
+SetAttribute: TypeAlias = Callable[[str, Any], None]
+"""Set an attribute of a span: name and value."""
+Attributes: TypeAlias = Callable[[], Mapping[str, Any]]
+"""Return the attributes that a span starts with; called only by a tracer that wants them."""
 
 
 class Tracer(Protocol):
-    """Opens spans; `fields` are asked for attributes only by a tracer that wants them."""
+    """Opens spans for reconciles and for the requests in them."""
 
-    def turn(self, controller: str, fields: Callable[[], Mapping[str, Any]]) -> AbstractContextManager[Tell]:
-        """One reconcile, a trace of its own; it is told its `result`."""
+    def reconcile(self, controller: str, attributes: Attributes) -> AbstractContextManager[SetAttribute]:
+        """Open the root span of a reconcile; its attribute `result` is set at the end."""
 
-    def request(self, name: str, fields: Callable[[], Mapping[str, Any]]) -> AbstractContextManager[Tell]:
-        """One request, part of the turn that it is sent in; it is told its `http.response.status_code`."""
+    def request(self, name: str, attributes: Attributes) -> AbstractContextManager[SetAttribute]:
+        """Open a span for a request, below that of the reconcile which sends it.
+
+        Its attribute `http.response.status_code` is set when the response arrives.
+        """
 
 
 class NoTracer:
-    """Opens nothing, at next to no cost."""
+    """Opens no span, at next to no cost: the default."""
 
-    _nothing: AbstractContextManager[Tell] = nullcontext(lambda name, value: None)
+    _nothing: AbstractContextManager[SetAttribute] = nullcontext(lambda _name, _value: None)
 
-    def turn(self, controller: str, fields: Callable[[], Mapping[str, Any]]) -> AbstractContextManager[Tell]:
-        """A turn nobody follows."""
+    def reconcile(self, _controller: str, _attributes: Attributes) -> AbstractContextManager[SetAttribute]:
+        """Open no span."""
         return self._nothing
 
-    def request(self, name: str, fields: Callable[[], Mapping[str, Any]]) -> AbstractContextManager[Tell]:
-        """A request nobody follows."""
+    def request(self, _name: str, _attributes: Attributes) -> AbstractContextManager[SetAttribute]:
+        """Open no span."""
         return self._nothing

@@ -1,9 +1,4 @@
-"""A queue of keys with client-go's guarantees, for one event loop.
-
-A key is in the queue once however often it is added; a key that is being worked on is handed out again only after
-`done`, once; failures are delayed per key (5 ms doubling to 1000 s) and by an overall bucket; among ready keys the
-higher priority goes first, equals in the order they came. The clock is a parameter, so that tests run in no time.
-"""
+"""A queue of keys with client-go's guarantees, for one event loop."""
 
 import heapq
 import itertools
@@ -19,33 +14,33 @@ from aimd.runtime.metrics import QueueMetrics
 K = TypeVar("K", bound=Hashable)
 
 LOW_PRIORITY = -100
-"""For the first list and for resyncs: whatever really happens overtakes them."""
+"""Priority of the first list and of resyncs; real changes overtake them."""
 
 _REASONS_KEPT = 8
 
 
 class QueueClosed(Exception):
-    """The queue hands out no more keys."""
+    """The queue hands out no more items."""
 
 
-class Turn(Generic[K]):
-    """A turn that is wanted, then handed out: its key, why it was added (the first few reasons), its priority.
+class Item(Generic[K]):
+    """A key that waits in the queue, and then is processed."""
 
-    `ready_at` is when it may be handed out; `line` where it stands among the ready ones, None while it is not ready.
-    """
-
-    __slots__ = ("key", "line", "priority", "ready_at", "reasons")
+    __slots__ = ("key", "lane", "priority", "ready_at", "reasons")
 
     def __init__(self, key: K, priority: int, ready_at: float, reasons: tuple[str, ...]) -> None:
         self.key = key
         self.priority = priority
         self.ready_at = ready_at
+        """When the item may be handed out, by the queue's clock."""
         self.reasons = reasons
-        self.line: deque[Turn[K]] | None = None
+        """Why the key was added: the first few reasons."""
+        self.lane: deque[Item[K]] | None = None
+        """The lane of the ready items of this priority; None while the item isn't ready."""
 
 
 class TokenBucket:
-    """`rate` per second on average, `burst` at once; says how long to wait instead of waiting."""
+    """Limits a rate to `rate` per second on average and `burst` at once; returns a delay instead of waiting."""
 
     def __init__(self, rate: float = 10.0, burst: int = 100, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
@@ -55,7 +50,7 @@ class TokenBucket:
         self._at = clock()
 
     def reserve(self) -> float:
-        """Takes one token, on credit if need be; seconds until it is covered."""
+        """Take one token, on credit if there is none; return the seconds until it is covered."""
         now = self._clock()
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
         self._at = now
@@ -64,7 +59,24 @@ class TokenBucket:
 
 
 class WorkQueue(Generic[K]):
-    """The keys of one controller that wait for a turn."""
+    """The keys that one controller has to process.
+
+    Expected flow:
+    - A change adds a key. A worker gets it as an item, processes it, and calls `done` with its key.
+    - After a success it calls `forget`, after a failure `add_after_failure`.
+
+    Guarantees:
+    - A key is in the queue once, however often it is added. The earliest time and the highest priority count.
+    - A key that is being processed is handed out again only after `done`, and only if it was added meanwhile.
+    - Among ready items the higher priority goes first, equal ones in the order they became ready.
+    - Failures are delayed by key (5 ms, doubling to 1000 s) and by a token bucket that all keys share.
+
+    Assumptions:
+    - All calls come from one event loop. `clock` returns seconds and never goes back.
+
+    Errors:
+    - QueueClosed from `get`, after `close`.
+    """
 
     def __init__(
         self,
@@ -80,12 +92,12 @@ class WorkQueue(Generic[K]):
         self._bucket = bucket or TokenBucket(clock=clock)
         self._base_delay = base_delay
         self._max_delay = max_delay
-        self._waiting: dict[K, Turn[K]] = {}
-        self._working: dict[K, float] = {}
+        self._waiting: dict[K, Item[K]] = {}
+        self._processing: dict[K, float] = {}
         self._failures: dict[K, int] = {}
-        # A line for each priority, highest first; who has left his line without being taken is skipped in it.
-        self._lines: dict[int, deque[Turn[K]]] = {0: deque()}
-        self._delayed: list[tuple[float, int, Turn[K]]] = []
+        # One lane for each priority, highest first. An item that was moved stays in its old lane and is skipped there.
+        self._lanes: dict[int, deque[Item[K]]] = {0: deque()}
+        self._delayed: list[tuple[float, int, Item[K]]] = []
         self._orders = itertools.count()
         self._sleepers: deque[anyio.Event] = deque()
         self.closed = False
@@ -98,34 +110,34 @@ class WorkQueue(Generic[K]):
         return len(self._waiting)
 
     @property
-    def working(self) -> int:
-        """Number of keys handed out and not done."""
-        return len(self._working)
+    def processing(self) -> int:
+        """Number of items handed out and not done."""
+        return len(self._processing)
 
     def add(self, key: K, *, after: float = 0.0, priority: int = 0, reason: str = "") -> None:
-        """Wants a turn for `key`, in `after` seconds; merges with what already waits: sooner and higher win."""
+        """Enqueue `key`, ready after `after` s. If queued already, keep the earlier time and the higher priority."""
         if self.closed:
             return
         now = self._clock()
         ready_at = now + after if after > 0 else now
-        entry = self._waiting.get(key)
-        if entry is None:
+        item = self._waiting.get(key)
+        if item is None:
             if self._metrics is not None:
                 self._metrics.adds += 1
-            entry = self._waiting[key] = Turn(key, priority, ready_at, (reason,) if reason else ())
+            item = self._waiting[key] = Item(key, priority, ready_at, (reason,) if reason else ())
         else:
-            if reason and reason not in entry.reasons and len(entry.reasons) < _REASONS_KEPT:
-                entry.reasons = (*entry.reasons, reason)
-            if entry.ready_at <= ready_at and entry.priority >= priority:
+            if reason and reason not in item.reasons and len(item.reasons) < _REASONS_KEPT:
+                item.reasons = (*item.reasons, reason)
+            if item.ready_at <= ready_at and item.priority >= priority:
                 return
-            entry.line = None
-            entry.priority = max(entry.priority, priority)
-            entry.ready_at = min(entry.ready_at, ready_at)
-        if key not in self._working:
-            self._schedule(entry, now)
+            item.lane = None
+            item.priority = max(item.priority, priority)
+            item.ready_at = min(item.ready_at, ready_at)
+        if key not in self._processing:
+            self._schedule(item, now)
 
     def add_after_failure(self, key: K, *, reason: str = "retry", priority: int = 0, at_least: float = 0.0) -> float:
-        """Wants another turn after the key's back-off; returns the delay in seconds."""
+        """Enqueue `key` after its backoff, or after `at_least` s if that is longer; return the delay in seconds."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         own = min(self._base_delay * 2.0 ** min(failures, 64), self._max_delay)
@@ -136,95 +148,96 @@ class WorkQueue(Generic[K]):
         return delay
 
     def forget(self, key: K) -> None:
-        """The key succeeded: its next failure starts with the shortest delay."""
+        """Reset the key's backoff, after a success."""
         self._failures.pop(key, None)
 
-    def take(self) -> Turn[K] | None:
-        """The next ready key, or None; the caller must call `done` for it."""
+    def take(self) -> Item[K] | None:
+        """Return the next ready item, or None; call `done` for it."""
         now = self._clock()
         if self._delayed:
             self._promote(now)
-        for line in self._lines.values():
-            while line:
-                entry = line.popleft()
-                if entry.line is not line:
+        for lane in self._lanes.values():
+            while lane:
+                item = lane.popleft()
+                if item.lane is not lane:
                     continue
-                key = entry.key
+                key = item.key
                 del self._waiting[key]
-                self._working[key] = now
+                self._processing[key] = now
                 if self._metrics is not None:
-                    self._metrics.queue_duration.observe(now - entry.ready_at)
-                return entry
+                    self._metrics.queue_duration.observe(now - item.ready_at)
+                return item
         return None
 
-    async def get(self) -> Turn[K]:
-        """Waits for the next key. Raises QueueClosed after `close`."""
+    async def get(self) -> Item[K]:
+        """Wait for the next ready item and return it; call `done` for it. Raises QueueClosed."""
         while not self.closed:
-            turn = self.take()
-            if turn is not None:
-                return turn
+            item = self.take()
+            if item is not None:
+                return item
             await self._sleep()
         raise QueueClosed
 
     def done(self, key: K) -> None:
-        """The turn is over; the key is handed out again if it was added meanwhile."""
-        started = self._working.pop(key, None)
+        """End the processing of `key`; it is handed out again if it was added meanwhile."""
+        started = self._processing.pop(key, None)
         now = self._clock()
         if started is not None and self._metrics is not None:
             self._metrics.work_duration.observe(now - started)
-        entry = self._waiting.get(key)
-        if entry is not None and entry.line is None:
-            self._schedule(entry, now)
+        item = self._waiting.get(key)
+        if item is not None and item.lane is None:
+            self._schedule(item, now)
 
     def close(self) -> None:
-        """Hands out nothing more and wakes whoever waits."""
+        """Hand out nothing more, and make every `get` raise QueueClosed."""
         self.closed = True
         while self._sleepers:
             self._wake_one()
 
     def depths(self) -> dict[int, int]:
-        """Number of ready keys by priority; counted when asked, so that no turn pays for it."""
-        counts = dict.fromkeys(self._lines, 0)
-        for entry in self._waiting.values():
-            if entry.line is not None:
-                counts[entry.priority] += 1
+        """Count the ready items by priority; a scrape pays for it, not the workers."""
+        counts = dict.fromkeys(self._lanes, 0)
+        for item in self._waiting.values():
+            if item.lane is not None:
+                counts[item.priority] += 1
         return counts
 
     def longest_running(self) -> float:
-        """Seconds the longest unfinished turn has taken so far."""
-        return self._clock() - min(self._working.values()) if self._working else 0.0
+        """Return for how many seconds the oldest item has been processed so far."""
+        return self._clock() - min(self._processing.values()) if self._processing else 0.0
 
     def _unfinished_seconds(self) -> float:
         now = self._clock()
-        return sum(now - started for started in self._working.values())
+        return sum(now - started for started in self._processing.values())
 
-    def _schedule(self, entry: Turn[K], now: float) -> None:
-        if entry.ready_at <= now:
-            self._enter_line(entry)
+    def _schedule(self, item: Item[K], now: float) -> None:
+        if item.ready_at <= now:
+            self._enter_lane(item)
             if self._sleepers:
                 self._wake_one()
             return
-        heapq.heappush(self._delayed, (entry.ready_at, next(self._orders), entry))
-        if self._delayed[0][2] is entry:
-            self._wake_one()  # Whoever sleeps now would sleep too long.
+        heapq.heappush(self._delayed, (item.ready_at, next(self._orders), item))
+        if self._delayed[0][2] is item:
+            self._wake_one()  # The workers sleep until an item that is ready later.
 
     def _promote(self, now: float) -> None:
+        """Move delayed items that are ready by now to their lanes."""
         while self._delayed and self._delayed[0][0] <= now:
-            ready_at, _, entry = heapq.heappop(self._delayed)
-            current = self._waiting.get(entry.key) is entry and entry.line is None and entry.ready_at == ready_at
-            if current and entry.key not in self._working:
-                self._enter_line(entry)
+            ready_at, _, item = heapq.heappop(self._delayed)
+            current = self._waiting.get(item.key) is item and item.lane is None and item.ready_at == ready_at
+            if current and item.key not in self._processing:
+                self._enter_lane(item)
 
-    def _enter_line(self, entry: Turn[K]) -> None:
-        line = self._lines.get(entry.priority)
-        if line is None:
-            self._lines[entry.priority] = line = deque()
-            self._lines = dict(sorted(self._lines.items(), reverse=True))
-        entry.line = line
-        line.append(entry)
+    def _enter_lane(self, item: Item[K]) -> None:
+        lane = self._lanes.get(item.priority)
+        if lane is None:
+            self._lanes[item.priority] = lane = deque()
+            self._lanes = dict(sorted(self._lanes.items(), reverse=True))
+        item.lane = lane
+        lane.append(item)
 
     async def _sleep(self) -> None:
-        """Until a key may be ready: one was added, or the first delayed one is due."""
+        """Wait until an item may be ready: one was added, or the first delayed one is due."""
         mine = anyio.Event()
         self._sleepers.append(mine)
         due = max(0.0, self._delayed[0][0] - self._clock()) if self._delayed else float("inf")

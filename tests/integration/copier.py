@@ -14,9 +14,9 @@ from aimd.runtime.objects import Desired, Manifest, Request, Result, key_of, lab
 
 
 class Copier:
-    """For each Secret ConfigMaps with its label `value`, one for each suffix to its name; counts turns and writes.
+    """For each Secret ConfigMaps with its label `value`, one for each suffix to its name; counts reconciles and writes.
 
-    `delay`: seconds that each turn takes before it looks.
+    `delay`: seconds that each reconcile takes before it looks.
     """
 
     name = "copier"
@@ -29,12 +29,12 @@ class Copier:
         self.cache = manager.cache
         self.applier = Applier(manager.client, manager.cache, self.name)
         self.suffixes = suffixes or ("",)
-        self.turns = 0
+        self.reconciles = 0
         self.written = 0
         self.delay = 0.0
 
     async def reconcile(self, request: Request) -> Result:
-        self.turns += 1
+        self.reconciles += 1
         await anyio.sleep(self.delay)
         live = self.cache[SECRET].get(request.key)
         if live is None:

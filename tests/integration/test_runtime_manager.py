@@ -92,10 +92,10 @@ async def test_children_follow_their_owner_and_everything_settles(bench: Bench) 
         await until(lambda: copier.written == 4)
         await anyio.sleep(0.5)
         assert copier.written == 4
-        assert copier.turns < 25
+        assert copier.reconciles < 25
         assert manager.cache[CONFIG_MAP].by_index("owner", (await bench.secret("before", "3"))["metadata"]["uid"])
     async with bench.running() as (_, copier):
-        await until(lambda: copier.turns >= 2)
+        await until(lambda: copier.reconciles >= 2)
         await anyio.sleep(0.2)
         assert copier.written == 0, "a restart writes nothing"
 
@@ -136,11 +136,11 @@ async def test_a_worker_that_is_stuck_fails_liveness(bench: Bench) -> None:
         answer = await http.get(url)
         assert answer.status_code == 500
         assert "copier" in answer.text
-        await until(lambda: manager.controllers[0].queue.working == 0)
+        await until(lambda: manager.controllers[0].queue.processing == 0)
         assert (await http.get(url)).status_code == 200
 
 
-async def test_turns_under_way_end_when_the_manager_stops(bench: Bench) -> None:
+async def test_reconciles_in_flight_end_when_the_manager_stops(bench: Bench) -> None:
     manager = Manager(bench.client, bench.options())
     copier = Copier(manager)
     copier.delay = 0.3
@@ -148,7 +148,7 @@ async def test_turns_under_way_end_when_the_manager_stops(bench: Bench) -> None:
     async with anyio.create_task_group() as tasks:
         await tasks.start(manager.run)
         await bench.secret("a")
-        await until(lambda: copier.turns == 1)
+        await until(lambda: copier.reconciles == 1)
         manager.stop()
         await bench.secret("too-late")
     assert copier.written == 1
@@ -156,11 +156,11 @@ async def test_turns_under_way_end_when_the_manager_stops(bench: Bench) -> None:
         await bench.copy("too-late")
 
 
-async def test_a_turn_that_does_not_end_is_cancelled_after_the_grace_period(bench: Bench) -> None:
+async def test_a_reconcile_that_does_not_end_is_cancelled_after_the_grace_period(bench: Bench) -> None:
     async with bench.running(shutdown_timeout=0.2) as (_, copier):
         copier.delay = 60
         await bench.secret("a")
-        await until(lambda: copier.turns == 1)
+        await until(lambda: copier.reconciles == 1)
         started = anyio.current_time()
     assert anyio.current_time() - started < 3
 
@@ -246,10 +246,10 @@ async def test_one_leads_the_other_takes_over_at_once_on_release(bench: Bench, a
                 with pytest.raises(WritesSuspended):
                     await second_bench.secret("refused")
                 await anyio.sleep(0.5)
-                assert standby.turns == 0
+                assert standby.reconciles == 0
                 first.stop()
                 released = anyio.current_time()
-                await until(lambda: standby.turns > 0)
+                await until(lambda: standby.reconciles > 0)
                 assert anyio.current_time() - released < 1.0
                 await bench.secret("b")
                 await until(lambda: standby.written == 1)

@@ -13,22 +13,18 @@ from typing import Protocol
 import anyio
 import structlog
 
+from aimd.runtime import errors
 from aimd.runtime.client import wire
 from aimd.runtime.client.credentials import TokenSource
 from aimd.runtime.client.session import ClientOptions, Session, open_session
 from aimd.runtime.client.wire import Answer, Call, Page, Patch, Selection, WatchStream
-from aimd.runtime.errors import (
-    ApiError,
-    ConnectionFailed,
-    RequestTimeout,
-    ServerTimeout,
-    TooManyRequests,
-    Unavailable,
-    WritesSuspended,
-)
+from aimd.runtime.errors import ApiError, WritesSuspended
 from aimd.runtime.kinds import POD
 from aimd.runtime.metrics import ClientMetrics
 from aimd.runtime.objects import Key, Kind, Manifest, key_of, metadata_of, uid_of
+
+_UNCLEAR = (errors.Unavailable, errors.ServerTimeout, errors.ConnectionFailed, errors.RequestTimeout)
+"""The server may have carried the request out."""
 
 _log = structlog.get_logger()
 
@@ -250,17 +246,18 @@ class Client:
             if not self.fence():
                 raise WritesSuspended(f"{call.verb} of {call.kind} not sent: this process does not hold the lease")
             self.metrics.writes.labels(call.kind.name, call.verb, call.reason).inc()
-        with self.options.tracer.request(f"{call.verb or call.method.lower()} {call.kind}", call.fields) as tell:
+        name = f"{call.verb or call.method.lower()} {call.kind}"
+        with self.options.tracer.request(name, call.fields) as set_attribute:
             answer = await self._unary.send(call, token)
-            tell("http.response.status_code", answer.status)
+            set_attribute("http.response.status_code", answer.status)
             return answer
 
     def _retry_delay(self, call: Call, error: ApiError, attempt: int) -> float | None:
         """Seconds until the next attempt; None when the error is the caller's to handle."""
         if attempt >= self.options.max_attempts or error.status == 500:
             return None
-        never_started = isinstance(error, TooManyRequests) or error.reason == "ConnectionRefused"
-        unclear = isinstance(error, Unavailable | ServerTimeout | ConnectionFailed | RequestTimeout)
+        never_started = isinstance(error, errors.TooManyRequests) or error.reason == "ConnectionRefused"
+        unclear = isinstance(error, _UNCLEAR)
         if not never_started and not (unclear and call.repeatable):
             return None
         if error.retry_after is not None:

@@ -54,7 +54,7 @@ class Bench:
         self.cache.add(Store(NODE))
         self.metrics = ManagerMetrics("test")
         self.reconciler = Scripted(act)
-        self.controller = Controller(self.reconciler, self.cache, self.metrics, timeout)
+        self.controller = Controller(self.reconciler, self.cache, self.metrics, reconcile_timeout=timeout)
         self.controller.subscribe()
 
     def value(self, name: str, **labels: str) -> float | None:
@@ -96,8 +96,8 @@ async def test_everybody_is_woken_when_an_optional_kind_comes_or_goes() -> None:
     bench.cache[NODE].set_available(available=False)
     await bench.run_until(lambda: len(bench.keys) == 2)
     assert {request.reasons for request in bench.reconciler.requests} == {
-        ("ConfigMap ns/a", "Node has come or gone"),
-        ("ConfigMap ns/b", "Node has come or gone"),
+        ("ConfigMap ns/a", "Node appeared or disappeared"),
+        ("ConfigMap ns/b", "Node appeared or disappeared"),
     }
 
 
@@ -266,7 +266,7 @@ async def test_asking_again() -> None:
     assert bench.value("controller_runtime_reconcile_total", result="requeue") == 2
 
 
-async def test_closing_lets_turns_under_way_end() -> None:
+async def test_closing_lets_reconciles_in_flight_end() -> None:
     ended: list[str] = []
 
     async def act(request: Request) -> Result:
@@ -282,7 +282,7 @@ async def test_closing_lets_turns_under_way_end() -> None:
     assert len(ended) == 3
 
 
-async def test_a_burst_of_changes_is_one_turn_and_a_user_s_change_does_not_wait_for_it() -> None:
+async def test_a_burst_of_changes_is_one_reconcile_and_a_user_s_change_does_not_wait_for_it() -> None:
     bench = Bench(lambda request: None)
     bench.reconciler.watches = (Watch(CONFIG_MAP, for_object), Watch(POD, for_object, delay=0.1))
     burst = Controller(bench.reconciler, bench.cache, ManagerMetrics("burst"))
@@ -293,18 +293,18 @@ async def test_a_burst_of_changes_is_one_turn_and_a_user_s_change_does_not_wait_
         )
     assert burst.queue.take() is None
     bench.cache[CONFIG_MAP].upsert(thing("p", 9))
-    turn = burst.queue.take()
-    assert turn is not None
-    assert turn.key == Key("ns", "p")
-    burst.queue.done(turn.key)
+    item = burst.queue.take()
+    assert item is not None
+    assert item.key == Key("ns", "p")
+    burst.queue.done(item.key)
     await anyio.sleep(0.15)
     assert burst.queue.take() is None
 
 
-async def test_a_backlog_of_turns_that_wait_for_nothing_lets_others_run() -> None:
-    turns = 300
+async def test_a_backlog_of_reconciles_that_wait_for_nothing_lets_others_run() -> None:
+    count = 300
     bench = Bench(lambda request: None)
-    for number in range(turns):
+    for number in range(count):
         bench.upsert(f"object-{number}")
     ticks = 0
 
@@ -315,6 +315,6 @@ async def test_a_backlog_of_turns_that_wait_for_nothing_lets_others_run() -> Non
             ticks += 1
 
     ticking = asyncio.create_task(tick())
-    await bench.run_until(lambda: len(bench.keys) == turns)
+    await bench.run_until(lambda: len(bench.keys) == count)
     ticking.cancel()
-    assert ticks >= turns / Scripted.workers
+    assert ticks >= count / Scripted.workers

@@ -1,4 +1,4 @@
-"""The queue against a simple model of what it promises, on a clock that the test turns."""
+"""The queue against a simple model of what it promises, on a clock that the test sets."""
 
 import anyio
 import anyio.lowlevel
@@ -26,8 +26,8 @@ def queue(clock: Clock, **options: object) -> WorkQueue[str]:
 
 def drain(work: WorkQueue[str]) -> list[str]:
     keys = []
-    while (turn := work.take()) is not None:
-        keys.append(turn.key)
+    while (item := work.take()) is not None:
+        keys.append(item.key)
     return keys
 
 
@@ -112,9 +112,9 @@ def test_ten_thousand_keys_of_the_first_list_do_not_delay_a_change() -> None:
     for number in range(10_000):
         work.add(str(number), priority=LOW_PRIORITY)
     work.add("9999")
-    turn = work.take()
-    assert turn is not None
-    assert turn.key == "9999"
+    item = work.take()
+    assert item is not None
+    assert item.key == "9999"
 
 
 def test_depth_counts_what_is_ready_by_priority() -> None:
@@ -147,11 +147,11 @@ async def test_get_waits_for_keys_and_ends_when_closed() -> None:
     async def worker() -> None:
         while True:
             try:
-                turn = await work.get()
+                item = await work.get()
             except QueueClosed:
                 return
-            got.append(turn.key)
-            work.done(turn.key)
+            got.append(item.key)
+            work.done(item.key)
 
     async with anyio.create_task_group() as tasks:
         for _ in range(3):
@@ -176,7 +176,7 @@ class QueueModel(RuleBasedStateMachine):
         self.clock = Clock()
         self.queue = queue(self.clock)
         self.waiting: dict[str, tuple[float, int]] = {}
-        self.working: set[str] = set()
+        self.processing: set[str] = set()
 
     @rule(key=keys, after=st.sampled_from([0, 0, 1, 5]), priority=st.sampled_from([LOW_PRIORITY, 0, 10]))
     def add(self, key: str, after: float, priority: int) -> None:
@@ -190,30 +190,30 @@ class QueueModel(RuleBasedStateMachine):
 
     @rule()
     def take(self) -> None:
-        turn = self.queue.take()
+        item = self.queue.take()
         ready = {
             key: priority
             for key, (at, priority) in self.waiting.items()
-            if at <= self.clock.now and key not in self.working
+            if at <= self.clock.now and key not in self.processing
         }
-        if turn is None:
+        if item is None:
             assert not ready
             return
-        assert ready[turn.key] == turn.priority == max(ready.values())
-        del self.waiting[turn.key]
-        self.working.add(turn.key)
+        assert ready[item.key] == item.priority == max(ready.values())
+        del self.waiting[item.key]
+        self.processing.add(item.key)
 
-    @precondition(lambda self: self.working)
+    @precondition(lambda self: self.processing)
     @rule(data=st.data())
     def done(self, data: st.DataObject) -> None:
-        key = data.draw(st.sampled_from(sorted(self.working)))
-        self.working.remove(key)
+        key = data.draw(st.sampled_from(sorted(self.processing)))
+        self.processing.remove(key)
         self.queue.done(key)
 
     @invariant()
     def sizes_agree(self) -> None:
         assert len(self.queue) == len(self.waiting)
-        assert self.queue.working == len(self.working)
+        assert self.queue.processing == len(self.processing)
 
 
 TestQueueModel = QueueModel.TestCase
