@@ -1,7 +1,7 @@
-"""Metrics that count what the fleet decided and tried: choices of templates, attempts at downloads, discoveries.
+"""Counters of the fleet: template selections, download attempts, discoveries.
 
-Like `fleet_history`, told by the changes in the caches that this process saw. What labels say comes from bounded
-sets, but for the names of artifacts: their attempts are told by name as long as they are there and few enough.
+As in `history`, only changes in the caches that this process saw count. Label values come from bounded sets, except
+the names of artifacts: attempts are counted by name while the artifact exists and there are not too many.
 """
 
 from collections import Counter as Multiset
@@ -30,19 +30,21 @@ _BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 3600)
 class FleetCounts(Collector):
     """Counters of the fleet (OPS-MET-2).
 
-    `object_limit` is the most series of a family with names of objects; with more, the names are left empty.
+    `object_limit` is the maximum number of series of a family that names objects; above it, the names are empty.
     """
 
     def __init__(self, cache: Cache, object_limit: int) -> None:
         self._limit = object_limit
         self._selections = Counter(
-            "aimd_template_selection", "Automatic choices of a template by their outcome, and what candidates fell to",
-            ("outcome",), registry=None,
-        )  # fmt: skip
+            "aimd_template_selection",
+            "Automatic template selections by outcome, and candidates by the filter that removed them.",
+            ("outcome",),
+            registry=None,
+        )
         self._attempts = Multiset[tuple[str, str, str, str]]()
-        self._discoveries = Counter("aimd_discovery", "Discoveries that ended", ("result", "reason"), registry=None)
+        self._discoveries = Counter("aimd_discovery", "Finished discoveries.", ("result", "reason"), registry=None)
         self._seconds = TallyFamily(
-            "aimd_discovery_seconds", "Length of a discovery job", ("result", "reason"), _BUCKETS
+            "aimd_discovery_seconds", "Duration of discovery jobs.", ("result", "reason"), _BUCKETS
         )
         cache[AIM_SERVICE].subscribe(self._service_changed)
         cache[AIM_ARTIFACT].subscribe(self._artifact_changed)
@@ -51,21 +53,22 @@ class FleetCounts(Collector):
         cache[JOB].subscribe(self._job_changed)
 
     def collect(self) -> Iterator[Metric]:
-        """The families as they are now."""
+        """Yield the families as they are now."""
         for family in (self._selections, self._discoveries, self._seconds):
             yield from family.collect()
-        yield self._attempts_told()
+        yield self._attempts_family()
 
-    def _attempts_told(self) -> Metric:
+    def _attempts_family(self) -> Metric:
         family = CounterMetricFamily(
-            "aimd_artifact_attempts", "Attempts at downloads that ended",
+            "aimd_artifact_attempts",
+            "Finished download attempts.",
             labels=("namespace", "name", "result", "reason"),
-        )  # fmt: skip
+        )
         named = len(self._attempts) <= self._limit
-        told = Multiset[tuple[str, str, str, str]]()
+        counts = Multiset[tuple[str, str, str, str]]()
         for (namespace, name, result, reason), count in self._attempts.items():
-            told[namespace, name if named else "", result, reason] += count
-        for labels, count in sorted(told.items()):
+            counts[namespace, name if named else "", result, reason] += count
+        for labels, count in sorted(counts.items()):
             family.add_metric(labels, count)
         return family
 
@@ -73,9 +76,9 @@ class FleetCounts(Collector):
         before, after, initial = delta
         if before is None or after is None or initial:
             return
-        known, made = selection_of(before), selection_of(after)
-        if made is not None and made != known:
-            for outcome in made.outcomes:
+        selection = selection_of(after)
+        if selection is not None and selection != selection_of(before):
+            for outcome in selection.outcomes:
                 self._selections.labels(outcome).inc()
 
     def _artifact_changed(self, delta: Delta) -> None:

@@ -1,48 +1,72 @@
-"""What an administrator counts: services by state, where their start went, the GPUs they ask for.
+"""The figures behind the metrics of the fleet: objects go in, plain values come out. Pure.
 
-Pure: manifests as the cache has them go in, plain values come out. Raw, because a whole fleet is read at each scrape
-and nothing here needs more than a few fields.
+Most functions read an object as the cache has it, because a scrape reads a whole fleet and a change carries the object
+before it, and each needs few fields.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from aimd.api.model_source import ModelSourceCondition
 from aimd.api.reasons import Reason, Verdict
-from aimd.api.service import ServiceCondition
+from aimd.api.service import AIMService, ServiceCondition
 from aimd.api.service_template import TemplateCondition
-from aimd.api.shared import CommonCondition
-from aimd.planning.component import State
+from aimd.api.shared import CommonCondition, Hardware, Status
 from aimd.planning.gpus import normalize_gpu
 from aimd.planning.jobs import JobPhase, finished_at, job_phase
-from aimd.planning.service.resources import DEFAULT_GPU_RESOURCE
+from aimd.planning.objects import (
+    View,
+    condition_of,
+    conditions_of,
+    generation_of,
+    part,
+    parts,
+    spec_of,
+    status_of,
+    status_word,
+    text,
+    whole_number,
+)
+from aimd.planning.quantities import InvalidQuantity, parse_bytes
+from aimd.planning.service.observed import Model, Template
+from aimd.planning.service.resources import DEFAULT_GPU_RESOURCE, predictor_resources
 from aimd.planning.service_template.discovery_job import JOB_LABELS
 from aimd.planning.time import parse_timestamp
-from aimd.runtime.objects import Manifest, labels_of
+from aimd.runtime.objects import labels_of
 
+UNKNOWN = "Unknown"
+"""Status word and reason of an object before its first reconcile."""
 ANY_GPU = "any"
 """Model of the GPUs of a template that names none."""
+DEVICE_PREFIX = "amd.com/"
+"""Domain of the extended resources under which device plugins advertise GPUs."""
 
 _FILTERS: Mapping[str, str] = {
     Verdict.UNOPTIMIZED_TEMPLATE_FILTERED: "optimization",
     Verdict.SERVICE_OVERRIDES_NOT_MATCHED: "overrides",
     Verdict.REQUIRED_GPU_NOT_IN_CLUSTER: "gpu",
 }
-"""Which filter gives a candidate that verdict; the others are about its availability."""
-_CHOSEN, _OUTRANKED = Verdict.BEST_MATCH, Verdict.LOWER_PREFERENCE_RANK
+"""The filter behind a verdict on a candidate; all other verdicts are about its availability."""
 _NO_CHOICE: Mapping[str, str] = {
     Reason.TEMPLATE_NOT_FOUND: "none",
     Reason.TEMPLATE_NOT_READY: "none",
     Reason.TEMPLATE_SELECTION_AMBIGUOUS: "ambiguous",
 }
+"""The outcome of a selection that chose no template, by the reason of the condition TemplateReady."""
 _DISCOVERY_CONDITIONS = (TemplateCondition.DISCOVERY_PODS_READY, TemplateCondition.DISCOVERY_JOB_READY)
-"""Whose reason says why a discovery failed, the closest to the cause first."""
+"""Conditions whose reason says why a discovery failed, the closest to the cause first."""
 _PROTOCOLS = ("xet", "http", "hf_transfer", "s3")
+_SCHEMES = ("hf", "s3")
+_OTHER = "other"
+_CONDITION_VALUES = {"True": 1.0, "False": 0.0}
 
 PHASES: Mapping[str, tuple[str, ...]] = {
-    "resolve": (CommonCondition.RUNTIME_CONFIG_READY, ServiceCondition.MODEL_READY, ServiceCondition.TEMPLATE_READY),
+    "resolve": (
+        CommonCondition.RUNTIME_CONFIG_READY,
+        ServiceCondition.MODEL_READY,
+        ServiceCondition.TEMPLATE_READY,
+    ),
     "cache": (ServiceCondition.CACHE_READY,),
     "start": (ServiceCondition.INFERENCE_SERVICE_READY, ServiceCondition.INFERENCE_SERVICE_PODS_READY),
     "route": (ServiceCondition.HTTP_ROUTE_READY,),
@@ -50,67 +74,63 @@ PHASES: Mapping[str, tuple[str, ...]] = {
 """The phases of a service's start, in order, and the conditions that end each."""
 
 
-@dataclass(frozen=True, slots=True)
-class GpuRequest:
-    """`count` GPUs of a model, over all replicas, by the resource they are asked under."""
-
-    model: str
-    resource: str
-    count: int
+# Objects of any kind
 
 
-@dataclass(frozen=True, slots=True)
-class TemplateSelection:
-    """An automatic choice of a template: what became of each candidate, and the counters it raises."""
-
-    verdicts: tuple[tuple[str, str, str], ...]
-    outcomes: tuple[str, ...]
+def word_of(manifest: View) -> str:
+    """Return the status word."""
+    return status_word(manifest) or UNKNOWN
 
 
-def conditions_of(manifest: Manifest) -> Iterator[Mapping[str, Any]]:
-    """The stored conditions that can be read."""
-    for item in (manifest.get("status") or {}).get("conditions") or ():
-        if isinstance(item, Mapping) and item.get("type"):
-            yield item
+def ready_reason(manifest: View) -> str:
+    """Return the reason of the condition Ready."""
+    return _reason(manifest, CommonCondition.READY) or UNKNOWN
 
 
-def status_word(manifest: Manifest) -> str:
-    """The status word; `Unknown` before the first reconcile."""
-    return str((manifest.get("status") or {}).get("status") or "Unknown")
+def ready_since(manifest: View) -> datetime | None:
+    """Return when the condition Ready last changed its status, None before the first reconcile."""
+    ready = condition_of(manifest, CommonCondition.READY)
+    return parse_timestamp(ready.last_transition_time) if ready is not None else None
 
 
-def ready_reason(manifest: Manifest) -> str:
-    """Reason of the condition Ready; `Unknown` before the first reconcile."""
-    return _reason(manifest, CommonCondition.READY) or "Unknown"
+def condition_value(status: str) -> float:
+    """Return the status of a condition as a number: 1 for True, 0 for False, else -1."""
+    return _CONDITION_VALUES.get(status, -1.0)
 
 
-def in_state_since(manifest: Manifest) -> datetime | None:
-    """When readiness last turned; None before the first reconcile."""
-    times = (
-        parse_timestamp(str(item.get("lastTransitionTime") or ""))
-        for item in conditions_of(manifest)
-        if item["type"] == CommonCondition.READY
-    )
-    return next(times, None)
+def generation_lag(manifest: View) -> int:
+    """Return how many generations of the spec have not been reconciled yet."""
+    return generation_of(manifest) - whole_number(status_of(manifest), "observedGeneration")
 
 
-def config_in_force(manifest: Manifest) -> tuple[str, str, str] | None:
-    """Kind, namespace and name of the runtime config that the status names; None where it names none."""
-    reference = (manifest.get("status") or {}).get("resolvedRuntimeConfig") or {}
-    kind = str(reference.get("kind") or "").rpartition("/")[2]
-    return (kind, str(reference.get("namespace") or ""), str(reference.get("name") or "")) if kind else None
+def config_in_effect(manifest: View) -> tuple[str, str, str] | None:
+    """Return kind, namespace and name of the runtime config that the status names, None if it names none."""
+    reference = part(status_of(manifest), "resolvedRuntimeConfig")
+    kind = text(reference, "kind").rpartition("/")[2]
+    return (kind, text(reference, "namespace"), text(reference, "name")) if kind else None
 
 
-def phase_seconds(service: Manifest, began: datetime) -> dict[str, float]:
-    """Seconds of each phase of a start that began then.
+def whole_quantity(quantity: object) -> int:
+    """Return a quantity as a whole number, 0 if it is missing or cannot be parsed."""
+    try:
+        return parse_bytes(str(quantity or 0))
+    except InvalidQuantity:
+        return 0
 
-    A phase ends when the last of its conditions turned, or at once where none of them turned since: their sum is the
-    time from the beginning to the last turn.
+
+# Services
+
+
+def phase_seconds(service: View, began: datetime) -> dict[str, float]:
+    """Return the seconds of each phase of a start that began at `began`.
+
+    A phase ends when the last of its conditions became True, or at once if none of them did since the phase before.
+    The sum is the time from the beginning to the last of these moments.
     """
     turned = {
-        str(item["type"]): parse_timestamp(str(item.get("lastTransitionTime") or ""))
-        for item in conditions_of(service)
-        if item.get("status") == "True"
+        condition.type: parse_timestamp(condition.last_transition_time)
+        for condition in conditions_of(service)
+        if condition.status == "True"
     }
     seconds, reached = {}, began
     for phase, conditions in PHASES.items():
@@ -121,126 +141,209 @@ def phase_seconds(service: Manifest, began: datetime) -> dict[str, float]:
     return seconds
 
 
-def gpu_request(service: Manifest, template: Manifest | None) -> GpuRequest | None:
-    """The GPUs that a service asks for; None when it asks for none or has no template yet."""
-    spec = service.get("spec") or {}
-    hardware = (spec.get("overrides") or {}).get("hardware") or ((template or {}).get("spec") or {}).get("hardware")
-    gpu = (hardware or {}).get("gpu") or {}
-    count = int(gpu.get("requests") or 0)
-    replicas = replica_figures(service).get("desired")
-    if replicas is None:
-        replicas = int(spec["replicas"]) if spec.get("replicas") is not None else 1
-    if count <= 0 or template is None:
+def is_up_to_date(service: View) -> bool:
+    """Return whether the status is about the current generation of the spec."""
+    return generation_lag(service) == 0
+
+
+@dataclass(frozen=True, slots=True)
+class GpuRequest:
+    """A number of GPUs of one model that a service requests over all replicas, and the name of their resource."""
+
+    model: str
+    resource: str
+    count: int
+
+
+def gpu_requests(service: AIMService, template: Template | None, model: Model | None) -> tuple[GpuRequest, ...]:
+    """Return the GPUs that the pods of a service get, empty without a template.
+
+    The pods get what the renderer of the InferenceService decides: the hardware of the template as resolved, unless
+    the resources of model, template or service say otherwise.
+    """
+    if template is None:
+        return ()
+    hardware = _hardware_of(service, template)
+    resources = predictor_resources(
+        hardware,
+        model=model.spec.resources if model is not None else None,
+        template=template.spec.resources,
+        service=service.spec.resources,
+    )
+    own = _resource_of(hardware)
+    replicas = _desired_replicas(service)
+    return tuple(
+        GpuRequest(_model_of(hardware), resource, whole_quantity(quantity) * replicas)
+        for resource, quantity in sorted(part(resources, "limits").items())
+        if (resource == own or resource.startswith(DEVICE_PREFIX)) and whole_quantity(quantity) > 0
+    )
+
+
+def missing_gpu(service: AIMService, template: Template | None) -> str | None:
+    """Return the GPU model that the template of a service needs and the cluster lacks, None if it lacks none."""
+    if template is None or template.status.status != Status.NOT_AVAILABLE:
         return None
-    model = normalize_gpu(str(gpu["model"])) if gpu.get("model") else ANY_GPU
-    return GpuRequest(model, str(gpu.get("resourceName") or DEFAULT_GPU_RESOURCE), count * replicas)
+    return _model_of(_hardware_of(service, template))
 
 
-def replica_figures(service: Manifest) -> dict[str, int]:
-    """Replica figures by type (current, desired, min, max), as far as they are known."""
-    runtime = (service.get("status") or {}).get("runtime") or {}
+def replica_figures(service: View) -> dict[str, int]:
+    """Return the known numbers of replicas by type: current, desired, min, max."""
+    runtime = part(status_of(service), "runtime")
+    types = ("current", "desired", "min", "max")
     return {
-        name: int(runtime[f"{name}Replicas"])
-        for name in ("current", "desired", "min", "max")
-        if runtime.get(f"{name}Replicas") is not None
+        type_: whole_number(runtime, name) for type_ in types if runtime.get(name := f"{type_}Replicas") is not None
     }
 
 
-def download_bytes(artifact: Manifest) -> tuple[int, int]:
-    """Bytes expected and bytes there, 0 where not known; a Ready artifact has all of them."""
-    status = artifact.get("status") or {}
-    progress = status.get("progress") or {}
-    expected = int(progress.get("totalBytes") or status.get("discoveredSizeBytes") or 0)
-    return expected, expected if status.get("status") == "Ready" else int(progress.get("downloadedBytes") or 0)
+def _hardware_of(service: AIMService, template: Template) -> Hardware | None:
+    """Return the hardware of one replica: as resolved, before that as the service or its template asks for it."""
+    overrides = service.spec.overrides
+    wanted = overrides.hardware if overrides is not None else None
+    return template.status.resolved_hardware or wanted or template.spec.hardware
 
 
-def scheme_of(artifact: Manifest) -> str:
-    """Scheme of the source, `hf` or `s3`; anything else is `other`."""
-    scheme = str((artifact.get("spec") or {}).get("sourceUri") or "").partition("://")[0].lower()
-    return scheme if scheme in ("hf", "s3") else "other"
+def _model_of(hardware: Hardware | None) -> str:
+    model = hardware.gpu.model if hardware is not None and hardware.gpu is not None else ""
+    return normalize_gpu(model) if model else ANY_GPU
 
 
-def protocol_of(artifact: Manifest) -> str:
-    """Protocol of the download, in small letters; anything that aimd does not speak is `other`."""
-    protocol = str(((artifact.get("status") or {}).get("download") or {}).get("protocol") or "").lower()
-    return protocol if protocol in _PROTOCOLS else "other"
+def _resource_of(hardware: Hardware | None) -> str:
+    gpu = hardware.gpu if hardware is not None else None
+    return (gpu.resource_name if gpu is not None else "") or DEFAULT_GPU_RESOURCE
 
 
-def selection_of(service: Manifest) -> TemplateSelection | None:
-    """The automatic choice that the status tells; None where the template is named or nothing was chosen yet."""
-    if ((service.get("spec") or {}).get("template") or {}).get("name"):
+def _desired_replicas(service: AIMService) -> int:
+    runtime = service.status.runtime
+    if runtime is not None and runtime.desired_replicas is not None:
+        return runtime.desired_replicas
+    return service.spec.replicas if service.spec.replicas is not None else 1
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateSelection:
+    """An automatic selection of a template: its outcome, and one more outcome for each candidate that was removed.
+
+    `verdicts` are scope, name and verdict of each candidate; two selections with other verdicts are different ones.
+    """
+
+    verdicts: tuple[tuple[str, str, str], ...]
+    outcomes: tuple[str, ...]
+
+
+def selection_of(service: View) -> TemplateSelection | None:
+    """Return the automatic selection that the status shows, None if there was none or the spec names a template."""
+    if text(part(spec_of(service), "template"), "name"):
         return None
-    candidates = (service.get("status") or {}).get("templateCandidates") or ()
-    verdicts = tuple(
-        (str(item.get("scope")), str(item.get("name")), str(item.get("verdict")))
-        for item in candidates
-        if isinstance(item, Mapping)
-    )
+    candidates = parts(status_of(service), "templateCandidates")
+    verdicts = tuple((text(item, "scope"), text(item, "name"), text(item, "verdict")) for item in candidates)
     given = [verdict for _, _, verdict in verdicts]
     missed = _NO_CHOICE.get(_reason(service, ServiceCondition.TEMPLATE_READY))
-    if _CHOSEN not in given and missed is None:
+    selected = Verdict.BEST_MATCH in given
+    if not selected and missed is None:
         return None
-    fallen = (verdict for verdict in given if verdict not in (_CHOSEN, _OUTRANKED))
-    removed = tuple(f"removed_by_{_FILTERS.get(verdict, 'availability')}" for verdict in fallen)
-    return TemplateSelection(verdicts, ("selected" if _CHOSEN in given else missed or "none", *removed))
+    removed = (verdict for verdict in given if verdict not in (Verdict.BEST_MATCH, Verdict.LOWER_PREFERENCE_RANK))
+    filters = tuple(f"removed_by_{_FILTERS.get(verdict, 'availability')}" for verdict in removed)
+    return TemplateSelection(verdicts, ("selected" if selected else missed or "none", *filters))
 
 
-def attempt_ended(before: Manifest, after: Manifest) -> str:
-    """How an attempt at a download ended between two looks: Ready, Failed, Retried; empty when none did."""
-    word = status_word(after)
-    if word in (State.READY, State.FAILED) and status_word(before) not in (State.READY, State.FAILED):
+# Artifacts
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadBytes:
+    """Bytes of a download, 0 where not known."""
+
+    expected: int
+    downloaded: int
+
+
+def download_bytes(artifact: View) -> DownloadBytes:
+    """Return how far a download is; a Ready artifact has all of its bytes."""
+    status = status_of(artifact)
+    progress = part(status, "progress")
+    expected = whole_number(progress, "totalBytes") or whole_number(status, "discoveredSizeBytes")
+    ready = status_word(artifact) == Status.READY
+    return DownloadBytes(expected, expected if ready else whole_number(progress, "downloadedBytes"))
+
+
+def scheme_of(artifact: View) -> str:
+    """Return the scheme of the source URI, `hf` or `s3`; any other one is `other`."""
+    scheme = text(spec_of(artifact), "sourceUri").partition("://")[0].lower()
+    return scheme if scheme in _SCHEMES else _OTHER
+
+
+def protocol_of(artifact: View) -> str:
+    """Return the protocol of the download in lower case; one that aimd does not use is `other`."""
+    protocol = text(_download(artifact), "protocol").lower()
+    return protocol if protocol in _PROTOCOLS else _OTHER
+
+
+def attempt_ended(before: View, after: View) -> str:
+    """Return how an attempt at a download ended between two states: Ready, Failed or Retried; empty if none did."""
+    word, ended = status_word(after), (Status.READY, Status.FAILED)
+    if word in ended and status_word(before) not in ended:
         return word
     return "Retried" if _attempt(after) > _attempt(before) > 0 else ""
 
 
-def discovery_outcome(before: Manifest, after: Manifest) -> tuple[str, str] | None:
-    """Result (succeeded, failed) and reason of a discovery that ended between two looks at its template."""
+def _attempt(artifact: View) -> int:
+    return whole_number(_download(artifact), "attempt")
+
+
+def _download(artifact: View) -> View:
+    return part(status_of(artifact), "download")
+
+
+# Templates, and the Jobs that discover them
+
+
+def discovery_outcome(before: View, after: View) -> tuple[str, str] | None:
+    """Return result (succeeded, failed) and reason of a discovery that ended between two states of its template."""
     if _discovery_attempts(after) > _discovery_attempts(before):
-        reason = next((text for type_ in _DISCOVERY_CONDITIONS if (text := _reason(after, type_, "False"))), "Unknown")
-        return "failed", reason
-    found, discovered = Reason.DISCOVERY_COMPLETE, TemplateCondition.DISCOVERED
-    if _reason(after, discovered, "True") == found and _reason(before, discovered, "True") != found:
-        return "succeeded", str(found)
+        reasons = (_reason(after, type_, "False") for type_ in _DISCOVERY_CONDITIONS)
+        return "failed", next(filter(None, reasons), UNKNOWN)
+    if _is_discovered(after) and not _is_discovered(before):
+        return "succeeded", Reason.DISCOVERY_COMPLETE
     return None
 
 
-def discovery_job_seconds(job: Manifest) -> tuple[str, str, float] | None:
-    """Result (succeeded, failed), reason and length of a discovery Job; None while it runs, and for other Jobs."""
+def discovery_job_seconds(job: View) -> tuple[str, str, float] | None:
+    """Return result, reason and length of a discovery Job; None while it runs, and for other Jobs."""
     labels, phase = labels_of(job), job_phase(job)
     if phase not in (JobPhase.COMPLETE, JobPhase.FAILED) or any(labels.get(k) != v for k, v in JOB_LABELS.items()):
         return None
-    began, ended = parse_timestamp(str((job.get("status") or {}).get("startTime") or "")), finished_at(job)
+    began, ended = parse_timestamp(text(status_of(job), "startTime")), finished_at(job)
     if began is None or ended is None:
         return None
     result = "succeeded" if phase is JobPhase.COMPLETE else "failed"
-    return result, _reason(job, str(phase), "True") or "Unknown", (ended - began).total_seconds()
+    return result, _reason(job, phase, "True") or UNKNOWN, (ended - began).total_seconds()
 
 
-def missing_gpu(service: Manifest, template: Manifest | None) -> str | None:
-    """GPU model that the service's template needs and the cluster lacks; None when nothing is missing."""
-    if template is None or status_word(template) != State.NOT_AVAILABLE:
-        return None
-    request = gpu_request(service, template)
-    return request.model if request is not None else ANY_GPU
+def _is_discovered(template: View) -> bool:
+    return _reason(template, TemplateCondition.DISCOVERED, "True") == Reason.DISCOVERY_COMPLETE
 
 
-def last_success(source: Manifest) -> datetime | None:
-    """When the registry of a model source last answered; while all of it fails, when that began."""
-    filters = next((item for item in conditions_of(source) if item["type"] == ModelSourceCondition.FILTERS_READY), {})
-    since = filters if filters.get("reason") == Reason.ALL_FILTERS_FAILED else None
-    text = since.get("lastTransitionTime") if since else (source.get("status") or {}).get("lastSyncTime")
-    return parse_timestamp(str(text or ""))
+def _discovery_attempts(template: View) -> int:
+    return whole_number(part(status_of(template), "discovery"), "attempts")
 
 
-def _reason(manifest: Manifest, type_: str, status: str = "") -> str:
-    """Reason of a condition, if it has that status where one is given; empty when there is none."""
-    found = (item for item in conditions_of(manifest) if item["type"] == type_)
-    return next((str(item.get("reason") or "") for item in found if status in ("", item.get("status"))), "")
+# Model sources
 
 
-def _discovery_attempts(template: Manifest) -> int:
-    return int(((template.get("status") or {}).get("discovery") or {}).get("attempts") or 0)
+def last_sync(source: View) -> datetime | None:
+    """Return when the registry of a model source was last listed, None before the first time."""
+    return parse_timestamp(text(status_of(source), "lastSyncTime"))
 
 
-def _attempt(artifact: Manifest) -> int:
-    return int(((artifact.get("status") or {}).get("download") or {}).get("attempt") or 0)
+def last_success(source: View) -> datetime | None:
+    """Return when the registry of a model source last answered; while every filter fails, when that began."""
+    filters = condition_of(source, ModelSourceCondition.FILTERS_READY)
+    if filters is not None and filters.reason == Reason.ALL_FILTERS_FAILED:
+        return parse_timestamp(filters.last_transition_time)
+    return last_sync(source)
+
+
+def _reason(manifest: View, type_: str, status: str = "") -> str:
+    """Return the reason of a condition, if it has the status, where one is given; empty otherwise."""
+    found = condition_of(manifest, type_)
+    return found.reason if found is not None and status in ("", found.status) else ""

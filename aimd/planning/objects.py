@@ -89,7 +89,8 @@ def conditions_of(manifest: View) -> tuple[Condition, ...]:
 
 def condition_of(manifest: View, type_: str) -> Condition | None:
     """Return the stored condition of a type, None when there is none."""
-    return find_condition(conditions_of(manifest), type_)
+    items = (item for item in parts(status_of(manifest), "conditions") if item.get("type") == type_)
+    return next(_conditions(items), None)
 
 
 def has_condition(manifest: View, type_: str, status: str = "True") -> bool:

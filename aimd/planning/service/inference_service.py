@@ -13,7 +13,7 @@ from aimd.planning.labels import MANAGED_BY, PREFIX, label_value
 from aimd.planning.service.container_environment import container_env
 from aimd.planning.service.observed import Model, Observed, Template, is_ready, labels, owner_references
 from aimd.planning.service.profile_config_map import CHECKSUM_ANNOTATION, profile_volumes
-from aimd.planning.service.resources import container_resources, cpu_level
+from aimd.planning.service.resources import predictor_resources
 from aimd.planning.service.scaling import HTTP_PORT, scaling_annotations, scaling_fields, scaling_of
 from aimd.planning.service.volumes import (
     NONE,
@@ -127,10 +127,12 @@ def _volumes(observed: Observed, parts: PredictorInputs) -> Volumes:
 
 
 def _resources(observed: Observed, parts: PredictorInputs) -> Manifest:
-    hardware = parts.template.status.resolved_hardware
-    model = parts.model.spec.resources if parts.model is not None else None
-    template = parts.template.spec.resources or cpu_level(hardware)
-    return container_resources(hardware, (model, template, observed.service.spec.resources))
+    return predictor_resources(
+        parts.template.status.resolved_hardware,
+        model=parts.model.spec.resources if parts.model is not None else None,
+        template=parts.template.spec.resources,
+        service=observed.service.spec.resources,
+    )
 
 
 def _pull_secrets(observed: Observed, parts: PredictorInputs) -> list[str]:

@@ -16,6 +16,17 @@ _MEMORY_LIMIT_PER_GPU_GIB = 48
 _Quantities = dict[str, str]
 
 
+def predictor_resources(
+    hardware: Hardware | None,
+    *,
+    model: ResourceRequirements | None,
+    template: ResourceRequirements | None,
+    service: ResourceRequirements | None,
+) -> Manifest:
+    """Return `resources` of the predictor's container: the template's hardware, and what each level sets."""
+    return container_resources(hardware, (model, template or cpu_level(hardware), service))
+
+
 def container_resources(hardware: Hardware | None, levels: Sequence[ResourceRequirements | None]) -> Manifest:
     """`resources` of the container, empty when nothing is asked for (SVC-RES-1).
 

@@ -7,15 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aimd.api.model import AIMModel
+from aimd.api.service import AIMService
+from aimd.api.service_template import AIMServiceTemplate
 from aimd.metrics.figures import (
     PHASES,
+    DownloadBytes,
     GpuRequest,
     download_bytes,
-    gpu_request,
+    gpu_requests,
+    missing_gpu,
     phase_seconds,
     ready_reason,
     scheme_of,
-    status_word,
+    word_of,
 )
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -57,7 +62,7 @@ def test_phases_add_up_to_the_last_turn(turned: dict[str, float], status: str) -
 
 @pytest.mark.parametrize("status", [{}, {"status": None}, {"status": {"conditions": [{}, {"type": "Ready"}, "x"]}}])
 def test_an_object_that_nobody_looked_at_yet(status: dict[str, Any]) -> None:
-    assert (status_word(status), ready_reason(status)) == ("Unknown", "Unknown")
+    assert (word_of(status), ready_reason(status)) == ("Unknown", "Unknown")
     assert set(phase_seconds(status, BEGAN).values()) == {0}
 
 
@@ -86,7 +91,58 @@ def template(**gpu: Any) -> dict[str, Any]:
     ],
 )
 def test_gpus_that_a_service_asks_for(manifest: Any, template_: Any, expected: GpuRequest | None) -> None:
-    assert gpu_request(manifest, template_) == expected
+    service_ = AIMService.model_validate(manifest)
+    found = gpu_requests(service_, AIMServiceTemplate.model_validate(template_) if template_ else None, None)
+    assert found == ((expected,) if expected is not None else ())
+
+
+def resolved(requests: int, model: str = "MI300X", **spec: Any) -> AIMServiceTemplate:
+    """A template whose discovery found so many GPUs of a model."""
+    hardware = {"gpu": {"requests": requests, "model": model}}
+    return AIMServiceTemplate.model_validate({"spec": spec, "status": {"resolvedHardware": hardware}})
+
+
+@pytest.mark.parametrize(
+    ("spec", "template_", "expected"),
+    [
+        ({}, resolved(8), 16),
+        ({}, resolved(8, hardware={"gpu": {"requests": 1, "model": "MI210"}}), 16),
+        ({"overrides": {"hardware": {"gpu": {"requests": 1}}}}, resolved(8), 16),
+        ({}, resolved(8, resources={"limits": {"amd.com/gpu": "4"}}), 8),
+        ({"resources": {"limits": {"amd.com/gpu": "2"}}}, resolved(8, resources={"limits": {"amd.com/gpu": "4"}}), 4),
+        ({"resources": {"requests": {"amd.com/gpu": "2"}}}, resolved(8), 4),
+        ({"resources": {"limits": {"amd.com/gpu": "0"}}}, resolved(8), None),
+        ({"resources": {"limits": {"cpu": "2", "example.com/nic": "1"}}}, resolved(0), None),
+    ],
+)
+def test_gpus_are_those_that_pods_get(spec: Any, template_: AIMServiceTemplate, expected: int | None) -> None:
+    """Discovered hardware goes over that of the spec, resources that a user sets over both, as in the container."""
+    service_ = AIMService.model_validate({"spec": {"replicas": 2, **spec}})
+    found = gpu_requests(service_, template_, None)
+    assert found == ((GpuRequest("MI300X", "amd.com/gpu", expected),) if expected is not None else ())
+
+
+def test_resources_of_the_model_count() -> None:
+    model = AIMModel.model_validate({"spec": {"resources": {"limits": {"amd.com/gpu": "3"}}}})
+    assert gpu_requests(AIMService(), resolved(8), model) == (GpuRequest("MI300X", "amd.com/gpu", 3),)
+
+
+def test_every_device_of_a_pod_counts() -> None:
+    own = {"gpu": {"requests": 1, "model": "MI300X", "resourceName": "example.com/gpu"}}
+    template_ = AIMServiceTemplate.model_validate({"status": {"resolvedHardware": own}})
+    service_ = AIMService.model_validate({"spec": {"resources": {"limits": {"amd.com/gpu-cpx": "2"}}}})
+    assert gpu_requests(service_, template_, None) == (
+        GpuRequest("MI300X", "amd.com/gpu-cpx", 2),
+        GpuRequest("MI300X", "example.com/gpu", 1),
+    )
+
+
+@pytest.mark.parametrize(("status", "expected"), [("NotAvailable", "MI210"), ("Ready", None), ("", None)])
+def test_a_missing_gpu_is_that_of_the_template(status: str, expected: str | None) -> None:
+    hardware = {"gpu": {"requests": 1, "model": "MI210"}}
+    template_ = AIMServiceTemplate.model_validate({"spec": {"hardware": hardware}, "status": {"status": status}})
+    assert missing_gpu(AIMService(), template_) == expected
+    assert missing_gpu(AIMService(), None) is None
 
 
 @pytest.mark.parametrize(
@@ -99,7 +155,7 @@ def test_gpus_that_a_service_asks_for(manifest: Any, template_: Any, expected: G
     ],
 )
 def test_bytes_of_a_download(status: dict[str, Any], expected: tuple[int, int]) -> None:
-    assert download_bytes({"status": status}) == expected
+    assert download_bytes({"status": status}) == DownloadBytes(*expected)
 
 
 @pytest.mark.parametrize(
