@@ -6,6 +6,8 @@ Rules in CEL are not looked at: the API server refuses what breaks one.
 from random import Random
 from typing import Any
 
+from aimd.api.source_uri import SOURCE_URI_PATTERN
+
 Schema = dict[str, Any]
 
 NAMES = ("tiny", "tiny-cpu", "default", "missing", "a", "x" * 60, "Chat.1")
@@ -25,7 +27,7 @@ TEXTS = (
     "1",
 )
 MATCHING = {
-    r"^(hf|s3)://[^ \t\r\n]+$": ("hf://acme/tiny", "s3://bucket/prefix", "hf://x"),
+    SOURCE_URI_PATTERN: ("hf://acme/tiny", "s3://bucket/prefix", "hf://x"),
     r"^[a-zA-Z0-9_-]+/[a-zA-Z0-9._-]+$": ("acme/tiny", "a/b", "A_1/x.Y"),
     r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$": ("Gateway", "Service"),
 }

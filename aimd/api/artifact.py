@@ -6,11 +6,14 @@ from typing import Annotated, ClassVar
 from aimd.api.core import ApiObject, EnvList, LocalObjectReference
 from aimd.api.schema import ApiModel, Int32, Int64, PrinterColumn, Quantity, Schema, Timestamp, immutable
 from aimd.api.shared import BaseStatus, CacheModeText, ComponentStatusText, Status
+from aimd.api.source_uri import SOURCE_URI_PATTERN
 
 
 class ArtifactCondition(StrEnum):
     """Condition types of an AIMArtifact, beside those of every object."""
 
+    SOURCE_READY = "SourceReady"
+    """The source URI is valid. Present only if it is not."""
     CHECK_SIZE_JOB_READY = "CheckSizeJobReady"
     """The Job that determines the size has finished. Absent if the size is known."""
     CHECK_SIZE_JOB_PODS_READY = "CheckSizeJobPodsReady"
@@ -34,7 +37,7 @@ class AIMArtifactSpec(ApiModel):
 
     source_uri: Annotated[
         str,
-        Schema(required=True, min_length=1, pattern=r"^(hf|s3)://[^ \t\r\n]+$", rules=(immutable("sourceUri"),)),
+        Schema(required=True, min_length=1, pattern=SOURCE_URI_PATTERN, rules=(immutable("sourceUri"),)),
     ] = ""
     """Source URI of the weights: `hf://organization/repository` or `s3://bucket/prefix`. Immutable."""
     model_id: Annotated[str, Schema(pattern=r"^[a-zA-Z0-9_-]+/[a-zA-Z0-9._-]+$")] = ""

@@ -201,7 +201,7 @@ class Reason(StrEnum):
     """The repository or path does not exist, or the credentials do not allow access to it. Correct the source URI or
     the credentials."""
     INVALID_SOURCE = "InvalidSource"
-    """The download image does not accept the source URI or its settings. Correct them."""
+    """The source URI is not valid, or the download image does not accept it or its settings. Correct them."""
     DOWNLOAD_STALLED = "DownloadStalled"
     """The download received no data for too long. aimd retries."""
     STORAGE_FULL = "StorageFull"

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, TypeAlias
 
 from aimd.api.core import Conditions, EnvList, ParentReference
 from aimd.api.schema import DEFAULTED, REQUIRED, AnyJson, ApiModel, Int32, Int64, Quantity, Rule, Schema
+from aimd.api.source_uri import SOURCE_URI_PATTERN
 
 
 class Scope(StrEnum):
@@ -194,7 +195,7 @@ class ModelSource(ApiModel):
 
     model_id: Annotated[str, Schema(required=True, pattern=r"^[a-zA-Z0-9_-]+/[a-zA-Z0-9._-]+$")] = ""
     """Name of the weights as `organization/name`. They are mounted at `/workspace/cache/<modelId>`."""
-    source_uri: Annotated[str, Schema(required=True, pattern=r"^(hf|s3)://[^ \t\r\n]+$")] = ""
+    source_uri: Annotated[str, Schema(required=True, pattern=SOURCE_URI_PATTERN)] = ""
     """Source URI of the weights: `hf://organization/repository` or `s3://bucket/prefix`."""
     size: Quantity = ""
     """Size of the weights, for example `16Gi`, used to size the volume. If unset, a job determines it before the

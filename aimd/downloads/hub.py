@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from aimd.api.source_uri import SourceUri
 from aimd.downloads.checksums import Checksum, Kind
 from aimd.downloads.failures import (
     DownloadFailure,
@@ -20,7 +21,6 @@ from aimd.downloads.failures import (
 )
 from aimd.downloads.patience import Retryable, is_passing, retry_after
 from aimd.downloads.snapshot import RemoteFile, Snapshot, checked_paths
-from aimd.downloads.source import HubSource
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -66,18 +66,18 @@ def hub_api(endpoint: str, token: str) -> "HfApi":
     return HfApi(endpoint=endpoint or None, token=token or False, library_name="aimd")
 
 
-def list_repository(source: HubSource, endpoint: str, token: str) -> Snapshot:
+def list_repository(source: SourceUri, endpoint: str, token: str) -> Snapshot:
     """Asks the hub once for commit and files. Blocks; raises DownloadFailure, or Retryable for a passing trouble."""
     api = hub_api(endpoint, token)
     try:
-        info = api.model_info(source.repository, revision=source.revision or None, files_metadata=True, timeout=30)
+        info = api.model_info(source.path, revision=source.revision or None, files_metadata=True, timeout=30)
     except Exception as error:
         raise _failure_of(error, source) from error
     if not info.sha:
-        raise DownloadFailure(Reason.NETWORK, f"the hub named no commit for {source.repository}")
+        raise DownloadFailure(Reason.NETWORK, f"the hub named no commit for {source.path}")
     files = sorted((_file(sibling) for sibling in info.siblings or ()), key=lambda file: file.path)
     checked_paths([file.path for file in files])
-    return Snapshot(info.sha, tuple(files), HubOrigin(api.endpoint.rstrip("/"), source.repository, info.sha, token))
+    return Snapshot(info.sha, tuple(files), HubOrigin(api.endpoint.rstrip("/"), source.path, info.sha, token))
 
 
 def _file(sibling: Any) -> RemoteFile:
@@ -88,26 +88,26 @@ def _file(sibling: Any) -> RemoteFile:
     return RemoteFile(sibling.rfilename, int(sibling.size or 0), checksum)
 
 
-def _failure_of(error: Exception, source: HubSource) -> DownloadFailure | Retryable:
+def _failure_of(error: Exception, source: SourceUri) -> DownloadFailure | Retryable:
     from huggingface_hub import errors
 
     if isinstance(error, errors.GatedRepoError):
-        return gated_repository(source.repository)
+        return gated_repository(source.path)
     if isinstance(error, errors.RepositoryNotFoundError):
-        return missing_repository(source.repository)
+        return missing_repository(source.path)
     if isinstance(error, errors.RevisionNotFoundError):
-        return missing_revision(source.repository, source.revision)
+        return missing_revision(source.path, source.revision)
     if isinstance(error, errors.HFValidationError):
-        return DownloadFailure(Reason.BAD_REQUEST, f"{source.repository!r} is not a repository name: {error}")
+        return DownloadFailure(Reason.BAD_REQUEST, f"{source.path!r} is not a repository name: {error}")
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", 0)
     if status in (401, 403):
-        return refused(source.repository, status)
+        return refused(source.path, status)
     if status == 404:
-        return missing_repository(source.repository)
+        return missing_repository(source.path)
     if isinstance(error, (KeyError, TypeError, ValueError)):
         return DownloadFailure(Reason.BAD_REQUEST, f"what answers at HF_ENDPOINT is no hub: {error!r}")
     if status and not is_passing(status):
-        return DownloadFailure(Reason.BAD_REQUEST, f"the hub answered {status} for {source.repository}")
+        return DownloadFailure(Reason.BAD_REQUEST, f"the hub answered {status} for {source.path}")
     wait = retry_after(response.headers.get("Retry-After", "")) if response is not None else None
-    return Retryable(f"the hub could not be asked about {source.repository}: {error or type(error).__name__}", wait)
+    return Retryable(f"the hub could not be asked about {source.path}: {error or type(error).__name__}", wait)

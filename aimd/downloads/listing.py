@@ -1,9 +1,11 @@
 """From a source to its snapshot: asked until the source answers, and at the revision that was begun with."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
+from aimd.api.source_uri import Scheme, SourceUri
 from aimd.downloads.failures import DownloadFailure, Reason
 from aimd.downloads.hub import list_repository
 from aimd.downloads.object_store import list_objects
@@ -12,14 +14,13 @@ from aimd.downloads.patience import Patience, Retryable
 from aimd.downloads.progress import Progress
 from aimd.downloads.settings import DownloadSettings
 from aimd.downloads.snapshot import Snapshot
-from aimd.downloads.source import HubSource, Source
 from aimd.downloads.tree import Tree
 
 _log = structlog.get_logger()
 
 
 async def list_source(
-    source: Source, settings: DownloadSettings, progress: Progress, *, checksums: bool = True
+    source: SourceUri, settings: DownloadSettings, progress: Progress, *, checksums: bool = True
 ) -> Snapshot:
     """Revision and files of a source. Raises DownloadFailure, also for one that holds nothing."""
     patience = Patience(progress, settings.patience)
@@ -35,16 +36,16 @@ async def list_source(
         return snapshot
 
 
-async def pinned_snapshot(source: Source, settings: DownloadSettings, tree: Tree, progress: Progress) -> Snapshot:
+async def pinned_snapshot(source: SourceUri, settings: DownloadSettings, tree: Tree, progress: Progress) -> Snapshot:
     """Like `list_source`; a repository at the commit that an earlier, unfinished run began with (ART-RUN-2).
 
     Its branch may have moved since: files of two commits must not end up side by side. Object stores have no history.
     """
     pinned = await in_thread(tree.pinned, settings.uri)
-    if not pinned or not isinstance(source, HubSource):
+    if not pinned or source.scheme is not Scheme.HF:
         return await list_source(source, settings, progress)
     try:
-        return await list_source(HubSource(source.repository, pinned), settings, progress)
+        return await list_source(replace(source, revision=pinned), settings, progress)
     except DownloadFailure as failure:
         if failure.reason is not Reason.NOT_FOUND:
             raise
@@ -53,8 +54,8 @@ async def pinned_snapshot(source: Source, settings: DownloadSettings, tree: Tree
 
 
 def _question(
-    source: Source, settings: DownloadSettings, progress: Progress, checksums: bool
+    source: SourceUri, settings: DownloadSettings, progress: Progress, checksums: bool
 ) -> Callable[[], Snapshot]:
-    if isinstance(source, HubSource):
+    if source.scheme is Scheme.HF:
         return lambda: list_repository(source, settings.endpoint, settings.token)
     return lambda: list_objects(source, settings.object_store, progress.active, checksums=checksums)

@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from aimd.api.source_uri import SourceUri
 from aimd.downloads.checksums import Checksum, Kind
 from aimd.downloads.failures import DownloadFailure, Reason
 from aimd.downloads.patience import Retryable, is_passing
 from aimd.downloads.snapshot import RemoteFile, Snapshot, checked_paths
-from aimd.downloads.source import BucketSource
 
 _SIGNED_SECONDS = 3600
 _HEADS_AT_ONCE = 8
@@ -48,7 +48,7 @@ class ObjectStoreAccess:
 class BucketOrigin:
     """Objects of one bucket, under addresses that are signed when they are needed."""
 
-    def __init__(self, client: Any, source: BucketSource) -> None:
+    def __init__(self, client: Any, source: SourceUri) -> None:
         self._client = client
         self._source = source
 
@@ -66,11 +66,11 @@ class BucketOrigin:
         code = found.group(1).decode() if found else str(status)
         if status == 412:
             return DownloadFailure(Reason.VERIFICATION, f"{file.path} was replaced while it was downloaded")
-        return _failure(code, f"{self._source.uri}{file.path}", status)
+        return _failure(code, f"{self._source}{file.path}", status)
 
 
 def list_objects(
-    source: BucketSource, access: ObjectStoreAccess, active: Callable[[], None], *, checksums: bool = True
+    source: SourceUri, access: ObjectStoreAccess, active: Callable[[], None], *, checksums: bool = True
 ) -> Snapshot:
     """Objects below the prefix, with the checksums that the store knows if they are asked for.
 
@@ -95,9 +95,9 @@ def list_objects(
             Reason.AUTH, f"AWS credentials are incomplete: {error}; set both AWS keys, or none for anonymous access"
         ) from error
     except (exceptions.ParamValidationError, ValueError) as error:
-        raise DownloadFailure(Reason.BAD_REQUEST, f"{source.uri}: {error}") from error
+        raise DownloadFailure(Reason.BAD_REQUEST, f"{source}: {error}") from error
     except (exceptions.BotoCoreError, exceptions.HTTPClientError) as error:
-        raise Retryable(f"the object store could not be asked about {source.uri}: {error}") from error
+        raise Retryable(f"the object store could not be asked about {source}: {error}") from error
     listing = "".join(f"{file.path}\0{file.size}\0{file.etag}\n" for file in files)
     revision = hashlib.sha256(listing.encode()).hexdigest()[:40]
     return Snapshot(revision, tuple(files), BucketOrigin(client, source))
@@ -130,7 +130,7 @@ def _client(access: ObjectStoreAccess, region: str = "") -> Any:
     )
 
 
-def _list(client: Any, source: BucketSource, active: Callable[[], None]) -> tuple[list[tuple[str, int, str]], str]:
+def _list(client: Any, source: SourceUri, active: Callable[[], None]) -> tuple[list[tuple[str, int, str]], str]:
     """Path below the prefix, size and ETag of each object, sorted; and the bucket's region if the store says it."""
     region = ""
     entries: list[tuple[str, int, str]] = []
@@ -149,7 +149,7 @@ def _entries(page: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, int, s
             yield path, int(item["Size"]), str(item.get("ETag") or "").strip('"')
 
 
-def _with_checksum(client: Any, source: BucketSource, file: RemoteFile, active: Callable[[], None]) -> RemoteFile:
+def _with_checksum(client: Any, source: SourceUri, file: RemoteFile, active: Callable[[], None]) -> RemoteFile:
     active()
     where = {"Bucket": source.bucket, "Key": source.prefix + file.path}
     head = client.head_object(**where, ChecksumMode="ENABLED")
@@ -184,9 +184,9 @@ def _is_encrypted(head: Mapping[str, Any]) -> bool:
     return bool(head.get("SSECustomerAlgorithm")) or str(head.get("ServerSideEncryption") or "").startswith("aws:kms")
 
 
-def _failure_of(error: Any, source: BucketSource) -> Exception:
+def _failure_of(error: Any, source: SourceUri) -> Exception:
     code = str(error.response.get("Error", {}).get("Code") or "")
-    return _failure(code, source.uri, int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0))
+    return _failure(code, str(source), int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0))
 
 
 def _failure(code: str, where: str, status: int) -> Exception:

@@ -15,6 +15,7 @@ from typing import Any
 import anyio
 import structlog
 
+from aimd.api.source_uri import InvalidSourceUri, Scheme, SourceUri
 from aimd.downloads import simulation
 from aimd.downloads.artifact_status import ArtifactStatus
 from aimd.downloads.failures import DownloadFailure, Reason, disk_failure
@@ -23,7 +24,6 @@ from aimd.downloads.listing import list_source, pinned_snapshot
 from aimd.downloads.progress import Progress, in_words, report_regularly, watch_for_stall
 from aimd.downloads.settings import KNOWN_PROTOCOLS, OBJECT_STORE, TERMINATION_LOG, DownloadSettings
 from aimd.downloads.snapshot import Snapshot
-from aimd.downloads.source import Source, parse_source
 from aimd.downloads.tree import Tree
 
 _LONGEST_DETAIL = 1500  # Kubernetes keeps 4096 bytes of a termination message
@@ -39,6 +39,7 @@ class _Job:
     settings: DownloadSettings
     status: ArtifactStatus
     show: Show
+    source: SourceUri | None = None
     progress: Progress = field(default_factory=Progress)
     snapshot: Snapshot | None = None
     fetcher: SnapshotFetcher | None = None
@@ -100,7 +101,7 @@ class _Job:
 
     @property
     def is_bucket(self) -> bool:
-        return self.settings.uri.startswith("s3://")
+        return self.source is not None and self.source.scheme is Scheme.S3
 
     @property
     def sequence(self) -> tuple[str, ...]:
@@ -130,7 +131,7 @@ async def download(settings: DownloadSettings, show: Show = lambda _progress: No
 async def check_size(settings: DownloadSettings) -> int:
     """Prints the size of a source as the last line of stdout; returns the exit code."""
     try:
-        source = parse_source(settings.uri)
+        source = _parse(settings.uri)
         snapshot = await list_source(source, settings, Progress(), checksums=False)
         if snapshot.size <= 0:
             raise DownloadFailure(Reason.NOT_FOUND, f"{settings.uri} holds no files")
@@ -140,6 +141,14 @@ async def check_size(settings: DownloadSettings) -> int:
         return failure.reason.exit_code
     print(json.dumps({"url": settings.uri, "sizeBytes": snapshot.size}), flush=True)
     return 0
+
+
+def _parse(uri: str) -> SourceUri:
+    """Parse the URI that the job was given. Raises DownloadFailure."""
+    try:
+        return SourceUri.parse(uri)
+    except InvalidSourceUri as error:
+        raise DownloadFailure(Reason.BAD_REQUEST, str(error)) from None
 
 
 async def _download(job: _Job) -> None:
@@ -155,13 +164,14 @@ async def _download(job: _Job) -> None:
         await job.report_complete()
         await simulation.simulate_verification(job.settings, job.progress)
         return
-    await _attempts(job, parse_source(job.settings.uri))
+    job.source = _parse(job.settings.uri)
+    await _attempts(job, job.source)
     await job.report_complete()
     if job.snapshot is not None:
         await anyio.to_thread.run_sync(Tree(job.settings.target).verify, job.snapshot.files)
 
 
-async def _attempts(job: _Job, source: Source) -> None:
+async def _attempts(job: _Job, source: SourceUri) -> None:
     """Tries the protocols left to right; without a sequence there is one attempt and no record of it (ART-RUN-1)."""
     protocols = job.sequence or ("HTTP",)
     last: DownloadFailure | None = None
@@ -186,7 +196,7 @@ async def _attempts(job: _Job, source: Source) -> None:
     )
 
 
-async def _attempt(job: _Job, source: Source, protocol: str) -> None:
+async def _attempt(job: _Job, source: SourceUri, protocol: str) -> None:
     settings = job.settings
     if settings.simulation.protocols:
         await simulation.simulate_attempt(settings, protocol, job.progress)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from aimd.api import source_uri
 from aimd.api.model_source import ModelSourceCondition
 from aimd.api.reasons import Reason, Verdict
 from aimd.api.service import AIMService, ServiceCondition
@@ -57,7 +58,6 @@ _NO_CHOICE: Mapping[str, str] = {
 _DISCOVERY_CONDITIONS = (TemplateCondition.DISCOVERY_PODS_READY, TemplateCondition.DISCOVERY_JOB_READY)
 """Conditions whose reason says why a discovery failed, the closest to the cause first."""
 _PROTOCOLS = ("xet", "http", "hf_transfer", "s3")
-_SCHEMES = ("hf", "s3")
 _OTHER = "other"
 _CONDITION_VALUES = {"True": 1.0, "False": 0.0}
 
@@ -268,8 +268,8 @@ def download_bytes(artifact: View) -> DownloadBytes:
 
 def scheme_of(artifact: View) -> str:
     """Return the scheme of the source URI, `hf` or `s3`; any other one is `other`."""
-    scheme = text(spec_of(artifact), "sourceUri").partition("://")[0].lower()
-    return scheme if scheme in _SCHEMES else _OTHER
+    scheme = source_uri.scheme_of(text(spec_of(artifact), "sourceUri"))
+    return scheme.value if scheme is not None else _OTHER
 
 
 def protocol_of(artifact: View) -> str:

@@ -14,12 +14,12 @@ from uuid import uuid4
 
 import pytest
 
+from aimd.api.source_uri import SourceUri
 from aimd.downloads.checksums import Kind
 from aimd.downloads.failures import Reason
 from aimd.downloads.object_store import ObjectStoreAccess, list_objects
 from aimd.downloads.run import check_size, download
 from aimd.downloads.settings import DownloadSettings, settings_from
-from aimd.downloads.source import BucketSource
 from tests.faults.s3 import Proxy, object_store, proxy_to, s3_client
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "verysecretkey", "AWS_EC2_METADATA_DISABLED": "1"}
@@ -133,9 +133,7 @@ async def test_checksums_are_found_out(bench: Bench) -> None:
     def listed() -> dict[str, Kind | None]:
         with_sum = {"Bucket": bench.bucket, "Key": "models/a/sha", "Body": b"x", "ChecksumAlgorithm": "SHA256"}
         bench.client.put_object(**with_sum)
-        snapshot = list_objects(
-            BucketSource(bench.bucket, "models/a/"), ObjectStoreAccess(bench.endpoint), lambda: None
-        )
+        snapshot = list_objects(SourceUri.parse(bench.uri), ObjectStoreAccess(bench.endpoint), lambda: None)
         return {file.path: file.checksum.kind if file.checksum else None for file in snapshot.files}
 
     kinds = await asyncio.to_thread(listed)

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from aimd.api.source_uri import SourceUri
 from aimd.downloads.failures import Reason
 from aimd.downloads.hub import list_repository
 from aimd.downloads.partial import CHUNK, Partial, in_thread
 from aimd.downloads.progress import Progress
 from aimd.downloads.run import download
 from aimd.downloads.settings import DownloadSettings, settings_from
-from aimd.downloads.source import HubSource
 from aimd.downloads.tree import Tree
 from aimd.sandbox.hub import make_repository
 from bench.downloads import measured
@@ -48,7 +48,7 @@ def settings(hub: XetHub, target: Path, sequence: str = "XET", **changes: Any) -
 
 async def leave_first_chunk(hub: XetHub, target: Path) -> None:
     """What a process leaves that was killed between the first chunk of the weights and the second."""
-    snapshot = await in_thread(list_repository, HubSource(REPOSITORY), hub.url, "")
+    snapshot = await in_thread(list_repository, SourceUri.parse(f"hf://{REPOSITORY}"), hub.url, "")
     tree = Tree(target)
     await in_thread(target.mkdir)
     tree.prepare(snapshot.files)

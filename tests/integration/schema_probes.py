@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from aimd.api.schema import QUANTITY_PATTERN
+from aimd.api.source_uri import SOURCE_URI_PATTERN
 from tests.guides import ADD_A_FIELD
 
 OpenApi: TypeAlias = dict[str, Any]
@@ -26,7 +27,7 @@ DUPLICATE = "Duplicate value"
 SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 PATTERNS: dict[str, tuple[str, str]] = {
     QUANTITY_PATTERN: ("1Gi", "1 GB"),
-    r"^(hf|s3)://[^ \t\r\n]+$": ("hf://a/b", "http://a/b"),
+    SOURCE_URI_PATTERN: ("hf://a/b", "hf://a/b/c"),
     r"^[a-zA-Z0-9_-]+/[a-zA-Z0-9._-]+$": ("a/b.c", "a.b/c"),
     r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$": ("R", "no reason"),
     rf"^({SUBDOMAIN}/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$": ("T", "a type"),

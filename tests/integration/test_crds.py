@@ -7,6 +7,8 @@ everything here is validated strictly.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
@@ -346,6 +348,49 @@ async def test_unset_stays_unset_where_a_default_would_hide_it(world: World) -> 
     assert artifact["spec"] == {"sourceUri": "hf://a/b"}
     assert config["spec"] == {"storage": {"defaultStorageClassName": "fast"}}
     assert model["spec"] == {"image": "i", "customTemplates": [{"name": "a"}]}
+
+
+async def test_an_artifact_stored_under_the_published_schema_can_still_be_written(server: ApiServer) -> None:
+    """(ART-SRC-1) Its source URI is refused in a new object; status, metadata and deletion go on as before."""
+    strict = render(AIM_ARTIFACT_RESOURCE)
+    group = strict["spec"]["group"] = f"x{uuid4().hex[:10]}.example.com"
+    strict["metadata"]["name"] = f"{strict['spec']['names']['plural']}.{group}"
+    strict["spec"]["names"] = {key: strict["spec"]["names"][key] for key in ("kind", "listKind", "plural", "singular")}
+    lenient = deepcopy(strict)
+    schema = lenient["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema["properties"]["spec"]["properties"]["sourceUri"]["pattern"] = r"^(hf|s3)://[^ \t\r\n]+$"
+    kind = replace(kind_of(AIM_ARTIFACT_RESOURCE), group=group)
+
+    def artifact(name: str, **metadata: Manifest) -> Manifest:
+        metadata |= {"name": name, "namespace": "default"}
+        spec = {"sourceUri": "hf://acme/tiny/extra"}
+        return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, "spec": spec}
+
+    async with connected(server) as client, asyncio.timeout(60):
+        await client.apply(CUSTOM_RESOURCE_DEFINITION, lenient, field_manager=WHO, reason="test")
+        while True:
+            try:
+                stored = await client.apply(kind, artifact("old"), field_manager=WHO, reason="test")
+                break
+            except NotFound:
+                await asyncio.sleep(0.05)
+        await client.apply(CUSTOM_RESOURCE_DEFINITION, strict, field_manager=WHO, reason="test")
+
+        async def create_until_refused() -> None:
+            while True:
+                await client.apply(kind, artifact(f"new-{uuid4().hex[:10]}"), field_manager=WHO, reason="test")
+                await asyncio.sleep(0.05)
+
+        with pytest.raises(Invalid, match=r"spec\.sourceUri"):
+            await create_until_refused()
+        status = {"status": {"status": "Ready"}}
+        written = await client.patch(
+            kind, key_of(stored), status, reason="test", subresource="status", field_manager=WHO
+        )
+        assert written["status"]["status"] == "Ready"
+        labeled = await client.apply(kind, artifact("old", labels={"a": "b"}), field_manager=WHO, reason="test")
+        assert labeled["metadata"]["labels"] == {"a": "b"}
+        await client.delete(CUSTOM_RESOURCE_DEFINITION, key_of(strict), reason="test")
 
 
 async def test_engine_arguments_keep_their_content_and_types(world: World) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from aimd.api.artifact import ArtifactCondition
 from aimd.api.reasons import Reason
+from aimd.api.source_uri import SourceUri
 from aimd.planning.artifact.download_job import CACHE_NAME, CACHE_TYPE, child_metadata, claim_name
 from aimd.planning.artifact.observed import (
     COMPLETE,
@@ -189,7 +190,7 @@ def _pending_claim(observed: ObservedArtifact, claim: Manifest) -> Component:
 def _claim_metadata(observed: ObservedArtifact) -> Manifest:
     artifact = observed.artifact
     own = {CACHE_NAME: name_label(artifact.metadata.name)}
-    source = label_value(artifact.spec.source_uri.partition("://")[2])
+    source = label_value(observed.source.location) if isinstance(observed.source, SourceUri) else ""
     if source:
         own[PREFIX + "source-model"] = source
     if artifact.metadata.labels.get("template-created") == "true":

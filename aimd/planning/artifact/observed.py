@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from aimd.api.artifact import AIMArtifact
 from aimd.api.shared import CommonCondition
+from aimd.api.source_uri import InvalidSourceUri, SourceUri
 from aimd.planning.artifact.download_job import JobContext
 from aimd.planning.environment import merge_env
 from aimd.planning.jobs import JobPhase, job_phase
@@ -82,6 +83,14 @@ class ObservedArtifact:
     references: References = References()
     storage_class: Manifest | None = None
     users: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> SourceUri | InvalidSourceUri:
+        """Source URI of the spec, or why it is none."""
+        try:
+            return SourceUri.parse(self.artifact.spec.source_uri)
+        except InvalidSourceUri as error:
+            return error
 
     @property
     def exit_codes(self) -> Mapping[int, str]:

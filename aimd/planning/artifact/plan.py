@@ -6,6 +6,9 @@ Three stages, each beginning when the one before has settled: size, claim, downl
 from datetime import datetime
 from typing import Any
 
+from aimd.api.artifact import ArtifactCondition
+from aimd.api.reasons import Reason
+from aimd.api.source_uri import SourceUri
 from aimd.planning.artifact.claim import bytes_of, requested_bytes, settle_claim
 from aimd.planning.artifact.download import DownloadStage, settle_download
 from aimd.planning.artifact.download_job import claim_name
@@ -19,10 +22,12 @@ from aimd.planning.artifact.observed import (
 from aimd.planning.artifact.size import settle_size
 from aimd.planning.artifact.stages import Stage
 from aimd.planning.artifact.usage import usage
+from aimd.planning.component import Component, Direction
+from aimd.planning.jobs import JobPhase
 from aimd.planning.plan import Plan
 from aimd.planning.quantities import display_size
 from aimd.planning.runtime_config import config_component, tolerated
-from aimd.runtime.objects import Manifest
+from aimd.runtime.objects import Category, Failure, Manifest
 
 
 def plan_artifact(observed: ObservedArtifact, now: datetime) -> Plan:
@@ -30,7 +35,8 @@ def plan_artifact(observed: ObservedArtifact, now: datetime) -> Plan:
     config = config_component(observed.config)
     if is_complete(observed):
         config = tolerated(config)
-    size_bytes, size = settle_size(observed, now)
+    refusal = _refusal(observed)
+    size_bytes, size = settle_size(observed, now) if refusal is None else (0, Stage((refusal,)))
     claim, download = Stage(), DownloadStage(Stage())
     if size_bytes:
         claim = settle_claim(observed, size_bytes)
@@ -46,6 +52,23 @@ def plan_artifact(observed: ObservedArtifact, now: datetime) -> Plan:
         status={**_status(observed, size_bytes, download.outcome), **last_used},
         extra_conditions=tuple(item for item in (download.condition, used) if item is not None),
         requeue_after=min(delays) if delays else None,
+    )
+
+
+def _refusal(observed: ObservedArtifact) -> Component | None:
+    """Refuse a malformed source URI before anything is created for it (ART-SRC-1).
+
+    Weights that are there stay usable, and a download that has been started may end: an image other than aimd's may
+    understand more forms.
+    """
+    source = observed.source
+    started = observed.claim is not None and observed.download.phase in (JobPhase.RUNNING, JobPhase.COMPLETE)
+    if isinstance(source, SourceUri) or started or is_complete(observed):
+        return None
+    text = f"spec.sourceUri {source}. It cannot be changed: create the artifact again, or correct its template"
+    failure = Failure(Category.INVALID_SPEC, Reason.INVALID_SOURCE, text)
+    return Component(
+        ArtifactCondition.SOURCE_READY, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True
     )
 
 

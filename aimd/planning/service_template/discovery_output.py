@@ -12,13 +12,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from aimd.api.shared import Metric, ModelSource, Precision, ProfileType
+from aimd.api.source_uri import InvalidSourceUri, SourceUri
 from aimd.planning.quantities import GIBIBYTE
 
 LOG_LIMIT = 1024 * 1024
 """Bytes of a log that are looked at; profiles are a few thousand."""
 _START = re.compile(r"\[\s*\{")
 _MODEL_ID = re.compile(r"[a-zA-Z0-9_-]+/[a-zA-Z0-9._-]+")
-_SOURCE_URI = re.compile(r"(hf|s3)://[^ \t\r\n]+")
 _MOST_STARTS = 500
 _LONGEST_GPU = 64
 _LARGEST_INTEGER = 2**31 - 1
@@ -196,8 +196,10 @@ def _source(entry: Any) -> ModelSource:
     name, uri = _text(entry, "name"), _text(entry, "source")
     if not _MODEL_ID.fullmatch(name):
         raise UnusableOutput(f"model {_quoted(name)!r} of the profile is not named organization/name")
-    if not _SOURCE_URI.fullmatch(uri):
-        raise UnusableOutput(f"source {_quoted(uri)!r} of model {name} is neither hf:// nor s3://")
+    try:
+        SourceUri.parse(uri)
+    except InvalidSourceUri as error:
+        raise UnusableOutput(f"source of model {name} of the profile: {error}") from None
     fields = {"modelId": name, "sourceUri": uri}
     size = _size(entry.get("size_gb"), name)
     try:

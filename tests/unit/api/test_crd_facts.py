@@ -1,7 +1,8 @@
 """The rendered CRDs against the published API, path by path (tests/data/crd_facts.json).
 
 Everything must be equal. What may differ is listed below and checked to be exactly that: three defaults that hid
-"unset" are gone, and fields and rules are added. A new field that the published API doesn't have gets a row in `ADDED`.
+"unset" are gone, source URIs have a stricter pattern, and fields and rules are added. A new field that the published
+API doesn't have gets a row in `ADDED`.
 """
 
 import json
@@ -13,6 +14,7 @@ import pytest
 
 from aimd.api.crd import render
 from aimd.api.kinds import RESOURCES, ApiResource
+from aimd.api.source_uri import SOURCE_URI_PATTERN
 from tests.guides import ADD_A_FIELD, ADD_A_KIND
 
 DATA = json.loads((Path(__file__).parents[2] / "data" / "crd_facts.json").read_text(encoding="utf-8"))
@@ -46,6 +48,8 @@ def profile_fields(parent: str) -> dict[str, dict[str, Any]]:
     }
 
 
+PUBLISHED_SOURCE_URI = r"^(hf|s3)://[^ \t\r\n]+$"
+"""Accepts URIs that no downloader can work with, such as `s3:///x` and `hf://a/b/c`; the rendered pattern does not."""
 INSPECTED = {"status.inspectedImage": STRING}
 ADDED: dict[str, dict[str, dict[str, Any]]] = {
     "AIMService": {
@@ -181,6 +185,8 @@ def test_facts_of_every_path(resource: ApiResource) -> None:
     dropped = DROPPED.get(resource.kind, set())
     for path, facts in expected_fields(resource.kind).items():
         wanted = {key: value for key, value in facts.items() if (path, key) not in dropped}
+        if path.endswith("sourceUri") and facts.get("pattern") == PUBLISHED_SOURCE_URI:
+            wanted["pattern"] = SOURCE_URI_PATTERN
         assert comparable(rendered[path]) == comparable(wanted), path
     for path, keyword in dropped:
         assert keyword in expected_fields(resource.kind)[path], f"{path} needs no exception"

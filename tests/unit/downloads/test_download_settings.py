@@ -4,65 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from aimd.downloads.failures import DownloadFailure, Reason
 from aimd.downloads.run import write_termination
 from aimd.downloads.settings import settings_from
-from aimd.downloads.source import BucketSource, HubSource, parse_source
-
-
-@pytest.mark.parametrize(
-    ("uri", "source"),
-    [
-        ("hf://org/name", HubSource("org/name")),
-        ("hf://gpt2", HubSource("gpt2")),
-        ("hf://org/name@v1.0", HubSource("org/name", "v1.0")),
-        ("hf://org/name@refs/pr/7", HubSource("org/name", "refs/pr/7")),
-    ],
-)
-def test_sources(uri: str, source: HubSource) -> None:
-    assert parse_source(uri) == source
-
-
-@pytest.mark.parametrize("uri", ["hf://org/name@", "hf://org/na me", "hf://../x", "hf://a/b@../c", "hf://a/b?x", "x"])
-def test_what_is_no_source(uri: str) -> None:
-    with pytest.raises(DownloadFailure) as raised:
-        parse_source(uri)
-    assert raised.value.reason is Reason.BAD_REQUEST
-
-
-@given(st.text())
-def test_no_uri_breaks_the_parser(text: str) -> None:
-    try:
-        source = parse_source(f"hf://{text}")
-    except DownloadFailure:
-        return
-    assert isinstance(source, HubSource)
-    assert ".." not in source.repository
-    assert source.repository.count("/") <= 1
-
-
-@pytest.mark.parametrize(
-    ("uri", "source"),
-    [
-        ("s3://bucket/weights/", BucketSource("bucket", "weights/")),
-        ("s3://bucket/a/b", BucketSource("bucket", "a/b/")),
-        ("s3://bucket", BucketSource("bucket")),
-        ("s3://bucket/", BucketSource("bucket")),
-    ],
-)
-def test_buckets(uri: str, source: BucketSource) -> None:
-    """With the slash at the end: `models/a` must not count `models/a-v2/` (ART-RUN-3)."""
-    assert parse_source(uri) == source
-
-
-@pytest.mark.parametrize("uri", ["s3://", "s3:///x", "s3://bu cket/x", "s3:/bucket"])
-def test_what_is_no_bucket(uri: str) -> None:
-    with pytest.raises(DownloadFailure) as raised:
-        parse_source(uri)
-    assert raised.value.reason is Reason.BAD_REQUEST
 
 
 @pytest.mark.parametrize(

@@ -911,6 +911,77 @@ def test_a_claim_younger_than_readiness_is_not() -> None:
     assert "create Job" in world.written
 
 
+MALFORMED = ["hf://acme/tiny@", "hf://acme/tiny/extra", "hf://../x", "s3:///nobucket", "hf://a/b@rev:1", "hf://a/b--c"]
+
+
+@pytest.mark.parametrize("size", ["1Gi", ""])
+@pytest.mark.parametrize("uri", MALFORMED)
+def test_a_malformed_source_uri_is_refused_before_anything_is_created(uri: str, size: str) -> None:
+    """(ART-SRC-1)"""
+    world = World(sourceUri=uri, size=size)
+    for _ in range(3):
+        summary = world.turn()
+        assert (world.written, world.plan.desired, world.plan.requeue_after) == ([], (), None)
+    assert not may_apply(world.plan.components)
+    assert (world.word, world.condition("SourceReady")) == ("Failed", ("False", "InvalidSource"))
+    assert world.condition("Ready") == ("False", "InvalidSpec")
+    assert world.condition("ConfigValid")[0] == "False"
+    (message,) = (each.message for each in summary.conditions if each.type == "SourceReady")
+    assert message.startswith(f"spec.sourceUri {uri!r} is not a valid source URI: ")
+
+
+def test_a_valid_source_uri_shows_no_condition_of_its_own() -> None:
+    assert World(size="1Gi").ready().condition("SourceReady") == ("", "")
+
+
+@pytest.mark.parametrize("uri", MALFORMED)
+def test_a_malformed_source_uri_changes_nothing_once_the_weights_are_there(uri: str) -> None:
+    """(ART-SRC-1)"""
+    world = taken_over("2026-01-01T00:00:10Z")
+    world.artifact["spec"]["sourceUri"] = uri
+    world.turn()
+    assert (world.word, world.written, world.changed_status) == ("Ready", ["update PersistentVolumeClaim"], set())
+    claim = world.child("cache")
+    assert claim is not None
+    assert json.loads(claim["metadata"]["annotations"][COMPLETE])["source"] == uri
+    world.turn()
+    assert (world.word, world.written, world.condition("SourceReady")) == ("Ready", [], ("", ""))
+
+
+def test_a_download_that_already_runs_may_end_whatever_its_source_uri() -> None:
+    """(ART-SRC-1) Another image than ours may know more forms."""
+    world = World(size="1Gi").downloading()
+    world.artifact["spec"]["sourceUri"] = "hf://acme/tiny/extra"
+    world.turn()
+    assert (world.word, world.condition("SourceReady")) == ("Progressing", ("", ""))
+    world.pods[-1]["status"]["phase"] = "Succeeded"
+    world.finish("Complete")
+    world.turn()
+    assert world.word == "Ready"
+
+
+def test_a_download_that_failed_is_not_repeated_with_a_malformed_source_uri() -> None:
+    world = World(size="1Gi").downloading()
+    world.artifact["spec"]["sourceUri"] = "hf://acme/tiny/extra"
+    world.pod("Failed", exit_code=26)
+    world.finish("Failed")
+    world.turn()
+    assert (world.written, world.condition("SourceReady")) == ([], ("False", "InvalidSource"))
+
+
+def test_the_claim_names_its_source() -> None:
+    for uri, label in (
+        ("hf://Qwen/Qwen3-32B", "qwen_qwen3-32b"),
+        ("hf://Qwen/Qwen3-32B@v1", "qwen_qwen3-32b_v1"),
+        ("s3://my-bucket/weights/", "my-bucket_weights"),
+    ):
+        world = World(sourceUri=uri, size="1Gi")
+        world.turn()
+        claim = world.child("cache")
+        assert claim is not None
+        assert claim["metadata"]["labels"]["aim.eai.amd.com/source-model"] == label
+
+
 def test_labels_of_a_live_claim_stay() -> None:
     """Prove ART-CLM-6."""
     world = taken_over("2026-01-01T00:00:10Z")

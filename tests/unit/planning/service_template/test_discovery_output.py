@@ -104,7 +104,7 @@ def test_further_profiles_are_passed_over() -> None:
         (output().replace("0.95", "NaN"), "no JSON array"),
         (output().replace("0.95", "1e999"), "no JSON array"),
         (output(models=[{"name": "plain", "source": "hf://a/b"}]), "organization/name"),
-        (output(models=[{"name": "a/b", "source": "gs://a/b"}]), "hf:// nor s3://"),
+        (output(models=[{"name": "a/b", "source": "gs://a/b"}]), "'gs://a/b' is not a valid source URI"),
         (output(models=[{"name": "a/b", "source": "hf://a/b", "size_gb": -1}]), "size_gb"),
         (output(models=[{"name": "a/b", "source": "hf://a/b", "size_gb": "big"}]), "size_gb"),
         (output(models={}), "no array"),
