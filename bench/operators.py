@@ -102,22 +102,21 @@ async def on_kopf(url: str, objects: int, rounds: int) -> OperatorCost:
     registry = kopf.OperatorRegistry()
     reconciles = Reconciles()
 
+    @kopf.on.login(registry=registry)
     def login(**_: object) -> kopf.ConnectionInfo:
         return kopf.ConnectionInfo(server=url)
 
+    @kopf.on.startup(registry=registry)
     def start(settings: kopf.OperatorSettings, **_: object) -> None:
         settings.posting.enabled = False
         settings.scanning.disabled = True
 
+    @kopf.on.event("", "v1", "pods", registry=registry)
     async def look(**_: object) -> None:
         reconciles.count()
 
-    async def operate() -> None:
-        await kopf.operator(registry=registry, clusterwide=True, standalone=True)
-
-    kopf.on.login(registry=registry)(login)
-    kopf.on.startup(registry=registry)(start)
-    kopf.on.event("", "v1", "pods", registry=registry)(look)
+    def operate() -> Awaitable[None]:
+        return kopf.operator(registry=registry, clusterwide=True, standalone=True)
 
     return await _follow(operate, url, reconciles, objects, rounds)
 

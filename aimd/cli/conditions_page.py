@@ -1,5 +1,7 @@
 """docs/conditions.md, rendered from the conditions, reasons and verdicts that `aimd.api` declares."""
 
+# tests: tests/unit/cli/test_reference.py
+
 import ast
 import inspect
 import textwrap

@@ -1,7 +1,9 @@
-"""`aimd sandbox demo`: two services applied, each watched until it runs, and asked something through its route.
+"""`aimd sandbox demo`: apply two services, watch each until it runs, and send it a chat request through its route.
 
-The first is the quickstart, which names its model and template. The second gives nothing but an image.
+The first is the quickstart, which names its model and template. The second specifies only an image.
 """
+
+# tests: tests/e2e/test_demo.py
 
 import time
 from collections.abc import Sequence
@@ -21,20 +23,20 @@ from aimd.runtime.objects import Key
 from aimd.sandbox.manifests import apply_manifests, read_manifests
 
 QUESTION = "Hello! Are you there?"
-_PATIENCE = 180.0
-_FAILED_FOR_GOOD = 15.0  # seconds in Failed, time for what is only late to arrive
+_TIMEOUT = 180.0  # seconds until a service must run
+_FAILURE_GRACE = 15.0  # seconds that a service may be Failed before the demo gives up
 _PACKAGED = Path(__file__).parents[1] / "sandbox" / "_examples"
 _CHECKOUT = Path(__file__).parents[2] / "examples"
 
 
 def examples_folder() -> Path:
-    """The example manifests: packaged, or of the checkout."""
+    """Return the folder with the example manifests: the packaged one, or that of the checkout."""
     return _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """A folder of manifests with one service in it; `headline` says what there is to see."""
+    """A folder of manifests with one service; `headline` says what the act shows."""
 
     folder: Path
     service: Key
@@ -42,26 +44,26 @@ class Act:
 
 
 def acts() -> tuple[Act, ...]:
-    """What is shown, in this order."""
+    """Return the acts of the demo, in their order."""
     return (
         Act(
             examples_folder() / "quickstart",
             Key("ml-team", "qwen-chat"),
-            "A service that names its model and its template",
+            "A service that specifies its model and its template",
         ),
         Act(
             examples_folder() / "by-image",
             Key("ml-team", "qwen-by-image"),
-            "A service that names an image: its labels are read in the registry, it is asked for its profiles, and the "
-            "best one for the cluster's GPUs is taken. The weights are there already",
+            "A service that specifies an image: aimd reads the labels of the image in its registry, discovers its "
+            "profiles, and selects the best one for the GPUs of the cluster. The weights have already been downloaded",
         ),
     )
 
 
 async def demonstrate(kubeconfig: Path, gateway_url: str, shown: Sequence[Act] = ()) -> int:
-    """Applies what each act (all of them when none is given) is about, watches, asks; returns the exit status.
+    """Apply the manifests of each act, watch its service and send it a request; return the exit status.
 
-    What keeps a service from running is printed, and ends the demonstration.
+    Without acts, all are shown. If a service does not run, its conditions are printed and the demo ends.
     """
     console = Console()
     async with connect(ClientOptions(kubeconfig=kubeconfig, user_agent="aimd-demo")) as client:
@@ -74,20 +76,20 @@ async def demonstrate(kubeconfig: Path, gateway_url: str, shown: Sequence[Act] =
 
 
 class _Performance:
-    """One act on one cluster. What other acts left in the namespace is not shown, unless it changes."""
+    """One act on one cluster. Objects of earlier acts in the namespace are shown only if they change."""
 
     def __init__(self, client: Client, console: Console, act: Act) -> None:
         self._client = client
         self._console = console
         self._service = act.service
         self._folder = act.folder
-        self._settled: frozenset[Part] = frozenset()
+        self._earlier: frozenset[Part] = frozenset()
 
     async def run(self, gateway_url: str) -> int:
-        """Applies, watches and asks; the exit status."""
-        self._settled = frozenset(await parts_of(self._client, self._service))
+        """Show the act; return the exit status."""
+        self._earlier = frozenset(await parts_of(self._client, self._service))
         started = time.monotonic()
-        self._console.print(f"Applying the manifests of {self._folder.name}", soft_wrap=True)
+        self._console.print(f"Applying the manifests in {self._folder.name}", soft_wrap=True)
         await apply_manifests(self._client, read_manifests(self._folder))
         if not await self._watch():
             await self._explain()
@@ -96,10 +98,10 @@ class _Performance:
         return await self._ask(gateway_url)
 
     async def _watch(self) -> bool:
-        """Shows the service and its parts until it runs; False when it fails for good or time is up."""
+        """Show the service and its objects until it runs; return False if it stays Failed or time is up."""
         shown: list[Part] = []
         failing_since: float | None = None
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         with Live(console=self._console, auto_refresh=False, transient=False) as live:
             while time.monotonic() < deadline:
                 try:
@@ -107,14 +109,14 @@ class _Performance:
                 except ApiError:
                     parts = shown
                 state = parts[0].state if parts else ""
-                parts = [part for part in parts if part not in self._settled]
+                parts = [part for part in parts if part not in self._earlier]
                 if parts != shown:
                     self._show(live, shown, parts)
                     shown = parts
                 if state == "Running":
                     return True
                 failing_since = (failing_since or time.monotonic()) if state == "Failed" else None
-                if failing_since and time.monotonic() - failing_since > _FAILED_FOR_GOOD:
+                if failing_since and time.monotonic() - failing_since > _FAILURE_GRACE:
                     return False
                 await anyio.sleep(0.25)
         return False
@@ -129,7 +131,7 @@ class _Performance:
                 self._console.print(line, soft_wrap=True)
 
     async def _explain(self) -> None:
-        self._console.print("\n[bold red]The service does not run.[/] Its conditions that are not met:")
+        self._console.print("\n[bold red]The service is not running.[/] Conditions that are not met:")
         try:
             unmet = unmet_conditions(await self._client.get(AIM_SERVICE, self._service))
         except ApiError as error:
@@ -147,7 +149,7 @@ class _Performance:
                 response = (await http.post(url, json=body)).raise_for_status()
                 answer = response.json()["choices"][0]["message"]["content"]
         except (httpx.HTTPError, KeyError, ValueError) as error:
-            self._console.print(f"[bold red]No answer through the route:[/] {error}", soft_wrap=True)
+            self._console.print(f"[bold red]The request through the route failed:[/] {error}", soft_wrap=True)
             return 1
         self._console.print(f"[bold]{answer}[/]\n", soft_wrap=True)
         return 0

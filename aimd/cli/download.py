@@ -1,5 +1,7 @@
 """`aimd download` and `aimd check-size`: what the jobs of an artifact run, and useful by hand."""
 
+# tests: tests/integration/test_command_line.py
+
 import os
 import signal
 import sys

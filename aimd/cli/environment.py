@@ -1,4 +1,4 @@
-"""The operator's environment."""
+"""The environment variables of `aimd run`."""
 
 import re
 import socket
@@ -16,43 +16,44 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
 _HIDDEN = "…"
 
 NAMESPACE_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
-"""What a namespace can be named."""
+"""What a namespace can be called."""
 
 ENVIRONMENT_TEXTS = {
-    "AIM_SYSTEM_NAMESPACE": "namespace of the operator, of cluster-wide models' secrets and discovery jobs, and of the"
-    " leader's Lease; unset: that of the mounted service account, else `aim-system`",
-    "POD_NAME": "who holds the leader's Lease; unset: the host name",
-    "AIMD_SERVICE_ACCOUNT_DIR": "where the pod's account is mounted; unset:"
+    "AIM_SYSTEM_NAMESPACE": "namespace of the operator: of its Lease, and of the secrets and discovery jobs of"
+    " cluster-scoped models; if unset, the namespace of the mounted service account, then `aim-system`",
+    "POD_NAME": "holder of the leader's Lease; if unset, the host name",
+    "AIMD_SERVICE_ACCOUNT_DIR": "folder with the pod's service account; if unset,"
     " `/var/run/secrets/kubernetes.io/serviceaccount`",
-    "AIMD_COMMIT": "the commit that the image was built from, set in the image; unset: `unknown`",
-    "KUBECONFIG": "path of a kubeconfig, where `--kubeconfig` names none; unset: the pod's account",
-    "SSL_CERT_FILE": "certificates that registries are trusted by, instead of the system's",
-    "HTTP_PROXY, HTTPS_PROXY, NO_PROXY": "how registries and a collector of traces are reached",
-    "OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME, OTEL_*": "with `--tracing`, where spans go,"
-    " which are kept, and what they tell of their source, as the OpenTelemetry specification has it; unset: all of them"
-    " to `http://localhost:4318`, from the service `aimd`",
+    "AIMD_COMMIT": "commit that the image was built from, set in the image; if unset, `unknown`",
+    "KUBECONFIG": "path to a kubeconfig, if `--kubeconfig` is unset; if both are unset, the pod's service account",
+    "SSL_CERT_FILE": "certificates to trust for image registries, instead of the system's",
+    "HTTP_PROXY, HTTPS_PROXY, NO_PROXY": "proxies for image registries and the collector of traces",
+    "OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME, OTEL_*": "with `--tracing`: where spans are"
+    " sent, which are sampled, and which attributes they have, as OpenTelemetry specifies; if unset, all spans to"
+    " `http://localhost:4318`, from the service `aimd`",
 }
+"""The documentation of each variable, by name."""
 
 
 class Environment(BaseSettings):
-    """Where the operator runs, as the Deployment says through the downward API."""
+    """Where the operator runs, as the Deployment sets it through the downward API."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
     aimd_service_account_dir: Path = _SERVICE_ACCOUNT
-    """Where the pod's account is mounted."""
+    """Folder with the pod's service account."""
 
     aim_system_namespace: Annotated[str, StringConstraints(pattern=NAMESPACE_PATTERN)] = Field(
         default_factory=lambda known: _mounted_namespace(known["aimd_service_account_dir"]) or "aim-system"
     )
-    """Namespace of cluster-wide models' secrets and jobs: the variable, else the account's, else `aim-system`."""
+    """Namespace of the operator: the variable, else that of the service account, else `aim-system`."""
 
     pod_name: str = Field(default_factory=socket.gethostname)
-    """Who holds the leader's Lease: the variable, else the host name."""
+    """Holder of the leader's Lease: the variable, else the host name."""
 
 
 def read_environment() -> Environment:
-    """The process's own; ends it with status 2 and one clear line for each variable that is wrong."""
+    """Return the environment; end the process with status 2 and one line for each variable that is wrong."""
     try:
         return Environment()
     except ValidationError as error:
@@ -61,16 +62,16 @@ def read_environment() -> Environment:
         raise SystemExit(2) from None
 
 
-def environment_in_force(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables that are set and have an effect, as they are logged: without what may be a credential."""
+def environment_in_effect(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that are set and have an effect, for the log: without what may be a credential."""
     known = {name for names in ENVIRONMENT_TEXTS for name in names.split(", ")}
-    told = ((name, text) for name, text in sorted(variables.items()) if text)
-    effective = ((name, text) for name, text in told if name.upper() in known or name.startswith(_TRACING_PREFIX))
+    given = ((name, text) for name, text in sorted(variables.items()) if text)
+    effective = ((name, text) for name, text in given if name.upper() in known or name.startswith(_TRACING_PREFIX))
     return {name: _HIDDEN if name.endswith("_HEADERS") else without_credentials(text) for name, text in effective}
 
 
 def without_credentials(text: str) -> str:
-    """The text with user and password of each URL in it hidden."""
+    """Return the text with user and password of each URL in it hidden."""
     return _CREDENTIALS.sub(f"{_HIDDEN}@", text)
 
 

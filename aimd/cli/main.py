@@ -1,8 +1,10 @@
-"""The `aimd` command: hands each subcommand's arguments to a module of its own, imported only then.
+"""The `aimd` command: passes the arguments of each subcommand to a module of its own, imported only then.
 
-So `aimd run` works without what the sandbox needs, `aimd download` starts without a Kubernetes client, and each
-command starts as fast as its own imports.
+So `aimd run` works without the dependencies of the sandbox, `aimd download` starts without a Kubernetes client, and
+each command starts as fast as its own imports.
 """
+
+# tests: tests/integration/test_command_line.py
 
 import sys
 from collections.abc import Sequence
@@ -18,7 +20,7 @@ _VERBATIM = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_in
 
 app = typer.Typer(
     name="aimd",
-    help="Serves AI models on Kubernetes clusters with AMD GPUs.",
+    help="Serve AI models on Kubernetes clusters with AMD GPUs.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -26,12 +28,12 @@ app = typer.Typer(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The console script."""
+    """Run the command line; this is the console script."""
     app(sys.argv[1:] if arguments is None else list(arguments), prog_name="aimd")
 
 
 def image_entry_point(arguments: Sequence[str]) -> None:
-    """What a container does that names no subcommand: flags, or nothing, run the operator; a URI is downloaded."""
+    """Run the operator if a container gets flags or no arguments, download a URI, or run a subcommand."""
     first = arguments[0] if arguments else ""
     if not first or (first.startswith("-") and first not in ("-h", "--help", "--version")):
         main(["run", *arguments])
@@ -49,11 +51,12 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    *,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Options before the subcommand."""
+    """Declare the options before the subcommand."""
 
 
 @app.command(context_settings=_VERBATIM, add_help_option=False)
@@ -62,7 +65,7 @@ def run(context: typer.Context) -> None:
     from aimd.cli.settings import parse_flags
 
     flags = parse_flags(context.args)
-    _print_version(flags.version)
+    _print_version(wanted=flags.version)
     from aimd.cli.run import run_operator
 
     run_operator(flags)
@@ -70,7 +73,7 @@ def run(context: typer.Context) -> None:
 
 @app.command(context_settings=_VERBATIM, add_help_option=False)
 def sandbox(context: typer.Context) -> None:
-    """Run a local cluster: a real control plane with KServe, and stand-ins for nodes and gateway."""
+    """Run a local cluster: a real control plane with KServe, and stand-ins for the nodes and the gateway."""
     _hand_over("aimd.cli.sandbox", context.args, program="aimd sandbox", extra="sandbox")
 
 
@@ -101,14 +104,14 @@ def reference(
     chart: Annotated[Path, typer.Option(help="Folder of the chart.", file_okay=False)] = Path("charts/aimd"),
     output: Annotated[Path, typer.Option(help="Folder to write the pages to.", file_okay=False)] = Path("docs"),
 ) -> None:
-    """Write the reference pages: configuration and chart values."""
+    """Write the reference pages: configuration, chart values, conditions."""
     from aimd.cli.reference import write_reference
 
     write_reference(chart, output)
 
 
 def _hand_over(module: str, arguments: Sequence[str], *, program: str, extra: str) -> NoReturn:
-    """Runs the typer app `app` of a module; says which extra to install when an import of it is missing."""
+    """Run the typer app `app` of a module; name the extra to install if a dependency is missing."""
     try:
         commands: typer.Typer = import_module(module).app
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""One line on the terminal that says what a long command is doing."""
+"""One line on the terminal that shows what a long command is doing."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,12 +6,12 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-_INTERVAL = 20.0  # seconds between lines of one step where no line can be rewritten
+_INTERVAL = 20.0  # seconds between two lines about one step in a log
 
 
 @contextmanager
 def progress_line() -> Iterator[Callable[[str], None]]:
-    """Gives a function to be told each step as `step` or `step: detail`; writes to standard error."""
+    """Yield a function that shows a step, written as `step` or `step: detail`, on standard error."""
     console = Console(stderr=True, highlight=False)
     if console.is_terminal:
         with console.status("") as status:
@@ -21,7 +21,7 @@ def progress_line() -> Iterator[Callable[[str], None]]:
 
 
 class _Lines:
-    """For logs: a line for each new step, and now and then one for its detail."""
+    """Print a line for each new step, and from time to time one for its detail; for logs."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

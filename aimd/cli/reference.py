@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import yaml
 from pydantic.fields import FieldInfo
 
 from aimd.cli.conditions_page import conditions_page
 from aimd.cli.environment import ENVIRONMENT_TEXTS
+from aimd.cli.flag_help import default_text, flag, type_text
 from aimd.cli.markdown import code, table
 from aimd.cli.settings import WITHOUT_EFFECT, Flags
 
@@ -32,7 +33,6 @@ $ kubectl -n aim-system logs -f POD
 $ kubectl -n aim-system exec POD -- sh -c 'kill -USR2 1'
 ```"""
 _KEY = re.compile(r"( *)([A-Za-z][A-Za-z0-9]*):(.*)")
-_NO_DEFAULT = ("''", '""', "None", "()")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,35 +142,8 @@ def _inline(value: Any) -> str:
 
 def _flag_row(name: str, field: FieldInfo) -> tuple[str, ...]:
     return (
-        code("--" + name.replace("_", "-")),
-        _type_text(field),
-        code(_default_text(field.default)),
+        code(flag(name)),
+        type_text(field),
+        code(default_text(field)),
         str(field.description),
     )
-
-
-def _type_text(field: FieldInfo) -> str:
-    if any(getattr(item, "func", None) is not None for item in field.metadata):
-        return "duration"
-    annotation: Any = field.annotation
-    if get_origin(annotation) is Literal:
-        return "one of " + ", ".join(f"`{item}`" for item in get_args(annotation) if item)
-    if get_origin(annotation) is tuple:
-        return "list"
-    return {bool: "switch", int: "whole number", float: "number", str: "text"}.get(annotation, "path")
-
-
-def _default_text(default: Any) -> str:
-    if isinstance(default, bool):
-        return str(default).lower()
-    if isinstance(default, float):
-        return _duration_text(default)
-    return "" if repr(default) in _NO_DEFAULT else ",".join(default) if isinstance(default, tuple) else str(default)
-
-
-def _duration_text(seconds: float) -> str:
-    whole = int(seconds)
-    for size, unit in ((3600, "h"), (60, "m")):
-        if whole and whole % size == 0:
-            return f"{whole // size}{unit}"
-    return f"{whole}s"

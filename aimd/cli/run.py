@@ -1,4 +1,4 @@
-"""`aimd run`: the operator as a process, from flags to a clean stop."""
+"""`aimd run`: the operator as a process, from its flags to a clean stop."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ import anyio
 import structlog
 
 from aimd import __version__
-from aimd.cli.environment import Environment, environment_in_force, read_environment
+from aimd.cli.environment import Environment, environment_in_effect, read_environment
 from aimd.cli.settings import Flags
 from aimd.cli.version import commit
 from aimd.controllers.all import build_reconcilers
@@ -38,25 +38,25 @@ from aimd.runtime.serving import ServingCertificate
 from aimd.runtime.tracing import NoTracer, Tracer
 
 LEASE = "3be10d2f.eai.amd.com"
-"""Held by whoever runs these controllers; an operator that aimd replaces holds the same one, so they take turns."""
+"""Name of the leader's Lease; an operator that aimd reslots uses the same name, so that never both of them run."""
 
 _OFF = ("", "0")
 _AFTER_GRACE = 3.0
-"""Seconds between the cancellation of what did not end within the grace period, and the end of the process."""
+"""Seconds from the end of the shutdown timeout until the process exits anyway."""
 LEVEL_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 
 _log = structlog.get_logger()
 
 
 def run_operator(flags: Flags) -> None:
-    """Runs until SIGTERM or SIGINT.
+    """Run the operator until SIGTERM or SIGINT.
 
-    Exits with status 1, and a line in the log that says why, when it cannot go on; with 2 when a flag names a
-    controller that does not exist, or asks for traces without the library for them.
+    Exits with status 1 after a fatal error, which is logged; with status 2 if a flag names a controller that does not
+    exist, or enables traces without the library for them.
     """
     configure(flags.log_level, flags.log_json)
     for number in LEVEL_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # Until somebody listens: one that comes early must not end the process.
+        signal.signal(number, signal.SIG_IGN)  # One that arrives before there is a handler must not end the process.
     problems: list[BaseException] = []
     environment = read_environment()
     with _tracing(flags, environment) as tracer:
@@ -65,14 +65,14 @@ def run_operator(flags: Flags) -> None:
         except* (ApiError, LeaseLost, OSError) as group:
             problems += _causes(group)
     for problem in problems:
-        _log.error("cannot go on", type=type(problem).__name__, error=str(problem))
+        _log.error("fatal error, exiting", type=type(problem).__name__, error=str(problem))
     if problems:
         sys.exit(1)
 
 
 @contextmanager
 def _tracing(flags: Flags, environment: Environment) -> Iterator[Tracer]:
-    """Whoever opens spans, as the flags say, until the last of them are sent."""
+    """Yield the tracer that the flags ask for; on exit, send the last spans."""
     if not flags.tracing:
         yield NoTracer()
         return
@@ -91,15 +91,18 @@ def _tracing(flags: Flags, environment: Environment) -> Iterator[Tracer]:
 
 
 async def operate(flags: Flags, environment: Environment, tracer: Tracer) -> None:
-    """All controllers, until a signal asks for the end. Raises what `connect` and `Manager.run` raise."""
+    """Run all controllers until SIGTERM or SIGINT. Raises what `connect` and `Manager.run` raise."""
     _log.info("starting", version=__version__, commit=commit(), namespace=environment.aim_system_namespace)
-    _log.info("configuration", pod=environment.pod_name, **flags.in_force)
-    _log.info("environment", **environment_in_force(os.environ))
+    _log.info("configuration", pod=environment.pod_name, **flags.in_effect)
+    _log.info("environment", **environment_in_effect(os.environ))
     if flags.watch_namespaces:
-        _log.info("some namespaces are served only; of what belongs to none, what may not be seen is off")
+        _log.info(
+            "watching selected namespaces only; cluster-scoped kinds that aimd cannot read are disabled",
+            namespaces=flags.watch_namespaces,
+        )
     if flags.without_effect:
         _log.info("flags without effect", flags=flags.without_effect)
-    asked = RegistryMetrics()
+    registry_metrics = RegistryMetrics()
     access = ClientOptions(
         kubeconfig=flags.kubeconfig,
         service_account=environment.aimd_service_account_dir,
@@ -108,19 +111,19 @@ async def operate(flags: Flags, environment: Environment, tracer: Tracer) -> Non
     )
     async with (
         connect(access) as client,
-        connect_registries(replace(registry_options(flags), observer=asked.observe)) as registries,
+        connect_registries(replace(registry_options(flags), observer=registry_metrics.observe)) as registries,
     ):
         manager = Manager(client, manager_options(flags, environment))
-        places = DiscoverySlots(manager.cache, flags.discovery_slots)
+        slots = DiscoverySlots(manager.cache, flags.discovery_slots)
         settings = controller_settings(flags, environment)
         counts: dict[Key, ImageCounts] = {}
-        reconcilers = build_reconcilers(client, manager.cache, settings, registries, places, counts)
+        reconcilers = build_reconcilers(client, manager.cache, settings, registries, slots, counts)
         _refuse_unknown(flags.named_controllers - {reconciler.name for reconciler in reconcilers})
         for reconciler in reconcilers:
             reconciler.workers = flags.workers_of(reconciler.name)
             manager.add(reconciler)
-        _measure_fleet(manager, flags, places, counts)
-        for collector in asked.collectors:
+        _measure_fleet(manager, flags, slots, counts)
+        for collector in registry_metrics.collectors:
             manager.metrics.registry.register(collector)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_on_signal, manager)
@@ -130,21 +133,21 @@ async def operate(flags: Flags, environment: Environment, tracer: Tracer) -> Non
     _log.info("stopped")
 
 
-def _measure_fleet(manager: Manager, flags: Flags, places: DiscoverySlots, counts: Mapping[Key, ImageCounts]) -> None:
-    """Adds the fleet's metrics to the manager's; the reconcilers' sources have to be there.
+def _measure_fleet(manager: Manager, flags: Flags, slots: DiscoverySlots, counts: Mapping[Key, ImageCounts]) -> None:
+    """Register the metrics of the fleet with the manager; its informers must have been added.
 
-    Only the leader tells them, or sums over replicas would count the fleet several times.
+    Only the leader exports them, or sums over replicas would count the fleet several times.
     """
     limit = flags.object_metrics_limit if flags.object_metrics else 0
     registry = manager.metrics.registry
     registry.register(BuildInfo(commit()))
     cache = manager.cache
-    for collector in (FleetState(cache, places, limit, counts), FleetHistory(cache), FleetCounts(cache, limit)):
+    for collector in (FleetState(cache, slots, limit, counts), FleetHistory(cache), FleetCounts(cache, limit)):
         registry.register(Gated(collector, lambda: manager.leads))
 
 
 def manager_options(flags: Flags, environment: Environment) -> ManagerOptions:
-    """How the flags want the manager to run."""
+    """Return the options of the manager that the flags ask for."""
     return ManagerOptions(
         namespaces=flags.watch_namespaces,
         health_address="" if flags.health_probe_bind_address in _OFF else flags.health_probe_bind_address,
@@ -158,7 +161,7 @@ def manager_options(flags: Flags, environment: Environment) -> ManagerOptions:
 
 
 def registry_options(flags: Flags) -> RegistryOptions:
-    """How registries are asked."""
+    """Return the options of image registries that the flags ask for."""
     usual = RegistryOptions()
     return RegistryOptions(
         timeout=flags.registry_timeout,
@@ -172,7 +175,7 @@ def registry_options(flags: Flags) -> RegistryOptions:
 
 
 def controller_settings(flags: Flags, environment: Environment) -> ControllerSettings:
-    """What of the flags and the environment plans depend on."""
+    """Return what plans depend on of the flags and the environment."""
     settings = ControllerSettings(
         system_namespace=environment.aim_system_namespace,
         retry_base_seconds=int(flags.artifact_retry_base),
@@ -205,14 +208,14 @@ def _refuse_unknown(controllers: frozenset[str]) -> None:
 
 
 async def _stop_on_signal(manager: Manager) -> None:
-    """The first signal ends the run in order, the second one at once, and so does time when a turn refuses to end."""
+    """Stop in order at the first signal; exit at the second, or when stopping takes too long."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         stopping = False
         async for number in signals:
             if stopping:
                 os._exit(1)
             stopping = True
-            _log.info("asked to stop", signal=signal.Signals(number).name)
+            _log.info("stopping", signal=signal.Signals(number).name)
             manager.stop()
             last_resort = threading.Timer(manager.options.shutdown_timeout + _AFTER_GRACE, _exit_now)
             last_resort.daemon = True
@@ -220,7 +223,7 @@ async def _stop_on_signal(manager: Manager) -> None:
 
 
 async def _change_level_on_signal(usual: str) -> None:
-    """SIGUSR1 makes the log tell everything, SIGUSR2 what the flags say again."""
+    """Set the log level to debug at SIGUSR1, and back to that of the flags at SIGUSR2."""
     with anyio.open_signal_receiver(*LEVEL_SIGNALS) as signals:
         async for number in signals:
             level = "debug" if number == signal.SIGUSR1 else usual
@@ -230,8 +233,8 @@ async def _change_level_on_signal(usual: str) -> None:
 
 
 def _exit_now() -> None:
-    """From a thread of its own: whatever does not end may hold the event loop. The lease stays, and expires."""
-    _log.error("does not stop in time; exiting")
+    """Exit from a thread, because what does not end may block the event loop; the lease expires by itself."""
+    _log.error("shutdown timed out, exiting")
     os._exit(1)
 
 

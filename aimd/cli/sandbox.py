@@ -1,4 +1,6 @@
-"""`aimd sandbox`: a local cluster, up and down."""
+"""`aimd sandbox`: start and stop a local cluster."""
+
+# tests: tests/integration/test_sandbox_cli.py
 
 import os
 import shlex
@@ -9,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from typing import Annotated
 
 import anyio
@@ -35,21 +38,21 @@ from aimd.sandbox.state import (
 )
 
 app = typer.Typer(
-    help="Run a local cluster: a real control plane with KServe, and stand-ins for nodes and gateway.",
+    help="Run a local cluster: a real control plane with KServe, and stand-ins for the nodes and the gateway.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-Keep = Annotated[bool, typer.Option("--keep", help="Leave it running in the background.")]
-Nodes = Annotated[int, typer.Option(min=0, help="Number of nodes, with eight GPUs each.")]
+Keep = Annotated[bool, typer.Option("--keep", help="Keep the sandbox running in the background.")]
+Nodes = Annotated[int, typer.Option(min=0, metavar="N", help="Number of nodes; each has eight GPUs.")]
 
 _FAILURES = (BinariesUnavailable, ProcessFailed, ChartError, ApiError, TimeoutError, AlreadyRunning)
 _NODES = 2
 _HUB_RATE = 6 * 2**20  # bytes per second: slow enough to watch a download
 _POLL = 0.1
 _LOOK_AROUND = """
-Look around:
+Explore the cluster:
   kubectl -n ml-team get aimservice,aimmodel,aimservicetemplate,aimtemplatecache,aimartifact
   kubectl -n ml-team describe aimservice qwen-chat
   kubectl -n ml-team get inferenceservice,httproute,job,pod,pvc"""
@@ -57,7 +60,7 @@ Look around:
 
 @app.command()
 def build() -> None:
-    """Build the control plane, KServe and helm, unless that is done already."""
+    """Build the control plane, KServe and helm, unless they have been built."""
     with failures_as_sentences(), progress_line() as progress:
         _locate_everything(progress)
 
@@ -65,21 +68,24 @@ def build() -> None:
 @app.command()
 def up(
     nodes: Nodes = _NODES,
+    *,
     keep: Keep = False,
-    operator: Annotated[bool, typer.Option("--operator", help="Run aimd in it, with the chart's rights.")] = False,
+    operator: Annotated[
+        bool, typer.Option("--operator", help="Run aimd in the sandbox, with the RBAC roles of the chart.")
+    ] = False,
 ) -> None:
-    """Start the sandbox. Ends with Ctrl-C or, with --keep, by `aimd sandbox down`."""
+    """Start the sandbox. Stop it with Ctrl-C or, after --keep, with `aimd sandbox down`."""
     with failures_as_sentences():
         if keep:
-            _print_usage(_start_in_background(nodes, operator))
+            _print_usage(_start_in_background(nodes, operator=operator))
         else:
             with claim():
-                _run(nodes, operator)
+                _run(nodes, operator=operator)
 
 
 @app.command()
-def demo(keep: Keep = False) -> None:
-    """Watch an AIMService come up in a sandbox of its own, and ask it something."""
+def demo(*, keep: Keep = False) -> None:
+    """Start a sandbox, watch two AIMServices start in it, and send each a chat request."""
     with failures_as_sentences():
         if keep:
             state = _start_in_background(_NODES, operator=True)
@@ -95,34 +101,34 @@ def demo(keep: Keep = False) -> None:
 
 @app.command()
 def down() -> None:
-    """Stop the sandbox that runs, and remove all it left."""
+    """Stop the running sandbox and delete its files."""
     with failures_as_sentences():
         stop(_running())
-    typer.echo("The sandbox is gone.")
+    typer.echo("The sandbox has been stopped.")
 
 
 @app.command()
 def status() -> None:
-    """Show the sandbox that runs; exit status 1 if there is none."""
+    """Show the running sandbox; exit with status 1 if there is none."""
     _print_usage(_running())
 
 
 @app.command()
 def kubeconfig() -> None:
-    """Print the path of the administrator's kubeconfig."""
+    """Print the path of a kubeconfig with administrator rights."""
     typer.echo(_running().kubeconfig)
 
 
 @contextmanager
 def failures_as_sentences() -> Iterator[None]:
-    """Expected failures end the command with their text and exit status 1."""
+    """End the command with status 1 and the text of the failure, if it is an expected one."""
     failures: list[Exception] = []
     try:
         yield
     except* _FAILURES as group:
         failures += _members(group)
     if failures:
-        # When a process dies, others may fail for want of it.
+        # If a process exits, others may fail because they depend on it.
         typer.echo(str(next((each for each in failures if isinstance(each, ProcessFailed)), failures[0])), err=True)
         raise typer.Exit(1)
 
@@ -138,7 +144,12 @@ def _members(group: ExceptionGroup[Exception]) -> Iterator[Exception]:
 def _running() -> SandboxState:
     running = read_state()
     if running is None:
-        typer.echo("The sandbox is still starting." if is_claimed() else "No sandbox is running.", err=True)
+        typer.echo(
+            "The sandbox is still starting; try again in a few seconds."
+            if is_claimed()
+            else "No sandbox is running; start one with: aimd sandbox up",
+            err=True,
+        )
         raise typer.Exit(1)
     return running
 
@@ -156,13 +167,13 @@ async def _demonstrate_in_sandbox() -> int:
         return await demonstrate(sandbox.kubeconfig, sandbox.gateway_url)
 
 
-def _run(nodes: int, operator: bool) -> None:
-    with progress_line() as progress:  # outside the event loop, where Ctrl-C ends a build at once
+def _run(nodes: int, *, operator: bool) -> None:
+    with progress_line() as progress:  # Outside of the event loop, so that Ctrl-C ends a build at once.
         _locate_everything(progress)
-    anyio.run(_run_until_signal, nodes, operator)
+    anyio.run(partial(_run_until_signal, nodes, operator=operator))
 
 
-async def _run_until_signal(nodes: int, operator: bool) -> None:
+async def _run_until_signal(nodes: int, *, operator: bool) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(_cancel_on_signal, tasks.cancel_scope)
         async with AsyncExitStack() as stack:
@@ -182,8 +193,8 @@ async def _cancel_on_signal(scope: CancelScope) -> None:
             scope.cancel()
 
 
-def _start_in_background(nodes: int, operator: bool) -> SandboxState:
-    """Run `aimd sandbox up` detached, and return when that sandbox is up. Raises what keeps it from coming up."""
+def _start_in_background(nodes: int, *, operator: bool) -> SandboxState:
+    """Run `aimd sandbox up` detached, and return when that sandbox is ready. Raises what prevents that."""
     if is_claimed():
         raise AlreadyRunning
     with progress_line() as progress, tempfile.TemporaryFile() as output:
@@ -210,7 +221,7 @@ def _start_in_background(nodes: int, operator: bool) -> SandboxState:
 
 
 def _wait_for_state(process: subprocess.Popen[bytes]) -> SandboxState | None:
-    """The state once the process has written it; None if it ends before."""
+    """Return the state once the process has written it; None if it ends before."""
     while process.poll() is None:
         state = read_state()
         if state is not None:
@@ -236,7 +247,7 @@ def _state_of(sandbox: Sandbox, settings: SandboxSettings) -> SandboxState:
 
 
 def _command_of(operator: OperatorIdentity) -> str:
-    """The shell line that runs the operator as the chart would."""
+    """Return the shell command that runs the operator as the chart would."""
     variables = [f"{name}={shlex.quote(value)}" for name, value in operator.environment.items()]
     return " ".join([*variables, "aimd", "run", *(shlex.quote(argument) for argument in operator.arguments)])
 
@@ -245,15 +256,15 @@ def _print_usage(state: SandboxState) -> None:
     plural = "" if state.nodes == 1 else "s"
     typer.echo(
         f"""\
-The sandbox is up: Kubernetes {state.version}, {state.nodes} node{plural} with eight GPUs each.
+The sandbox is ready: Kubernetes {state.version}, {state.nodes} node{plural} with eight GPUs each.
 
   export KUBECONFIG={state.kubeconfig}
 
   routes      {state.gateway_url}
-  model hub   {state.hub_url}, serving {state.hub_root}
-  operator    {state.operator_command or f"runs here, with its log in {state.logs / 'aimd.log'}"}
+  model hub   {state.hub_url}, serves {state.hub_root}
+  operator    {state.operator_command or f"runs in the sandbox; log: {state.logs / 'aimd.log'}"}
   logs        {state.logs}
   audit log   {state.audit_log}
 
-It ends with Ctrl-C where it runs, or with: aimd sandbox down"""
+To stop it, press Ctrl-C where it runs, or run: aimd sandbox down"""
     )

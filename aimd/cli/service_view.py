@@ -1,8 +1,7 @@
-"""A service and its parts as a table that follows them: state, reason, download progress."""
+"""A service and its objects as a table: state, reason, download progress."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from rich.table import Table
 
@@ -14,6 +13,19 @@ from aimd.planning.kinds import (
     AIM_TEMPLATE_CACHE,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
+)
+from aimd.planning.objects import (
+    View,
+    condition_of,
+    conditions_of,
+    has_condition,
+    part,
+    parts,
+    phase_of,
+    status_of,
+    status_word,
+    text,
+    whole_number,
 )
 from aimd.runtime.client import Client
 from aimd.runtime.errors import NotFound
@@ -42,7 +54,7 @@ class Part:
 
 
 async def parts_of(client: Client, service: Key) -> list[Part]:
-    """The service first, then what it is made of, in the order it comes up."""
+    """Return the service, then the objects that belong to it, in the order in which they appear."""
     try:
         live = await client.get(AIM_SERVICE, service)
         head = _part(live, AIM_SERVICE, _why(live))
@@ -62,10 +74,10 @@ async def parts_of(client: Client, service: Key) -> list[Part]:
         *[
             Part(kind.name, key_of(item).name, state(item), "")
             for kind, state in (
-                (PERSISTENT_VOLUME_CLAIM, _phase),
+                (PERSISTENT_VOLUME_CLAIM, phase_of),
                 (JOB, _job_state),
                 (INFERENCE_SERVICE, _ready_state),
-                (POD, _phase),
+                (POD, phase_of),
                 (HTTP_ROUTE, _route_state),
             )
             for item in await client.list(kind, namespace=service.namespace)
@@ -73,67 +85,53 @@ async def parts_of(client: Client, service: Key) -> list[Part]:
     ]
 
 
-def table_of(parts: Iterable[Part], title: str) -> Table:
-    """The parts as a rich table."""
+def table_of(rows: Iterable[Part], title: str) -> Table:
+    """Return the parts as a table of rich."""
     table = Table(title=title, title_justify="left", expand=True)
     table.add_column("Kind", no_wrap=True)
     table.add_column("Name", overflow="fold", ratio=2)
     table.add_column("State", no_wrap=True)
     table.add_column("Why", overflow="fold", ratio=3)
-    for part in parts:
-        table.add_row(part.kind, part.name, f"[{_STYLES.get(part.state, 'default')}]{part.state}[/]", part.detail)
+    for row in rows:
+        table.add_row(row.kind, row.name, f"[{_STYLES.get(row.state, 'default')}]{row.state}[/]", row.detail)
     return table
 
 
-def unmet_conditions(live: Mapping[str, Any]) -> list[str]:
-    """The conditions that are not True, as `Type: Reason: message` (the answer to "why is it not running")."""
-    conditions = (live.get("status") or {}).get("conditions") or ()
-    return [
-        f"{condition['type']}: {condition['reason']}: {condition.get('message', '')}"
-        for condition in conditions
-        if condition.get("status") != "True"
-    ]
+def unmet_conditions(service: View) -> list[str]:
+    """Return the conditions that are not True, as `Type: Reason: message`; they say why a service does not run."""
+    return [f"{item.type}: {item.reason}: {item.message}" for item in conditions_of(service) if item.status != "True"]
 
 
-def _part(live: Mapping[str, Any], kind: Kind, detail: str) -> Part:
-    return Part(kind.name, key_of(live).name, str((live.get("status") or {}).get("status", "")), detail)
+def _part(item: View, kind: Kind, detail: str) -> Part:
+    return Part(kind.name, key_of(item).name, status_word(item), detail)
 
 
-def _why(live: Mapping[str, Any]) -> str:
-    conditions = (live.get("status") or {}).get("conditions") or ()
-    ready = next((condition for condition in conditions if condition["type"] == "Ready"), None)
-    return str(ready.get("message") or ready["reason"]) if ready else ""
+def _why(item: View) -> str:
+    ready = condition_of(item, "Ready")
+    return (ready.message or ready.reason) if ready is not None else ""
 
 
-def _progress(live: Mapping[str, Any]) -> str:
-    status = live.get("status") or {}
-    progress = status.get("progress") or {}
-    if status.get("status") in ("Ready", "Failed") or not progress.get("displayPercentage"):
+def _progress(artifact: View) -> str:
+    progress = part(status_of(artifact), "progress")
+    percentage = text(progress, "displayPercentage")
+    if status_word(artifact) in ("Ready", "Failed") or not percentage:
         return ""
-    done, total = progress.get("downloadedBytes", 0), progress.get("totalBytes", 0)
-    return f"downloading {progress['displayPercentage']} ({done / 2**20:.0f} of {total / 2**20:.0f} MiB)"
+    done, total = (whole_number(progress, name) / 2**20 for name in ("downloadedBytes", "totalBytes"))
+    return f"downloading {percentage} ({done:.0f} of {total:.0f} MiB)"
 
 
-def _phase(live: Mapping[str, Any]) -> str:
-    return str((live.get("status") or {}).get("phase", ""))
+def _job_state(job: View) -> str:
+    return next((type_ for type_ in ("Complete", "Failed") if has_condition(job, type_)), "Running")
 
 
-def _job_state(live: Mapping[str, Any]) -> str:
-    conditions = (live.get("status") or {}).get("conditions") or ()
-    ended = [c["type"] for c in conditions if c.get("status") == "True" and c["type"] in ("Complete", "Failed")]
-    return ended[0] if ended else "Running"
+def _ready_state(inference_service: View) -> str:
+    return "Ready" if has_condition(inference_service, "Ready") else "NotReady"
 
 
-def _ready_state(live: Mapping[str, Any]) -> str:
-    conditions = (live.get("status") or {}).get("conditions") or ()
-    return "Ready" if any(c["type"] == "Ready" and c["status"] == "True" for c in conditions) else "NotReady"
-
-
-def _route_state(live: Mapping[str, Any]) -> str:
-    parents = (live.get("status") or {}).get("parents") or ()
+def _route_state(route: View) -> str:
     accepted = any(
-        condition["type"] == "Accepted" and condition["status"] == "True"
-        for parent in parents
-        for condition in parent.get("conditions") or ()
+        text(condition, "type") == "Accepted" and text(condition, "status") == "True"
+        for parent in parts(status_of(route), "parents")
+        for condition in parts(parent, "conditions")
     )
     return "Accepted" if accepted else "Pending"

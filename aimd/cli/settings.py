@@ -1,14 +1,16 @@
-"""The operator's flags.
+"""The flags of `aimd run`.
 
-The flags are those that existing manifests pass, in Go's syntax: one or two dashes, `--flag=value`, `--flag value`,
-`--switch`, `--switch=false`, the last one wins. What has no effect here is accepted and named in the log.
+Flags have the names that existing manifests set, in Go's syntax: one or two dashes, `--flag=value`, `--flag value`,
+`--switch`, `--switch=false`; the last one wins. Flags without effect are accepted and logged.
 """
 
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from shutil import get_terminal_size
+from typing import Annotated, Literal, NoReturn, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -45,81 +47,119 @@ def _seconds_of(value: object) -> object:
     return float(parse_duration(value))
 
 
-Duration = Annotated[float, BeforeValidator(_seconds_of)]
+@dataclass(frozen=True, slots=True)
+class Metavar:
+    """What stands for the value of a flag in `--help`."""
+
+    text: str
+
+
+Duration = Annotated[float, BeforeValidator(_seconds_of), Metavar("DURATION")]
 Namespace = Annotated[str, StringConstraints(pattern=NAMESPACE_PATTERN)]
+Address = Annotated[str, Metavar("HOST:PORT")]
+Url = Annotated[str, Metavar("URL")]
+FileName = Annotated[str, Metavar("NAME")]
 
 
 class Flags(BaseSettings):
-    """Runs the operator until it is told to stop."""
+    """Run the operator until SIGTERM or SIGINT."""
 
-    model_config = SettingsConfigDict(
-        cli_prog_name="aimd run", cli_kebab_case=True, cli_hide_none_type=True, cli_avoid_json=True, frozen=True
+    model_config = SettingsConfigDict(cli_kebab_case=True, cli_avoid_json=True, frozen=True)
+
+    kubeconfig: Path | None = Field(
+        None, description="path to a kubeconfig; if unset, KUBECONFIG, then the pod's service account"
     )
-
-    kubeconfig: Path | None = Field(None, description="path of a kubeconfig; empty: KUBECONFIG, else the pod's account")
-    watch_namespaces: tuple[Namespace, ...] = Field((), description="comma list of namespaces; empty: all")
-    downloader_image: str = Field("", description="image of download jobs that name none; empty: that of this release")
-    downloader_requests: tuple[str, ...] = Field(
-        (), description="what download pods ask for, as <resource>=<quantity>; repeated; none: cpu=500m and memory=1Gi"
+    watch_namespaces: Annotated[tuple[Namespace, ...], Metavar("NAMESPACE")] = Field(
+        (), description="namespaces to watch, separated by commas or repeated; if unset, all"
+    )
+    downloader_image: Annotated[str, Metavar("IMAGE")] = Field(
+        "", description="image of the jobs of artifacts that do not name one; if unset, the image of this release"
+    )
+    downloader_requests: Annotated[tuple[str, ...], Metavar("RESOURCE=QUANTITY")] = Field(
+        (), description="resource request of download pods, repeatable; if unset, cpu=500m and memory=1Gi"
     )
     artifact_retry_base: Duration = Field(
-        600.0, ge=1, description="shortest wait after a download that failed for good; doubles with each, up to 6h"
+        600.0, ge=1, description="wait before a failed download starts again; doubles with each failure, up to 6h"
     )
-    max_concurrent_reconciles: tuple[str, ...] = Field(
-        (str(DEFAULT_WORKERS),), description="workers of each controller; <controller>=<n>, repeated, sets those of one"
+    max_concurrent_reconciles: Annotated[tuple[str, ...], Metavar("[CONTROLLER=]N")] = Field(
+        (str(DEFAULT_WORKERS),),
+        description="reconciles that run at the same time, per controller; CONTROLLER=N, repeatable, sets it for one"
+        " controller",
     )
-    resync_period: Duration = Field(36_000.0, ge=1, description="how often everything is looked at again, e.g. 10h")
+    resync_period: Duration = Field(36_000.0, ge=1, description="interval at which all objects are reconciled again")
     graceful_shutdown_timeout: Duration = Field(
-        25.0, description="time for running passes to end; must be below the pod's grace period, e.g. 25s"
+        25.0,
+        description="how long to wait for in-flight reconciles on shutdown; must be shorter than the termination grace"
+        " period of the pod",
     )
 
-    leader_elect: bool = Field(False, description="take turns with other replicas by a Lease")
+    leader_elect: bool = Field(False, description="enable leader election between replicas, using a Lease")
     leader_elect_lease_duration: Duration = Field(
-        15.0, ge=1, description="how long a silent leader is waited for, e.g. 15s"
+        15.0, ge=1, description="how long a standby waits before taking over from a silent leader"
     )
-    leader_elect_renew_deadline: Duration = Field(10.0, description="when a leader that cannot renew stops, e.g. 10s")
-    leader_elect_retry_period: Duration = Field(2.0, gt=0, description="time between attempts, e.g. 2s")
+    leader_elect_renew_deadline: Duration = Field(
+        10.0, description="how long a leader tries to renew its Lease before it stops"
+    )
+    leader_elect_retry_period: Duration = Field(
+        2.0, gt=0, description="interval between attempts to acquire or renew the Lease"
+    )
 
-    health_probe_bind_address: str = Field(":8081", description="address of /healthz and /readyz; 0: off")
-    metrics_bind_address: str = Field("0", description="address of /metrics; 0: off")
+    health_probe_bind_address: Address = Field(":8081", description="address of /healthz and /readyz; 0 disables them")
+    metrics_bind_address: Address = Field("0", description="address of /metrics; 0 disables it")
     metrics_secure: bool = Field(
-        True, description="HTTPS, for whose token may get the non-resource URL /metrics; false: plain HTTP for all"
+        True,
+        description="serve /metrics over HTTPS to callers authorized for the non-resource URL /metrics; if false, over"
+        " plain HTTP to all callers",
     )
-    metrics_cert_path: str = Field(
-        "", description="folder of the certificate of /metrics, read again when renewed; empty: self-signed"
+    metrics_cert_path: Annotated[str, Metavar("FOLDER")] = Field(
+        "",
+        description="folder with the certificate of /metrics, read again when it is renewed; if unset, a self-signed"
+        " certificate",
     )
-    metrics_cert_name: str = Field("tls.crt", description="file name of the certificate")
-    metrics_cert_key: str = Field("tls.key", description="file name of its key")
+    metrics_cert_name: FileName = Field("tls.crt", description="file name of the certificate of /metrics")
+    metrics_cert_key: FileName = Field("tls.key", description="file name of the key of /metrics")
 
-    zap_devel: bool = Field(False, description="development logging: text for people, from debug on")
-    zap_encoder: Literal["", "json", "console"] = Field("", description="form of the log: json (default) or console")
-    zap_log_level: str = Field("", description="lowest level: debug, info (default), error, or a verbosity above 0")
-    zap_stacktrace_level: str = Field("", description="no effect: a traceback is logged where it helps")
+    zap_devel: bool = Field(False, description="development logging: human-readable, from level debug")
+    zap_encoder: Literal["", "json", "console"] = Field("", description="log format; if unset, json")
+    zap_log_level: Annotated[str, Metavar("LEVEL")] = Field(
+        "", description="lowest level to log: debug, info, error, or a verbosity above 0; if unset, info"
+    )
+    zap_stacktrace_level: str = Field("", description="no effect: tracebacks are logged with unexpected errors")
     zap_time_encoding: str = Field("", description="no effect: times are RFC 3339")
 
     tracing: bool = Field(
-        False, description="spans of reconciles and their API requests by OTLP over HTTP, as the variables OTEL_* say"
+        False,
+        description="send spans of reconciles and their API requests by OTLP over HTTP, configured by the environment"
+        " variables OTEL_*",
     )
 
-    registry_timeout: Duration = Field(30.0, gt=0, description="longest question to a registry, in all, e.g. 30s")
-    registry_concurrency: int = Field(8, ge=1, description="requests at once to one registry")
-    registry_mirrors: tuple[str, ...] = Field(
-        (), description="<registry>=<URL>, comma list or repeated: who is asked instead, e.g. docker.io=https://mirror"
+    registry_timeout: Duration = Field(
+        30.0, gt=0, description="timeout of one look-up in an image registry, retries included"
     )
-    docker_hub_api: str = Field("", description="URL where Docker Hub lists repositories; empty: its own")
-    github_api: str = Field("", description="URL where GitHub lists the packages of ghcr.io; empty: its own")
-    discovery_slots: int = Field(10, ge=1, description="discovery jobs running at once in the whole cluster")
-    object_metrics: bool = Field(True, description="metrics with names of objects")
+    registry_concurrency: int = Field(8, ge=1, description="concurrent requests to one image registry")
+    registry_mirrors: Annotated[tuple[str, ...], Metavar("REGISTRY=URL")] = Field(
+        (),
+        description="mirror to use instead of an image registry, separated by commas or repeated, for example"
+        " docker.io=https://mirror.example.com",
+    )
+    docker_hub_api: Url = Field(
+        "", description="API that lists the repositories of Docker Hub; if unset, Docker Hub's own"
+    )
+    github_api: Url = Field("", description="API that lists the packages of ghcr.io; if unset, GitHub's own")
+    discovery_slots: int = Field(10, ge=1, description="discovery jobs that run at the same time in the whole cluster")
+    object_metrics: bool = Field(True, description="export metrics with the names of objects as labels")
     object_metrics_limit: int = Field(
-        5000, ge=0, description="most series of a family with names of objects; a family with more is left out"
+        5000,
+        ge=0,
+        description="maximum number of series of a metric with object names; a metric with more series is left out",
     )
 
-    kube_api_qps: float = Field(50.0, description="no effect: requests at once are limited, not their rate")
-    kube_api_burst: int = Field(100, description="no effect, as above")
-    enable_http2: bool = Field(False, description="no effect: HTTP/1.1 only")
-    webhook_cert_path: str = Field("", description="no effect: there is no webhook")
-    webhook_cert_name: str = Field("tls.crt", description="no effect")
-    webhook_cert_key: str = Field("tls.key", description="no effect")
+    kube_api_qps: float = Field(50.0, description="no effect: aimd limits concurrent requests, not their rate")
+    kube_api_burst: int = Field(100, description="no effect: aimd limits concurrent requests, not their rate")
+    enable_http2: bool = Field(False, description="no effect: aimd serves HTTP/1.1 only")
+    webhook_cert_path: str = Field("", description="no effect: aimd has no webhook")
+    webhook_cert_name: str = Field("tls.crt", description="no effect: aimd has no webhook")
+    webhook_cert_key: str = Field("tls.key", description="no effect: aimd has no webhook")
 
     version: bool = Field(False, description="print the version and exit")
 
@@ -138,7 +178,7 @@ class Flags(BaseSettings):
     def _can_be_listened_at(cls, value: str) -> str:
         _, colon, port = value.rpartition(":")
         if value not in ("", "0") and not (colon and port.isdecimal() and int(port) < 2**16):
-            raise ValueError("write <host>:<port> or :<port>; 0 switches it off")
+            raise ValueError("write <host>:<port> or :<port>, or 0 to disable it")
         return value
 
     @field_validator("max_concurrent_reconciles", mode="after")
@@ -168,7 +208,7 @@ class Flags(BaseSettings):
     @classmethod
     def _are_quantities(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if value:
-            from aimd.planning.quantities import parse_quantity  # what `--version` starts without
+            from aimd.planning.quantities import parse_quantity  # `--version` starts without it.
         for entry in value:
             resource, _, quantity = entry.partition("=")
             if not resource:
@@ -180,58 +220,59 @@ class Flags(BaseSettings):
     @classmethod
     def _is_a_level(cls, value: str) -> str:
         if value not in ("", "debug", "info", "error") and not re.fullmatch(r"[1-9]\d*", value):
-            raise ValueError("write debug, info, error or a whole number above 0")
+            raise ValueError("write debug, info, error, or a whole number above 0")
         return value
 
     @model_validator(mode="after")
-    def _leaders_take_turns(self) -> Self:
-        """As client-go asks for; otherwise two could lead, or none for long."""
+    def _lease_outlasts_renewal(self) -> Self:
+        """Require what client-go requires; otherwise two replicas could lead, or none for a long time."""
         if not self.leader_elect_lease_duration > self.leader_elect_renew_deadline > self.leader_elect_retry_period:
             raise ValueError(
-                "--leader-elect-lease-duration must be above -renew-deadline, and that above -retry-period"
+                "--leader-elect-lease-duration must be above --leader-elect-renew-deadline, and that above"
+                " --leader-elect-retry-period"
             )
         return self
 
     @property
     def log_level(self) -> str:
-        """`debug`, `info` or `error`."""
+        """Return the lowest level to log: `debug`, `info` or `error`."""
         level = self.zap_log_level or ("debug" if self.zap_devel else "info")
         return "debug" if level.isdigit() else level
 
     @property
     def log_json(self) -> bool:
-        """Whether each log line is a JSON object; otherwise text for people."""
+        """Return whether each log line is a JSON object; otherwise it is human-readable text."""
         return (self.zap_encoder or ("console" if self.zap_devel else "json")) == "json"
 
     @property
     def mirrors(self) -> dict[str, str]:
-        """The URL that is asked instead, by registry."""
+        """Return the URL of the mirror by image registry."""
         pairs = (entry.partition("=") for entry in self.registry_mirrors)
         return {registry: url for registry, _, url in pairs}
 
     @property
     def without_effect(self) -> list[str]:
-        """The given flags that change nothing, as they are written."""
+        """Return the flags on the command line that have no effect, as they are written."""
         return sorted("--" + name.replace("_", "-") for name in self.model_fields_set & WITHOUT_EFFECT)
 
     @property
-    def in_force(self) -> dict[str, object]:
-        """Every flag that has an effect and its value, as it is logged; flags hold no secrets."""
+    def in_effect(self) -> dict[str, object]:
+        """Return every flag that has an effect with its value, for the log; flags hold no secrets."""
         names = (name for name in type(self).model_fields if name not in WITHOUT_EFFECT | {"version"})
         return {name.replace("_", "-"): _plain(getattr(self, name)) for name in names}
 
     @property
     def named_controllers(self) -> frozenset[str]:
-        """The controllers whose number of workers is set by name."""
+        """Return the controllers whose number of workers is set by name."""
         return frozenset(self._worker_counts) - {""}
 
     @property
     def job_requests(self) -> dict[str, str]:
-        """Resource requests of download pods by resource; empty: the defaults."""
+        """Return the resource requests of download pods by resource, empty for the defaults."""
         return dict(entry.split("=", 1) for entry in self.downloader_requests)
 
     def workers_of(self, controller: str) -> int:
-        """How many keys that controller works on at once."""
+        """Return how many objects a controller reconciles at the same time."""
         counts = self._worker_counts
         return counts.get(controller, counts.get("", DEFAULT_WORKERS))
 
@@ -249,38 +290,60 @@ class Flags(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags come from the command line alone: a stray variable `VERSION` must not change them."""
+        """Read flags from the command line alone: an environment variable `VERSION` must not change them."""
         return (init_settings,)
 
 
 def parse_flags(arguments: Sequence[str]) -> Flags:
-    """The flags of a command line; ends the process with status 2 and one clear line when one is unknown or wrong."""
+    """Return the flags of a command line.
+
+    Ends the process with the text of `--help`, or with status 2 and one line that names what is wrong.
+    """
     try:
         return Flags(_cli_parse_args=[*_uniform(arguments)])
     except ValidationError as error:
         for detail in error.errors():
             flag = str(detail["loc"][0]).replace("_", "-") if detail["loc"] else ""
             where = f"--{flag}={without_credentials(str(detail['input']))}: " if flag else ""
-            problem = without_credentials(detail["msg"].removeprefix("Value error, "))
-            print(f"aimd run: {where}{problem}", file=sys.stderr)
+            print(
+                f"aimd run: {where}{without_credentials(detail['msg'].removeprefix('Value error, '))}", file=sys.stderr
+            )
         raise SystemExit(2) from None
 
 
 def _uniform(arguments: Sequence[str]) -> Iterator[str]:
-    """Go's spellings of a flag as one: `--flag=value`."""
+    """Yield each flag as `--flag=value`, whichever of Go's spellings it has."""
     rest = iter(arguments)
     for argument in rest:
+        if argument in ("-h", "-help", "--help"):
+            _print_help()
         name, equals, text = argument.lstrip("-").partition("=")
-        field = Flags.model_fields.get(name.replace("-", "_"))
-        if not argument.startswith("-") or field is None:
-            yield argument
+        field = Flags.model_fields.get(name.replace("-", "_")) if "_" not in name else None
+        if not argument.startswith("-"):
+            _refuse(f"unexpected argument {without_credentials(argument)!r}: flags start with --")
+        elif field is None:
+            _refuse(f"unknown flag {argument.partition('=')[0]}")
         elif equals:
             yield f"--{name}={text}"
         elif field.annotation is bool:
             yield f"--{name}=true"
         else:
             value = next(rest, None)
-            yield f"--{name}" if value is None else f"--{name}={value}"
+            if value is None:
+                _refuse(f"--{name} needs a value")
+            yield f"--{name}={value}"
+
+
+def _refuse(problem: str) -> NoReturn:
+    print(f"aimd run: {problem}; see aimd run --help", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _print_help() -> NoReturn:
+    from aimd.cli.flag_help import help_text  # Needs the flags.
+
+    print(help_text(min(get_terminal_size().columns, 100)))
+    raise SystemExit(0)
 
 
 def _is_url(text: str) -> bool:

@@ -1,8 +1,10 @@
 """Traces through OpenTelemetry, sent by OTLP over HTTP: a span for each reconcile, below it one for each API request.
 
-Imported only with `--tracing`. Where spans go, which are kept and how many wait say the variables that the
-OpenTelemetry specification names (`OTEL_*`). A collector that is away costs spans, never a reconcile.
+Imported only with `--tracing`. OpenTelemetry's environment variables (`OTEL_*`) configure where spans are sent, which
+are sampled and how many are buffered. If the collector is down, spans are lost, and reconciles go on.
 """
+
+# tests: tests/integration/test_tracing.py
 
 import logging
 import threading
@@ -32,9 +34,9 @@ class OpenTelemetryTracer:
     def __init__(self, instance: str, exporter: SpanExporter | None = None) -> None:
         logging.getLogger("opentelemetry").handlers = [_Lines()]
         own = {"service.name": "aimd", "service.version": __version__, "service.instance.id": instance}
-        told = OTELResourceDetector().detect().attributes
-        # The process is not left waiting for a collector that is away, as it would be by the library's own exit hook.
-        self._provider = TracerProvider(resource=Resource.create({**own, **told}), shutdown_on_exit=False)
+        detected = OTELResourceDetector().detect().attributes
+        # The library's own exit hook would make the process wait for a collector that is down.
+        self._provider = TracerProvider(resource=Resource.create({**own, **detected}), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("aimd", __version__)
 
@@ -55,7 +57,7 @@ class OpenTelemetryTracer:
             yield _attributes_of(span)
 
     def close(self) -> None:
-        """Sends what is left, for some seconds at most; blocks."""
+        """Send the remaining spans; blocks, but for three seconds at most."""
         sending = threading.Thread(target=self._provider.shutdown, daemon=True)
         sending.start()
         sending.join(_LAST_SPANS_SECONDS)
@@ -71,15 +73,15 @@ def add_trace_ids(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 
 class _Lines(logging.Handler):
-    """What the library says becomes a line like any other."""
+    """Log what the library logs as lines like any other."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One line; that spans are lost is never worse than a warning."""
+        """Log a record as a warning at most: lost spans are never worse."""
         _log.warning("tracing", message=record.getMessage())
 
 
 def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what no attribute can be; the log's keys tell name and namespace twice."""
+    """Leave out nested fields, which cannot be attributes; they repeat name and namespace."""
     return {name: value for name, value in fields.items() if not isinstance(value, Mapping)}
 
 

@@ -1,4 +1,4 @@
-"""Which aimd this is."""
+"""The version of the running aimd."""
 
 import os
 import platform
@@ -7,10 +7,10 @@ from aimd import __version__
 
 
 def version_text() -> str:
-    """The version of aimd, the commit of its image and the version of the Python that runs it."""
+    """Return the version of aimd, the commit of its image and the version of Python."""
     return f"aimd {__version__} (commit {commit()}, Python {platform.python_version()})"
 
 
 def commit() -> str:
-    """The commit that the image was built from, as the image says; `unknown` outside of one."""
+    """Return the commit that the image was built from; `unknown` outside of an image."""
     return os.environ.get("AIMD_COMMIT") or "unknown"

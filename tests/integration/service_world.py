@@ -49,7 +49,8 @@ class ServiceWorld(World):
         def holds(live: Manifest) -> bool:
             return (live.get("status") or {}).get("status") == word
 
-        return await self.until(lambda: self.service(name), holds, seconds)
+        live: Manifest = await self.until(lambda: self.service(name), holds, seconds)
+        return live
 
 
 @asynccontextmanager

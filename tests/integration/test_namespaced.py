@@ -54,7 +54,7 @@ async def test_serves_its_namespaces_without_rights_on_the_cluster(
         except NotFound:
             return False
         conditions = {item["type"]: item for item in (live.get("status") or {}).get("conditions") or ()}
-        return bool(conditions.get("TemplateReady", {}).get("status") == "True")
+        return conditions.get("TemplateReady", {}).get("status") == "True"
 
     with running(narrow.kubeconfig, log, *flags) as (process, url):
         await eventually(lambda: ready(url), log)
@@ -66,7 +66,7 @@ async def test_serves_its_namespaces_without_rights_on_the_cluster(
     told = [line for line in lines if line["level"] in ("error", "warning") and not line["msg"].endswith(" changed")]
     # The CRDs are seconds old, so that a first list may come too early.
     assert [line for line in told if "storage is (re)initializing" not in line.get("error", "")] == []
-    assert len([line for line in lines if "some namespaces are served only" in line["msg"]]) == 1
+    assert len([line for line in lines if "watching selected namespaces only" in line["msg"]]) == 1
     events = (json.loads(line) for line in api_server.audit_log.read_text().splitlines())
     refused = [
         event["objectRef"]["resource"]

@@ -184,7 +184,7 @@ def test_no_usable_kubeconfig_ends_with_one_line(text: str | None, tmp_path: Pat
     with running(kubeconfig, log) as (process, _):
         assert process.wait(30) == 1
     assert "Traceback" not in log.read_text()
-    assert [line["msg"] for line in lines_of(log) if line["level"] == "error"] == ["cannot go on"]
+    assert [line["msg"] for line in lines_of(log) if line["level"] == "error"] == ["fatal error, exiting"]
     told = {line["msg"]: line for line in lines_of(log)}
     assert told["configuration"]["kubeconfig"] == str(kubeconfig)
     assert told["environment"]["POD_NAME"] == told["configuration"]["pod"] == "manager-0"

@@ -50,8 +50,7 @@ def kind_of(resource: ApiResource) -> Kind:
 
 
 def schema_of(resource: ApiResource) -> OpenApi:
-    schema: OpenApi = render(resource)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    return schema
+    return render(resource)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 
 
 @asynccontextmanager

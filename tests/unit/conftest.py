@@ -24,8 +24,7 @@ sys.addaudithook(_audit)
 def impure() -> Iterator[list[str]]:
     """Fail a test that started a process or opened a connection; yield what was seen of that."""
     global _seen
-    seen: list[str] = []
-    _seen = seen
+    _seen = seen = []
     try:
         yield seen
     finally:

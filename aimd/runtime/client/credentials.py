@@ -1,7 +1,7 @@
-"""The bearer token of our requests.
+"""The bearer token of our requests: read again while it is young, refreshed once however many requests need it.
 
-kr8s renews credentials only after a failed request, once for each failed request at the same time, and closes the
-session that other requests use. So every request has its own `Authorization` header instead.
+kr8s reads credentials again only after a failed request, and then once per failed request at the same time, which
+closes the session under everybody else. So we send our own `Authorization` header on each request.
 """
 
 import time
@@ -11,20 +11,14 @@ from pathlib import Path
 import anyio
 
 _FILE_PERIOD = 60.0
-"""Seconds between reads of a token file, as in client-go; kubelets rotate tokens long before they expire."""
+"""Kubelets rotate projected tokens long before they expire; client-go looks as often."""
 
 
 class TokenSource:
-    """Provides the token to send.
+    """Gives the token to send now.
 
-    `token_file` is a file that others keep fresh. Without one, `reload` gets a new token from the configuration
-    (kubeconfig, exec plugin). With client certificates there is no token, and every header is empty.
-
-    Guarantees:
-    - However many requests are refused at the same time, the token is renewed once.
-
-    Errors:
-    - OSError from the constructor if the token file can't be read; later the last token is used.
+    `reload` asks the configuration for a new token (kubeconfig, exec plugin); `token_file` overrides it with a file
+    that somebody else keeps fresh. Client certificates need no token: then every header is empty.
     """
 
     def __init__(
@@ -41,29 +35,30 @@ class TokenSource:
         self._read_at = clock()
         self._lock = anyio.Lock()
         if token_file is not None:
-            self._read(token_file)
+            self._read_file()
 
     def header(self) -> dict[str, str]:
-        """Return the headers that authenticate a request."""
+        """Headers that authenticate one request."""
         if self._token_file is not None and self._clock() - self._read_at >= _FILE_PERIOD:
-            self._read(self._token_file)
+            self._read_file()
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}
 
     async def refresh(self, rejected: dict[str, str]) -> bool:
-        """Renew the token after a 401 for the headers `rejected`; return whether there are other headers to try."""
+        """After a 401 for the headers `rejected`: True when there are other ones to try now."""
         async with self._lock:
             if self.header() != rejected:
                 return True
             if self._token_file is not None:
-                self._read(self._token_file)
+                self._read_file()
             else:
                 self._token = (await self._reload() or "").strip()
             return self.header() != rejected
 
-    def _read(self, token_file: Path) -> None:
+    def _read_file(self) -> None:
+        assert self._token_file is not None
         self._read_at = self._clock()
         try:
-            self._token = token_file.read_text().strip()
+            self._token = self._token_file.read_text().strip()
         except OSError:
             if not self._token:
                 raise

@@ -1,4 +1,4 @@
-"""What is sent to the API server and received from it: calls, responses, pages, watch events. No I/O."""
+"""What travels between us and the API server: calls, answers, pages, watch events, and errors. No I/O."""
 
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -21,50 +21,44 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 Patch: TypeAlias = Manifest | list[Manifest]
-"""A JSON merge patch if it is a dict, the operations of a JSON patch if it is a list."""
+"""A dict is a JSON merge patch, a list the operations of a JSON patch."""
 
 
 class WatchEvent(NamedTuple):
-    """A line of a watch."""
+    """`type` is ADDED, MODIFIED, DELETED, BOOKMARK or ERROR (then `object` is a `Status`)."""
 
     type: str
-    """ADDED, MODIFIED, DELETED, BOOKMARK or ERROR."""
     object: Manifest
-    """The object; for ERROR a `Status`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of a list."""
+    """A part of a list; `continue_token` is empty on the last one."""
 
     items: list[Manifest]
     resource_version: str
-    """Version of the whole list."""
     continue_token: str
-    """What to ask for the next page with; empty on the last one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which objects of a kind to list or watch; all of them by default."""
+    """Which objects of a kind to list or watch; everything by default."""
 
     kind: Kind
     namespace: str = ""
-    """Empty for all namespaces."""
     label_selector: str = ""
     field_selector: str = ""
     metadata_only: bool = False
-    """Request only `metadata`."""
 
     def parameters(self) -> dict[str, str]:
-        """Return the query parameters of the selectors."""
+        """Query parameters of the selectors."""
         named = {"labelSelector": self.label_selector, "fieldSelector": self.field_selector}
         return {name: value for name, value in named.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request to the API server."""
+    """One request; `verb` and `reason` name a write for the metrics, `verb` is empty for reads."""
 
     method: str
     kind: Kind
@@ -76,56 +70,53 @@ class Call:
     content_type: str = JSON
     accept: str = JSON
     verb: str = ""
-    """Kubernetes' verb of a write, for metrics; empty for reads."""
     reason: str = ""
-    """Why the caller writes, for metrics."""
     repeatable: bool = True
-    """Whether it may be sent again if its outcome is unknown."""
+    """Sending it again after an unclear outcome does no harm."""
 
     @property
     def path(self) -> str:
-        """The end of the URL: plural, name and subresource."""
+        """Plural, name and subresource as they stand at the end of the URL."""
         return "/".join(part for part in (self.kind.plural, quote(self.name, safe=""), self.subresource) if part)
 
     def fields(self) -> dict[str, str]:
-        """Return what the call is about, for traces."""
+        """What is asked about and why, for traces."""
         named = ("namespace", "name", "subresource", "reason")
-        set_ones = {name: value for name in named if (value := str(getattr(self, name)))}
-        return {"method": self.method, "kind": self.kind.name, **set_ones}
+        told = {name: value for name in named if (value := str(getattr(self, name)))}
+        return {"method": self.method, "kind": self.kind.name, **told}
 
     def headers(self) -> dict[str, str]:
-        """Return the headers that describe the content."""
+        """Headers that belong to the content."""
         return {"Accept": self.accept} | ({"Content-Type": self.content_type} if self.body is not None else {})
 
     def content(self) -> bytes | None:
-        """Return the encoded body; for an apply, which the server reads as YAML, JSON that is valid YAML."""
+        """The body as JSON; as JSON that is YAML too where the server reads it as such."""
         if self.body is None:
             return None
         return json_in_yaml(self.body) if self.content_type == APPLY_PATCH else orjson.dumps(self.body)
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
-    """A response of the API server, whatever its status."""
+class Answer:
+    """What came back, whatever the status."""
 
     status: int
     body: bytes
     retry_after: float | None = None
-    """Seconds that the server asks to wait."""
     warnings: tuple[str, ...] = ()
 
     def manifest(self) -> Manifest:
-        """Return the body as an object. Raises the ApiError that the response stands for."""
+        """The body as an object. Raises the error that the answer stands for."""
         self.check()
         return decode(self.body)
 
     def check(self) -> None:
-        """Raise the ApiError that the response stands for, if it is one."""
+        """Raises the error that the answer stands for, if it is one."""
         if self.status >= 400:
             raise self.error()
 
     def error(self) -> ApiError:
-        """Return the ApiError that the response stands for."""
+        """The error that the answer stands for."""
         try:
             status = orjson.loads(self.body)
         except orjson.JSONDecodeError:
@@ -135,7 +126,7 @@ class Response:
 
 
 class WatchStream:
-    """The events of a watch, in batches: one for each piece of bytes that arrived."""
+    """Batches of watch events, one batch for each piece of bytes that arrived."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks
@@ -150,41 +141,41 @@ class WatchStream:
 
 
 class LineSplitter:
-    r"""Cuts a stream of bytes into lines.
+    """Cuts a stream of bytes into complete lines; what follows the last newline waits for more.
 
-    Lines end at `\n` alone: Kubernetes leaves other line separators of Unicode unescaped inside strings.
+    Lines end at `\\n` alone: Kubernetes leaves other line separators of Unicode unescaped inside strings.
     """
 
     def __init__(self) -> None:
-        self._incomplete: list[bytes] = []
+        self._begun: list[bytes] = []
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Return the lines that `chunk` completes, without newlines and empty lines."""
+        """The lines that `chunk` completes, without their newline; empty ones are left out."""
         first, *others = chunk.split(b"\n")
-        self._incomplete.append(first)
+        self._begun.append(first)
         if not others:
             return []
-        lines = [b"".join(self._incomplete), *others]
-        self._incomplete = [lines.pop()]
+        lines = [b"".join(self._begun), *others]
+        self._begun = [lines.pop()]
         return [line for line in lines if line]
 
 
 def json_in_yaml(value: Any) -> bytes:
-    """Return `value` as JSON that a YAML parser reads alike.
+    """JSON that a YAML parser reads alike.
 
-    Some characters that JSON leaves as they are count as line breaks in YAML, or are forbidden; they are escaped.
+    To YAML some characters that JSON leaves as they are count as line breaks or are forbidden; escaped they are safe.
     """
     text = orjson.dumps(value).decode()
     return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
 def decode(body: bytes) -> Manifest:
-    """Return the JSON object in `body`. Raises ConnectionFailed: a response that isn't JSON came from a proxy."""
+    """A JSON object. Raises ConnectionFailed: whatever sits between us and the server made this up."""
     try:
-        decoded = orjson.loads(body)
+        answer = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise ConnectionFailed(f"the response is not JSON: {body[:80]!r}") from error
-    return decoded if isinstance(decoded, dict) else {}
+        raise ConnectionFailed(f"the answer is not JSON: {body[:80]!r}") from error
+    return answer if isinstance(answer, dict) else {}
 
 
 def _event_of(line: bytes) -> WatchEvent:

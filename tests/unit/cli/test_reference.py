@@ -32,7 +32,7 @@ def test_a_comment_goes_with_the_key_below_it() -> None:
 
 
 def test_what_is_in_force_names_every_flag_that_has_an_effect() -> None:
-    logged = parse_flags(["--watch-namespaces=a,b", "--kubeconfig=/k"]).in_force
+    logged = parse_flags(["--watch-namespaces=a,b", "--kubeconfig=/k"]).in_effect
     assert set(logged) == {name.replace("_", "-") for name in Flags.model_fields} - {
         name.replace("_", "-") for name in (*WITHOUT_EFFECT, "version")
     }

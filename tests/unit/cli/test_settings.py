@@ -1,8 +1,7 @@
-"""Flags as existing manifests write them, and the environment of the Deployment."""
+"""Flags as existing manifests write them."""
 
 import pytest
 
-from aimd.cli.environment import Environment, environment_in_force, read_environment
 from aimd.cli.settings import Flags, parse_flags
 
 REFERENCE_DEFAULTS = {
@@ -125,14 +124,6 @@ def test_urls_with_credentials_are_refused_and_not_repeated(flag: str, capsys: p
     assert "s3cr3t" not in told
 
 
-def test_help_lists_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        parse_flags(["--help"])
-    assert stopped.value.code == 0
-    printed = capsys.readouterr().out
-    assert [name for name in Flags.model_fields if f"--{name.replace('_', '-')}" not in printed] == []
-
-
 def test_workers() -> None:
     flags = parse_flags(["--max-concurrent-reconciles=4", "--max-concurrent-reconciles=service=16"])
     assert (flags.workers_of("service"), flags.workers_of("artifact")) == (16, 4)
@@ -182,43 +173,25 @@ def test_flags_come_from_the_command_line_alone(monkeypatch: pytest.MonkeyPatch)
     assert not parse_flags([]).leader_elect
 
 
-def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIM_SYSTEM_NAMESPACE", "models")
-    monkeypatch.setenv("POD_NAME", "manager-0")
-    assert (Environment().aim_system_namespace, Environment().pod_name) == ("models", "manager-0")
-
-
-def test_environment_outside_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIM_SYSTEM_NAMESPACE", "")
-    monkeypatch.delenv("POD_NAME", raising=False)
-    assert Environment().aim_system_namespace == "aim-system"
-    assert Environment().pod_name
-
-
-def test_a_variable_that_is_wrong_ends_with_status_2(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("AIM_SYSTEM_NAMESPACE", "Not_One")
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--nope=https://me:s3cr3t@x"], "aimd run: unknown flag --nope; see aimd run --help"),
+        (["-nope"], "aimd run: unknown flag -nope; see aimd run --help"),
+        (["--resync-period"], "aimd run: --resync-period needs a value; see aimd run --help"),
+        (["stray"], "aimd run: unexpected argument 'stray': flags start with --; see aimd run --help"),
+        (
+            ["--zap-log-level=loud"],
+            "aimd run: --zap-log-level=loud: write debug, info, error, or a whole number above 0",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
-        read_environment()
-    assert stopped.value.code == 2
-    assert capsys.readouterr().err.startswith("aimd run: AIM_SYSTEM_NAMESPACE=Not_One: ")
+        parse_flags(arguments)
+    assert (stopped.value.code, capsys.readouterr().err) == (2, f"{line}\n")
 
 
-def test_what_is_in_force_of_the_environment_is_told_without_credentials() -> None:
-    variables = {
-        "AIM_SYSTEM_NAMESPACE": "models",
-        "POD_NAME": "",
-        "HTTPS_PROXY": "http://me:s3cr3t@proxy:3128",
-        "https_proxy": "http://proxy:3128",
-        "OTEL_EXPORTER_OTLP_HEADERS": "authorization=s3cr3t",
-        "OTEL_TRACES_SAMPLER": "always_off",
-        "HF_TOKEN": "s3cr3t",
-    }
-    assert environment_in_force(variables) == {
-        "AIM_SYSTEM_NAMESPACE": "models",
-        "HTTPS_PROXY": "http://…@proxy:3128",
-        "https_proxy": "http://proxy:3128",
-        "OTEL_EXPORTER_OTLP_HEADERS": "…",
-        "OTEL_TRACES_SAMPLER": "always_off",
-    }
+def test_a_flag_may_have_a_value_that_looks_like_a_flag() -> None:
+    assert parse_flags(["--docker-hub-api", "https://hub.local", "--zap-log-level", "3"]).zap_log_level == "3"
+    assert parse_flags(["--metrics-cert-name", "--help"]).metrics_cert_name == "--help"

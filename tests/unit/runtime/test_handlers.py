@@ -51,8 +51,7 @@ def test_for_owner_of_a_core_kind_compares_the_empty_group() -> None:
 
 
 def mounted(pod: Manifest) -> Iterable[str]:
-    mounts: Iterable[str] = pod.get("mounts", ())
-    return mounts
+    return pod.get("mounts", ())
 
 
 def named(config_map: Manifest) -> Iterable[str]:

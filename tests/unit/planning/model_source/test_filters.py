@@ -1,7 +1,5 @@
 """Filters of catalogue sources, what they match, and which images become models."""
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,8 +21,8 @@ from aimd.planning.model_source.filters import (
 SHA = "sha256:" + "ab" * 32
 
 
-def wanted(text: str, **options: Any) -> ImageFilter:
-    found = parse_filter(text, **options)
+def wanted(text: str, **options: object) -> ImageFilter:
+    found = parse_filter(text, **options)  # type: ignore[arg-type]
     assert isinstance(found, ImageFilter), found
     return found
 

@@ -1,10 +1,13 @@
-"""What `aimd run` makes of its flags."""
+"""What `aimd run` does with its flags, and with signals that change the log level."""
+
+import signal
+from collections.abc import Iterator
 
 import pytest
 
 from aimd.cli.environment import Environment
-from aimd.cli.run import LEASE, controller_settings, manager_options, registry_options
-from aimd.cli.settings import parse_flags
+from aimd.cli.run import LEASE, LEVEL_SIGNALS, controller_settings, manager_options, registry_options, run_operator
+from aimd.cli.settings import Flags, parse_flags
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.options import RegistryOptions
 
@@ -69,3 +72,20 @@ def test_addresses_of_registries_that_are_none(flag: str, capsys: pytest.Capture
     with pytest.raises(SystemExit):
         parse_flags([flag])
     assert "https://" in capsys.readouterr().err
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in LEVEL_SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_one_that_comes_before_anybody_listens_does_not_end_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    handlers: list[object] = []
+    monkeypatch.setattr(
+        "aimd.cli.run.anyio.run", lambda *_: handlers.extend(signal.getsignal(number) for number in LEVEL_SIGNALS)
+    )
+    run_operator(Flags())
+    assert handlers == [signal.SIG_IGN, signal.SIG_IGN]
