@@ -16,7 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, BinaryIO, NoReturn, ParamSpec, TypeVar, overload
+from typing import IO, Any, BinaryIO, NoReturn, ParamSpec, TypeVar, overload
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,7 +34,7 @@ class MeasurementFailed(RuntimeError):
 def in_fresh_process(function: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T: ...
 @overload
 def in_fresh_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
-def in_fresh_process(function, *args, **kwargs):  # type: ignore[no-untyped-def]
+def in_fresh_process(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """What `function(*args, **kwargs)` returns. Raises MeasurementFailed."""
     done = subprocess.run(
         [sys.executable, "-m", "bench.fresh"],

@@ -102,21 +102,22 @@ async def on_kopf(url: str, objects: int, rounds: int) -> OperatorCost:
     registry = kopf.OperatorRegistry()
     reconciles = Reconciles()
 
-    @kopf.on.login(registry=registry)
     def login(**_: object) -> kopf.ConnectionInfo:
         return kopf.ConnectionInfo(server=url)
 
-    @kopf.on.startup(registry=registry)
     def start(settings: kopf.OperatorSettings, **_: object) -> None:
         settings.posting.enabled = False
         settings.scanning.disabled = True
 
-    @kopf.on.event("", "v1", "pods", registry=registry)
     async def look(**_: object) -> None:
         reconciles.count()
 
-    def operate() -> Awaitable[None]:
-        return kopf.operator(registry=registry, clusterwide=True, standalone=True)
+    async def operate() -> None:
+        await kopf.operator(registry=registry, clusterwide=True, standalone=True)
+
+    kopf.on.login(registry=registry)(login)
+    kopf.on.startup(registry=registry)(start)
+    kopf.on.event("", "v1", "pods", registry=registry)(look)
 
     return await _follow(operate, url, reconciles, objects, rounds)
 

@@ -120,7 +120,7 @@ class _User:
 
     async def edit(self, name: str, value: str) -> float:
         """Seconds until the child has the value that the parent is given. Raises TimeoutError."""
-        seen = asyncio.get_running_loop().create_future()
+        seen: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._expected[f"{name}-copy"] = (value, seen)
         started = time.perf_counter()
         async with self._session.patch(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.figures import Bound, Figure, Figures, Limit
 
@@ -42,11 +43,10 @@ def with_table(page: str, table: str) -> str:
     return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
-def _figure(entry: dict[str, object]) -> Figure:
+def _figure(entry: dict[str, Any]) -> Figure:
     limits = entry.pop("limits", ())
-    assert isinstance(limits, list | tuple)
     made = tuple(Limit(Bound(limit["bound"]), limit["value"], limit["absolute"]) for limit in limits)
-    return Figure(**entry, limits=made)  # type: ignore[arg-type]
+    return Figure(**entry, limits=made)
 
 
 def _row(figure: Figure) -> str:

@@ -25,8 +25,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     with the whole sandbox."""
     items.sort(key=lambda item: item.get_closest_marker("early") is None)
     for item in items:
-        own_loop = isinstance(item, pytest.Function) and "tests/e2e" not in str(item.path)
-        if own_loop and inspect.iscoroutinefunction(item.obj):
+        if (
+            isinstance(item, pytest.Function)
+            and inspect.iscoroutinefunction(item.obj)
+            and "tests/e2e" not in str(item.path)
+        ):
             item.add_marker(pytest.mark.usefixtures("no_leaked_tasks"))
 
 
@@ -45,7 +48,7 @@ async def no_leaked_tasks() -> AsyncIterator[None]:
     yield
     left: set[asyncio.Task[object]] = set()
     for _ in range(50):
-        left = asyncio.all_tasks() - before - {asyncio.current_task()}  # type: ignore[arg-type]
+        left = asyncio.all_tasks() - before - {asyncio.current_task()}
         if not left:
             return
         await asyncio.sleep(0.01)

@@ -18,7 +18,7 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
-from aimd.runtime.client import Client, Selection, separate_session
+from aimd.runtime.client import Client, Selection
 from aimd.runtime.controller import Controller, Reconciler
 from aimd.runtime.health import Endpoints, LoopWatchdog, checks_page, metrics_page
 from aimd.runtime.informer import Informer
@@ -162,7 +162,7 @@ class Manager:
             await self._work()
             return
         self.metrics.leader.labels(election.name).set(0)
-        async with separate_session(self.client, request_timeout=election.renew_deadline / 2) as own:
+        async with self.client.separate(request_timeout=election.renew_deadline / 2) as own:
             slow_path = self.metrics.leader_slowpath.labels(election.name)
             elector = LeaderElector(own, election, on_slow_path=slow_path.inc)
             self.client.fence = elector.may_write

@@ -1,6 +1,5 @@
 """Keep a store equal to what the API server has: the I/O around the state machine of `watcher`."""
 
-import random
 import time
 from collections.abc import AsyncGenerator, Hashable, Sequence
 from contextlib import aclosing
@@ -13,6 +12,7 @@ import structlog
 from aimd.runtime import watcher
 from aimd.runtime.client import Client, Selection
 from aimd.runtime.errors import ApiError, Gone
+from aimd.runtime.jitter import jitter
 from aimd.runtime.metrics import ManagerMetrics
 from aimd.runtime.objects import Manifest, version_number
 from aimd.runtime.store import Store
@@ -78,7 +78,7 @@ class Reflector:
                 try:
                     yield watcher.Listed(await self.client.list_page(self.selection, continue_token=token))
                 except ApiError as error:
-                    yield watcher.Failed(error, random.random())
+                    yield watcher.Failed(error, jitter(0, 1))
             case watcher.OpenWatch(version):
                 started, count = time.monotonic(), 0
                 try:
@@ -88,9 +88,9 @@ class Reflector:
                             count += len(events)
                             yield watcher.Received(events)
                 except ApiError as error:
-                    yield watcher.Failed(error, random.random(), time.monotonic() - started)
+                    yield watcher.Failed(error, jitter(0, 1), time.monotonic() - started)
                 else:
-                    yield watcher.Ended(time.monotonic() - started, count, random.random())
+                    yield watcher.Ended(time.monotonic() - started, count, jitter(0, 1))
 
     async def _carry_out(self, effect: watcher.Effect) -> None:
         match effect:

@@ -14,8 +14,9 @@ from typing import Any
 import anyio
 import httpx
 
-from aimd.sandbox.binaries import BinariesUnavailable, silent
+from aimd.sandbox.binaries import silent
 from aimd.sandbox.cache import cache_folder, locked, publish
+from aimd.sandbox.go import BinariesUnavailable
 from aimd.sandbox.processes import Keeper
 from tests.integration.operator_process import free_port
 

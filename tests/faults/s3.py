@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import botocore.session
-from moto.server import DomainDispatcherApplication, create_backend_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
 

@@ -11,17 +11,27 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from aimd.downloads import patience, wire
+from aimd.downloads import wire
 from aimd.downloads.failures import Reason
 from aimd.downloads.run import download
 from aimd.sandbox.hub import hub_app, make_repository
 from aimd.sandbox.local_server import serve_locally
 from bench.downloads import environment, measured
 from bench.weights import FILE, FILE_BYTES, serving_weights
-from tests.faults.test_download_faults import REPOSITORY, WEIGHTS, Hub, running_hub, same_tree, settings, termination
+from tests.faults.test_download_faults import (
+    REPOSITORY,
+    WEIGHTS,
+    Faults,
+    Hub,
+    running_hub,
+    same_tree,
+    settings,
+    termination,
+)
 from tests.faults.test_download_wire import BODY, ScriptedHub, run, whole
 
 MIB = 2**20
@@ -89,7 +99,7 @@ async def test_two_hundred_cuts_at_random_bytes_end_in_a_verified_tree(
 ) -> None:
     make_repository(tmp_path / "hub", REPOSITORY, 48 * MIB)
     pause = asyncio.sleep
-    monkeypatch.setattr(patience.anyio, "sleep", lambda seconds: pause(seconds / 100))
+    monkeypatch.setattr(anyio, "sleep", lambda seconds: pause(seconds / 100))
     async with running_hub(tmp_path / "hub") as hub, line_to(hub.url, cuts=200, most=MIB // 3) as (line, url):
         assert await download(settings(replace(hub, url=url), tmp_path / "target")) == 0
     assert line.cuts <= 0
@@ -104,7 +114,7 @@ async def test_two_minutes_without_an_endpoint(tmp_path: Path) -> None:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     stand_in = hub_app(tmp_path / "hub", rate_limit_bytes_per_second=2 * MIB)
-    hub = Hub(f"http://127.0.0.1:{port}", tmp_path / "hub", None)  # type: ignore[arg-type]
+    hub = Hub(f"http://127.0.0.1:{port}", tmp_path / "hub", Faults())
     async with serve_locally(stand_in, port=port):
         downloading = asyncio.create_task(download(settings(hub, tmp_path / "target")))
         while stand_in.state.hub.bytes_sent < 2 * MIB:  # noqa: ASYNC110 - the hub is no place for events
@@ -163,7 +173,7 @@ async def test_a_branch_that_moves_meanwhile_does_not_mix_two_versions(tmp_path:
             commits.append(termination(tmp_path / "scratch" / root.name)["revision"])
     target = tmp_path / "target"
     async with serve_locally(application) as port:
-        hub = Hub(f"http://127.0.0.1:{port}", versions[0], None)  # type: ignore[arg-type]
+        hub = Hub(f"http://127.0.0.1:{port}", versions[0], Faults())
         assert await download(settings(hub, target, patience=0.0)) == Reason.NETWORK.exit_code
         present, broken = 1, False
         assert await download(settings(hub, target)) == 0

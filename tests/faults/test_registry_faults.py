@@ -369,10 +369,15 @@ async def test_token_services_that_misbehave(bench: Any, status: int, body: byte
         assert len(registry.paths) <= 4
 
 
+def always(reply: Any) -> Callable[[Any], Any]:
+    """Answer every request in the same way."""
+    return lambda asked: reply
+
+
 async def test_credentials_do_not_go_to_a_login_without_tls(bench: Any) -> None:
     for realm in ("http://login.example.com/token", "https://u:p@login.example.com/", "ftp://x", "", "//", "https://["):
         challenge = {"WWW-Authenticate": f'Bearer realm="{realm}"'}
-        async with world(bench, lambda asked, headers=challenge: bench.reply(401, headers=headers)) as registry:
+        async with world(bench, always(bench.reply(401, headers=challenge))) as registry:
             assert (await registry.failure(here(registry))).problem is Problem.UNAVAILABLE
             assert len(registry.paths) == 1
 

@@ -113,7 +113,8 @@ def minimal(schema: OpenApi) -> Any:
 def completed(schema: OpenApi, given: OpenApi) -> OpenApi:
     """An object with what its rules want besides."""
     for rule in schema.get(RULES, ()):
-        given = given | NEEDED.get(rule["message"], lambda _: {})(given)
+        if rule["message"] in NEEDED:
+            given = given | NEEDED[rule["message"]](given)
     return given
 
 

@@ -49,8 +49,7 @@ class ServiceWorld(World):
         def holds(live: Manifest) -> bool:
             return (live.get("status") or {}).get("status") == word
 
-        live: Manifest = await self.until(lambda: self.service(name), holds, seconds)
-        return live
+        return await self.until(lambda: self.service(name), holds, seconds)
 
 
 @asynccontextmanager

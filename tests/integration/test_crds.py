@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 import pytest
@@ -361,7 +361,7 @@ async def test_an_artifact_stored_under_the_published_schema_can_still_be_writte
     schema["properties"]["spec"]["properties"]["sourceUri"]["pattern"] = r"^(hf|s3)://[^ \t\r\n]+$"
     kind = replace(kind_of(AIM_ARTIFACT_RESOURCE), group=group)
 
-    def artifact(name: str, **metadata: Manifest) -> Manifest:
+    def artifact(name: str, **metadata: Any) -> Manifest:
         metadata |= {"name": name, "namespace": "default"}
         spec = {"sourceUri": "hf://acme/tiny/extra"}
         return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, "spec": spec}

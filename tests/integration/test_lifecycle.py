@@ -68,7 +68,7 @@ async def test_starting_and_stopping_leaves_nothing(
             connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as client,
             managing(client, namespace) as reconciler,
         ):
-            while not reconciler.turns:  # noqa: ASYNC110
+            while not reconciler.reconciles:  # noqa: ASYNC110
                 await anyio.sleep(0.001)
     for _ in range(50):
         gc.collect()
@@ -92,7 +92,7 @@ async def test_a_client_that_is_closed_has_closed_its_connections(
             managing(client, namespace) as reconciler,
         ):
             await put(admin, namespace, f"a-{uuid4().hex[:8]}", "1")
-            while not reconciler.turns:  # noqa: ASYNC110
+            while not reconciler.reconciles:  # noqa: ASYNC110
                 await anyio.sleep(0.001)
         open_at_the_end.append(descriptors())
     assert len(set(open_at_the_end[1:])) == 1, open_at_the_end

@@ -54,7 +54,7 @@ async def test_serves_its_namespaces_without_rights_on_the_cluster(
         except NotFound:
             return False
         conditions = {item["type"]: item for item in (live.get("status") or {}).get("conditions") or ()}
-        return conditions.get("TemplateReady", {}).get("status") == "True"
+        return bool(conditions.get("TemplateReady", {}).get("status") == "True")
 
     with running(narrow.kubeconfig, log, *flags) as (process, url):
         await eventually(lambda: ready(url), log)

@@ -35,7 +35,7 @@ def helm() -> Path:
 @pytest.fixture(scope="session")
 def monitoring(helm: Path) -> dict[str, str]:
     """Every expression of the rules and dashboards by where it stands."""
-    found = {}
+    found: dict[str, str] = {}
     for manifest in render_chart(helm, "crd.enable=false", *MONITORED):
         if manifest["kind"] == "PrometheusRule":
             rules = [rule for group in manifest["spec"]["groups"] for rule in group["rules"]]

@@ -176,8 +176,8 @@ async def test_a_thousand_models_of_fifty_images(registries: Registries) -> None
         observer=lambda registry, operation, code, seconds: requests.append(f"{operation} {code}")
     )
     wrong: list[object] = []
-    async with connect_registries(options) as client:
-        cache = InspectionCache(client)
+    async with connect_registries(options) as inspector:
+        cache = InspectionCache(inspector)
 
         async def model(number: int) -> None:
             answer = await cache.inspect(image(f"{registries.plain}/cached/x{number % 50}:1"), Keyring())

@@ -31,12 +31,12 @@ def widget_definition() -> Manifest:
     """A kind with every way of merging: granular and atomic maps and lists, lists by key, sets, defaults."""
     text = {"type": "string"}
     strings = {"type": "array", "items": text}
-    item = {
+    item: Manifest = {
         "type": "object",
         "required": ["name"],
         "properties": {"name": text, "value": text, "protocol": {**text, "default": "TCP"}},
     }
-    spec = {
+    spec: Manifest = {
         "type": "object",
         "properties": {
             "text": text,
@@ -57,7 +57,7 @@ def widget_definition() -> Manifest:
         },
     }
     for field in ("name", "protocol"):
-        spec["properties"]["env"]["items"]["properties"][field] = item["properties"][field]  # type: ignore[index]
+        spec["properties"]["env"]["items"]["properties"][field] = item["properties"][field]
     schema = {
         "type": "object",
         "properties": {"spec": spec, "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
@@ -201,7 +201,7 @@ def pod_template(env: list[Manifest], **container: Any) -> Manifest:
 async def test_a_job_settles_whatever_the_server_fills_in(bench: Bench) -> None:
     owner = await bench.client.create(CONFIG_MAP, bench.manifest(CONFIG_MAP, "owner"), reason="test")
     reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid_of(owner), "controller": True}
-    env = [
+    env: list[Manifest] = [
         {"name": "A", "value": "1"},
         {"name": "EMPTY", "value": ""},
         {"name": "REF", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},

@@ -233,7 +233,7 @@ async def test_recording_never_fails(bench: Bench) -> None:
     assert counts(bench, "aimd_events") == {("ConfigMap", "Normal", "R", "failed"): 1}
 
 
-async def test_a_conflict_that_lasts_is_raised(bench: Bench) -> None:
+async def test_a_conflict_that_lasts_is_raised(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     live = await bench.claim()
     stale = {**live, "metadata": {**live["metadata"], "resourceVersion": "1"}}
     original = bench.client.get
@@ -242,7 +242,7 @@ async def test_a_conflict_that_lasts_is_raised(bench: Bench) -> None:
         await original(kind, key)
         return stale
 
-    bench.client.get = outdated  # type: ignore[method-assign]
+    monkeypatch.setattr(bench.client, "get", outdated)
     with pytest.raises(Conflict):
         await bench.status.write(PVC, stale, {"conditions": [condition("never")]})
     assert counts(bench, "aimd_status_write") == {("PersistentVolumeClaim", "conflict"): 1}

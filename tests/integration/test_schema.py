@@ -50,7 +50,8 @@ def kind_of(resource: ApiResource) -> Kind:
 
 
 def schema_of(resource: ApiResource) -> OpenApi:
-    return render(resource)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema: OpenApi = render(resource)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return schema
 
 
 @asynccontextmanager

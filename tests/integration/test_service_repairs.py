@@ -81,7 +81,7 @@ class PodTrouble:
     repair: Manifest = field(default_factory=dict)
 
 
-OOM = {"lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}
+OOM: Manifest = {"lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}
 UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes fit"}
 SECRETS = {"imagePullSecrets": [{"name": "regcred"}]}
 MEMORY = {"resources": {"limits": {"memory": "96Gi"}}}

@@ -387,8 +387,8 @@ async def test_a_model_is_served_through_a_route(api_server: ControlPlane, gatew
         assert answer.json()["choices"][0]["message"]["content"] == "You said: hello"
         stream = http.stream("POST", f"{chat}/v1/chat/completions", json={**question, "stream": True})
         async with stream as response:
-            events = [line async for line in response.aiter_lines() if line]
-        assert events[-1] == "data: [DONE]"
+            lines = [line async for line in response.aiter_lines() if line]
+        assert lines[-1] == "data: [DONE]"
 
         (pod,) = await here.pods(app="chat")
         assert condition_of(pod, "Ready") == "True"
@@ -479,7 +479,7 @@ async def test_a_crashing_container_is_restarted(api_server: ControlPlane, tmp_p
 
 async def test_probes_are_really_asked(api_server: ControlPlane, tmp_path: Path) -> None:
     async with world(api_server, tmp_path) as here:
-        container = {
+        container: Manifest = {
             "image": "files",
             "ports": [{"containerPort": 8080, "name": "web"}],
             "startupProbe": {"httpGet": {"path": "/", "port": "web"}, "periodSeconds": 1},
@@ -502,11 +502,11 @@ async def test_probes_are_really_asked(api_server: ControlPlane, tmp_path: Path)
 async def test_an_image_that_cannot_be_pulled(api_server: ControlPlane, tmp_path: Path) -> None:
     async with world(api_server, tmp_path) as here:
         await here.create(POD, "unpulled", spec=here.pod_spec({"image": "registry.invalid/model:1"}))
-        reasons = set()
+        reasons: set[str] = set()
 
         async def seen() -> set[str]:
             pod = await here.get(POD, "unpulled")
-            reasons.add((main_status(pod)["state"].get("waiting") or {}).get("reason"))
+            reasons.add(str((main_status(pod)["state"].get("waiting") or {}).get("reason")))
             return reasons
 
         await eventually(seen, lambda found: found >= {"ErrImagePull", "ImagePullBackOff"})

@@ -5,8 +5,9 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.controller import Reconciler
@@ -16,6 +17,8 @@ from aimd.runtime.objects import Key, Kind, Manifest
 from aimd.runtime.store import Cache
 from aimd.sandbox.control_plane import ControlPlane
 from tests.waiting import wait_until
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -53,8 +56,8 @@ class World:
         return found[0]
 
     async def until(
-        self, look: Callable[[], Awaitable[Any]], holds: Callable[[Any], Any] = bool, seconds: float = 30
-    ) -> Any:
+        self, look: Callable[[], Awaitable[T]], holds: Callable[[T], object] = bool, seconds: float = 30
+    ) -> T:
         return await wait_until("what the test waits for", look, holds, seconds)
 
     def writes(self, *, everything: bool = False) -> list[tuple[str, str]]:
@@ -101,4 +104,4 @@ async def served(client: Client, *kinds: Kind) -> None:
         return True
 
     for kind in kinds:
-        await wait_until(f"{kind} is served", lambda kind=kind: answers(kind), timeout=20)  # type: ignore[misc]
+        await wait_until(f"{kind} is served", partial(answers, kind), timeout=20)

@@ -24,7 +24,8 @@ sys.addaudithook(_audit)
 def impure() -> Iterator[list[str]]:
     """Fail a test that started a process or opened a connection; yield what was seen of that."""
     global _seen
-    _seen = seen = []
+    seen: list[str] = []
+    _seen = seen
     try:
         yield seen
     finally:

@@ -1,10 +1,11 @@
-"""The only road to the API server, and the only package that imports kr8s and httpx.
+"""Access to the API server; the only package that imports kr8s.
 
-`wire` is what travels (pure), `session` sends one request over kr8s and turns every trouble into an `ApiError`,
-`credentials` keeps the token fresh, `access` is the `Client` that everybody else uses.
+`wire` defines what is sent and received (pure), `transport` sends HTTP requests over aiohttp, `session` sends calls
+over kr8s and turns every failure into an `ApiError`, `credentials` keeps the token fresh, and `access` is the `Client`
+that everything else uses.
 """
 
-from aimd.runtime.client.access import Client, WriteObserver, connect, separate_session
+from aimd.runtime.client.access import Client, WriteObserver, connect
 from aimd.runtime.client.session import ClientOptions
 from aimd.runtime.client.wire import Page, Patch, Selection, WatchEvent, WatchStream
 
@@ -18,5 +19,4 @@ __all__ = [
     "WatchStream",
     "WriteObserver",
     "connect",
-    "separate_session",
 ]

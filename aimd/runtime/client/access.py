@@ -1,10 +1,5 @@
-"""The client: verbs on kinds and keys, with retries where a repetition is harmless.
+"""The client: verbs on kinds and keys, with retries where a repetition is harmless."""
 
-Every write is counted with the reason its caller names, is refused while this process may not write (`fence`), and
-its answer is shown to the observers: the cache thereby knows our own writes before the watch tells it.
-"""
-
-import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,8 +12,9 @@ from aimd.runtime import errors
 from aimd.runtime.client import wire
 from aimd.runtime.client.credentials import TokenSource
 from aimd.runtime.client.session import ClientOptions, Session, open_session
-from aimd.runtime.client.wire import Answer, Call, Page, Patch, Selection, WatchStream
+from aimd.runtime.client.wire import Call, Page, Patch, Response, Selection, WatchStream
 from aimd.runtime.errors import ApiError, WritesSuspended
+from aimd.runtime.jitter import jitter
 from aimd.runtime.kinds import POD
 from aimd.runtime.metrics import ClientMetrics
 from aimd.runtime.objects import Key, Kind, Manifest, key_of, metadata_of, uid_of
@@ -30,19 +26,32 @@ _log = structlog.get_logger()
 
 
 class WriteObserver(Protocol):
-    """Told of every write that succeeded."""
+    """Called for every write that succeeded, before the write returns."""
 
     def written(self, kind: Kind, manifest: Manifest) -> None:
-        """The object as the server stored it."""
+        """Handle an object that was written, as the server stored it."""
 
     def deleted(self, kind: Kind, key: Key, uid: str) -> None:
-        """The object is gone; `uid` is empty when the server did not say which it was."""
+        """Handle an object that was deleted; `uid` is empty if the server didn't return it."""
 
 
 class Client:
-    """Access to the API server; every method raises only `ApiError` and its subclasses.
+    """Access to the API server.
 
-    `fence` says whether writing is allowed now; `observers` are told of successful writes.
+    Guarantees:
+    - Every request has a deadline. A request is sent again only if the server didn't process it, or if a repetition is
+      harmless; never after a 500, a 403 or a conflict.
+    - Every write has a reason, and is counted by it in `<prefix>_api_writes_total`.
+    - Observers get the server's response to a write before the write returns.
+    - Nothing is written while `fence` returns False.
+
+    Caveats:
+    - After RequestTimeout or ConnectionFailed it is unknown whether a write was carried out.
+    - With `ClientOptions.dry_run` observers are not called.
+
+    Errors:
+    - Every method raises only ApiError and its subclasses; all may raise Forbidden, Unauthorized, RequestTimeout,
+      ConnectionFailed, Unavailable, TooManyRequests. Docstrings name what else to expect.
     """
 
     def __init__(
@@ -51,7 +60,9 @@ class Client:
         self.options = options
         self.metrics = metrics
         self.observers: list[WriteObserver] = []
+        """Called for every write, in order."""
         self.fence: Callable[[], bool] = lambda: True
+        """Returns whether this process may write now."""
         self._unary = unary
         self._watching = watching
         self._tokens = tokens
@@ -66,13 +77,13 @@ class Client:
     # Reading
 
     async def get(self, kind: Kind, key: Key) -> Manifest:
-        """One object, read from the server. Raises NotFound, Forbidden, …"""
+        """Read an object from the server. Raises NotFound."""
         return (await self._call(Call("GET", kind, key.namespace, key.name))).manifest()
 
     async def list(
         self, kind: Kind, *, namespace: str = "", label_selector: str = "", field_selector: str = ""
     ) -> list[Manifest]:
-        """All objects that match, over all pages; `namespace` empty means all namespaces."""
+        """List all objects that match, over all pages; an empty `namespace` means all namespaces."""
         selection = Selection(kind, namespace, label_selector, field_selector)
         page = await self.list_page(selection)
         items = page.items
@@ -82,45 +93,45 @@ class Client:
         return items
 
     async def list_page(self, selection: Selection, *, continue_token: str = "", limit: int = 250) -> Page:
-        """One page of a list; the first one shows the server's newest state. Raises Gone when the token expired.
+        """Read one page of a list; the first one shows the server's newest state. Raises Gone if the token expired.
 
-        While a page is decoded nothing else runs: 250 pods take 30 ms on a slow core.
+        Nothing else runs while a page is decoded: 250 pods take 30 ms on a slow core.
         """
         kind = selection.kind
         params = {**selection.parameters(), "limit": str(limit)}
         if continue_token:
             params["continue"] = continue_token
         accept = wire.METADATA_LIST if selection.metadata_only else wire.JSON
-        answer = (await self._call(Call("GET", kind, selection.namespace, params=params, accept=accept))).manifest()
-        items, api_version, name = answer.get("items") or [], kind.api_version, kind.name
+        listed = (await self._call(Call("GET", kind, selection.namespace, params=params, accept=accept))).manifest()
+        items, api_version, name = listed.get("items") or [], kind.api_version, kind.name
         for item in items:
             item["apiVersion"], item["kind"] = api_version, name
-        metadata = answer.get("metadata") or {}
+        metadata = listed.get("metadata") or {}
         return Page(items, str(metadata.get("resourceVersion") or ""), str(metadata.get("continue") or ""))
 
     async def logs(self, pod: Key, *, container: str = "", tail_lines: int = 50, limit_bytes: int = 0) -> str:
-        """The last lines of a container's log, as text; of these the first `limit_bytes`, when given."""
+        """Read the last lines of a container's log; of these the first `limit_bytes`, if set. Raises NotFound."""
         params = {"tailLines": str(tail_lines)} | ({"container": container} if container else {})
         params |= {"limitBytes": str(limit_bytes)} if limit_bytes else {}
-        answer = await self._call(Call("GET", POD, pod.namespace, pod.name, "log", params, accept="*/*"))
-        answer.check()
-        return answer.body.decode(errors="replace")
+        response = await self._call(Call("GET", POD, pod.namespace, pod.name, "log", params, accept="*/*"))
+        response.check()
+        return response.body.decode(errors="replace")
 
     @asynccontextmanager
     async def watch(
         self, selection: Selection, resource_version: str, *, idle_timeout: float = 75.0
     ) -> AsyncIterator[WatchStream]:
-        """Changes after `resource_version`, with bookmarks; the server ends the stream after 5 to 10 minutes.
+        """Watch for changes after `resource_version`, with bookmarks; the server ends the stream after 5 to 10 minutes.
 
-        Without a version the stream begins with every object as ADDED and a bookmark that ends this list; a server that
-        cannot do that answers 400 or 422. Silence for longer than `idle_timeout` raises RequestTimeout; a stream that
-        breaks, ConnectionFailed.
+        Without a version the stream starts with every object as ADDED and a bookmark that ends this list; a server that
+        doesn't support this responds with 400 or 422. Raises RequestTimeout after `idle_timeout` seconds of silence,
+        ConnectionFailed if the stream breaks, Gone if the version is too old.
         """
         params = selection.parameters() | {
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": resource_version,
-            "timeoutSeconds": str(random.randint(300, 600)),
+            "timeoutSeconds": str(int(jitter(300, 600))),
         }
         if not resource_version:
             params |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
@@ -136,28 +147,31 @@ class Client:
         raise stream.error()
 
     async def ask(self, kind: Kind, question: Manifest) -> Manifest:
-        """Posts what is answered and never stored, such as a TokenReview: no write, so that standbys may ask, too."""
+        """Post an object that is answered but not stored, such as a TokenReview; standbys may do that, too."""
         return (await self._call(Call("POST", kind, body=question))).manifest()
 
     # Writing
 
     async def create(self, kind: Kind, manifest: Manifest, *, reason: str, field_manager: str = "") -> Manifest:
-        """Creates an object and returns it as stored. Raises AlreadyExists, Invalid, …"""
+        """Create an object and return it as stored. Raises AlreadyExists, Invalid."""
         namespace, params = key_of(manifest).namespace, _manager(field_manager)
         call = Call("POST", kind, namespace, "", "", params, manifest, verb="create", reason=reason)
         return await self._write(replace(call, repeatable=False))
 
     async def apply(self, kind: Kind, manifest: Manifest, *, field_manager: str, reason: str) -> Manifest:
-        """Server-side apply, forced. With `metadata.resourceVersion` it raises Conflict if the object has changed."""
+        """Apply an object (server-side, forced) and return it as stored.
+
+        Raises Invalid; with `metadata.resourceVersion`, Conflict if the object has changed.
+        """
         params = {**_manager(field_manager), "force": "true"}
         key = key_of(manifest)
         call = Call("PATCH", kind, key.namespace, key.name, "", params, manifest, verb="apply", reason=reason)
         return await self._write(replace(call, content_type=wire.APPLY_PATCH))
 
-    async def patch(
+    async def patch(  # noqa: PLR0913  A patch has these parts.
         self, kind: Kind, key: Key, body: Patch, *, reason: str, subresource: str = "", field_manager: str = ""
     ) -> Manifest:
-        """JSON merge patch (a dict) or JSON patch (a list of operations); returns the object as stored."""
+        """Patch an object and return it as stored. Raises NotFound, Invalid, Conflict."""
         where = (kind, key.namespace, key.name, subresource)
         call = Call("PATCH", *where, _manager(field_manager), body, wire.MERGE_PATCH, verb="patch", reason=reason)
         if isinstance(body, list):
@@ -165,12 +179,12 @@ class Client:
         return await self._write(call)
 
     async def replace(self, kind: Kind, manifest: Manifest, *, reason: str, subresource: str = "") -> Manifest:
-        """PUT of a whole object; its resourceVersion guards against overwriting. Raises Conflict."""
+        """Replace an object and return it as stored. Raises NotFound, and Conflict if it has changed."""
         key = key_of(manifest)
         call = Call("PUT", kind, key.namespace, key.name, subresource, {}, manifest, verb="update", reason=reason)
         return await self._write(call)
 
-    async def delete(
+    async def delete(  # noqa: PLR0913  Kubernetes' delete options.
         self,
         kind: Kind,
         key: Key,
@@ -180,27 +194,37 @@ class Client:
         propagation: str = "Background",
         grace_period_seconds: int | None = None,
     ) -> None:
-        """Deletes an object; with `uid` only that one (Conflict if it is another). Raises NotFound."""
+        """Delete an object. Raises NotFound; with `uid`, Conflict if the name belongs to another object."""
         options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
         if uid:
             options["preconditions"] = {"uid": uid}
         if grace_period_seconds is not None:
             options["gracePeriodSeconds"] = grace_period_seconds
         if self.options.dry_run:
-            options["dryRun"] = ["All"]  # The server takes options from the body or from the query, never from both.
+            options["dryRun"] = ["All"]  # The server reads options from the body or the query, not from both.
         call = Call("DELETE", kind, key.namespace, key.name, body=options, verb="delete", reason=reason)
-        answer = (await self._call(call)).manifest()
+        deleted = (await self._call(call)).manifest()
         if self.options.dry_run:
             return
-        if metadata_of(answer).get("deletionTimestamp"):
-            self._observe(kind, answer)
+        if metadata_of(deleted).get("deletionTimestamp"):
+            self._observe(kind, deleted)
             return
-        # It is gone: some kinds are answered with a `Status`, others with the object as it was.
-        gone = uid or uid_of(answer) or str((answer.get("details") or {}).get("uid") or "")
+        # It is gone. For some kinds the server returns a `Status`, for others the object as it was.
+        gone = uid or uid_of(deleted) or str((deleted.get("details") or {}).get("uid") or "")
         for observer in self.observers:
             observer.deleted(kind, key, gone)
 
-    # Beneath
+    @asynccontextmanager
+    async def separate(self, request_timeout: float) -> AsyncIterator["Client"]:
+        """Yield a client with connections of its own, without fence, observers and retries: for leader election."""
+        options = replace(self.options, request_timeout=request_timeout, max_attempts=1, max_concurrent_requests=2)
+        session = self._unary.sibling(options, options.max_concurrent_requests)
+        try:
+            yield Client(session, self._watching, self._tokens, options, self.metrics)
+        finally:
+            await session.aclose()
+
+    # Internals
 
     async def _write(self, call: Call) -> Manifest:
         if self.options.dry_run:
@@ -210,12 +234,12 @@ class Client:
         return stored
 
     def _observe(self, kind: Kind, stored: Manifest) -> None:
-        """Shows an answer around, if it is the object and not a `Status`."""
+        """Call the observers, if the server returned the object and not a `Status`."""
         if stored.get("kind") == kind.name:
             for observer in self.observers:
                 observer.written(kind, stored)
 
-    async def _call(self, call: Call) -> Answer:
+    async def _call(self, call: Call) -> Response:
         attempt = 1
         while True:
             try:
@@ -229,31 +253,31 @@ class Client:
                 self.metrics.retries.labels(code, call.method, self._unary.host).inc()
                 await anyio.sleep(delay)
 
-    async def _attempt(self, call: Call) -> Answer:
-        """Sends the call, a second time if the token turns out to be an old one."""
+    async def _attempt(self, call: Call) -> Response:
+        """Send the call; once more if the token has expired."""
         async with self._limiter:
             token = self._tokens.header()
-            answer = await self._send(call, token)
-            if answer.status == 401 and await self._tokens.refresh(token):
-                answer = await self._send(call, self._tokens.header())
-        for warning in answer.warnings:
+            response = await self._send(call, token)
+            if response.status == 401 and await self._tokens.refresh(token):
+                response = await self._send(call, self._tokens.header())
+        for warning in response.warnings:
             self._warn(call, warning)
-        answer.check()
-        return answer
+        response.check()
+        return response
 
-    async def _send(self, call: Call, token: dict[str, str]) -> Answer:
+    async def _send(self, call: Call, token: dict[str, str]) -> Response:
         if call.verb:
             if not self.fence():
                 raise WritesSuspended(f"{call.verb} of {call.kind} not sent: this process does not hold the lease")
             self.metrics.writes.labels(call.kind.name, call.verb, call.reason).inc()
         name = f"{call.verb or call.method.lower()} {call.kind}"
         with self.options.tracer.request(name, call.fields) as set_attribute:
-            answer = await self._unary.send(call, token)
-            set_attribute("http.response.status_code", answer.status)
-            return answer
+            response = await self._unary.send(call, token)
+            set_attribute("http.response.status_code", response.status)
+            return response
 
     def _retry_delay(self, call: Call, error: ApiError, attempt: int) -> float | None:
-        """Seconds until the next attempt; None when the error is the caller's to handle."""
+        """Return the seconds until the next attempt; None if the caller gets the error."""
         if attempt >= self.options.max_attempts or error.status == 500:
             return None
         never_started = isinstance(error, errors.TooManyRequests) or error.reason == "ConnectionRefused"
@@ -262,19 +286,19 @@ class Client:
             return None
         if error.retry_after is not None:
             return error.retry_after if error.retry_after <= self.options.max_retry_delay else None
-        return min(0.1 * 2.0**attempt, self.options.max_retry_delay) * random.uniform(0.5, 1.0)
+        return min(0.1 * 2.0**attempt, self.options.max_retry_delay) * jitter(0.5, 1.0)
 
     def _warn(self, call: Call, warning: str) -> None:
         if warning not in self._warnings and len(self._warnings) < 1000:
             self._warnings.add(warning)
-            _log.warning("API server warns", kind=call.kind.name, verb=call.verb or "get", warning=warning)
+            _log.warning("API server warning", kind=call.kind.name, verb=call.verb or "get", warning=warning)
 
 
 @asynccontextmanager
 async def connect(options: ClientOptions | None = None) -> AsyncIterator[Client]:
-    """A client for the configured API server; opens no connection before the first call.
+    """Yield a client for the configured API server; it connects at the first call.
 
-    Raises ConnectionFailed when no usable configuration is found.
+    Raises ConnectionFailed if no usable configuration is found.
     """
     options = options or ClientOptions()
     metrics = ClientMetrics(options.metric_prefix)
@@ -285,17 +309,6 @@ async def connect(options: ClientOptions | None = None) -> AsyncIterator[Client]
     finally:
         await unary.aclose()
         await watching.aclose()
-
-
-@asynccontextmanager
-async def separate_session(client: Client, request_timeout: float) -> AsyncIterator[Client]:
-    """The same server over connections of its own, neither fenced nor observed, one attempt a call: for the lease."""
-    options = replace(client.options, request_timeout=request_timeout, max_attempts=1, max_concurrent_requests=2)
-    session = client._unary.sibling(options, options.max_concurrent_requests)
-    try:
-        yield Client(session, client._watching, client._tokens, options, client.metrics)
-    finally:
-        await session.aclose()
 
 
 def _manager(name: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""The bearer token of our requests: read again while it is young, refreshed once however many requests need it.
+"""The bearer token of our requests.
 
-kr8s reads credentials again only after a failed request, and then once per failed request at the same time, which
-closes the session under everybody else. So we send our own `Authorization` header on each request.
+kr8s renews credentials only after a failed request, once for each failed request at the same time, and closes the
+session that other requests use. So every request has its own `Authorization` header instead.
 """
 
 import time
@@ -11,14 +11,20 @@ from pathlib import Path
 import anyio
 
 _FILE_PERIOD = 60.0
-"""Kubelets rotate projected tokens long before they expire; client-go looks as often."""
+"""Seconds between reads of a token file, as in client-go; kubelets rotate tokens long before they expire."""
 
 
 class TokenSource:
-    """Gives the token to send now.
+    """Provides the token to send.
 
-    `reload` asks the configuration for a new token (kubeconfig, exec plugin); `token_file` overrides it with a file
-    that somebody else keeps fresh. Client certificates need no token: then every header is empty.
+    `token_file` is a file that others keep fresh. Without one, `reload` gets a new token from the configuration
+    (kubeconfig, exec plugin). With client certificates there is no token, and every header is empty.
+
+    Guarantees:
+    - However many requests are refused at the same time, the token is renewed once.
+
+    Errors:
+    - OSError from the constructor if the token file can't be read; later the last token is used.
     """
 
     def __init__(
@@ -35,30 +41,29 @@ class TokenSource:
         self._read_at = clock()
         self._lock = anyio.Lock()
         if token_file is not None:
-            self._read_file()
+            self._read(token_file)
 
     def header(self) -> dict[str, str]:
-        """Headers that authenticate one request."""
+        """Return the headers that authenticate a request."""
         if self._token_file is not None and self._clock() - self._read_at >= _FILE_PERIOD:
-            self._read_file()
+            self._read(self._token_file)
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}
 
     async def refresh(self, rejected: dict[str, str]) -> bool:
-        """After a 401 for the headers `rejected`: True when there are other ones to try now."""
+        """Renew the token after a 401 for the headers `rejected`; return whether there are other headers to try."""
         async with self._lock:
             if self.header() != rejected:
                 return True
             if self._token_file is not None:
-                self._read_file()
+                self._read(self._token_file)
             else:
                 self._token = (await self._reload() or "").strip()
             return self.header() != rejected
 
-    def _read_file(self) -> None:
-        assert self._token_file is not None
+    def _read(self, token_file: Path) -> None:
         self._read_at = self._clock()
         try:
-            self._token = self._token_file.read_text().strip()
+            self._token = token_file.read_text().strip()
         except OSError:
             if not self._token:
                 raise

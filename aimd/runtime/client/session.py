@@ -1,9 +1,9 @@
 """Connections to the API server, over kr8s.
 
-kr8s gives configuration, TLS and URLs through its documented `Api.call_api`. It answers a 401 or 403 by closing the
-session of everybody else, knows no deadline, and raises errors of several shapes; so it never sees an error status here
-(`raise_for_status=False`), each call brings its deadline and its own `Authorization` header, and what goes wrong below
-comes out as `RequestTimeout` or `ConnectionFailed`.
+kr8s provides configuration, TLS and URLs through its documented `Api.call_api`. It reacts to a 401 or 403 by closing
+the session of all requests, has no deadlines, and raises errors of several shapes. So here it never sees an error
+status (`raise_for_status=False`), each call has its own deadline and `Authorization` header, and failures below it are
+raised as `RequestTimeout` or `ConnectionFailed`.
 """
 
 import time
@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 from urllib.parse import urlsplit
 
 import anyio
@@ -21,47 +21,56 @@ from kr8s._auth import KubeAuth
 from yaml import YAMLError
 
 from aimd.runtime.client.credentials import TokenSource
-from aimd.runtime.client.transport import HttpSession, Limits, Response
-from aimd.runtime.client.wire import Answer, Call, WatchStream
+from aimd.runtime.client.transport import HttpResponse, HttpSession, Limits
+from aimd.runtime.client.wire import Call, Response, WatchStream
 from aimd.runtime.errors import ConnectionFailed, RequestTimeout
 from aimd.runtime.tracing import NoTracer, Tracer
 
 _UNUSABLE = (ValueError, LookupError, TypeError, OSError, RuntimeError, YAMLError)
-"""What kr8s raises for a configuration that is not one, or a credential plugin that fails."""
+"""What kr8s raises for an invalid configuration, or a credential plugin that fails."""
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
-Counter = Callable[[str, str, str, float | None], None]
-"""(code, method, host, seconds) of each request; the code is `<error>` when no answer came, watches have no length."""
+Count: TypeAlias = Callable[[str, str, str, float | None], None]
+"""Count a request: status code, or `<error>` without a response; method; host; seconds, or None for a watch."""
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class ClientOptions:
-    """Where the API server is and how patient to be; times in seconds.
-
-    Without `kubeconfig`: `KUBECONFIG`, then the user's default file, then the pod's service account. With `dry_run` the
-    server checks and answers every write, but stores none.
-    """
+    """Where the API server is, and how to talk to it."""
 
     kubeconfig: Path | None = None
+    """Configuration file. By default `KUBECONFIG`, then the user's default file, then the pod's service account."""
     context: str | None = None
+    """Context of the configuration file; by default its current one."""
     user_agent: str = "aimd"
+    """Name in the API server's logs, metrics and field managers; set it to the name and version of your operator."""
     connect_timeout: float = 5.0
+    """Seconds for establishing a connection."""
     request_timeout: float = 30.0
+    """Seconds for a request and its response, watches excepted. Raise it for slow webhooks."""
     max_concurrent_requests: int = 32
+    """Requests in flight, watches excepted; others wait. The API server's flow control does the rest."""
     max_attempts: int = 4
+    """How often a request is sent that the server didn't process, or that may be repeated; 1 for no retries."""
     max_retry_delay: float = 10.0
+    """Seconds. If the server asks to wait longer, the error goes to the caller, which backs off by key."""
     metric_prefix: str = "aimd"
+    """Prefix of metrics that controller-runtime doesn't have."""
     service_account: Path = SERVICE_ACCOUNT
+    """Folder with the token and CA of a pod's service account; for tests and pods with projected tokens."""
     dry_run: bool = False
+    """Have the server check and answer every write, but store none. For previews and permission checks."""
     tracer: Tracer = field(default_factory=NoTracer)
+    """Opens a span for each request; none by default."""
 
 
 class _Api(Api):
-    """kr8s's `Api` with a session of our making: over aiohttp, with limits, and with no token inside.
+    """kr8s's `Api` with a session of our own: over aiohttp, with limits, and without a token.
 
-    `_create_session` is the one private method of kr8s that we override (a unit test pins it).
+    `_create_session` is the one private method of kr8s that we override; tests/unit/runtime/client/test_session.py
+    fails when it changes.
     """
 
     def __init__(self, auth: KubeAuth, tls: Any, user_agent: str, connections: int | None) -> None:
@@ -82,22 +91,26 @@ class _Api(Api):
         self._session = cast(Any, session)
 
     async def aclose(self) -> None:
-        """Closes all connections."""
+        """Close all connections."""
         if self._session is not None:
             await self._session.aclose()
 
 
 class Session:
-    """A pool of connections; unary calls, watches and the lease have one each, so that none waits for another.
+    """A pool of connections to the API server.
 
-    `host` is host and port of the server, as metrics name it.
+    Requests, watches and leader election have one each, so that none waits for another.
+
+    Errors:
+    - RequestTimeout, ConnectionFailed. An error status is a response, not an exception.
     """
 
-    def __init__(self, api: _Api, options: ClientOptions, count: Counter) -> None:
+    def __init__(self, api: _Api, options: ClientOptions, count: Count) -> None:
         self._api = api
         self._options = options
         self._count = count
         self.host = urlsplit(api.auth.server).netloc
+        """Host and port of the server, as metrics name it."""
 
     @property
     def server(self) -> str:
@@ -105,31 +118,34 @@ class Session:
         return str(self._api.auth.server)
 
     def sibling(self, options: ClientOptions, connections: int | None) -> "Session":
-        """Other connections to the same server, `connections` at most."""
+        """Return a pool of other connections to the same server, at most `connections`."""
         api = _Api(self._api.auth, self._api.tls, self._api.user_agent, connections)
         return Session(api, options, self._count)
 
-    async def send(self, call: Call, token: dict[str, str]) -> Answer:
-        """One request, once. Raises RequestTimeout or ConnectionFailed; an error status is an answer."""
+    async def send(self, call: Call, token: dict[str, str]) -> Response:
+        """Send a request once and return the response. Raises RequestTimeout, ConnectionFailed."""
         limit = Limits(connect=self._options.connect_timeout, total=self._options.request_timeout)
         started = time.monotonic()
         with self._counted_errors(call.method):
-            async with self._call_api(call, token, limit, call.content(), stream=False) as response:
-                answer = _answer(response)
-        self._count(str(answer.status), call.method, self.host, time.monotonic() - started)
-        return answer
+            async with self._call_api(call, token, limit, call.content(), stream=False) as received:
+                response = _response(received)
+        self._count(str(response.status), call.method, self.host, time.monotonic() - started)
+        return response
 
     @asynccontextmanager
-    async def stream(self, call: Call, token: dict[str, str], idle: float) -> AsyncIterator[WatchStream | Answer]:
-        """A watch, or the answer that refuses it. Silence for `idle` seconds raises RequestTimeout."""
+    async def stream(self, call: Call, token: dict[str, str], idle: float) -> AsyncIterator[WatchStream | Response]:
+        """Open a watch and yield it, or the response that refuses it.
+
+        Raises RequestTimeout after `idle` seconds of silence, ConnectionFailed if the stream breaks.
+        """
         limit = Limits(connect=self._options.connect_timeout, read=idle)
         with self._counted_errors(call.method):
-            async with self._call_api(call, token, limit, None, stream=True) as response:
-                self._count(str(response.status_code), call.method, self.host, None)
-                if response.is_error:
-                    yield _answer(await response.read())
+            async with self._call_api(call, token, limit, None, stream=True) as received:
+                self._count(str(received.status_code), call.method, self.host, None)
+                if received.is_error:
+                    yield _response(await received.read())
                 else:
-                    async with aclosing(response.pieces()) as pieces:
+                    async with aclosing(received.pieces()) as pieces:
                         yield WatchStream(pieces)
 
     def _call_api(
@@ -157,13 +173,16 @@ class Session:
             raise
 
     async def aclose(self) -> None:
-        """Closes all connections."""
+        """Close all connections."""
         with anyio.CancelScope(shield=True):
             await self._api.aclose()
 
 
-async def open_session(options: ClientOptions, count: Counter) -> tuple[Session, TokenSource]:
-    """Reads the configuration; opens no connection yet. Raises ConnectionFailed when there is none that works."""
+async def open_session(options: ClientOptions, count: Count) -> tuple[Session, TokenSource]:
+    """Read the configuration and return the session, which is not connected yet, and the token.
+
+    Raises ConnectionFailed if there is no usable configuration.
+    """
     kubeconfig, service_account = options.kubeconfig, options.service_account
     auth = KubeAuth(
         kubeconfig=str(kubeconfig) if kubeconfig else None, context=options.context, serviceaccount=str(service_account)
@@ -193,28 +212,29 @@ async def open_session(options: ClientOptions, count: Counter) -> tuple[Session,
 
 
 def _token_file(auth: KubeAuth, service_account: Path) -> Path | None:
-    """The file that holds the token: of the kubeconfig's user, or of the pod's service account."""
-    if named := auth._user.get("tokenFile"):
+    """Return the file that holds the token: of the kubeconfig's user, or of the pod's service account."""
+    if named := auth._user.get("tokenFile"):  # noqa: SLF001  kr8s ignores the file and shows its user nowhere else.
         return Path(named)
     in_cluster = str(auth.server_ca_file) == str(service_account / "ca.crt")
     return service_account / "token" if in_cluster else None
 
 
 def _remove_inline_files(auth: KubeAuth) -> None:
-    """kr8s writes key material that stands in the kubeconfig into temporary files and leaves them there."""
+    """Remove the temporary files that kr8s makes of keys and certificates inside a kubeconfig, and leaves behind."""
+    user, cluster = auth._user, auth._cluster  # noqa: SLF001  kr8s shows what it read nowhere else.
     written = (
-        ("client-key-data" in auth._user, auth.client_key_file),
-        ("client-certificate-data" in auth._user, auth.client_cert_file),
-        ("certificate-authority-data" in auth._cluster, auth.server_ca_file),
+        ("client-key-data" in user, auth.client_key_file),
+        ("client-certificate-data" in user, auth.client_cert_file),
+        ("certificate-authority-data" in cluster, auth.server_ca_file),
     )
     for inline, path in written:
         if inline and path:
             Path(str(path)).unlink(missing_ok=True)
 
 
-def _answer(response: Response) -> Answer:
+def _response(response: HttpResponse) -> Response:
     after = response.headers.get("retry-after", "")
-    return Answer(
+    return Response(
         response.status_code,
         response.content,
         float(after) if after.isdigit() else None,

@@ -1,8 +1,8 @@
-"""Requests over aiohttp, in the shape of the httpx session that kr8s' `call_api` expects.
+"""HTTP requests over aiohttp, with the interface of the httpx session that kr8s' `call_api` uses.
 
-kr8s speaks httpx, whose client spends several times the CPU of aiohttp on each request, and far more when many are
-under way (docs/performance.md). `call_api` needs only two methods of it, `request` and `stream`; this class has them
-and goes to aiohttp directly. What goes wrong leaves as our own errors, which kr8s lets through.
+An httpx client spends several times the CPU of aiohttp on each request, and far more with many concurrent ones
+(docs/performance.md). `call_api` uses only two methods of it, `request` and `stream`. Failures are raised as our own
+errors, which kr8s lets through.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
@@ -25,16 +25,19 @@ _KEEPALIVE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds: until a connection stands, between two pieces of an answer, and for the whole exchange (None: any)."""
+    """Timeouts of a request, in seconds; None for no limit."""
 
     connect: float
+    """For establishing a connection."""
     read: float | None = None
+    """Between two pieces of the response."""
     total: float | None = None
+    """For the whole exchange."""
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
-    """An answer with its whole body, under the names that httpx gives its parts."""
+class HttpResponse:
+    """A response with its whole body, with httpx's names."""
 
     status_code: int
     headers: CIMultiDictProxy[str]
@@ -42,7 +45,7 @@ class Response:
 
 
 class StreamedResponse:
-    """An answer whose body is still coming; belongs to the `stream` block."""
+    """A response whose body is still arriving; valid inside the `stream` block."""
 
     def __init__(self, server: str, response: aiohttp.ClientResponse) -> None:
         self._server = server
@@ -52,25 +55,25 @@ class StreamedResponse:
 
     @property
     def is_error(self) -> bool:
-        """Whether the server refuses."""
+        """Whether the status is an error."""
         return self.status_code >= 400
 
-    async def read(self) -> Response:
-        """The answer with the rest of its body. Raises ConnectionFailed, RequestTimeout."""
+    async def read(self) -> HttpResponse:
+        """Return the response with the rest of its body. Raises ConnectionFailed, RequestTimeout."""
         with _our_errors(self._server):
-            return Response(self.status_code, self.headers, await self._response.read())
+            return HttpResponse(self.status_code, self.headers, await self._response.read())
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """The body as it arrives. Raises ConnectionFailed, RequestTimeout."""
+        """Yield the body as it arrives. Raises ConnectionFailed, RequestTimeout."""
         with _our_errors(self._server):
             async for piece in self._response.content.iter_any():
                 yield piece
 
 
 class HttpSession:
-    """A pool of connections to one server; `connections` is the most at once, None for no limit.
+    """A pool of connections to one server, at most `connections` at once; None for no limit.
 
-    Opens nothing before the first request; belongs to one event loop.
+    It belongs to one event loop and opens no connection before the first request.
     """
 
     is_closed = False
@@ -89,16 +92,16 @@ class HttpSession:
             headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        # Repetitions are the client's to decide and to count; aiohttp has no public switch for its own.
-        self._session._retry_connection = False
+        # The client decides on retries and counts them.
+        self._session._retry_connection = False  # noqa: SLF001  aiohttp has no public switch.
 
-    async def request(self, **arguments: Any) -> Response:
-        """One request and its whole answer; arguments as for `stream`. Raises ConnectionFailed, RequestTimeout."""
+    async def request(self, **arguments: Any) -> HttpResponse:
+        """Send a request and return the whole response; arguments as for `stream`."""
         async with self.stream(**arguments) as response:
             return await response.read()
 
     @asynccontextmanager
-    async def stream(
+    async def stream(  # noqa: PLR0913  kr8s passes these arguments.
         self,
         *,
         method: str,
@@ -109,7 +112,7 @@ class HttpSession:
         content: bytes | None = None,
         extensions: Mapping[str, str] | None = None,
     ) -> AsyncIterator[StreamedResponse]:
-        """One request; `url` is a quoted path. Raises ConnectionFailed, RequestTimeout."""
+        """Send a request and yield the response; `url` is a quoted path. Raises ConnectionFailed, RequestTimeout."""
         with _our_errors(self._server):
             response = await self._session.request(
                 method,
@@ -134,21 +137,21 @@ class HttpSession:
                 _abort_unfinished(response)
 
     async def aclose(self) -> None:
-        """Closes all connections."""
+        """Close all connections."""
         self.is_closed = True
         await self._session.close()
-        for _ in range(3):  # TLS transports end a few rounds of the loop later, and say so if there are none.
+        for _ in range(3):  # TLS transports end a few rounds of the loop later, and warn if there are none.
             await anyio.lowlevel.checkpoint()
 
 
 def _abort_unfinished(response: aiohttp.ClientResponse) -> None:
-    """A body that was left early ends its connection; TLS would wait for a farewell, longer than the loop may last."""
+    """Abort the connection of a body that was left early; a TLS shutdown could outlast the event loop."""
     if response.connection is not None and response.connection.transport is not None:
         response.connection.transport.abort()
 
 
 def environment_proxy(server: str) -> str | None:
-    """The proxy that the environment names for the server (`HTTPS_PROXY`, `NO_PROXY`); never one for loopback."""
+    """Return the proxy that the environment sets for the server (`HTTPS_PROXY`, `NO_PROXY`), never one for loopback."""
     parts = urlsplit(server)
     host = parts.hostname or ""
     if host == "localhost" or host.startswith("127.") or host == "::1" or proxy_bypass(host):

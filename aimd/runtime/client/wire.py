@@ -1,4 +1,4 @@
-"""What travels between us and the API server: calls, answers, pages, watch events, and errors. No I/O."""
+"""What is sent to the API server and received from it: calls, responses, pages, watch events. No I/O."""
 
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -21,44 +21,50 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 Patch: TypeAlias = Manifest | list[Manifest]
-"""A dict is a JSON merge patch, a list the operations of a JSON patch."""
+"""A JSON merge patch if it is a dict, the operations of a JSON patch if it is a list."""
 
 
 class WatchEvent(NamedTuple):
-    """`type` is ADDED, MODIFIED, DELETED, BOOKMARK or ERROR (then `object` is a `Status`)."""
+    """A line of a watch."""
 
     type: str
+    """ADDED, MODIFIED, DELETED, BOOKMARK or ERROR."""
     object: Manifest
+    """The object; for ERROR a `Status`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of a list; `continue_token` is empty on the last one."""
+    """A part of a list."""
 
     items: list[Manifest]
     resource_version: str
+    """Version of the whole list."""
     continue_token: str
+    """What to ask for the next page with; empty on the last one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which objects of a kind to list or watch; everything by default."""
+    """Which objects of a kind to list or watch; all of them by default."""
 
     kind: Kind
     namespace: str = ""
+    """Empty for all namespaces."""
     label_selector: str = ""
     field_selector: str = ""
     metadata_only: bool = False
+    """Request only `metadata`."""
 
     def parameters(self) -> dict[str, str]:
-        """Query parameters of the selectors."""
+        """Return the query parameters of the selectors."""
         named = {"labelSelector": self.label_selector, "fieldSelector": self.field_selector}
         return {name: value for name, value in named.items() if value}
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request; `verb` and `reason` name a write for the metrics, `verb` is empty for reads."""
+    """A request to the API server."""
 
     method: str
     kind: Kind
@@ -70,53 +76,56 @@ class Call:
     content_type: str = JSON
     accept: str = JSON
     verb: str = ""
+    """Kubernetes' verb of a write, for metrics; empty for reads."""
     reason: str = ""
+    """Why the caller writes, for metrics."""
     repeatable: bool = True
-    """Sending it again after an unclear outcome does no harm."""
+    """Whether it may be sent again if its outcome is unknown."""
 
     @property
     def path(self) -> str:
-        """Plural, name and subresource as they stand at the end of the URL."""
+        """The end of the URL: plural, name and subresource."""
         return "/".join(part for part in (self.kind.plural, quote(self.name, safe=""), self.subresource) if part)
 
     def fields(self) -> dict[str, str]:
-        """What is asked about and why, for traces."""
+        """Return what the call is about, for traces."""
         named = ("namespace", "name", "subresource", "reason")
-        told = {name: value for name in named if (value := str(getattr(self, name)))}
-        return {"method": self.method, "kind": self.kind.name, **told}
+        set_ones = {name: value for name in named if (value := str(getattr(self, name)))}
+        return {"method": self.method, "kind": self.kind.name, **set_ones}
 
     def headers(self) -> dict[str, str]:
-        """Headers that belong to the content."""
+        """Return the headers that describe the content."""
         return {"Accept": self.accept} | ({"Content-Type": self.content_type} if self.body is not None else {})
 
     def content(self) -> bytes | None:
-        """The body as JSON; as JSON that is YAML too where the server reads it as such."""
+        """Return the encoded body; for an apply, which the server reads as YAML, JSON that is valid YAML."""
         if self.body is None:
             return None
         return json_in_yaml(self.body) if self.content_type == APPLY_PATCH else orjson.dumps(self.body)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back, whatever the status."""
+class Response:
+    """A response of the API server, whatever its status."""
 
     status: int
     body: bytes
     retry_after: float | None = None
+    """Seconds that the server asks to wait."""
     warnings: tuple[str, ...] = ()
 
     def manifest(self) -> Manifest:
-        """The body as an object. Raises the error that the answer stands for."""
+        """Return the body as an object. Raises the ApiError that the response stands for."""
         self.check()
         return decode(self.body)
 
     def check(self) -> None:
-        """Raises the error that the answer stands for, if it is one."""
+        """Raise the ApiError that the response stands for, if it is one."""
         if self.status >= 400:
             raise self.error()
 
     def error(self) -> ApiError:
-        """The error that the answer stands for."""
+        """Return the ApiError that the response stands for."""
         try:
             status = orjson.loads(self.body)
         except orjson.JSONDecodeError:
@@ -126,7 +135,7 @@ class Answer:
 
 
 class WatchStream:
-    """Batches of watch events, one batch for each piece of bytes that arrived."""
+    """The events of a watch, in batches: one for each piece of bytes that arrived."""
 
     def __init__(self, chunks: AsyncIterator[bytes]) -> None:
         self._chunks = chunks
@@ -141,41 +150,41 @@ class WatchStream:
 
 
 class LineSplitter:
-    """Cuts a stream of bytes into complete lines; what follows the last newline waits for more.
+    r"""Cuts a stream of bytes into lines.
 
-    Lines end at `\\n` alone: Kubernetes leaves other line separators of Unicode unescaped inside strings.
+    Lines end at `\n` alone: Kubernetes leaves other line separators of Unicode unescaped inside strings.
     """
 
     def __init__(self) -> None:
-        self._begun: list[bytes] = []
+        self._incomplete: list[bytes] = []
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The lines that `chunk` completes, without their newline; empty ones are left out."""
+        """Return the lines that `chunk` completes, without newlines and empty lines."""
         first, *others = chunk.split(b"\n")
-        self._begun.append(first)
+        self._incomplete.append(first)
         if not others:
             return []
-        lines = [b"".join(self._begun), *others]
-        self._begun = [lines.pop()]
+        lines = [b"".join(self._incomplete), *others]
+        self._incomplete = [lines.pop()]
         return [line for line in lines if line]
 
 
 def json_in_yaml(value: Any) -> bytes:
-    """JSON that a YAML parser reads alike.
+    """Return `value` as JSON that a YAML parser reads alike.
 
-    To YAML some characters that JSON leaves as they are count as line breaks or are forbidden; escaped they are safe.
+    Some characters that JSON leaves as they are count as line breaks in YAML, or are forbidden; they are escaped.
     """
     text = orjson.dumps(value).decode()
     return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
 def decode(body: bytes) -> Manifest:
-    """A JSON object. Raises ConnectionFailed: whatever sits between us and the server made this up."""
+    """Return the JSON object in `body`. Raises ConnectionFailed: a response that isn't JSON came from a proxy."""
     try:
-        answer = orjson.loads(body)
+        decoded = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise ConnectionFailed(f"the answer is not JSON: {body[:80]!r}") from error
-    return answer if isinstance(answer, dict) else {}
+        raise ConnectionFailed(f"the response is not JSON: {body[:80]!r}") from error
+    return decoded if isinstance(decoded, dict) else {}
 
 
 def _event_of(line: bytes) -> WatchEvent:

@@ -172,7 +172,7 @@ def test_models_can_be_built_by_attribute_and_dumped_as_manifest() -> None:
 
 def test_models_are_frozen() -> None:
     with pytest.raises(ValidationError, match="frozen"):
-        AIMService().spec.replicas = 2  # type: ignore[misc]
+        AIMService().spec.replicas = 2  # type: ignore[misc]  # what mypy refuses, pydantic must refuse, too
 
 
 def test_words_compare_with_plain_text() -> None:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from aimd.cli import progress
 from aimd.cli.progress import progress_line
 
 
@@ -17,7 +16,7 @@ def test_a_long_step_has_a_line_from_time_to_time(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr("aimd.cli.progress.time.monotonic", lambda: now)
     with progress_line() as show:
         for second in range(0, 60, 5):
             now = 100.0 + second

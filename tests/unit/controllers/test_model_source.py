@@ -154,4 +154,8 @@ async def test_models_are_told_apart_by_their_source(world: World) -> None:
         metadata = {"name": name, "uid": name, "labels": labels, "resourceVersion": str(next(_versions))}
         world.cache[AIM_CLUSTER_MODEL].upsert({"metadata": metadata, "spec": {"image": f"{name}:1"}})
     found = await world.look()
-    assert (found.own, found.others, found.names) == ({"mine:1"}, {"other:1"}, {"mine", "other"})
+    assert [set(texts) for texts in (found.own, found.others, found.names)] == [
+        {"mine:1"},
+        {"other:1"},
+        {"mine", "other"},
+    ]

@@ -174,7 +174,7 @@ async def test_a_service_is_observed_with_everything_its_plan_needs(cache: Cache
     assert [item.metadata.name for item in seen.templates] == ["t", "t2"]
     assert [(item.metadata.namespace, item.metadata.name) for item in seen.caches] == [("ns", "c")]
     assert seen.config.spec.env[0].name == "A"
-    assert seen.gpu_models == {"MI300X"}
+    assert seen.gpu_models == frozenset({"MI300X"})
     assert seen.inference_service is None
     plan = service.plan(seen, NOW)
     assert [desired.key for desired in plan.desired][-1].name.startswith("svc-")

@@ -33,6 +33,7 @@ from aimd.runtime.kinds import NODE, SECRET
 from aimd.runtime.metrics import ManagerMetrics
 from aimd.runtime.objects import Key, Kind, Manifest
 from aimd.runtime.store import Cache, Store
+from aimd.runtime.workqueue import WorkQueue
 from tests.guides import ADD_A_KIND
 
 _versions = iter(range(1, 1_000_000))
@@ -119,7 +120,7 @@ class Controllers:
         for reconciler in self.reconcilers:
             controller = Controller(reconciler, self.cache, metrics)
             queue = self.queues[reconciler.name] = Queue()
-            controller.queue = queue  # type: ignore[assignment]
+            controller.queue = cast(WorkQueue[Key], queue)
             controller.subscribe()
         for kind, manifest in WORLD:
             self.put(kind, manifest)

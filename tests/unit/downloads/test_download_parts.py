@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aimd.downloads import patience
 from aimd.downloads.checksums import Checksum, Kind
 from aimd.downloads.failures import DownloadFailure, Reason, disk_failure
 from aimd.downloads.hub import HubOrigin
@@ -216,7 +215,7 @@ async def test_patience_ends_and_is_renewed(monkeypatch: pytest.MonkeyPatch) -> 
         slept.append(seconds)
         now += seconds
 
-    monkeypatch.setattr(patience.anyio, "sleep", sleep)
+    monkeypatch.setattr(anyio, "sleep", sleep)
     waiting = Patience(Progress(clock=lambda: now), 180)
     while now < 170:
         await waiting.wait(Retryable("busy"))
@@ -238,7 +237,7 @@ async def test_two_minutes_without_the_endpoint_are_borne(monkeypatch: pytest.Mo
         nonlocal now
         now += seconds
 
-    monkeypatch.setattr(patience.anyio, "sleep", sleep)
+    monkeypatch.setattr(anyio, "sleep", sleep)
     waiting = Patience(Progress(clock=lambda: now))
     while now < 120:
         await waiting.wait(Retryable("connection refused"))

@@ -1,7 +1,7 @@
 """A repository of a hub: its addresses, and that its library takes every source URI that is valid."""
 
 from botocore.handlers import validate_bucket_name
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils._validators import validate_repo_id
 from hypothesis import given
 from hypothesis import strategies as st
 

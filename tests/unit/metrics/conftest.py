@@ -59,7 +59,7 @@ def fleet() -> FleetWorld:
     choice = [{"name": "tiny", "scope": "Cluster", "verdict": "RequiredGPUNotInCluster"}]
     missed = [{"type": "TemplateReady", "status": "False", "reason": "TemplateNotFound"}]
     fleet.put(AIM_SERVICE, "undecided", status={"status": "Pending"})
-    chosen = {"status": "Pending", "templateCandidates": choice, "conditions": missed}
+    chosen: dict[str, Any] = {"status": "Pending", "templateCandidates": choice, "conditions": missed}
     chosen["resolvedTemplate"] = {"name": "tiny", "scope": "Namespace"}
     fleet.put(AIM_SERVICE, "undecided", status=chosen)
     status = {"status": "Ready", "availableModels": 5, "discoveredModels": 3, "lastSyncTime": "2026-01-01T00:00:00Z"}

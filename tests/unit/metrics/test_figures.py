@@ -1,5 +1,6 @@
 """What is counted about the fleet, from manifests alone."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,7 +28,7 @@ BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 TYPES = [condition for conditions in PHASES.values() for condition in conditions]
 
 
-def service(turned: dict[str, float], status: str = "True") -> dict[str, Any]:
+def service(turned: Mapping[str, float], status: str = "True") -> dict[str, Any]:
     """A service whose conditions turned that many seconds after the beginning."""
     conditions = [
         {"type": name, "status": status, "lastTransitionTime": (BEGAN + timedelta(seconds=after)).isoformat()}

@@ -35,8 +35,9 @@ def test_template_and_model_are_those_of_the_status(scope: str, namespace: str) 
 def test_what_the_status_does_not_name_or_is_gone_is_none() -> None:
     world = FleetWorld()
     fleet, gone = Fleet(world.cache, world.slots), {"name": "gone", "scope": "Cluster"}
-    assert fleet.template_of(service()) is fleet.model_of(service()) is None
-    assert fleet.template_of(service(resolvedTemplate=gone)) is fleet.model_of(service(resolvedModel=gone)) is None
+    assert (fleet.template_of(service()), fleet.model_of(service())) == (None, None)
+    assert fleet.template_of(service(resolvedTemplate=gone)) is None
+    assert fleet.model_of(service(resolvedModel=gone)) is None
 
 
 def test_services_that_cannot_be_parsed_are_left_out() -> None:

@@ -53,12 +53,12 @@ def test_ready_replicas_are_the_ready_pods_of_the_services_own_inference_service
         status = {"conditions": [{"type": "Ready", "status": ready}]}
         labels = {"serving.kserve.io/inferenceservice": of}
         fleet.put(POD, f"pod-{number}", metadata={"labels": labels}, status=status)
-    ready = {
+    shown = {
         sample.labels["name"]: sample.value
         for sample in fleet.scrape()["aimd_service_replicas"].samples
         if sample.labels["type"] == "ready"
     }
-    assert ready == {"chat": 1, "undecided": 0}
+    assert shown == {"chat": 1, "undecided": 0}
 
 
 def test_replicas_are_those_of_the_status(fleet: FleetWorld) -> None:

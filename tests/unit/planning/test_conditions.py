@@ -1,6 +1,7 @@
 """Conditions and status word: vectors of components, the grace, the bookkeeping."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,9 +20,9 @@ def failure(category: Category, reason: str = "Because") -> Failure:
     return Failure(category, reason, f"{reason} happened")
 
 
-def run(*components: Component, previous: tuple[Condition, ...] = (), now: datetime = NOW, **more: object) -> Summary:
-    options = {"applied": Applied(), "generation": 3, **more}
-    return summarize(components, previous=previous, now=now, **options)  # type: ignore[arg-type]
+def run(*components: Component, previous: tuple[Condition, ...] = (), now: datetime = NOW, **more: Any) -> Summary:
+    options: dict[str, Any] = {"applied": Applied(), "generation": 3, **more}
+    return summarize(components, previous=previous, now=now, **options)
 
 
 def condition(summary: Summary, type_: str) -> Condition:

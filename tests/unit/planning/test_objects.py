@@ -29,7 +29,7 @@ from aimd.planning.objects import (
     requested_storage,
     storage_class_of,
 )
-from aimd.runtime.objects import Condition
+from aimd.runtime.objects import Condition, Manifest
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
 WORDS = (
@@ -138,7 +138,7 @@ def test_the_newest_event_is_the_last_observed_one() -> None:
 
 
 def test_an_inference_service_tells_its_claims() -> None:
-    volumes = [{"name": "dshm"}, {"name": "w", "persistentVolumeClaim": {"claimName": "c"}}]
+    volumes: list[Manifest] = [{"name": "dshm"}, {"name": "w", "persistentVolumeClaim": {"claimName": "c"}}]
     live = {"spec": {"predictor": {"volumes": volumes, "containers": [{"image": "i"}, {"image": "j"}]}}}
     assert mounted_claims(live) == ("c",)
     assert mounted_claims(None) == ()

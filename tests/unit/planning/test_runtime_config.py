@@ -183,17 +183,16 @@ def test_routing_that_no_service_can_use_is_said(routing: dict[str, str], reason
 
 
 optional_texts = st.fixed_dictionaries({}, optional={"defaultStorageClassName": st.sampled_from(["", "a", "b"])})
+environments = st.dictionaries(st.sampled_from("ABC"), st.text(max_size=3), max_size=3).map(
+    lambda values: [{"name": name, "value": value} for name, value in values.items()]
+)
 specs = st.fixed_dictionaries(
     {},
     optional={
         "storage": optional_texts,
         "defaultStorageClassName": st.sampled_from(["", "old"]),
         "routing": st.fixed_dictionaries({}, optional={"enabled": st.booleans()}),
-        "env": st.lists(
-            st.fixed_dictionaries({"name": st.sampled_from("ABC"), "value": st.text(max_size=3)}),
-            unique_by=lambda variable: variable["name"],
-            max_size=3,
-        ),
+        "env": environments,
     },
 )
 

@@ -59,7 +59,7 @@ def test_empty_values_may_be_left_out_by_the_server(empty: Any) -> None:
 def test_maps_of_empty_maps_claim_nothing() -> None:
     """The server drops the record of what we emptied; asking for it again would be a write after each restart."""
     live = {"spec": {"text": "a"}}
-    owned = {"f:spec": {"f:text": {}}}
+    owned: Manifest = {"f:spec": {"f:text": {}}}
     assert differences({"spec": {"text": "a", "free": {"value": {}, "more": {"list": []}}}}, live, owned) == []
     assert differences({"spec": {"text": "a", "free": {"value": {"a": 0}}}}, live, owned) != []
 

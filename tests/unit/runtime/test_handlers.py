@@ -51,7 +51,8 @@ def test_for_owner_of_a_core_kind_compares_the_empty_group() -> None:
 
 
 def mounted(pod: Manifest) -> Iterable[str]:
-    return pod.get("mounts", ())
+    mounts: Iterable[str] = pod.get("mounts", ())
+    return mounts
 
 
 def named(config_map: Manifest) -> Iterable[str]:

@@ -124,7 +124,7 @@ def test_a_watch_that_is_left_early_is_closed_before_the_next_request() -> None:
 
 
 def test_failures_of_a_watch_back_off_and_resume(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("random.random", lambda: 0.0)
+    monkeypatch.setattr("aimd.runtime.reflector.jitter", lambda low, _high: low)
     broken: Sequence[Batch] = [Unavailable("restarting", status=503)]
     scene = Scene([Page([], "10", "")], [broken, broken, broken])
     scene.run(60)

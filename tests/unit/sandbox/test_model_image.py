@@ -7,7 +7,7 @@ import pytest
 
 from aimd.planning.model.image_metadata import LabelsUnreadable, read_labels
 from aimd.planning.service_template.discovery_output import read_output
-from aimd.sandbox.model_image import MODEL, PROFILES, dry_run, image_labels, main
+from aimd.sandbox.model_image import MODEL, PROFILES, Profile, dry_run, image_labels, main
 
 
 def test_its_labels_recommend_a_deployment_for_each_profile() -> None:
@@ -24,7 +24,7 @@ def test_its_labels_recommend_a_deployment_for_each_profile() -> None:
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
 @pytest.mark.parametrize("by_name", [True, False])
 def test_a_dry_run_answers_what_was_asked(
-    profile: object, by_name: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    profile: Profile, by_name: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = {"AIM_PROFILE_ID": profile.name} if by_name else {"AIM_GPU_MODEL": profile.gpu, "AIM_GPU_COUNT": "1"}
     for name, value in asked.items():

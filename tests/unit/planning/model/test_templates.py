@@ -10,6 +10,7 @@ from aimd.api.model import AIMClusterModel, AIMModel, CustomTemplate, Recommende
 from aimd.api.shared import Hardware
 from aimd.planning.model.observed import ObservedModel
 from aimd.planning.model.templates import (
+    TemplatePlan,
     custom_template_name,
     deployment_template_name,
     merge_hardware,
@@ -24,7 +25,9 @@ MI300X = {"gpu": {"model": "MI300X", "requests": 1, "resourceName": "amd.com/gpu
 QWEN = "amdenterpriseai/aim-qwen-qwen3-32b:0.8.5"
 
 
-def model(*deployments: dict[str, Any], name: str = "m", image: str = "img:1", cluster: bool = False, **spec: Any):
+def model(
+    *deployments: dict[str, Any], name: str = "m", image: str = "img:1", cluster: bool = False, **spec: Any
+) -> Any:
     metadata = {"name": name, "uid": "mu", "labels": spec.pop("labels", {})}
     metadata |= {} if cluster else {"namespace": "ml-team"}
     known = {"imageMetadata": {"model": {"recommendedDeployments": list(deployments)}}} if deployments else {}
@@ -33,7 +36,7 @@ def model(*deployments: dict[str, Any], name: str = "m", image: str = "img:1", c
     )
 
 
-def plan(obj: Any, live: dict[str, Manifest] | None = None, **fields: Any):
+def plan(obj: Any, live: dict[str, Manifest] | None = None, **fields: Any) -> TemplatePlan:
     return plan_templates(ObservedModel(obj, ResolvedConfig(), manifests=live or {}, **fields))
 
 

@@ -1,5 +1,7 @@
 """Filters of catalogue sources, what they match, and which images become models."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,8 +23,8 @@ from aimd.planning.model_source.filters import (
 SHA = "sha256:" + "ab" * 32
 
 
-def wanted(text: str, **options: object) -> ImageFilter:
-    found = parse_filter(text, **options)  # type: ignore[arg-type]
+def wanted(text: str, **options: Any) -> ImageFilter:
+    found = parse_filter(text, **options)
     assert isinstance(found, ImageFilter), found
     return found
 

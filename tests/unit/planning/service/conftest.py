@@ -1,6 +1,5 @@
 """Makers of the objects that planning a service looks at; each takes what a test cares about."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,11 +12,10 @@ from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTempl
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.runtime_config import resolve_config
 from aimd.planning.service.observed import Observed
+from tests.unit.planning.service.makers import Maker
 
 NAMESPACE = "ml-team"
 UID = "11111111-2222-3333-4444-555555555555"
-
-Maker = Callable[..., Any]
 
 
 def _metadata(name: str, namespace: str, labels: dict[str, str] | None = None) -> dict[str, Any]:

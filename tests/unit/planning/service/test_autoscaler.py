@@ -1,6 +1,6 @@
 """How the autoscaler fares, the service's own figures, what goes when autoscaling ends."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from aimd.planning.service.autoscaler import (
     runtime_status,
     scaled_object_deletion,
 )
+from tests.unit.planning.service.makers import Maker
 
 
 def autoscaler(active: str = "True", able: str = "True", **status: Any) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def scaled_object(owner: str = "uid-isvc", **ready: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def judge(observed, service_manifest, now):  # type: ignore[no-untyped-def]
+def judge(observed: Maker, service_manifest: Maker, now: datetime) -> Maker:
     """`judge(waited=61, reason="HPANotFound", **fields)`: the component of a service that has waited so long."""
 
     def make(waited: int = 0, reason: str = "", serving: bool = True, **fields: Any) -> tuple[Component, float | None]:
@@ -54,18 +55,18 @@ def judge(observed, service_manifest, now):  # type: ignore[no-untyped-def]
         (autoscaler(active="False"), True, "WaitingForMetrics"),
     ],
 )
-def test_health_of_the_autoscaler(judge, found: Any, serving: bool, reason: str) -> None:  # type: ignore[no-untyped-def]
+def test_health_of_the_autoscaler(judge: Maker, found: Any, serving: bool, reason: str) -> None:
     component, _ = judge(serving=serving, autoscaler=found)
     assert component.reason == reason
     assert component.state is (State.READY if reason == "HPAOperational" else State.PROGRESSING)
 
 
-def test_without_autoscaling_there_is_nothing_to_judge(observed, service_manifest, now) -> None:  # type: ignore[no-untyped-def]
+def test_without_autoscaling_there_is_nothing_to_judge(observed: Maker, service_manifest: Maker, now: datetime) -> None:
     mine = observed(service=service_manifest(), autoscaler=autoscaler())
     assert autoscaler_component(mine, serving=True, now=now) is None
 
 
-def test_a_cluster_without_keda_is_told_what_to_install(judge) -> None:  # type: ignore[no-untyped-def]
+def test_a_cluster_without_keda_is_told_what_to_install(judge: Maker) -> None:
     """Prove SVC-SCL-5."""
     absent = frozenset({"ScaledObject"})
     component, _ = judge(absent_kinds=absent)
@@ -83,7 +84,7 @@ def test_a_cluster_without_keda_is_told_what_to_install(judge) -> None:  # type:
         ("HPANotFound", "AutoscalerNotInstalled", {}),
     ],
 )
-def test_what_is_waited_for_becomes_a_fault_after_a_minute(judge, waiting: str, fault: str, fields: Any) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_waited_for_becomes_a_fault_after_a_minute(judge: Maker, waiting: str, fault: str, fields: Any) -> None:
     """Prove SVC-SCL-5."""
     young, left = judge(50, waiting, **fields)
     assert (young.reason, young.state, left) == (waiting, State.PROGRESSING, 10)
@@ -93,7 +94,7 @@ def test_what_is_waited_for_becomes_a_fault_after_a_minute(judge, waiting: str, 
     assert judge(61, waiting, serving=False, **fields)[0].state is State.PROGRESSING
 
 
-def test_keda_that_does_nothing_is_named_and_keda_that_refuses_is_quoted(judge) -> None:  # type: ignore[no-untyped-def]
+def test_keda_that_does_nothing_is_named_and_keda_that_refuses_is_quoted(judge: Maker) -> None:
     silent, _ = judge(61, "HPANotFound", scaled_object=scaled_object())
     assert "ScaledObject ml-team/isvc-predictor: is KEDA running?" in silent.message
     refused = scaled_object(status="False", message="no scaler at otel:4318")
@@ -102,7 +103,7 @@ def test_keda_that_does_nothing_is_named_and_keda_that_refuses_is_quoted(judge) 
     assert "no scaler at otel:4318" in component.message
 
 
-def test_figures(observed, service_manifest) -> None:  # type: ignore[no-untyped-def]
+def test_figures(observed: Maker, service_manifest: Maker) -> None:
     """Prove SVC-SCL-6."""
 
     def figures(ready: int, found: Any = None, **spec: Any) -> dict[str, Any]:
@@ -129,8 +130,8 @@ def test_figures(observed, service_manifest) -> None:  # type: ignore[no-untyped
         ({}, "somebody-else", False),
     ],
 )
-def test_the_scaled_object_goes_with_autoscaling(  # type: ignore[no-untyped-def]
-    observed, service_manifest, spec: dict[str, Any], owner: str, goes: bool
+def test_the_scaled_object_goes_with_autoscaling(
+    observed: Maker, service_manifest: Maker, spec: dict[str, Any], owner: str, goes: bool
 ) -> None:
     """Prove SVC-DEL-1."""
     inference_service = {"metadata": {"name": "isvc", "namespace": "ml-team", "uid": "uid-isvc"}}

@@ -1,4 +1,5 @@
 import re
+from collections.abc import Callable
 from random import Random
 from string import ascii_lowercase, digits
 
@@ -22,6 +23,7 @@ from aimd.planning.service.child_names import (
     profile_config_map_name,
     shared_cache_name,
 )
+from tests.unit.planning.service.makers import Maker
 
 LONG = "qwen-qwen3-32b-instruct-production-canary-blue"
 DNS_LABEL_TEXT = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
@@ -58,7 +60,7 @@ def test_two_truncated_names_of_one_namespace_differ() -> None:
     assert first[:-9] == second[:-9]
 
 
-def test_caches_profiles_and_what_hangs_on_the_inference_service(service) -> None:
+def test_caches_profiles_and_what_hangs_on_the_inference_service(service: Maker) -> None:
     assert shared_cache_name("qwen3-32b-latency", "ml-team") == "qwen3-32b-latency-a04542d9"
     assert dedicated_cache_name("qwen3-32b-latency", service()) == "qwen3-32b-latency-qwen-chat-16b81fda"
     assert profile_config_map_name("llama-custom") == "llama-custom-custom-profile-8cf11a2d"
@@ -67,7 +69,7 @@ def test_caches_profiles_and_what_hangs_on_the_inference_service(service) -> Non
     assert autoscaler_name("qwen-chat-a04542d9") == "keda-hpa-qwen-chat-a04542d9-predictor"
 
 
-def test_caches_of_two_templates_with_long_names_differ(service) -> None:
+def test_caches_of_two_templates_with_long_names_differ(service: Maker) -> None:
     """Templates that a model makes end in a hash, which is what truncation takes away first."""
     one, other = (f"aim-meta-llama-llama-3-3-70b-instruct-mi300x-latency-fp8-{end}" for end in ("3c0f", "91aa"))
     assert shared_cache_name(one, "ml-team") != shared_cache_name(other, "ml-team")
@@ -126,10 +128,10 @@ def generated_texts(count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("count", [5_000, pytest.param(100_000, marks=pytest.mark.slow)])
-def test_names_do_not_collide(service, count: int) -> None:
+def test_names_do_not_collide(service: Maker, count: int) -> None:
     texts, owner = generated_texts(count), service()
     metric = ServiceOverrides(metric="latency")
-    for derive in (
+    rules: tuple[Callable[[str], str], ...] = (
         lambda text: inference_service_name(f"s{text}", "ml-team"),
         lambda text: http_route_name(text, "ml-team"),
         lambda text: shared_cache_name(text, "ml-team"),
@@ -137,7 +139,8 @@ def test_names_do_not_collide(service, count: int) -> None:
         lambda text: profile_config_map_name(text),
         lambda text: model_name_from_image(f"registry/{text}:1"),
         lambda text: derived_template_name(text, metric),
-    ):
+    )
+    for derive in rules:
         names = [derive(text) for text in texts]
         assert len(set(names)) == len(texts)
         assert all(len(name) <= 63 and DNS_LABEL_TEXT.fullmatch(name) for name in names)

@@ -1,6 +1,7 @@
 """What the container gets: environment, resources, volumes."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from aimd.planning.service.volumes import (
     replaced_volumes,
     shared_memory,
 )
+from tests.unit.planning.service.makers import Maker
 
 
 def values(env: tuple[EnvVar, ...]) -> dict[str, str | None]:
@@ -28,14 +30,14 @@ def variables(**pairs: str) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in pairs.items()]
 
 
-def test_defaults_are_always_there_and_sorted(service, template) -> None:
+def test_defaults_are_always_there_and_sorted(service: Maker, template: Maker) -> None:
     """Prove SVC-ENV-1."""
     env = container_env(service(), template(), ())
     assert values(env) == {"AIM_CACHE_PATH": "/workspace/cache", "VLLM_ENABLE_METRICS": "true"}
     assert [variable.name for variable in env] == sorted(variable.name for variable in env)
 
 
-def test_precedence_from_config_to_service(service, template) -> None:
+def test_precedence_from_config_to_service(service: Maker, template: Maker) -> None:
     """Prove SVC-ENV-1."""
     config = [EnvVar(name=name, value="config") for name in ("A", "B", "C", "AIM_METRIC")]
     chosen = template(env=variables(B="template", C="template"), metric="latency", precision="fp16", profileId="p1")
@@ -44,7 +46,7 @@ def test_precedence_from_config_to_service(service, template) -> None:
     assert (env["AIM_METRIC"], env["AIM_PRECISION"], env["AIM_PROFILE_ID"]) == ("latency", "fp16", "p1")
 
 
-def test_template_env_beats_derived_values_and_service_beats_identity(service, template) -> None:
+def test_template_env_beats_derived_values_and_service_beats_identity(service: Maker, template: Maker) -> None:
     sources = [{"modelId": "Qwen/Qwen3", "sourceUri": "hf://Qwen/Qwen3"}]
     chosen = template(modelSources=sources, metric="latency", env=variables(AIM_METRIC="x", AIM_MODEL_ID="template"))
     env = values(container_env(service(), chosen, ()))
@@ -52,7 +54,7 @@ def test_template_env_beats_derived_values_and_service_beats_identity(service, t
     assert values(container_env(service(env=variables(AIM_MODEL_ID="mine")), chosen, ()))["AIM_MODEL_ID"] == "mine"
 
 
-def test_a_custom_profile_sets_aim_id_and_never_the_model_id(service, template) -> None:
+def test_a_custom_profile_sets_aim_id_and_never_the_model_id(service: Maker, template: Maker) -> None:
     """Prove SVC-ENV-3."""
     chosen = template(
         aimId="meta-llama/Llama-3-8B",
@@ -70,7 +72,7 @@ def test_a_custom_profile_sets_aim_id_and_never_the_model_id(service, template) 
     assert "AIM_MODEL_ID" not in env
 
 
-def test_engine_args_merge_over_all_levels(service, template) -> None:
+def test_engine_args_merge_over_all_levels(service: Maker, template: Maker) -> None:
     """Prove SVC-ENV-2."""
     config = [EnvVar(name="AIM_ENGINE_ARGS", value='{"a": 1, "n": {"x": 1, "y": 1}}')]
     chosen = template(env=variables(AIM_ENGINE_ARGS='{"a": 2, "n": {"y": 2}}'))
@@ -79,7 +81,7 @@ def test_engine_args_merge_over_all_levels(service, template) -> None:
     assert json.loads(merged or "") == {"a": 2, "n": {"x": 1, "y": 2, "z": 3}}
 
 
-def test_a_secret_replaces_engine_args_instead_of_getting_lost(service, template) -> None:
+def test_a_secret_replaces_engine_args_instead_of_getting_lost(service: Maker, template: Maker) -> None:
     """Prove SVC-ENV-2."""
     reference = {"secretKeyRef": {"name": "s", "key": "k"}}
     mine = service(env=[{"name": "AIM_ENGINE_ARGS", "valueFrom": reference}])
@@ -192,7 +194,7 @@ def test_user_values_stay_and_only_users_contradict_themselves(
         assert fits or (name in requests and name in limits)
 
 
-def test_cache_volumes_are_named_after_their_artifacts(cache) -> None:
+def test_cache_volumes_are_named_after_their_artifacts(cache: Maker) -> None:
     """Prove SVC-VOL-1."""
     artifacts = {
         "b": {
@@ -227,7 +229,7 @@ def test_cache_volumes_are_named_after_their_artifacts(cache) -> None:
     ]
 
 
-def existing(volumes: list[dict], mounts: list[dict]) -> dict:
+def existing(volumes: list[dict[str, Any]], mounts: list[dict[str, Any]]) -> dict[str, Any]:
     return {"spec": {"predictor": {"volumes": volumes, "containers": [{"volumeMounts": mounts}]}}}
 
 
@@ -244,7 +246,7 @@ def test_a_running_predictor_keeps_its_volumes() -> None:
     assert mounts_cache(live)
 
 
-def test_a_lost_claim_is_replaced_and_the_others_stay(cache) -> None:
+def test_a_lost_claim_is_replaced_and_the_others_stay(cache: Maker) -> None:
     """Prove SVC-VOL-3."""
     claims = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in ("kept", "lost")]
     mounts = [{"name": name, "mountPath": f"/workspace/cache/{name}"} for name in ("kept", "lost")]

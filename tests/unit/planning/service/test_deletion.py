@@ -1,20 +1,23 @@
 """Which caches go with a service."""
 
+from typing import Any
+
 from aimd.api.service import AIMService
 from aimd.planning.service.deletion import caches_to_delete
+from tests.unit.planning.service.makers import Maker
 
 MINE = {"aim.eai.amd.com/service": "qwen-chat"}
 
 
-def names(deletions) -> list[str]:
+def names(deletions: Any) -> list[str]:
     return [deletion.key.name for deletion in deletions]
 
 
-def other(name: str, **fields) -> AIMService:
+def other(name: str, **fields: Any) -> AIMService:
     return AIMService.model_validate({"metadata": {"name": name, "namespace": "ml-team", "uid": name}, **fields})
 
 
-def test_only_unready_caches_of_this_service(service, cache) -> None:
+def test_only_unready_caches_of_this_service(service: Maker, cache: Maker) -> None:
     """Prove SVC-DEL-2."""
     caches = [
         cache("failed", status="Failed", labels=MINE),
@@ -28,7 +31,7 @@ def test_only_unready_caches_of_this_service(service, cache) -> None:
     assert deletions[0].uid == "uid-failed"
 
 
-def test_a_shared_cache_that_somebody_waits_for_stays(service, cache) -> None:
+def test_a_shared_cache_that_somebody_waits_for_stays(service: Maker, cache: Maker) -> None:
     """Prove SVC-DEL-2."""
     shared = [cache("shared", status="Progressing", labels=MINE)]
     by_name = other("b", spec={"template": {"name": "qwen-latency"}})

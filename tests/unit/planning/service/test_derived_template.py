@@ -1,6 +1,7 @@
 """Templates derived from a named one because the service overrides parts of it."""
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from aimd.planning.kinds import AIM_SERVICE_TEMPLATE
 from aimd.planning.service.child_names import derived_template_name, former_derived_template_name, has_overrides
 from aimd.planning.service.derived_template import leftover_templates
 from aimd.planning.service.plan import plan_service
+from tests.unit.planning.service.makers import Maker
 
 FULL = {"metric": "throughput", "precision": "fp8", "hardware": {"gpu": {"model": "MI300X", "requests": 4}}}
 
@@ -66,7 +68,9 @@ def test_what_the_name_does_not_say_is_in_its_hash() -> None:
     assert former_derived_template_name(long + "1", wanted[0]) == former_derived_template_name(long + "2", wanted[0])
 
 
-def test_a_derived_template_under_its_former_name_is_kept(observed, service_manifest, model, template, now) -> None:  # type: ignore[no-untyped-def]
+def test_a_derived_template_under_its_former_name_is_kept(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime
+) -> None:
     """Prove SVC-NAM-2."""
     base, metric = "b" * 60, {"metric": "latency"}
     former = former_derived_template_name(base, overrides(**metric))
@@ -81,7 +85,7 @@ def test_a_derived_template_under_its_former_name_is_kept(observed, service_mani
 
 
 @pytest.fixture
-def planned(observed, service_manifest, model, template, now):  # type: ignore[no-untyped-def]
+def planned(observed: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime) -> Maker:
     """Plan of a service that names `base` and overrides `fields` of it."""
 
     def plan(templates: list[Any], fields: dict[str, Any], **spec: Any) -> Any:
@@ -100,7 +104,7 @@ def condition(plan: Any) -> tuple[State, str]:
     return found.effective_state, found.effective_reason
 
 
-def test_it_is_made_from_the_base_whichever_scope_that_has(planned, template) -> None:  # type: ignore[no-untyped-def]
+def test_it_is_made_from_the_base_whichever_scope_that_has(planned: Maker, template: Maker) -> None:
     """Prove SVC-OVR-1."""
     sources = [{"modelId": "Qwen/Qwen3", "sourceUri": "hf://Qwen/Qwen3"}]
     for namespace in ("ml-team", ""):
@@ -133,7 +137,7 @@ def test_it_is_made_from_the_base_whichever_scope_that_has(planned, template) ->
         assert condition(plan) == (State.PROGRESSING, "TemplateNotReady")
 
 
-def test_the_service_s_own_fields_win_over_the_base_s(planned, template) -> None:  # type: ignore[no-untyped-def]
+def test_the_service_s_own_fields_win_over_the_base_s(planned: Maker, template: Maker) -> None:
     """Prove SVC-OVR-2."""
     base = template("base", runtimeConfigName="of-base", imagePullSecrets=[{"name": "base-secret"}])
     plan = planned(
@@ -152,7 +156,7 @@ def test_the_service_s_own_fields_win_over_the_base_s(planned, template) -> None
     assert made["spec"]["runtimeConfigName"] == "team"
 
 
-def test_once_it_is_there_it_is_used_and_never_written_again(planned, template) -> None:  # type: ignore[no-untyped-def]
+def test_once_it_is_there_it_is_used_and_never_written_again(planned: Maker, template: Maker) -> None:
     """Prove SVC-OVR-1."""
     name = derived_template_name("base", overrides(**FULL))
     derived = template(
@@ -167,14 +171,14 @@ def test_once_it_is_there_it_is_used_and_never_written_again(planned, template) 
     assert plan.status["resolvedTemplate"]["name"] == name
 
 
-def test_without_overrides_the_base_itself_is_used(planned, template) -> None:  # type: ignore[no-untyped-def]
+def test_without_overrides_the_base_itself_is_used(planned: Maker, template: Maker) -> None:
     plan = planned([template("base")], {})
     assert derived_in(plan) == []
     assert plan.status["resolvedTemplate"]["name"] == "base"
 
 
-def test_overrides_that_come_later_leave_the_base(  # type: ignore[no-untyped-def]
-    observed, service_manifest, model, template, live, now
+def test_overrides_that_come_later_leave_the_base(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, live: Maker, now: datetime
 ) -> None:
     stored = {"name": "base", "namespace": "ml-team", "scope": "Namespace"}
     service = service_manifest(
@@ -186,8 +190,8 @@ def test_overrides_that_come_later_leave_the_base(  # type: ignore[no-untyped-de
     assert [item["metadata"]["name"] for item in derived_in(plan)] == ["base-ovr-latency-817c"]
 
 
-def test_overrides_given_up_leave_the_derived_template(  # type: ignore[no-untyped-def]
-    observed, service_manifest, model, template, live, now
+def test_overrides_given_up_leave_the_derived_template(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, live: Maker, now: datetime
 ) -> None:
     derived = template("base-ovr-latency-817c", labels={"aim.eai.amd.com/origin": "derived"})
     stored = {"name": derived.metadata.name, "namespace": "ml-team", "scope": "Namespace"}
@@ -206,7 +210,7 @@ def test_overrides_given_up_leave_the_derived_template(  # type: ignore[no-untyp
     assert not plan_service(unready, now).deletions
 
 
-def test_a_derived_template_that_nobody_wants_is_left_over(service, template) -> None:  # type: ignore[no-untyped-def]
+def test_a_derived_template_that_nobody_wants_is_left_over(service: Maker, template: Maker) -> None:
     """Prove SVC-OVR-3."""
     maker = {"aim.eai.amd.com/origin": "derived", "aim.eai.amd.com/service.name": "qwen-chat"}
     name = "base-ovr-latency-817c"
@@ -233,8 +237,8 @@ def test_a_derived_template_that_nobody_wants_is_left_over(service, template) ->
     assert left(base, maker, {"spec": base})
 
 
-def test_a_derived_template_is_nobody_else_s_candidate(  # type: ignore[no-untyped-def]
-    observed, service_manifest, model, template, now
+def test_a_derived_template_is_nobody_else_s_candidate(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime
 ) -> None:
     """Prove SVC-SEL-1."""
     derived = template("base-ovr-latency-817c", labels={"aim.eai.amd.com/origin": "derived"}, metric="latency")

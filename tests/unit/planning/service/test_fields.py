@@ -17,6 +17,7 @@ from aimd.planning.plan import Plan
 from aimd.planning.service.plan import plan_service
 from aimd.runtime.objects import Applied
 from tests.guides import ADD_A_FIELD
+from tests.unit.planning.service.makers import Maker
 
 MODEL_SOURCE = {"modelId": "acme/tiny", "sourceUri": "hf://acme/tiny"}
 CUSTOM = {"baseImage": "registry/base:1", "modelSources": [MODEL_SOURCE], "hardware": {"gpu": {"requests": 1}}}
@@ -297,8 +298,8 @@ def said(plan: Plan, now: datetime) -> Saying:
 
 
 @pytest.mark.parametrize("path", FIELDS)
-def test_a_field_shows_where_it_should(  # type: ignore[no-untyped-def]
-    observed, service_manifest, model, template, cache, now, path: str
+def test_a_field_shows_where_it_should(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, cache: Maker, now: datetime, path: str
 ) -> None:
     row = FIELDS[path]
     latency = {"metadata": {"metric": "latency", "type": "unoptimized"}}
@@ -339,8 +340,8 @@ def test_every_field_of_the_schema_has_a_row() -> None:
         ({"overrides": {"hardware": {"cpu": {"requests": "1"}}}}, "hardware.cpu"),
     ],
 )
-def test_a_field_that_changes_nothing_is_said(  # type: ignore[no-untyped-def]
-    observed, service_manifest, now, spec: dict[str, Any], named: str
+def test_a_field_that_changes_nothing_is_said(
+    observed: Maker, service_manifest: Maker, now: datetime, spec: dict[str, Any], named: str
 ) -> None:
     """Prove SVC-STA-3."""
     (condition,) = plan_service(observed(service=service_manifest(**spec)), now).extra_conditions
@@ -349,7 +350,7 @@ def test_a_field_that_changes_nothing_is_said(  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("spec", [{}, {"replicas": 3}, {"replicas": 1, "minReplicas": 1}, {**NAMED, "overrides": {}}])
-def test_nothing_is_said_of_fields_that_count(  # type: ignore[no-untyped-def]
-    observed, service_manifest, now, spec: dict[str, Any]
+def test_nothing_is_said_of_fields_that_count(
+    observed: Maker, service_manifest: Maker, now: datetime, spec: dict[str, Any]
 ) -> None:
     assert plan_service(observed(service=service_manifest(**spec)), now).extra_conditions == ()

@@ -1,53 +1,65 @@
 """The whole decision: what is rendered in which order, and worked examples of states."""
 
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aimd.api.model import AIMModel
-from aimd.planning.component import State, may_apply
-from aimd.planning.conditions import summarize
+from aimd.api.service import AIMService
+from aimd.api.service_template import AIMServiceTemplate
+from aimd.api.template_cache import AIMTemplateCache
+from aimd.planning.component import Component, State, may_apply
+from aimd.planning.conditions import Summary, summarize
 from aimd.planning.kinds import AIM_SERVICE
+from aimd.planning.plan import Plan
+from aimd.planning.runtime_config import ResolvedConfig
+from aimd.planning.service.observed import Observed
 from aimd.planning.service.plan import plan_service
-from aimd.runtime.objects import Applied, Condition
+from aimd.runtime.objects import Applied, Condition, Manifest
+from tests.unit.planning.service.makers import Maker
 
 GATEWAY = {"enabled": True, "gatewayRef": {"name": "inference-gateway", "namespace": "gateways"}}
 READY = {"conditions": [{"type": "Ready", "status": "True"}]}
 
 
-def kinds(plan) -> list[str]:
+def kinds(plan: Plan) -> list[str]:
     return [desired.kind.name for desired in plan.desired]
 
 
-def reasons(plan) -> dict[str, str]:
+def reasons(plan: Plan) -> dict[str, str]:
     return {component.name: component.effective_reason for component in plan.components}
 
 
-def component(plan, name):
+def component(plan: Plan, name: str) -> Component:
     return next(item for item in plan.components if item.name == name)
 
 
-def summary(plan, now, previous=()):
+def summary(plan: Plan, now: datetime, previous: Sequence[Condition] = ()) -> Summary:
     return summarize(plan.components, applied=Applied(), previous=previous, generation=1, now=now)
 
 
-def root(plan, now) -> str:
+def root(plan: Plan, now: datetime) -> str:
     words = {State.PROGRESSING: "Starting", State.READY: "Running"}
     state = summary(plan, now).state
     return words.get(state, str(state))
 
 
-def rendered(plan, kind: str) -> dict:
+def rendered(plan: Plan, kind: str) -> Manifest:
     return next(desired.manifest for desired in plan.desired if desired.kind.name == kind)
 
 
 @pytest.fixture
-def settled(observed, service_manifest, model, template, cache, live, now):
+def settled(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, cache: Maker, live: Maker, now: datetime
+) -> Maker:
     """`settled(**fields)`: a service whose InferenceService exists and is Ready, made by its own plan."""
 
-    def make(*, service=None, isvc_status=READY, pods=None, **fields):
+    def make(*, service: Manifest | None = None, isvc_status: Any = READY, pods: Any = None, **fields: Any) -> Observed:
         manifest = service or service_manifest()
         ingredients = {"models": [model()], "templates": [template()], "caches": [cache()]}
         first = plan_service(observed(service=manifest, **ingredients), now)
@@ -62,12 +74,13 @@ def settled(observed, service_manifest, model, template, cache, live, now):
             "pods": [ready_pod] if pods is None else pods,
             **fields,
         }
-        return observed(service=manifest, **known)
+        seen: Observed = observed(service=manifest, **known)
+        return seen
 
     return make
 
 
-def test_nothing_exists_but_a_named_model_is_missed(observed, now) -> None:
+def test_nothing_exists_but_a_named_model_is_missed(observed: Maker, now: datetime) -> None:
     """Prove SVC-MDL-2 and SVC-ORD-1."""
     plan = plan_service(observed(), now)
     assert reasons(plan)["Model"] == "ModelNotFound"
@@ -79,7 +92,9 @@ def test_nothing_exists_but_a_named_model_is_missed(observed, now) -> None:
     assert (conditions["ConfigValid"].status, conditions["ConfigValid"].reason) == ("False", "ReferenceNotFound")
 
 
-def test_model_and_template_ready_makes_route_and_cache_first(observed, service_manifest, model, template, now) -> None:
+def test_model_and_template_ready_makes_route_and_cache_first(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime
+) -> None:
     """Prove SVC-ORD-2."""
     fields = {"models": [model()], "templates": [template()]}
     plan = plan_service(observed(service=service_manifest(routing=GATEWAY), **fields), now)
@@ -96,10 +111,12 @@ def test_model_and_template_ready_makes_route_and_cache_first(observed, service_
     assert component(plan, "Template").message == "AIMServiceTemplate qwen-latency is ready"
 
 
-def test_the_cache_carries_layered_env_and_labels(observed, service_manifest, model, template, now) -> None:
+def test_the_cache_carries_layered_env_and_labels(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime
+) -> None:
     """Prove SVC-CCH-6."""
 
-    def env(**pairs):
+    def env(**pairs: str) -> list[Manifest]:
         return [{"name": name, "value": value} for name, value in pairs.items()]
 
     chosen = template(caching={"env": env(HF_TOKEN="template", HTTP_PROXY="p")})
@@ -132,7 +149,9 @@ def test_the_cache_carries_layered_env_and_labels(observed, service_manifest, mo
 
 
 @pytest.mark.parametrize("mode", ["Shared", "Always", "Auto"])
-def test_a_shared_cache_belongs_to_nobody(observed, service_manifest, model, template, now, mode: str) -> None:
+def test_a_shared_cache_belongs_to_nobody(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime, mode: str
+) -> None:
     """Prove SVC-CCH-1 and SVC-CCH-3."""
     fields = {"models": [model()], "templates": [template()]}
     cache = rendered(
@@ -143,7 +162,9 @@ def test_a_shared_cache_belongs_to_nobody(observed, service_manifest, model, tem
 
 
 @pytest.mark.parametrize("mode", ["Dedicated", "Never"])
-def test_a_dedicated_cache_belongs_to_the_service(observed, service_manifest, model, template, now, mode: str) -> None:
+def test_a_dedicated_cache_belongs_to_the_service(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime, mode: str
+) -> None:
     """Prove SVC-CCH-1 and SVC-CCH-3."""
     fields = {"models": [model()], "templates": [template(name="qwen3-32b-latency", namespace="")]}
     plan = plan_service(observed(service=service_manifest(caching={"mode": mode}), **fields), now)
@@ -156,7 +177,9 @@ def test_a_dedicated_cache_belongs_to_the_service(observed, service_manifest, mo
     ]
 
 
-def test_an_existing_cache_is_never_applied_again(observed, model, template, cache, now) -> None:
+def test_an_existing_cache_is_never_applied_again(
+    observed: Maker, model: Maker, template: Maker, cache: Maker, now: datetime
+) -> None:
     """Prove SVC-CCH-4."""
     waiting = plan_service(
         observed(models=[model()], templates=[template()], caches=[cache(status="Progressing")]), now
@@ -166,9 +189,11 @@ def test_an_existing_cache_is_never_applied_again(observed, model, template, cac
     assert root(waiting, now) == "Starting"
 
 
-def test_the_inference_service_in_full(observed, service_manifest, model, template, cache, now) -> None:
+def test_the_inference_service_in_full(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, cache: Maker, now: datetime
+) -> None:
     """Prove SVC-RES-5."""
-    affinity = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}
+    affinity: Manifest = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": []}}
     chosen = template(
         metric="latency",
         imagePullSecrets=[{"name": "second"}, {"name": "first"}],
@@ -242,7 +267,7 @@ def test_the_inference_service_in_full(observed, service_manifest, model, templa
     }
 
 
-def test_weights_inside_the_image_need_no_cache(observed, model, template, now) -> None:
+def test_weights_inside_the_image_need_no_cache(observed: Maker, model: Maker, template: Maker, now: datetime) -> None:
     """Prove SVC-CCH-8."""
     plan = plan_service(observed(models=[model()], templates=[template(sources=False)]), now)
     assert kinds(plan) == ["InferenceService"]
@@ -250,7 +275,7 @@ def test_weights_inside_the_image_need_no_cache(observed, model, template, now) 
     assert component(plan, "Cache").effective_state is State.READY
 
 
-def test_everything_ready_is_running(settled, now) -> None:
+def test_everything_ready_is_running(settled: Maker, now: datetime) -> None:
     plan = plan_service(settled(), now)
     assert root(plan, now) == "Running"
     messages = {item.type: (item.reason, item.message) for item in summary(plan, now).conditions}
@@ -261,7 +286,7 @@ def test_everything_ready_is_running(settled, now) -> None:
     assert "HPAReady" not in messages
 
 
-def test_status_fields(settled, now) -> None:
+def test_status_fields(settled: Maker, now: datetime) -> None:
     """Prove SVC-STA-2."""
     status = plan_service(settled(config={}), now).status
     kind = "aim.eai.amd.com/v1alpha1"
@@ -285,7 +310,7 @@ def test_status_fields(settled, now) -> None:
     }
 
 
-def test_a_cluster_reference_has_no_namespace(observed, model, template, now) -> None:
+def test_a_cluster_reference_has_no_namespace(observed: Maker, model: Maker, template: Maker, now: datetime) -> None:
     """Prove OBJ-STA-6."""
     fields = {"models": [model(namespace="")], "templates": [template(namespace="")]}
     plan = plan_service(observed(**fields), now)
@@ -294,14 +319,14 @@ def test_a_cluster_reference_has_no_namespace(observed, model, template, now) ->
     assert component(plan, "Template").message == "AIMClusterServiceTemplate qwen-latency is ready"
 
 
-def test_settled_plans_render_the_same_again(settled, now) -> None:
+def test_settled_plans_render_the_same_again(settled: Maker, now: datetime) -> None:
     observed = settled()
     plan = plan_service(observed, now)
     live = {key: observed.inference_service[key] for key in ("spec",)}
     assert {"spec": rendered(plan, "InferenceService")["spec"]} == live
 
 
-def test_edits_reach_the_inference_service(settled, service_manifest, now) -> None:
+def test_edits_reach_the_inference_service(settled: Maker, service_manifest: Maker, now: datetime) -> None:
     """Prove SVC-ORD-2."""
     edited = service_manifest(replicas=4, env=[{"name": "X", "value": "1"}], resources={"limits": {"memory": "9Gi"}})
     before = settled()
@@ -312,7 +337,7 @@ def test_edits_reach_the_inference_service(settled, service_manifest, now) -> No
     assert predictor["containers"][0]["resources"]["limits"] == {"memory": "9Gi"}
 
 
-def test_a_model_is_made_for_an_image_that_has_none(observed, service_manifest, now) -> None:
+def test_a_model_is_made_for_an_image_that_has_none(observed: Maker, service_manifest: Maker, now: datetime) -> None:
     """Prove SVC-MDL-4."""
     wanted = service_manifest(
         model={"image": "amdenterpriseai/aim-qwen-qwen3-32b:0.8.5"},
@@ -361,7 +386,9 @@ def test_a_model_is_made_for_an_image_that_has_none(observed, service_manifest, 
         ),
     ],
 )
-def test_a_model_described_in_place_is_made(observed, service_manifest, now, custom, name) -> None:
+def test_a_model_described_in_place_is_made(
+    observed: Maker, service_manifest: Maker, now: datetime, custom: Any, name: Any
+) -> None:
     hardware = {"gpu": {"requests": 1, "model": "MI300X"}}
     env = [{"name": "X", "value": "1"}]
     wanted = service_manifest(model={"custom": {**custom, "hardware": hardware}}, env=env)
@@ -380,7 +407,9 @@ def test_a_model_described_in_place_is_made(observed, service_manifest, now, cus
     assert [item for item in same.desired if item.kind.name == "AIMModel"] == []
 
 
-def test_a_made_model_that_was_given_another_image_is_not_turned_back(observed, service_manifest, now) -> None:
+def test_a_made_model_that_was_given_another_image_is_not_turned_back(
+    observed: Maker, service_manifest: Maker, now: datetime
+) -> None:
     """Prove SVC-MDL-4."""
     image = "amdenterpriseai/aim-qwen-qwen3-32b:0.8.5"
     metadata = {"name": "aim-qwen-qwen3-32b-0-8-5-cdc1fb22", "namespace": "ml-team"}
@@ -390,13 +419,15 @@ def test_a_made_model_that_was_given_another_image_is_not_turned_back(observed, 
     assert root(plan, now) == "Failed"
 
 
-def test_an_image_that_is_none_makes_no_model(observed, service_manifest, now) -> None:
+def test_an_image_that_is_none_makes_no_model(observed: Maker, service_manifest: Maker, now: datetime) -> None:
     broken = plan_service(observed(service=service_manifest(model={"image": "registry/aim:"})), now)
     assert reasons(broken)["Model"] == "InvalidImageReference"
     assert root(broken, now) == "Failed"
 
 
-def test_image_with_several_models_is_decided(observed, service_manifest, model, template, now) -> None:
+def test_image_with_several_models_is_decided(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime
+) -> None:
     """Prove SVC-MDL-3."""
     models = [model("b"), model("a"), model("c", namespace=""), model("never", status="Pending")]
     manifest = service_manifest(model={"image": "registry/aim:1"})
@@ -404,7 +435,9 @@ def test_image_with_several_models_is_decided(observed, service_manifest, model,
     assert plan.status["resolvedModel"]["name"] == "a"
 
 
-def test_a_custom_model_matches_by_sources_and_hardware(observed, service_manifest, model, now) -> None:
+def test_a_custom_model_matches_by_sources_and_hardware(
+    observed: Maker, service_manifest: Maker, model: Maker, now: datetime
+) -> None:
     """Prove SVC-MDL-5."""
     source = {"modelId": "a/b", "sourceUri": "hf://a/b"}
     custom = {"baseImage": "base:1", "modelSources": [source], "hardware": {"gpu": {"requests": 1}}}
@@ -419,7 +452,9 @@ def test_a_custom_model_matches_by_sources_and_hardware(observed, service_manife
     assert "resolvedModel" not in plan_service(observed(service=manifest, models=[larger, other]), now).status
 
 
-def test_the_remembered_model_stays_while_ready(observed, service_manifest, model, now) -> None:
+def test_the_remembered_model_stays_while_ready(
+    observed: Maker, service_manifest: Maker, model: Maker, now: datetime
+) -> None:
     """Prove SVC-MDL-1."""
     stored = {"resolvedModel": {"name": "qwen", "scope": "Cluster"}}
     fields = {"service": service_manifest(status=stored)}
@@ -434,7 +469,14 @@ def test_the_remembered_model_stays_while_ready(observed, service_manifest, mode
     [("False", False, "better"), ("True", False, "first"), (None, False, "first"), ("False", True, "first")],
 )
 def test_what_was_chosen_before_the_model_was_ready_is_chosen_anew(
-    observed, service_manifest, model, template, now, model_ready: str | None, running: bool, chosen: str
+    observed: Maker,
+    service_manifest: Maker,
+    model: Maker,
+    template: Maker,
+    now: datetime,
+    model_ready: str | None,
+    running: bool,
+    chosen: str,
 ) -> None:
     """Prove SVC-TPL-2."""
     condition = {"type": "ModelReady", "status": model_ready, "reason": "x", "lastTransitionTime": ""}
@@ -462,7 +504,14 @@ def test_what_was_chosen_before_the_model_was_ready_is_chosen_anew(
     [("Ready", False, True), ("Progressing", False, False), ("Progressing", True, True), ("Pending", False, False)],
 )
 def test_weights_are_not_fetched_for_a_choice_that_may_change(
-    observed, service_manifest, model, template, now, status: str, named: bool, fetched: bool
+    observed: Maker,
+    service_manifest: Maker,
+    model: Maker,
+    template: Maker,
+    now: datetime,
+    status: str,
+    named: bool,
+    fetched: bool,
 ) -> None:
     """Prove SVC-CCH-5."""
     manifest = service_manifest(template={"name": "qwen-latency"}) if named else service_manifest()
@@ -473,7 +522,9 @@ def test_weights_are_not_fetched_for_a_choice_that_may_change(
 @pytest.mark.parametrize(
     ("status", "state"), [("Progressing", "Pending"), ("Pending", "Pending"), ("Failed", "Failed")]
 )
-def test_models_that_are_not_ready(observed, model, template, now, status: str, state: str) -> None:
+def test_models_that_are_not_ready(
+    observed: Maker, model: Maker, template: Maker, now: datetime, status: str, state: str
+) -> None:
     plan = plan_service(observed(models=[model(status=status)], templates=[template()]), now)
     assert reasons(plan)["Model"] == "ModelNotReady"
     assert root(plan, now) == state
@@ -484,7 +535,7 @@ def test_models_that_are_not_ready(observed, model, template, now, status: str, 
     [("Pending", "Pending"), ("Progressing", "Pending"), ("NotAvailable", "Pending"), ("Failed", "Failed")],
 )
 def test_named_templates_that_are_not_ready(
-    observed, service_manifest, model, template, now, status: str, state: str
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime, status: str, state: str
 ) -> None:
     manifest = service_manifest(template={"name": "qwen-latency"})
     plan = plan_service(observed(service=manifest, models=[model()], templates=[template(status=status)]), now)
@@ -492,7 +543,9 @@ def test_named_templates_that_are_not_ready(
     assert root(plan, now) == state
 
 
-def test_a_named_template_that_is_missing(observed, service_manifest, model, now) -> None:
+def test_a_named_template_that_is_missing(
+    observed: Maker, service_manifest: Maker, model: Maker, now: datetime
+) -> None:
     """Prove SVC-TPL-4."""
     manifest = service_manifest(template={"name": "gone"})
     plan = plan_service(observed(service=manifest, models=[model()]), now)
@@ -501,7 +554,9 @@ def test_a_named_template_that_is_missing(observed, service_manifest, model, now
     assert root(plan, now) == "Failed"
 
 
-def test_automatic_selection_without_a_result_is_pending(observed, model, template, now) -> None:
+def test_automatic_selection_without_a_result_is_pending(
+    observed: Maker, model: Maker, template: Maker, now: datetime
+) -> None:
     """Prove SVC-TPL-4."""
     none = plan_service(observed(models=[model()]), now)
     assert (reasons(none)["Template"], root(none, now)) == ("TemplateNotFound", "Pending")
@@ -511,7 +566,9 @@ def test_automatic_selection_without_a_result_is_pending(observed, model, templa
     assert (reasons(tied)["Template"], root(tied, now)) == ("TemplateSelectionAmbiguous", "Pending")
 
 
-def test_a_template_of_another_model_is_refused(observed, service_manifest, model, template, now) -> None:
+def test_a_template_of_another_model_is_refused(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime
+) -> None:
     """Prove SVC-TPL-5."""
     manifest = service_manifest(template={"name": "foreign"})
     foreign = template("foreign", modelName="other")
@@ -524,7 +581,9 @@ def test_a_template_of_another_model_is_refused(observed, service_manifest, mode
     assert reasons(unknown)["Template"] == "Resolved"
 
 
-def test_a_template_by_its_alias(observed, service_manifest, model, template, now) -> None:
+def test_a_template_by_its_alias(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime
+) -> None:
     """Prove SVC-TPL-3."""
     manifest = service_manifest(template={"name": "short"})
     aliased = template("generated-name-1234", labels={"aim.eai.amd.com/template.alias": "short"})
@@ -532,7 +591,9 @@ def test_a_template_by_its_alias(observed, service_manifest, model, template, no
     assert plan.status["resolvedTemplate"]["name"] == "generated-name-1234"
 
 
-def test_names_that_kserve_refuses_are_an_invalid_spec(observed, service_manifest, model, template, now) -> None:
+def test_names_that_kserve_refuses_are_an_invalid_spec(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime
+) -> None:
     """Prove SVC-NAM-1."""
     plan = plan_service(observed(service=service_manifest("9-lives"), models=[model()], templates=[template()]), now)
     assert root(plan, now) == "Failed"
@@ -540,7 +601,9 @@ def test_names_that_kserve_refuses_are_an_invalid_spec(observed, service_manifes
     assert not may_apply(plan.components)
 
 
-def test_a_missing_named_runtime_config(observed, service_manifest, model, template, now) -> None:
+def test_a_missing_named_runtime_config(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime
+) -> None:
     """Prove CFG-FND-2."""
     manifest = service_manifest(runtimeConfigName="team-config")
     plan = plan_service(observed(service=manifest, models=[model()], templates=[template()]), now)
@@ -549,7 +612,9 @@ def test_a_missing_named_runtime_config(observed, service_manifest, model, templ
     assert root(plan, now) == "Failed"
 
 
-def test_kinds_that_are_not_installed(observed, service_manifest, model, template, now) -> None:
+def test_kinds_that_are_not_installed(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime
+) -> None:
     """Prove SVC-ORD-4."""
     fields = {"models": [model()], "templates": [template(sources=False)]}
     absent = frozenset({"InferenceService", "HTTPRoute"})
@@ -560,7 +625,7 @@ def test_kinds_that_are_not_installed(observed, service_manifest, model, templat
     assert plan.requeue_after is None, "the runtime wakes everybody when a kind comes"
 
 
-def test_a_lost_cache_degrades_and_is_made_again(settled, service_manifest, now) -> None:
+def test_a_lost_cache_degrades_and_is_made_again(settled: Maker, service_manifest: Maker, now: datetime) -> None:
     """Prove SVC-CCH-9 and SVC-VOL-2."""
     plan = plan_service(settled(caches=[]), now)
     assert (reasons(plan)["Cache"], root(plan, now)) == ("CacheLost", "Degraded")
@@ -578,23 +643,21 @@ def test_a_lost_cache_degrades_and_is_made_again(settled, service_manifest, now)
     assert (reasons(plan)["Cache"], root(plan, now)) == ("CacheCreating", "Degraded")
 
 
-def _with(observed, manifest, inference_service):
-    from dataclasses import replace
-
-    from aimd.api.service import AIMService
-
+def _with(observed: Observed, manifest: Manifest, inference_service: Manifest | None) -> Observed:
     service = AIMService.model_validate(manifest)
     return replace(observed, service=service, manifest=manifest, inference_service=inference_service)
 
 
-def test_a_failed_cache_degrades_a_service_that_serves(settled, cache, now) -> None:
+def test_a_failed_cache_degrades_a_service_that_serves(settled: Maker, cache: Maker, now: datetime) -> None:
     """Prove SVC-CCH-9."""
     plan = plan_service(settled(caches=[cache(status="Failed")]), now)
     assert (reasons(plan)["Cache"], root(plan, now)) == ("CacheFailed", "Degraded")
 
 
 @pytest.mark.parametrize("change", ["template-missing", "template-not-ready", "model-missing", "model-failed"])
-def test_a_running_service_outlives_its_inputs(settled, service_manifest, model, template, now, change: str) -> None:
+def test_a_running_service_outlives_its_inputs(
+    settled: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime, change: str
+) -> None:
     """Grace, then Degraded, never worse; the InferenceService stays as it is (SVC-TPL-6, SVC-ORD-3)."""
     changed = {
         "template-missing": {"templates": []},
@@ -614,12 +677,13 @@ def test_a_running_service_outlives_its_inputs(settled, service_manifest, model,
     condition = next(item for item in summary(plan, now).conditions if item.type == f"{part}Ready")
     assert condition.status == "False"
 
-    def seen(seconds: int, word: str) -> dict:
+    def seen(seconds: int, word: str) -> dict[str, Any]:
         since = (now - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
         conditions = [{"type": f"{part}Ready", "status": "False", "reason": "x", "lastTransitionTime": since}]
-        return service_manifest(
+        manifest: Manifest = service_manifest(
             template={"name": "qwen-latency"}, status={**stored, "status": word, "conditions": conditions}
         )
+        return manifest
 
     within = plan_service(_with(observed, seen(4, "Running"), observed.inference_service), now)
     assert (root(within, now), within.requeue_after) == ("Running", 6)
@@ -634,7 +698,9 @@ def test_a_running_service_outlives_its_inputs(settled, service_manifest, model,
         assert kinds(after) == []
 
 
-def test_a_running_service_keeps_its_chosen_template(settled, service_manifest, template, now) -> None:
+def test_a_running_service_keeps_its_chosen_template(
+    settled: Maker, service_manifest: Maker, template: Maker, now: datetime
+) -> None:
     """Prove SVC-TPL-1 and SVC-TPL-7."""
     stored = {"resolvedTemplate": {"name": "qwen-latency", "scope": "Namespace"}}
     manifest = service_manifest(status=stored)
@@ -650,7 +716,7 @@ def test_a_running_service_keeps_its_chosen_template(settled, service_manifest, 
     assert "unoptimized" in component(alone, "Template").message
 
 
-def test_pods_decide_while_the_inference_service_is_not_ready(settled, now) -> None:
+def test_pods_decide_while_the_inference_service_is_not_ready(settled: Maker, now: datetime) -> None:
     waiting = settled(isvc_status={}, pods=[])
     assert (reasons(plan_service(waiting, now))["InferenceServicePods"], root(plan_service(waiting, now), now)) == (
         "NoPods",
@@ -665,7 +731,7 @@ def test_pods_decide_while_the_inference_service_is_not_ready(settled, now) -> N
     assert root(plan_service(settled(isvc_status={}, pods=[running]), now), now) == "Starting"
 
 
-def test_trouble_of_children_never_blocks(settled, now) -> None:
+def test_trouble_of_children_never_blocks(settled: Maker, now: datetime) -> None:
     """Prove SVC-ORD-1."""
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "unauthorized"}}
     pod = {"metadata": {"name": "p"}, "status": {"phase": "Pending", "containerStatuses": [{"state": waiting}]}}
@@ -676,7 +742,7 @@ def test_trouble_of_children_never_blocks(settled, now) -> None:
     assert kinds(plan) == ["InferenceService"]
 
 
-def test_a_bad_pod_beside_a_ready_one_degrades(settled, now) -> None:
+def test_a_bad_pod_beside_a_ready_one_degrades(settled: Maker, now: datetime) -> None:
     """Prove SVC-HLT-1."""
     good = {
         "metadata": {"name": "good", "creationTimestamp": "2026-01-01T00:00:00Z"},
@@ -692,10 +758,10 @@ def test_a_bad_pod_beside_a_ready_one_degrades(settled, now) -> None:
     assert root(plan, now) == "Degraded"
 
 
-def test_kserve_events_count_only_while_they_are_news(settled, now) -> None:
+def test_kserve_events_count_only_while_they_are_news(settled: Maker, now: datetime) -> None:
     """Prove SVC-HLT-2."""
 
-    def event(minutes: float, message: str = "boom") -> dict:
+    def event(minutes: float, message: str = "boom") -> dict[str, Any]:
         moment = (now - timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%SZ")
         about = {"uid": "uid-InferenceService"}
         return {
@@ -706,7 +772,7 @@ def test_kserve_events_count_only_while_they_are_news(settled, now) -> None:
             "lastTimestamp": moment,
         }
 
-    def state(events, status=None) -> str:
+    def state(events: Any, status: Any = None) -> str:
         observed = settled(isvc_status=status or {}, pods=[], inference_service_events=events)
         return reasons(plan_service(observed, now))["InferenceService"]
 
@@ -718,7 +784,7 @@ def test_kserve_events_count_only_while_they_are_news(settled, now) -> None:
     assert state([event(1)], newer) == "CreatingRuntime"
 
 
-def test_scaling_keeps_a_service_that_served_running(settled, service_manifest, now) -> None:
+def test_scaling_keeps_a_service_that_served_running(settled: Maker, service_manifest: Maker, now: datetime) -> None:
     """Prove SVC-HLT-3."""
     stored = {"conditions": [{"type": "InferenceServiceReady", "status": "True", "reason": "RuntimeReady"}]}
     plan = plan_service(settled(service=service_manifest(status=stored), isvc_status={}), now)
@@ -731,17 +797,12 @@ WORDS = st.sampled_from(["Ready", "Progressing", "Pending", "Failed", "Degraded"
 
 
 @given(words=st.tuples(WORDS, WORDS, WORDS), exists=st.tuples(*[st.booleans()] * 4), named=st.booleans())
-def test_no_path_leaves_the_words_of_the_schema(words, exists, named) -> None:
+def test_no_path_leaves_the_words_of_the_schema(
+    words: tuple[str, str, str], exists: tuple[bool, ...], named: bool
+) -> None:
     """Prove SVC-STA-1."""
-    from aimd.api.model import AIMModel
-    from aimd.api.service import AIMService
-    from aimd.api.service_template import AIMServiceTemplate
-    from aimd.api.template_cache import AIMTemplateCache
-    from aimd.planning.runtime_config import ResolvedConfig
-    from aimd.planning.service.observed import Observed
-    from aimd.planning.time import parse_timestamp
 
-    def metadata(name: str) -> dict:
+    def metadata(name: str) -> dict[str, Any]:
         return {"name": name, "namespace": "ns", "uid": name}
 
     manifest = {
@@ -768,7 +829,7 @@ def test_no_path_leaves_the_words_of_the_schema(words, exists, named) -> None:
         caches=[cache] if exists[2] else [],
         inference_service={"metadata": {**metadata("i")}, "spec": {}} if exists[3] else None,
     )
-    moment = parse_timestamp("2026-01-01T00:00:00Z")
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
     plan = plan_service(observed, moment)
     state = summary(plan, moment).state
     assert state in (State.PENDING, State.STARTING, State.PROGRESSING, State.READY, State.DEGRADED, State.FAILED)
@@ -777,7 +838,7 @@ def test_no_path_leaves_the_words_of_the_schema(words, exists, named) -> None:
     assert len(names) == len(set(names))
 
 
-def test_conditions_of_switched_off_parts_go(settled, now) -> None:
+def test_conditions_of_switched_off_parts_go(settled: Maker, now: datetime) -> None:
     """Prove SVC-DEL-1."""
     stored = [Condition("HTTPRouteReady", "False", "HTTPRoutePending", ""), Condition("HPAReady", "False", "x", "")]
     plan = plan_service(settled(), now)

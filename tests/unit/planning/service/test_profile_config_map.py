@@ -1,10 +1,14 @@
 """Custom profiles: file, ConfigMap, mount."""
 
+from datetime import datetime
+
 import pytest
 import yaml
 
+from aimd.planning.plan import Plan
 from aimd.planning.service.plan import plan_service
 from aimd.planning.service_template.profile_file import InvalidProfile, profile_file
+from tests.unit.planning.service.makers import Maker
 
 PROFILE = {
     "aimId": "meta-llama/Llama-3-8B",
@@ -15,7 +19,7 @@ PROFILE = {
 }
 
 
-def test_the_document(template) -> None:
+def test_the_document(template: Maker) -> None:
     """Prove TPL-PRF-1."""
     engine = {"dtype": "float16", "gpu-memory-utilization": 0.95}
     profile = profile_file(template(**PROFILE, customProfile={"engineArgs": engine, "envVars": {"A": "1"}}))
@@ -40,7 +44,7 @@ def test_the_document(template) -> None:
     assert lines == sorted(lines)
 
 
-def test_empty_parts_are_empty_objects(template) -> None:
+def test_empty_parts_are_empty_objects(template: Maker) -> None:
     hardware = {"gpu": {"model": "MI325X", "requests": 4}}
     fields = {**PROFILE, "hardware": hardware, "precision": "fp8", "metric": "throughput"}
     profile = profile_file(template(**fields, customProfile={}))
@@ -50,17 +54,19 @@ def test_empty_parts_are_empty_objects(template) -> None:
     assert (document["engine_args"], document["env_vars"]) == ({}, {})
 
 
-def test_no_profile_and_no_object(template) -> None:
+def test_no_profile_and_no_object(template: Maker) -> None:
     """Prove TPL-PRF-2."""
     assert profile_file(template()) is None
     with pytest.raises(InvalidProfile):
         profile_file(template(**PROFILE, customProfile={"engineArgs": ["--x"]}))
 
 
-def test_config_map_mount_and_checksum(observed, model, template, cache, now) -> None:
+def test_config_map_mount_and_checksum(
+    observed: Maker, model: Maker, template: Maker, cache: Maker, now: datetime
+) -> None:
     """Prove SVC-PRF-1 and SVC-PRF-2."""
 
-    def plan(dtype: str):
+    def plan(dtype: str) -> Plan:
         chosen = template(**PROFILE, customProfile={"engineArgs": {"dtype": dtype}})
         return plan_service(observed(models=[model()], templates=[chosen], caches=[cache()]), now)
 
@@ -78,7 +84,9 @@ def test_config_map_mount_and_checksum(observed, model, template, cache, now) ->
     assert predictor["containers"] == other["containers"]
 
 
-def test_a_profile_that_cannot_be_written_stops_here(observed, model, template, cache, now) -> None:
+def test_a_profile_that_cannot_be_written_stops_here(
+    observed: Maker, model: Maker, template: Maker, cache: Maker, now: datetime
+) -> None:
     """Prove SVC-PRF-3."""
     chosen = template(**PROFILE, customProfile={"engineArgs": "x"})
     plan = plan_service(observed(models=[model()], templates=[chosen], caches=[cache()]), now)
@@ -86,7 +94,9 @@ def test_a_profile_that_cannot_be_written_stops_here(observed, model, template, 
     assert next(item for item in plan.components if item.name == "Template").reason == "TemplateNotReady"
 
 
-def test_the_config_map_goes_with_the_profile(observed, service_manifest, model, template, cache, live, now) -> None:
+def test_the_config_map_goes_with_the_profile(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, cache: Maker, live: Maker, now: datetime
+) -> None:
     """Prove SVC-DEL-1."""
     chosen = template(**PROFILE, customProfile={})
     fields = {"models": [model()], "caches": [cache()]}

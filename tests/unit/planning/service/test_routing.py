@@ -1,21 +1,25 @@
 """The HTTPRoute: switches, rendering, health."""
 
+from datetime import datetime
+from typing import Any
+
 import pytest
 
 from aimd.planning.component import State
 from aimd.planning.service.plan import plan_service
 from aimd.planning.service.routing import route_component, route_of, routing_status
+from tests.unit.planning.service.makers import Maker
 
 GATEWAY = {"name": "inference-gateway", "namespace": "gateways"}
 ON = {"enabled": True, "gatewayRef": GATEWAY}
 PARENT = {"group": "gateway.networking.k8s.io", "kind": "Gateway", **GATEWAY}
 
 
-def route(plan) -> dict:
+def route(plan: Any) -> dict[str, Any]:
     return next(desired.manifest for desired in plan.desired if desired.kind.name == "HTTPRoute")
 
 
-def test_the_route_in_full(observed, service_manifest, model, now) -> None:
+def test_the_route_in_full(observed: Maker, service_manifest: Maker, model: Maker, now: datetime) -> None:
     """Prove SVC-RTE-9."""
     routing = {**ON, "requestTimeout": "180s", "annotations": {"b": "service"}}
     config = {"routing": {"annotations": {"a": "config", "b": "config"}, "requestTimeout": "60s"}}
@@ -55,24 +59,28 @@ def test_the_route_in_full(observed, service_manifest, model, now) -> None:
     ("own", "shared", "enabled"),
     [(None, None, False), (None, True, True), (False, True, False), (True, False, True), (True, None, True)],
 )
-def test_the_service_wins_over_the_config(observed, service_manifest, own, shared, enabled: bool) -> None:
+def test_the_service_wins_over_the_config(
+    observed: Maker, service_manifest: Maker, own: Any, shared: Any, enabled: bool
+) -> None:
     """Prove SVC-RTE-1."""
     routing = {"gatewayRef": GATEWAY, **({"enabled": own} if own is not None else {})}
     config = {"routing": {"enabled": shared} if shared is not None else {}}
     assert route_of(observed(service=service_manifest(routing=routing), config=config)).enabled is enabled
 
 
-def test_gateway_and_template_come_from_the_strongest_level(observed, service_manifest) -> None:
+def test_gateway_and_template_come_from_the_strongest_level(observed: Maker, service_manifest: Maker) -> None:
     """Prove SVC-RTE-1."""
     config = {"routing": {**ON, "pathTemplate": "/{.metadata.name}/shared"}}
     shared = route_of(observed(service=service_manifest(), config=config))
+    assert shared.gateway is not None
     assert (shared.gateway.name, shared.path) == ("inference-gateway", "/qwen-chat/shared")
     own = service_manifest(routing={"gatewayRef": {"name": "mine"}, "pathTemplate": "/own"})
     chosen = route_of(observed(service=own, config=config))
+    assert chosen.gateway is not None
     assert (chosen.gateway.name, chosen.path) == ("mine", "/own")
 
 
-def test_the_reference_operators_default_path_is_kept(observed, service_manifest, service) -> None:
+def test_the_reference_operators_default_path_is_kept(observed: Maker, service_manifest: Maker, service: Maker) -> None:
     """Prove SVC-RTE-2."""
     manifest = service_manifest(routing=ON)
     uid_path = f"/ml-team/{manifest['metadata']['uid']}"
@@ -81,7 +89,9 @@ def test_the_reference_operators_default_path_is_kept(observed, service_manifest
     assert route_of(observed(service=manifest)).path == "/ml-team/qwen-chat"
 
 
-def test_a_broken_template_degrades_and_keeps_what_is_there(observed, service_manifest, model, now) -> None:
+def test_a_broken_template_degrades_and_keeps_what_is_there(
+    observed: Maker, service_manifest: Maker, model: Maker, now: datetime
+) -> None:
     """Prove SVC-RTE-5."""
     status = {"routing": {"path": "/good"}}
     manifest = service_manifest(routing={**ON, "pathTemplate": "/{.metadata.labels['team']}"}, status=status)
@@ -98,7 +108,9 @@ def test_a_broken_template_degrades_and_keeps_what_is_there(observed, service_ma
     assert routing_status(observed(service=manifest), route_of(seen)) is None
 
 
-def test_switching_off_deletes_only_our_own_route(observed, service_manifest, model, live, now) -> None:
+def test_switching_off_deletes_only_our_own_route(
+    observed: Maker, service_manifest: Maker, model: Maker, live: Maker, now: datetime
+) -> None:
     """Prove SVC-DEL-1."""
     first = plan_service(observed(service=service_manifest(routing=ON), models=[model()]), now)
     ours = live(route(first))
@@ -112,20 +124,23 @@ def test_switching_off_deletes_only_our_own_route(observed, service_manifest, mo
 
 
 @pytest.fixture
-def judge(observed, service_manifest):
+def judge(observed: Maker, service_manifest: Maker) -> Maker:
     """`judge(parents, …)`: health of a route with these parent entries."""
 
-    def make(parents=None, *, serving=True, generation=1, routing=ON, **fields):
+    def make(
+        parents: Any = None, *, serving: Any = True, generation: Any = 1, routing: Any = ON, **fields: Any
+    ) -> tuple[str, State]:
         existing = {"metadata": {"name": "r", "generation": generation}, "status": {"parents": parents or []}}
         fields = {"http_route": existing, **fields}
         seen = observed(service=service_manifest(routing=routing), **fields)
         component = route_component(seen, route_of(seen), serving=serving)
+        assert component is not None
         return component.effective_reason, component.effective_state
 
     return make
 
 
-def parent(*conditions: tuple[str, str, str], ref=None, generation: int = 1) -> dict:
+def parent(*conditions: tuple[str, str, str], ref: Any = None, generation: int = 1) -> dict[str, Any]:
     entries = [
         {"type": type_, "status": status, "reason": reason, "observedGeneration": generation}
         for type_, status, reason in conditions
@@ -137,14 +152,14 @@ ACCEPTED = ("Accepted", "True", "Accepted")
 RESOLVED = ("ResolvedRefs", "True", "ResolvedRefs")
 
 
-def test_accepted_and_resolved_is_ready(judge) -> None:
+def test_accepted_and_resolved_is_ready(judge: Maker) -> None:
     """Prove SVC-RTE-6."""
     assert judge([parent(ACCEPTED, RESOLVED)]) == ("HTTPRouteAccepted", State.READY)
     assert judge([parent(ACCEPTED, ref={"name": "inference-gateway", "namespace": "gateways"})])[1] is State.READY
 
 
 @pytest.mark.parametrize(("serving", "state"), [(True, State.DEGRADED), (False, State.PROGRESSING)])
-def test_trouble_with_the_gateway(judge, serving: bool, state: State) -> None:
+def test_trouble_with_the_gateway(judge: Maker, serving: bool, state: State) -> None:
     """Prove SVC-RTE-7."""
     unresolved = [parent(ACCEPTED, ("ResolvedRefs", "False", "BackendNotFound"))]
     assert judge(unresolved, serving=serving) == ("BackendNotFound", state)
@@ -155,7 +170,7 @@ def test_trouble_with_the_gateway(judge, serving: bool, state: State) -> None:
     assert judge(routing={"enabled": True}, serving=serving) == ("GatewayNotConfigured", state)
 
 
-def test_answers_that_do_not_count(judge) -> None:
+def test_answers_that_do_not_count(judge: Maker) -> None:
     """Prove SVC-RTE-6."""
     pending = ("HTTPRoutePending", State.PROGRESSING)
     assert judge() == pending
@@ -166,6 +181,6 @@ def test_answers_that_do_not_count(judge) -> None:
     assert judge(http_route=None) == ("HTTPRouteCreating", State.PROGRESSING)
 
 
-def test_a_timeout_that_no_gateway_takes(judge) -> None:
+def test_a_timeout_that_no_gateway_takes(judge: Maker) -> None:
     """Prove SVC-RTE-8."""
     assert judge(routing={**ON, "requestTimeout": "-1s"}) == ("InvalidSpec", State.DEGRADED)

@@ -1,13 +1,17 @@
 """Replicas and autoscaling, as the InferenceService is told."""
 
+from datetime import datetime
+from typing import Any
+
 import pytest
 
 from aimd.planning.component import State
 from aimd.planning.service.autoscaler import autoscaler_component
 from aimd.planning.service.scaling import scaling_annotations, scaling_fields, scaling_of
+from tests.unit.planning.service.makers import Maker
 
 
-def metric(target: dict, query: str = "vllm:num_requests_running", **source) -> dict:
+def metric(target: dict[str, Any], query: str = "vllm:num_requests_running", **source: Any) -> dict[str, Any]:
     return {"type": "PodMetric", "podmetric": {"metric": {"query": query, **source}, "target": target}}
 
 
@@ -25,14 +29,14 @@ VALUE = {"type": "Value", "value": "1"}
         ({"autoScaling": {"metrics": [metric(VALUE)]}}, (1, 1)),
     ],
 )
-def test_bounds(service, spec: dict, bounds: tuple[int, int]) -> None:
+def test_bounds(service: Maker, spec: dict[str, Any], bounds: tuple[int, int]) -> None:
     """Prove SVC-SCL-1."""
     scaling = scaling_of(service(**spec).spec)
     assert (scaling.minimum, scaling.maximum) == bounds
     assert scaling.automatic is bool({"minReplicas", "maxReplicas", "autoScaling"} & spec.keys())
 
 
-def test_annotations_choose_the_autoscaler(service) -> None:
+def test_annotations_choose_the_autoscaler(service: Maker) -> None:
     """Prove SVC-SCL-4."""
     fixed = scaling_of(service().spec)
     assert scaling_annotations(fixed, "x") == {"serving.kserve.io/autoscalerClass": "none"}
@@ -43,7 +47,7 @@ def test_annotations_choose_the_autoscaler(service) -> None:
     }
 
 
-def test_bounds_alone_scale_on_running_requests(service) -> None:
+def test_bounds_alone_scale_on_running_requests(service: Maker) -> None:
     """Prove SVC-SCL-2."""
     fields = scaling_fields(scaling_of(service(minReplicas=1, maxReplicas=5).spec))
     assert fields == {
@@ -68,7 +72,7 @@ def test_bounds_alone_scale_on_running_requests(service) -> None:
     }
 
 
-def test_an_average_value_also_sets_the_value_that_keda_reads(service) -> None:
+def test_an_average_value_also_sets_the_value_that_keda_reads(service: Maker) -> None:
     spec = service(autoScaling={"metrics": [metric({"type": "AverageValue", "averageValue": "5"})]}).spec
     rendered = scaling_fields(scaling_of(spec))["autoScaling"]["metrics"][0]["podmetric"]
     assert rendered["target"] == {"type": "AverageValue", "value": "5", "averageValue": "5"}
@@ -86,7 +90,9 @@ def test_an_average_value_also_sets_the_value_that_keda_reads(service) -> None:
         ({"autoScaling": {"metrics": [{"type": "PodMetric"}]}}, "no podmetric"),
     ],
 )
-def test_what_kserve_would_refuse_leaves_autoscaling_off(observed, service_manifest, now, spec, names) -> None:  # type: ignore[no-untyped-def]
+def test_what_kserve_would_refuse_leaves_autoscaling_off(
+    observed: Maker, service_manifest: Maker, now: datetime, spec: Any, names: Any
+) -> None:
     """Prove SVC-SCL-3."""
     mine = observed(service=service_manifest(**spec))
     assert not scaling_of(mine.service.spec).automatic

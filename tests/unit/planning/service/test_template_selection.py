@@ -1,5 +1,6 @@
 """Automatic selection against an oracle that sorts instead of narrowing."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from aimd.api.service import ServiceOverrides
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.planning.service.plan import plan_service
 from aimd.planning.service.template_selection import Requirements, attributes_of, select_template
+from tests.unit.planning.service.makers import Maker
 
 MODEL = AIMModel.model_validate({"metadata": {"name": "qwen", "namespace": "ns"}, "spec": {"image": "i"}})
 ALL_GPUS = frozenset({"MI300X", "MI325X", "MI210"})
@@ -152,7 +154,7 @@ def test_the_models_default_template_comes_first() -> None:
     assert absent.metadata.name == "better"
 
 
-CANDIDATES = st.lists(
+CANDIDATES: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
     st.builds(
         dict,
         profile_type=st.sampled_from(["optimized", "preview", "unoptimized", ""]),
@@ -209,8 +211,8 @@ def planned(observed: Any, service: dict[str, Any], model: Any, templates: list[
     return plan_service(observed(service=service, models=[model], templates=templates), now)
 
 
-def test_the_verdict_on_every_candidate_is_kept_in_the_status(  # type: ignore[no-untyped-def]
-    observed, service_manifest, model, template, now
+def test_the_verdict_on_every_candidate_is_kept_in_the_status(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime
 ) -> None:
     """Prove SVC-SEL-9."""
     templates = [
@@ -238,8 +240,8 @@ def test_the_verdict_on_every_candidate_is_kept_in_the_status(  # type: ignore[n
     assert planned(observed, named, model(), templates, now).status["templateCandidates"] is None
 
 
-def test_a_service_without_a_template_says_where_each_candidate_fell_out(  # type: ignore[no-untyped-def]
-    observed, service_manifest, model, template, now
+def test_a_service_without_a_template_says_where_each_candidate_fell_out(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime
 ) -> None:
     """Prove SVC-SEL-9."""
     generated = {"aim.eai.amd.com/origin": "auto-generated"}
@@ -254,8 +256,8 @@ def test_a_service_without_a_template_says_where_each_candidate_fell_out(  # typ
     assert "plain UnoptimizedTemplateFiltered" in message
 
 
-def test_a_thousand_candidates_give_a_message_of_reasonable_length(  # type: ignore[no-untyped-def]
-    observed, service_manifest, model, template, now
+def test_a_thousand_candidates_give_a_message_of_reasonable_length(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime
 ) -> None:
     templates = [template(f"template-with-a-rather-long-name-{number}", status="Failed") for number in range(1000)]
     plan = planned(observed, service_manifest(), model(), templates, now)

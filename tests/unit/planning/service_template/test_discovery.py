@@ -384,7 +384,7 @@ def test_a_job_that_is_going_blocks_the_next_one() -> None:
 
 def test_a_profile_that_cannot_be_written_makes_no_job() -> None:
     """Prove TPL-PRF-2."""
-    fields = {"aimId": "a/b", "modelId": "a/b", "metric": "latency", "precision": "fp16"}
+    fields: dict[str, Any] = {"aimId": "a/b", "modelId": "a/b", "metric": "latency", "precision": "fp16"}
     of = observed(**fields, customProfile={"engineArgs": ["--x"]})
     plan, summary = settle(of, DiscoveryRun(may_start=True))
     assert (plan.desired, str(summary.state)) == ((), "Failed")

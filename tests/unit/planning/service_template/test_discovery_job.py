@@ -20,7 +20,7 @@ from aimd.runtime.objects import Manifest
 
 GPU = {"gpu": {"model": "MI300X", "requests": 1}}
 DUMMY = "ghcr.io/silogen/aim-dummy:0.1.8"
-PROFILE = {
+PROFILE: dict[str, Any] = {
     "aimId": "meta-llama/Llama-3-8B",
     "modelId": "meta-llama/Llama-3-8B",
     "metric": "latency",

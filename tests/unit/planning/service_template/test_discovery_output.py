@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aimd.planning.service_template.discovery_output import UnusableOutput, binary_quantity, read_output
 
-PROFILE = {
+PROFILE: dict[str, Any] = {
     "filename": "vllm-mi300x-fp8-tp1-latency.yaml",
     "profile": {
         "model": "m",
@@ -40,7 +40,7 @@ def output(**changes: Any) -> str:
 
 def with_metadata(**changes: Any) -> str:
     profile = PROFILE["profile"]
-    return output(profile={**profile, "metadata": {**profile["metadata"], **changes}})  # type: ignore[dict-item,index]
+    return output(profile={**profile, "metadata": {**profile["metadata"], **changes}})
 
 
 def test_a_profile() -> None:

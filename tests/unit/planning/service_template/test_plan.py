@@ -220,8 +220,8 @@ def test_a_template_with_caching_makes_its_cache_once() -> None:
         "runtimeConfigName": "team",
     }
     assert cache.manifest["metadata"]["ownerReferences"][0]["uid"] == "tu"
-    cache = {"metadata": {"name": "t", "namespace": "ml-team", "uid": "cu"}}
-    plan, _ = settle(template(modelSources=INLINE, caching=caching), cache=cache)
+    live = {"metadata": {"name": "t", "namespace": "ml-team", "uid": "cu"}}
+    plan, _ = settle(template(modelSources=INLINE, caching=caching), cache=live)
     assert plan.desired == ()
     assert plan.status["resolvedCache"]["uid"] == "cu"
 
