@@ -92,12 +92,12 @@ def conditions_page(generated: str) -> str:
 def docstrings_of(words: type[StrEnum]) -> dict[str, str]:
     """Return the docstring below each member of an enumeration, in one line, by the member's value."""
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(words))).body
-    assert isinstance(definition, ast.ClassDef)
+    assert isinstance(definition, ast.ClassDef)  # noqa: S101 (for the type checker)
     found = {}
     for statement, following in zip(definition.body, definition.body[1:], strict=False):
         if isinstance(statement, ast.Assign) and isinstance(following, ast.Expr):
             (target,) = statement.targets
-            assert isinstance(target, ast.Name)
+            assert isinstance(target, ast.Name)  # noqa: S101
             text = ast.literal_eval(following.value)
             found[words[target.id].value] = " ".join(text.split())
     return found

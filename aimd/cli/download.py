@@ -58,7 +58,7 @@ def _settings(uri: str, directory: Path | None) -> DownloadSettings:
 
 
 def _leave(code: int) -> NoReturn:
-    """Exits even if a thread hangs in a dead volume, which Python would wait for."""
+    """Exit even if a thread hangs in a dead volume, which Python would wait for."""
     for thread in threading.enumerate():
         if thread.name == "AnyIO worker thread":
             thread.join(timeout=1)

@@ -43,7 +43,7 @@ def image_entry_point(arguments: Sequence[str]) -> None:
         main(arguments)
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 (typer calls it)
     if wanted:
         typer.echo(version_text())
         raise typer.Exit

@@ -104,7 +104,7 @@ def chart_values_page(values: str) -> str:
 
 
 def chart_values(text: str) -> Iterator[ChartValue]:
-    """The values that a comment tells about, in order; a comment goes with the key below it."""
+    """Yield the values that have a comment, in order; a comment belongs to the key below it."""
     told = list(_told(text))
     for path, comment in told:
         is_group = any(other.startswith(f"{path}.") for other, _ in told)

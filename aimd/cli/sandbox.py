@@ -200,7 +200,7 @@ def _start_in_background(nodes: int, *, operator: bool) -> SandboxState:
     with progress_line() as progress, tempfile.TemporaryFile() as output:
         _locate_everything(progress)
         progress("Starting the sandbox in the background")
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 (our own command)
             [sys.executable, "-m", "aimd", "sandbox", "up", f"--nodes={nodes}", *(["--operator"] if operator else [])],
             stdin=subprocess.DEVNULL,
             stdout=output,

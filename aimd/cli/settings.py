@@ -93,7 +93,7 @@ class Flags(BaseSettings):
         " period of the pod",
     )
 
-    leader_elect: bool = Field(False, description="enable leader election between replicas, using a Lease")
+    leader_elect: bool = Field(default=False, description="enable leader election between replicas, using a Lease")
     leader_elect_lease_duration: Duration = Field(
         15.0, ge=1, description="how long a standby waits before taking over from a silent leader"
     )
@@ -107,7 +107,7 @@ class Flags(BaseSettings):
     health_probe_bind_address: Address = Field(":8081", description="address of /healthz and /readyz; 0 disables them")
     metrics_bind_address: Address = Field("0", description="address of /metrics; 0 disables it")
     metrics_secure: bool = Field(
-        True,
+        default=True,
         description="serve /metrics over HTTPS to callers authorized for the non-resource URL /metrics; if false, over"
         " plain HTTP to all callers",
     )
@@ -119,7 +119,7 @@ class Flags(BaseSettings):
     metrics_cert_name: FileName = Field("tls.crt", description="file name of the certificate of /metrics")
     metrics_cert_key: FileName = Field("tls.key", description="file name of the key of /metrics")
 
-    zap_devel: bool = Field(False, description="development logging: human-readable, from level debug")
+    zap_devel: bool = Field(default=False, description="development logging: human-readable, from level debug")
     zap_encoder: Literal["", "json", "console"] = Field("", description="log format; if unset, json")
     zap_log_level: Annotated[str, Metavar("LEVEL")] = Field(
         "", description="lowest level to log: debug, info, error, or a verbosity above 0; if unset, info"
@@ -128,7 +128,7 @@ class Flags(BaseSettings):
     zap_time_encoding: str = Field("", description="no effect: times are RFC 3339")
 
     tracing: bool = Field(
-        False,
+        default=False,
         description="send spans of reconciles and their API requests by OTLP over HTTP, configured by the environment"
         " variables OTEL_*",
     )
@@ -147,7 +147,7 @@ class Flags(BaseSettings):
     )
     github_api: Url = Field("", description="API that lists the packages of ghcr.io; if unset, GitHub's own")
     discovery_slots: int = Field(10, ge=1, description="discovery jobs that run at the same time in the whole cluster")
-    object_metrics: bool = Field(True, description="export metrics with the names of objects as labels")
+    object_metrics: bool = Field(default=True, description="export metrics with the names of objects as labels")
     object_metrics_limit: int = Field(
         5000,
         ge=0,
@@ -156,12 +156,12 @@ class Flags(BaseSettings):
 
     kube_api_qps: float = Field(50.0, description="no effect: aimd limits concurrent requests, not their rate")
     kube_api_burst: int = Field(100, description="no effect: aimd limits concurrent requests, not their rate")
-    enable_http2: bool = Field(False, description="no effect: aimd serves HTTP/1.1 only")
+    enable_http2: bool = Field(default=False, description="no effect: aimd serves HTTP/1.1 only")
     webhook_cert_path: str = Field("", description="no effect: aimd has no webhook")
     webhook_cert_name: str = Field("tls.crt", description="no effect: aimd has no webhook")
     webhook_cert_key: str = Field("tls.key", description="no effect: aimd has no webhook")
 
-    version: bool = Field(False, description="print the version and exit")
+    version: bool = Field(default=False, description="print the version and exit")
 
     @field_validator("kubeconfig", mode="before")
     @classmethod
@@ -284,11 +284,11 @@ class Flags(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003 (the signature is pydantic's)
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read flags from the command line alone: an environment variable `VERSION` must not change them."""
         return (init_settings,)
