@@ -26,7 +26,7 @@ from aimd.sandbox.chart import ChartError, OperatorIdentity
 from aimd.sandbox.cluster import Sandbox, SandboxSettings, sandbox_cluster
 from aimd.sandbox.go import BinariesUnavailable, Progress
 from aimd.sandbox.processes import ProcessFailed
-from aimd.sandbox.state import (
+from aimd.sandbox.running_sandbox import (
     AlreadyRunning,
     SandboxState,
     claim,

@@ -20,10 +20,10 @@ import orjson
 import yaml
 
 from aimd.runtime.objects import Manifest
-from aimd.sandbox.cache import cache_folder, locked, publish
 from aimd.sandbox.go import BinariesUnavailable, GoToolchain, Progress, find_toolchain
 from aimd.sandbox.pins import GATEWAY_API, KEDA, KSERVE, MODULES, Edit, Module
 from aimd.sandbox.processes import Keeper
+from aimd.sandbox.user_cache import cache_folder, locked, publish
 
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")

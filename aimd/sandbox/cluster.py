@@ -32,9 +32,9 @@ from aimd.sandbox.kubelet import KubeletSettings, default_programs, run_kubelet
 from aimd.sandbox.manifests import read_manifests
 from aimd.sandbox.model_image import HOST, REPOSITORY, start_image_registry
 from aimd.sandbox.nodes import register_nodes
-from aimd.sandbox.operator import start_operator
+from aimd.sandbox.operator_process import start_operator
 from aimd.sandbox.processes import Keeper, Supervisor, supervise
-from aimd.sandbox.volumes import VolumeSettings, run_volumes
+from aimd.sandbox.provisioner import VolumeSettings, run_volumes
 
 STAND_INS = "sandbox-stand-ins"
 """User name of the stand-ins, in the audit log."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
-from aimd.sandbox.cache import cache_folder, locked
+from aimd.sandbox.user_cache import cache_folder, locked
 
 Version: TypeAlias = tuple[int, ...]
 

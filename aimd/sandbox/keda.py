@@ -36,8 +36,8 @@ from aimd.runtime.predicates import generation_changed
 from aimd.runtime.status import StatusWriter
 from aimd.runtime.store import Cache
 from aimd.sandbox.addresses import AddressTable
-from aimd.sandbox.conditions import condition, merged, timestamp
 from aimd.sandbox.local_server import serve_locally
+from aimd.sandbox.status_conditions import condition, merged, timestamp
 
 SCALED_OBJECT = Kind("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects")
 API_SERVICE = Kind("apiregistration.k8s.io", "v1", "APIService", "apiservices", namespaced=False)

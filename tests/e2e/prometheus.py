@@ -15,9 +15,9 @@ import anyio
 import httpx
 
 from aimd.sandbox.binaries import silent
-from aimd.sandbox.cache import cache_folder, locked, publish
 from aimd.sandbox.go import BinariesUnavailable
 from aimd.sandbox.processes import Keeper
+from aimd.sandbox.user_cache import cache_folder, locked, publish
 from tests.integration.operator_process import free_port
 
 VERSION = "2.42.0+ds-5+deb12u1"

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from aimd.sandbox.binaries import silent
-from aimd.sandbox.cache import cache_folder, locked, publish
+from aimd.sandbox.user_cache import cache_folder, locked, publish
 
 SOURCE = Path(__file__).parents[2]
 RELEASE = "bookworm"

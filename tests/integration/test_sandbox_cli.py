@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from aimd.sandbox.cache import cache_folder
-from aimd.sandbox.state import SandboxState
+from aimd.sandbox.running_sandbox import SandboxState
+from aimd.sandbox.user_cache import cache_folder
 from tests.integration.machine import listening_addresses, processes_in, wait_until
 
 AIMD = [sys.executable, "-m", "aimd", "sandbox"]

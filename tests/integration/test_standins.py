@@ -39,7 +39,7 @@ from aimd.sandbox.gateway import HTTP_ROUTE, GatewaySettings, run_gateway
 from aimd.sandbox.hub import HubSettings, run_hub
 from aimd.sandbox.kubelet import KubeletSettings, Program, run_kubelet
 from aimd.sandbox.kubelet.programs import ContainerCommand, aimd_command_line, model_command_line
-from aimd.sandbox.volumes import VolumeSettings, run_volumes
+from aimd.sandbox.provisioner import VolumeSettings, run_volumes
 from tests.waiting import wait_until
 
 MODEL = "Org/Tiny"

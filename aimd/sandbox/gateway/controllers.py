@@ -24,7 +24,6 @@ from aimd.runtime.objects import Key, Kind, Manifest, Request, Result, key_of, l
 from aimd.runtime.status import StatusWriter
 from aimd.runtime.store import Cache
 from aimd.sandbox.addresses import AddressTable
-from aimd.sandbox.conditions import timestamp
 from aimd.sandbox.gateway.proxy import NoEndpoint, Proxy
 from aimd.sandbox.gateway.routing import Backend, RouteTable, backend_keys, ready_addresses, rules_of, target_port
 from aimd.sandbox.gateway.status import (
@@ -36,6 +35,7 @@ from aimd.sandbox.gateway.status import (
     parent_statuses,
 )
 from aimd.sandbox.local_server import serve_locally
+from aimd.sandbox.status_conditions import timestamp
 
 GATEWAY_CLASS = Kind(GATEWAY_GROUP, "v1", "GatewayClass", "gatewayclasses", namespaced=False)
 GATEWAY = Kind(GATEWAY_GROUP, "v1", "Gateway", "gateways")

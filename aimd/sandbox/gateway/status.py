@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from aimd.runtime.objects import Key, Manifest, key_of, metadata_of
-from aimd.sandbox.conditions import condition, merged
 from aimd.sandbox.gateway.routing import backend_problem, unsupported
+from aimd.sandbox.status_conditions import condition, merged
 
 GATEWAY_GROUP = "gateway.networking.k8s.io"
 

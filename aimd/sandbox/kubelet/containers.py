@@ -16,7 +16,6 @@ import anyio
 
 from aimd.runtime.errors import ApiError
 from aimd.runtime.objects import Manifest, key_of
-from aimd.sandbox.conditions import timestamp
 from aimd.sandbox.kubelet.environment import ConfigurationError, Read, expand, resolve_environment
 from aimd.sandbox.kubelet.execution import Execution, Simulation, StartError, local_process
 from aimd.sandbox.kubelet.files import SERVICE_ACCOUNT, TEMPORARY, ContainerRoot
@@ -31,6 +30,7 @@ from aimd.sandbox.kubelet.status import (
     restart_delay,
     will_restart,
 )
+from aimd.sandbox.status_conditions import timestamp
 
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TZ")
 _STEADY_AFTER = 600.0

@@ -28,9 +28,9 @@ from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.objects import Key, Manifest, Request, Result, uid_of
 from aimd.runtime.store import Cache
 from aimd.sandbox.kubelet.containers import Container
+from aimd.sandbox.kubelet.pod_worker import PodWorker, deletion_grace
 from aimd.sandbox.kubelet.server import log_server
 from aimd.sandbox.kubelet.settings import KubeletSettings
-from aimd.sandbox.kubelet.worker import PodWorker, deletion_grace
 from aimd.sandbox.local_server import serve_locally
 
 _ENDED = ("Succeeded", "Failed")

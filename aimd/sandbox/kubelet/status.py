@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from aimd.runtime.objects import Manifest, metadata_of
-from aimd.sandbox.conditions import condition, merged
+from aimd.sandbox.status_conditions import condition, merged
 
 _INITIAL_DELAY = 10.0
 _MAX_DELAY = 300.0

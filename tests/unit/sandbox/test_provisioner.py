@@ -4,7 +4,7 @@ from decimal import Decimal, InvalidOperation
 
 import pytest
 
-from aimd.sandbox.volumes import quantity
+from aimd.sandbox.provisioner import quantity
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from aimd.runtime.kinds import POD
 from aimd.runtime.objects import Manifest, key_of, metadata_of, uid_of
 from aimd.runtime.status import StatusWriter
 from aimd.runtime.store import Cache
-from aimd.sandbox.conditions import timestamp
 from aimd.sandbox.kubelet.containers import Container, PodContext
+from aimd.sandbox.kubelet.pod_volumes import PodVolumes, VolumeNotReady
 from aimd.sandbox.kubelet.settings import KubeletSettings
 from aimd.sandbox.kubelet.status import PodState, pod_status
-from aimd.sandbox.kubelet.volumes import PodVolumes, VolumeNotReady
+from aimd.sandbox.status_conditions import timestamp
 
 _MOUNT_RETRY = 0.2
 _REPORT_RETRY = 1.0

@@ -15,7 +15,7 @@ from typing import IO
 
 from pydantic import BaseModel, ConfigDict
 
-from aimd.sandbox.cache import cache_folder
+from aimd.sandbox.user_cache import cache_folder
 
 _POLL = 0.05
 _PATIENCE = 60.0
