@@ -31,9 +31,12 @@ WORDS: tuple[type[StrEnum], ...] = (Reason, ForeignReason, Verdict, Status, Comm
 @pytest.mark.parametrize("words", WORDS, ids=lambda words: words.__name__)
 def test_every_word_has_sentences(words: type[StrEnum]) -> None:
     texts = docstrings_of(words)
+    assert {str(word) for word in words} - set(texts) == set(), (
+        f"describe each in a docstring; {guides.ADD_A_CONDITION}"
+    )
     assert set(texts) == {str(word) for word in words}
-    assert [text for text in texts.values() if not text.endswith(".")] == []
-    assert [word for word in words if not VALID_REASON.fullmatch(word)] == []
+    assert [text for text in texts.values() if not text.endswith(".")] == [], "write sentences"
+    assert [word for word in words if not VALID_REASON.fullmatch(word)] == [], "write words as in CamelCase"
 
 
 def test_no_reason_is_declared_twice() -> None:
@@ -41,7 +44,9 @@ def test_no_reason_is_declared_twice() -> None:
 
 
 def test_every_kind_has_its_conditions() -> None:
-    assert set(CONDITIONS) == {resource.kind for resource in RESOURCES}
+    assert set(CONDITIONS) == {resource.kind for resource in RESOURCES}, (
+        f"declare the conditions of each kind in aimd/api/condition_reasons.py; {guides.ADD_A_KIND}"
+    )
     for conditions in CONDITIONS.values():
         (words,) = {type(condition) for condition in conditions}
         assert set(conditions) == set(words)
@@ -53,7 +58,11 @@ def test_every_reason_belongs_to_a_condition() -> None:
     used = {
         reason for conditions in (COMMON, *CONDITIONS.values()) for reasons in conditions.values() for reason in reasons
     }
-    assert {*used, *PODS, *WRITING} == {*Reason, *ForeignReason}
+    declared = {*Reason, *ForeignReason}
+    assert declared - {*used, *PODS, *WRITING} == set(), (
+        f"say in aimd/api/condition_reasons.py which conditions can have these reasons; {guides.ADD_A_CONDITION}"
+    )
+    assert {*used, *PODS, *WRITING} == declared
 
 
 def test_no_condition_has_a_reason_twice() -> None:
@@ -73,7 +82,7 @@ def test_reasons_and_types_are_given_by_their_constants(module: Path) -> None:
     tree = ast.parse(module.read_text())
     declared = {str(word) for words in WORDS for word in words if words is not Status} - SHARED_WORDS
     literals = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    assert literals & declared == set(), guides.ADD_A_CONDITION
+    assert literals & declared == set(), f"name these by their constants in aimd/api; {guides.ADD_A_CONDITION}"
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(AIMD)))
@@ -88,4 +97,4 @@ def test_no_reason_is_a_literal(module: Path) -> None:
             *(item.value for item in call.keywords if item.arg == "reason"),
         ]
         found += [ast.unparse(call) for value in arguments if isinstance(value, ast.Constant | ast.JoinedStr)]
-    assert found == [], guides.ADD_A_CONDITION
+    assert found == [], f"declare these reasons in aimd/api/reasons.py; {guides.ADD_A_CONDITION}"

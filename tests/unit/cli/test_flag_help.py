@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from aimd.cli.flag_help import GROUPS, default_text, flag, help_text, type_text
 from aimd.cli.settings import WITHOUT_EFFECT, Flags, parse_flags
+from tests.guides import ADD_A_FLAG
 
 FIELDS = Flags.model_fields
 
@@ -24,7 +25,9 @@ def test_help_lists_every_flag(spelling: str, capsys: pytest.CaptureFixture[str]
 
 def test_every_flag_with_an_effect_is_in_one_group() -> None:
     grouped = Counter(name for names in GROUPS.values() for name in names)
-    assert grouped == Counter(set(FIELDS) - WITHOUT_EFFECT), "add the flag to a group in aimd/cli/flag_help.py"
+    assert grouped == Counter(set(FIELDS) - WITHOUT_EFFECT), (
+        f"add the flag to a group in aimd/cli/flag_help.py; {ADD_A_FLAG}"
+    )
 
 
 def test_help_shows_no_python() -> None:
