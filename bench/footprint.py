@@ -107,7 +107,7 @@ async def _prepare(client: Client, http: httpx.AsyncClient, plane: ControlPlane)
 
 @asynccontextmanager
 async def _operator(identity: OperatorIdentity, log: Path) -> AsyncIterator[int]:
-    """`aimd run` while the block runs, from when its caches are whole; gives its pid."""
+    """`aimd run` while the block runs, from when its caches are synced; yields its pid."""
     address = f"127.0.0.1:{free_ports(1)[0]}"
     command = [sys.executable, "-m", "aimd", "run", *identity.arguments, f"--health-probe-bind-address={address}"]
     with (

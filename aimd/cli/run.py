@@ -54,7 +54,7 @@ def run_operator(flags: Flags) -> None:
     Exits with status 1 after a fatal error, which is logged; with status 2 if a flag names a controller that does not
     exist, or enables traces without the library for them.
     """
-    configure(flags.log_level, flags.log_json)
+    configure(flags.log_level, json=flags.log_json)
     for number in LEVEL_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # One that arrives before there is a handler must not end the process.
     problems: list[BaseException] = []
@@ -82,7 +82,7 @@ def _tracing(flags: Flags, environment: Environment) -> Iterator[Tracer]:
         hint = f"no module {error.name}; install it with: pip install 'aimd[tracing]'"
         print(f"aimd run: --tracing: {hint}", file=sys.stderr)
         sys.exit(2)
-    configure(flags.log_level, flags.log_json, (add_trace_ids,))
+    configure(flags.log_level, json=flags.log_json, further=(add_trace_ids,))
     tracer = OpenTelemetryTracer(environment.pod_name)
     try:
         yield tracer

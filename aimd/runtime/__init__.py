@@ -1,8 +1,8 @@
-"""A controller runtime on kr8s: client, informers, work queues, controllers, a manager that runs them.
+"""A controller runtime on kr8s: client, informers, work queues, controllers, and a manager that runs them.
 
-It knows nothing of AIM and imports nothing of `aimd` outside itself. Names follow client-go and
-controller-runtime, so that an engineer who knows one knows the other. The road of one change:
+It knows nothing of AIM and imports nothing of `aimd` outside itself. Names are those of client-go and
+controller-runtime. The path of a change:
 
-    API server → client.watch → reflector → store → controller (map to keys) → workqueue → reconciler
+    API server → client.watch → reflector → store → controller (handlers) → workqueue → reconciler
     reconciler → apply / status / events / finalizers → client → API server (and the response → store)
 """

@@ -1,13 +1,4 @@
-"""Brings the objects of a plan to the server: server-side apply, forced, and only where it would change something.
-
-An object is applied when it is missing, when the cached one differs from what is rendered (`difference.py`), or when we
-render it differently than this process did last time. The answer goes into the store, so that the next reconcile
-reads it. If the answer of a forced apply still differs, a webhook has rewritten it: that is remembered, said once, and
-not tried again until either side changes. What is remembered is only an optimization; losing it costs one request.
-
-An existing object is applied with the resourceVersion it was judged by: a decision made on an outdated copy (also by a
-leader that was frozen and does not know it has lost the lease) is answered with 409, and judged again (OBJ-APL-2).
-"""
+"""Write the objects of a plan: server-side apply, forced, and only where it would change something."""
 
 import hashlib
 import time
@@ -35,21 +26,41 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class _Memory:
-    """What this process knows of an object: the rendering it applied last, and what came of it.
-
-    `settled` are differences that stayed after a forced apply; `refused` is a rendering, of a certain version of the
-    object, that the server called invalid: asking again before `until` would bring the same `error`.
-    """
+    """What this process knows about an object. Only an optimization: losing it costs one request."""
 
     rendered: str = ""
-    settled: str = ""
+    """Digest of what was applied last."""
+    tolerated: str = ""
+    """Digest of the differences that remained after a forced apply."""
     refused: str = ""
+    """Digest of a rendering, and the version of the object, that the server called invalid."""
     until: float = 0.0
+    """When a refused rendering is sent again, by our clock; before that `error` is raised."""
     error: Invalid | None = None
 
 
 class Applier:
-    """Applies and deletes as one field manager (OBJ-APL-1)."""
+    """Applies and deletes objects as one field manager (OBJ-APL-1).
+
+    Expected flow:
+    - A reconcile calls `apply` with everything that must exist, and what must not.
+
+    Guarantees:
+    - An object is written only if it is missing, if the cached one differs from what is rendered, or if we rendered it
+      differently before. Fields that are no longer rendered are removed.
+    - An existing object is written at the resourceVersion that the decision is based on. An outdated decision, also by
+      a paused process that lost its lease, gets a 409 and is made again (OBJ-APL-2).
+    - The response is in the cache before `apply` returns.
+    - If an object still differs after a forced apply, a webhook or default has changed it: that is logged once, and
+      the object is left alone until either side changes.
+    - A rendering that the server called invalid is sent again after 5 minutes, or when either side changes.
+
+    Caveats:
+    - An object that is being deleted is left alone; its end wakes the owner, which creates a new one.
+
+    Errors:
+    - WritesSuspended; other ApiErrors are returned as failures of their object.
+    """
 
     def __init__(
         self, client: Client, cache: Cache, field_manager: str, *, clock: Callable[[], float] = time.monotonic
@@ -62,10 +73,7 @@ class Applier:
         cache.keep_fields_of(field_manager)
 
     async def apply(self, desired: Sequence[Desired], deletions: Sequence[Deletion] = ()) -> Applied:
-        """Deletes, then applies, in the given order, and goes on after failures.
-
-        Returns how many objects were written and what failed; raises only WritesSuspended.
-        """
+        """Delete, then apply, in the given order, and continue after failures. Raises only WritesSuspended."""
         written = 0
         failures: list[tuple[Kind, Key, Failure]] = []
         items: list[Deletion | Desired] = [*deletions, *desired]
@@ -90,13 +98,13 @@ class Applier:
             self._cache.deleted(deletion.kind, deletion.key, deletion.uid)
             return False
         except Conflict:
-            return False  # The name belongs to another object by now.
+            return False  # It was deleted and created again.
         return True
 
     async def _apply(self, desired: Desired) -> bool:
-        """True if a request was sent that changed the object; counts what came of it."""
+        """Apply an object, and count the result; return whether it was changed."""
         try:
-            result = await self._bring(desired)
+            result = await self._converge(desired)
         except WritesSuspended:
             raise
         except ApiError as error:
@@ -105,7 +113,7 @@ class Applier:
         self._client.metrics.count_apply(desired.kind.name, result)
         return result != _UNCHANGED
 
-    async def _bring(self, desired: Desired) -> str:
+    async def _converge(self, desired: Desired) -> str:
         rendered = prune(desired.manifest)
         digest = _digest(rendered)
         live = await self._live(desired)
@@ -123,7 +131,7 @@ class Applier:
         return _UNCHANGED
 
     async def _live(self, desired: Desired) -> Manifest | None:
-        """The object as cached; as the server has it where the cache does not show all of it."""
+        """Return the cached object; read it from the server if the cache doesn't have all of it."""
         if desired.kind in self._cache:
             store = self._cache[desired.kind]
             known = store.get(desired.key)
@@ -141,7 +149,7 @@ class Applier:
 
     def _is_as_wanted(self, desired: Desired, rendered: Manifest, digest: str, live: Manifest) -> bool:
         if metadata_of(live).get("deletionTimestamp"):
-            return True  # It goes; its end wakes the owner, who makes a new one.
+            return True
         memory = self._memory.get(uid_of(live))
         if memory is not None and memory.rendered not in ("", digest):
             return False
@@ -149,7 +157,7 @@ class Applier:
         if not found:
             self._remember(uid_of(live), _Memory(digest))
             return True
-        return memory is not None and memory.settled == _fingerprint(found)
+        return memory is not None and memory.tolerated == _fingerprint(found)
 
     def _differences(self, desired: Desired, rendered: Manifest, live: Manifest) -> list[Difference]:
         return differences(rendered, live, owned_fields(live, self._manager), desired.filled)
@@ -167,13 +175,13 @@ class Applier:
                 self._remember(uid_of(live), replace(memory, refused=asked, until=until, error=error))
             raise
         changed = live is None or _version(live) != _version(stored)
-        # Where the server changed nothing, what we took for a difference is none to it.
+        # If the server changed nothing, the differences that we saw are none to it.
         left = self._differences(desired, rendered, stored if changed or live is None else live)
-        self._settle(desired, digest, stored, left)
+        self._tolerate(desired, digest, stored, left)
         return changed
 
     async def _request(self, desired: Desired, rendered: Manifest, live: Manifest | None) -> Manifest:
-        """Applies; a second time without what we empty, where the server made null of that (`_without_emptied`)."""
+        """Apply; once more without what we empty, if the server made null of that (`_without_emptied`)."""
         without = _without_emptied(rendered, live)
         try:
             stored = await self._apply_at(desired, rendered, live)
@@ -188,17 +196,17 @@ class Applier:
         body = {**manifest, "metadata": {**manifest["metadata"], **guard}}
         return await self._client.apply(desired.kind, body, field_manager=self._manager, reason=desired.reason)
 
-    def _settle(self, desired: Desired, digest: str, stored: Manifest, left: Sequence[Difference]) -> None:
-        settled = _fingerprint(left) if left else ""
+    def _tolerate(self, desired: Desired, digest: str, stored: Manifest, left: Sequence[Difference]) -> None:
+        tolerated = _fingerprint(left) if left else ""
         known = self._memory.get(uid_of(stored))
-        if left and (known is None or known.settled != settled):
+        if left and (known is None or known.tolerated != tolerated):
             _log.warning(
-                "the server keeps an applied object different",
+                "applied object still differs; a webhook or default may have changed it",
                 kind=desired.kind.name,
                 key=str(desired.key),
                 fields=[f"{item.path or 'object'}: {item.what}" for item in left[:10]],
             )
-        self._remember(uid_of(stored), _Memory(digest, settled))
+        self._remember(uid_of(stored), _Memory(digest, tolerated))
 
     def _remember(self, uid: str, memory: _Memory) -> None:
         self._memory[uid] = memory
@@ -208,10 +216,10 @@ class Applier:
 
 
 def _without_emptied(rendered: Any, live: Any) -> Any:
-    """The rendering without the maps and lists that it has empty and the live object has not.
+    """Return the rendering without maps and lists that are empty in it and not empty in the live object.
 
-    The server's merge turns a map or list that we empty into null, which schemas of custom resources refuse and free
-    fields keep; leaving it out empties it as well.
+    The server's merge turns a map or list that we empty into null, which schemas of custom resources refuse and fields
+    without a schema keep. Leaving it out empties it, too.
     """
     if not isinstance(rendered, Mapping) or not isinstance(live, Mapping):
         return rendered
@@ -224,7 +232,7 @@ def _without_emptied(rendered: Any, live: Any) -> Any:
 
 
 def _is_nulled(rendered: Any, stored: Any) -> bool:
-    """Whether the server keeps null where an empty map or list is rendered."""
+    """Return whether the server keeps null where an empty map or list is rendered."""
     if not isinstance(rendered, Mapping):
         return isinstance(rendered, list) and not rendered and stored is None
     if not isinstance(stored, Mapping):

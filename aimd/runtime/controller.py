@@ -86,7 +86,7 @@ class Reconciler(Protocol):
     async def reconcile(self, request: Request) -> Result:
         """Bring the object with this key closer to its desired state; return when to reconcile it again.
 
-        Must be idempotent, and may be cancelled at any await. An exception is logged and counted, and the key is
+        Must be idempotent, and may be canceled at any await. An exception is logged and counted, and the key is
         reconciled again after its backoff; after a TerminalError only when something changes.
         """
 
@@ -110,11 +110,11 @@ class Controller:
     Guarantees:
     - A key is reconciled by one worker at a time.
     - A worker survives whatever a reconcile raises, and a reconcile that takes longer than `reconcile_timeout` seconds
-      is cancelled.
+      is canceled.
     - When the queue is closed, reconciles in flight end first, then the runnables.
 
     Caveats:
-    - A reconcile that blocks the event loop can't be cancelled; the manager's liveness check notices it.
+    - A reconcile that blocks the event loop can't be canceled; the manager's liveness check notices it.
     """
 
     def __init__(

@@ -1,17 +1,21 @@
-"""Does the live object differ from what we render? Answered from the cache, without asking the server.
+"""Compare the cached object with what we render, without asking the server.
 
-Two things are compared along the rendered manifest. *Ownership*: the fields our manager owns (its entry in
-`managedFields`) against the fields we render, so that what we no longer render is noticed and goes. *Values*: what we
-render against what is there, as the server may have rewritten it: quantities in another spelling, empty values left
-out, fields added by defaults. The ownership tree also tells how the server merges, without its schema: a leaf above
-a map or list means that it is taken as a whole (atomic), `k:{…}` identifies an item of a list, `v:…` one of a set.
+Two things are compared along the rendered manifest:
+
+- *Ownership*: the fields that our manager owns (its entry in `managedFields`) against the fields we render. So fields
+  that we no longer render are noticed, and removed.
+- *Values*: what we render against what is there, as the server may have rewritten it: quantities in another notation,
+  empty values left out, fields added by defaults.
+
+The ownership tree also shows how the server merges, without its schema: a leaf above a map or list means that it is
+atomic, `k:{…}` identifies an item of a list, `v:…` one of a set.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
@@ -35,26 +39,28 @@ _QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(" + "|".joi
 
 _MISSING: Any = object()
 
-Path = tuple[str, ...]
-"""Names of fields; `[]` stands for an item of a list."""
+Path: TypeAlias = tuple[str, ...]
+"""Names of fields; `[]` is an item of a list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Where and how the live object differs: `value`, `not owned` or `no longer rendered`; `live` is what is there."""
+    """A field in which the live object differs."""
 
     path: str
     what: str
+    """`value`, `not owned` or `no longer rendered`."""
     live: Any = None
+    """The live value."""
 
 
 def differences(
     rendered: Manifest, live: Manifest, owned: Mapping[str, Any] | None, filled: Sequence[str] = ()
 ) -> list[Difference]:
-    """Everything that an apply of `rendered` might change.
+    """Return everything that an apply of `rendered` might change.
 
-    `owned` is the `fieldsV1` tree of our manager's apply, None when it never applied this object. `filled` are the
-    paths below which additions are none of our business (`Desired.filled`).
+    `owned` is the `fieldsV1` tree of our manager's apply, None if it never applied this object. `filled` are the paths
+    below which additions are no difference (`Desired.filled`).
     """
     walk = _Walk(tuple(_split(path) for path in filled))
     wanted = {name: value for name, value in prune(rendered).items() if name not in _TOP}
@@ -66,7 +72,7 @@ def differences(
 
 
 def prune(value: Any) -> Any:
-    """Without null fields: to the server they are as good as not rendered."""
+    """Return `value` without null fields, which the server treats as absent."""
     if isinstance(value, Mapping):
         return {name: prune(item) for name, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
@@ -75,7 +81,7 @@ def prune(value: Any) -> Any:
 
 
 def owned_fields(live: Manifest, manager: str) -> Mapping[str, Any] | None:
-    """The `fieldsV1` of the manager's apply, None when there is none."""
+    """Return the `fieldsV1` of the manager's apply, None if it never applied the object."""
     for entry in (live.get("metadata") or {}).get("managedFields") or ():
         if entry.get("manager") == manager and is_apply(entry):
             fields: Mapping[str, Any] = entry.get("fieldsV1") or {}
@@ -90,7 +96,7 @@ class _Walk:
     def granular(
         self, wanted: Mapping[str, Any], live: Any, owned: Mapping[str, Any], path: Path
     ) -> Iterator[Difference]:
-        """A map whose fields are merged one by one."""
+        """Compare a map whose fields are merged one by one."""
         there = live if isinstance(live, Mapping) else {}
         for name, value in wanted.items():
             yield from self._field(value, there.get(name, _MISSING), owned.get(f"f:{name}"), (*path, name))
@@ -100,7 +106,7 @@ class _Walk:
 
     def _field(self, value: Any, live: Any, owned: Mapping[str, Any] | None, path: Path) -> Iterator[Difference]:
         if owned is None:
-            # A webhook that adds inside an atomic list takes the whole list over: tolerated where declared.
+            # A webhook that adds inside an atomic list becomes its owner: tolerated where declared.
             if not _is_empty(value) and _claims(value) and not self._reaches_filled(path):
                 yield Difference(_join(path), "not owned", _shown(live))
                 return
@@ -115,7 +121,7 @@ class _Walk:
             yield Difference(_join(path), "no longer rendered", _shown(live))
 
     def _items(self, wanted: list[Any], live: Any, owned: Mapping[str, Any], path: Path) -> Iterator[Difference]:
-        """A list whose items the server identifies: by key fields, or (a set) by their value."""
+        """Compare a list whose items the server identifies: by key fields or, in a set, by their value."""
         there = live if isinstance(live, list) else []
         unmatched = {field: fields for field, fields in owned.items() if field[:2] in ("k:", "v:", "i:")}
         inner = (*path, "[]")
@@ -139,9 +145,9 @@ class _Walk:
             yield Difference(f"{_join(inner)}{field[2:]}", "no longer rendered")
 
     def _whole(self, value: Any, live: Any, path: Path) -> Iterator[Difference]:
-        """A value that the server takes as a whole: nothing may be added, except where declared."""
+        """Compare an atomic value: nothing may be added to it, except where declared."""
         if isinstance(value, Mapping) and not value and isinstance(live, Mapping):
-            return  # An empty map claims nothing of what others put there.
+            return  # An empty map doesn't own what others add to it.
         if not self._same(value, live, path):
             yield Difference(_join(path), "value", _shown(live))
 
@@ -163,7 +169,7 @@ class _Walk:
         return all(same) and all(added)
 
     def _may_appear(self, live: Any, path: Path) -> bool:
-        """Whether an addition is declared, or holds nothing but declared ones, or says nothing."""
+        """Return whether an addition is declared, contains only declared ones, or is empty."""
         if any(path[: len(filled)] == filled for filled in self.filled):
             return True
         if isinstance(live, Mapping) and self._reaches_filled(path) and path[-1] != "[]":
@@ -175,7 +181,7 @@ class _Walk:
 
 
 def same_scalar(value: Any, live: Any, path: Path = ()) -> bool:
-    """Equal, or the same quantity where quantities stand."""
+    """Return whether two scalars are equal, or the same quantity in a field that holds quantities."""
     if isinstance(value, bool) or isinstance(live, bool):
         return value is live
     if value == live:
@@ -187,7 +193,7 @@ def same_scalar(value: Any, live: Any, path: Path = ()) -> bool:
 
 
 def quantity(value: Any) -> Decimal | None:
-    """A Kubernetes quantity as an exact number, None if it is not one."""
+    """Return a Kubernetes quantity as an exact number, None if it is not one."""
     parts = _QUANTITY.fullmatch(str(value))
     return Decimal(parts[1]) * _SUFFIXES[parts[2]] if parts else None
 
@@ -197,17 +203,17 @@ def _holds_quantity(path: Path) -> bool:
 
 
 def _claims(value: Any) -> bool:
-    """Whether anything is rendered at all; of empty maps and lists alone the server may keep no record."""
+    """Return whether `value` makes our manager own a field; for empty maps and lists the server may keep no record."""
     return any(_claims(item) for item in value.values()) if isinstance(value, Mapping) else value != []
 
 
 def _is_empty(value: Any) -> bool:
-    """What Go's `omitempty` leaves out."""
+    """Return whether Go's `omitempty` would leave the value out."""
     return value is None or value is False or value in ("", 0) or (isinstance(value, Mapping | list) and not value)
 
 
 def _matching(item: Any, fields: Mapping[str, Any]) -> str | None:
-    """The ownership key of a list item; key fields that the item leaves out have their default in it."""
+    """Return the ownership key of a list item, in which key fields that the item leaves out have their default."""
     for field in fields:
         if field.startswith("v:") and orjson.loads(field[2:]) == item:
             return field

@@ -1,8 +1,4 @@
-"""What can go wrong when talking to the API server, as exceptions, and as values for conditions.
-
-The client raises only these. `failure_of` turns any exception into a `Failure` (OBJ-STA-5);
-where no condition needs it, code catches the specific class.
-"""
+"""Errors of the API server and the network, as exceptions, and as values for conditions (OBJ-STA-5)."""
 
 import socket
 from collections.abc import Iterator
@@ -12,11 +8,7 @@ from aimd.runtime.objects import Category, Failure
 
 
 class ApiError(Exception):
-    """An API call that did not succeed; built from the server's `Status` object where there is one.
-
-    `status` is the HTTP status, 0 when no answer came; `reason` the machine-readable reason (`NotFound`, …);
-    `retry_after` the seconds the server asked to wait, None when it did not.
-    """
+    """A call to the API server that failed; made from the server's `Status` object where there is one."""
 
     default_reason: ClassVar[str] = ""
 
@@ -24,8 +16,11 @@ class ApiError(Exception):
         super().__init__(message)
         self.message = message
         self.status = status
+        """HTTP status; 0 without a response."""
         self.reason = reason or self.default_reason or type(self).__name__
+        """Machine-readable reason, such as `NotFound`."""
         self.retry_after = retry_after
+        """Seconds that the server asks to wait; None if it doesn't."""
 
     def __str__(self) -> str:
         head = " ".join(part for part in (str(self.status) if self.status else "", self.reason) if part)
@@ -33,65 +28,65 @@ class ApiError(Exception):
 
 
 class NotFound(ApiError):
-    """404: no such object, or no such resource type."""
+    """404: the object or the resource type doesn't exist."""
 
 
 class AlreadyExists(ApiError):
-    """409: create of a name that is taken."""
+    """409: an object to create exists."""
 
 
 class Conflict(ApiError):
-    """409: the object changed since it was read, or is another one (UID precondition)."""
+    """409: the object changed since it was read, or has another UID than required."""
 
 
 class Invalid(ApiError):
-    """422: the server refuses the object's content."""
+    """422: the object isn't valid."""
 
 
 class Unauthorized(ApiError):
-    """401: the credentials are not accepted, also after reading them anew."""
+    """401: the credentials are not accepted, even after renewing them."""
 
 
 class Forbidden(ApiError):
-    """403: the identity lacks the right, or an admission policy refuses."""
+    """403: the identity lacks the right, a quota is exceeded, or an admission policy refuses."""
 
 
 class Gone(ApiError):
-    """410: the resourceVersion asked for is too old."""
+    """410: the requested resourceVersion or continue token is too old."""
 
 
 class TooManyRequests(ApiError):
-    """429: API Priority and Fairness, or an eviction that has to wait."""
+    """429: the server limits requests, or an eviction has to wait."""
 
 
 class ServerTimeout(ApiError):
-    """The server gave up on the request in time (reasons `Timeout` and `ServerTimeout`)."""
+    """504: the server did not complete the request in time (reasons `Timeout` and `ServerTimeout`)."""
 
 
 class Unavailable(ApiError):
-    """500 or 503."""
+    """500 or 503: the server failed, or is not ready."""
 
 
 class ConnectionFailed(ApiError):
-    """No answer: refused, reset, name resolution, TLS. `reason` is one of rows 13 to 17 of the table."""
+    """No response: connection refused or reset, name resolution, TLS. `reason` as from `connection_reason`."""
 
     default_reason = "NetworkError"
 
 
 class RequestTimeout(ApiError):
-    """No answer in time; whether the server carried the request out is unknown."""
+    """No response in time; it is unknown whether the server carried the request out."""
 
     default_reason = "NetworkTimeout"
 
 
 class WritesSuspended(ApiError):
-    """This process may not write now: it does not hold the lease (any more). Nothing was sent."""
+    """Nothing was sent, because this process doesn't hold the lease."""
 
     default_reason = "NotLeader"
 
 
 class TerminalError(Exception):
-    """A reconcile that cannot succeed by being repeated; the key is not retried until something changes."""
+    """Raised by a reconciler for a failure that a retry can't cure; the key waits until something changes."""
 
 
 _NAMED = (NotFound, AlreadyExists, Conflict, Invalid, Unauthorized, Forbidden, Gone, TooManyRequests, ServerTimeout)
@@ -117,16 +112,16 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 
 
 def api_error(status: int, body: object, *, text: str = "", retry_after: float | None = None) -> ApiError:
-    """The exception for an error answer.
+    """Return the exception for an error response.
 
-    `body` is the decoded answer, a `Status` object if the server made it (proxies in between make others);
-    `text` is its raw form for the message of the latter.
+    `body` is the decoded response: a `Status` object, unless it comes from a proxy. Then `text`, its raw form, becomes
+    the message.
     """
     fields: dict[str, Any] = body if isinstance(body, dict) else {}
     reason = str(fields.get("reason") or "")
     message = _shortened(str(fields.get("message") or "") or text.strip()) or f"HTTP status {status}"
     details = fields.get("details")
-    if retry_after is None and isinstance(details, dict):  # What stands before the server may say it with a list.
+    if retry_after is None and isinstance(details, dict):  # A proxy's details may be a list.
         seconds = details.get("retryAfterSeconds")
         retry_after = float(seconds) if isinstance(seconds, int | float) and seconds else None
     error_type = _BY_REASON.get(reason) or _BY_STATUS.get(status, ApiError)
@@ -134,8 +129,10 @@ def api_error(status: int, body: object, *, text: str = "", retry_after: float |
 
 
 def connection_reason(error: BaseException) -> str:
-    """Which of `ConnectionRefused`, `ConnectionReset`, `DNSFailure`, `NetworkTimeout`, `NetworkError` lies at the
-    bottom of a transport error."""
+    """Return the reason of a transport error, by what caused it.
+
+    One of `ConnectionRefused`, `ConnectionReset`, `DNSFailure`, `NetworkTimeout` and `NetworkError`.
+    """
     for cause in _causes(error, hidden=True):  # httpcore raises `from None`
         if isinstance(cause, ConnectionRefusedError):
             return "ConnectionRefused"
@@ -149,7 +146,7 @@ def connection_reason(error: BaseException) -> str:
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Sorts any exception into a category and a reason; the first that matches (OBJ-STA-5)."""
+    """Return category and reason of any exception, by the first of its causes that has one (OBJ-STA-5)."""
     for cause in _causes(error):
         failure = getattr(cause, "failure", None)
         if isinstance(failure, Failure):
@@ -162,7 +159,7 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def refusal_of(error: ApiError) -> str:
-    """How a write was refused, as metrics count it: conflict, forbidden, invalid, quota or error."""
+    """Return how a write was refused, for metrics: conflict, forbidden, invalid, quota or error."""
     if isinstance(error, Conflict | AlreadyExists):
         return "conflict"
     if isinstance(error, Forbidden):
@@ -201,14 +198,14 @@ def _failure_of_api_error(error: ApiError) -> Failure:
 
 
 def _shortened(message: str, limit: int = 1000) -> str:
-    """Validation errors quote whole objects in their middle; what is wrong stands at both ends."""
+    """Shorten a message in the middle, where validation errors quote whole objects."""
     if len(message) <= limit:
         return message
     return f"{message[: limit // 2]} … {message[-limit // 3 :]}"
 
 
 def _causes(error: BaseException, *, hidden: bool = False) -> Iterator[BaseException]:
-    """The error, then what caused it; members of exception groups included, and what `from None` hides if wanted."""
+    """Yield the error, then its causes and the members of exception groups; with `hidden`, beyond `from None`."""
     pending, seen = [error], set[int]()
     while pending:
         current = pending.pop(0)

@@ -1,10 +1,4 @@
-"""Records Kubernetes Events about objects, sparingly: one Event object per fault, not one per attempt.
-
-The same (object, type, reason, component) is created once; repeats raise its count, at most every 60 s, doubling to
-15 min while the fault lasts. An object gets at most 25 new Events in 5 min. The table is bounded and starts empty
-after a restart (OBJ-EVT-2). Recording never fails a reconcile, nor holds it up: `submit` only takes note, and
-`run`, beside the workers of a controller, writes.
-"""
+"""Record Kubernetes Events about objects: one Event for each fault, not one for each attempt (OBJ-EVT-2)."""
 
 import time
 import uuid
@@ -28,9 +22,9 @@ CREATIONS = 25
 CREATION_WINDOW = 300.0
 TABLE_SIZE = 4096
 BACKLOG = 10_000
-"""Events that wait to be written; beyond that new ones are dropped."""
+"""Events that may wait to be written; more are dropped."""
 LAST_SECONDS = 1.0
-"""What still waits when the process ends must not hold up the next leader."""
+"""Seconds for writing the backlog at the end of the process; the next leader waits meanwhile."""
 _LONGEST_MESSAGE = 1024
 
 _log = structlog.get_logger()
@@ -38,7 +32,7 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True)
 class _Series:
-    """An Event object that we created, and how often its cause has come since."""
+    """An Event that we created, and how often it was recorded since."""
 
     key: Key
     count: int
@@ -47,7 +41,20 @@ class _Series:
 
 
 class EventRecorder:
-    """Writes core/v1 Events as `component`."""
+    """Records core/v1 Events as `component`.
+
+    Expected flow:
+    - List the recorder among the reconciler's `runnables`, and call `submit` in a reconcile.
+
+    Guarantees:
+    - `submit` neither waits nor fails.
+    - The same object, type and reason is one Event, whose count is updated at most every 60 s, doubling to 15 min.
+    - An object gets at most 25 new Events in 5 min.
+
+    Caveats:
+    - What was recorded is forgotten after a restart, and for all but the latest 4096 series.
+    - At the end of the process the backlog has 1 s; the rest is dropped.
+    """
 
     def __init__(self, client: Client, component: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._client = client
@@ -60,7 +67,7 @@ class EventRecorder:
         self._closing = anyio.Event()
 
     def submit(self, kind: Kind, regarding: Manifest, *, type: str, reason: str, message: str) -> None:
-        """Like `record`, but at once: `run` does the writing."""
+        """Record an Event soon: `run` writes it. `type` is Normal or Warning, `reason` CamelCase."""
         if len(self._backlog) == BACKLOG:
             self._client.metrics.count_event(kind.name, type, reason, "dropped")
             return
@@ -68,7 +75,7 @@ class EventRecorder:
         self._submitted.set()
 
     async def run(self) -> None:
-        """Writes what was submitted, in order, until `close`; what waits then has `LAST_SECONDS`."""
+        """Write what is submitted, in order, until `close` is called."""
         async with anyio.create_task_group() as writing:
             writing.start_soon(self._write_submitted)
             await self._closing.wait()
@@ -86,12 +93,12 @@ class EventRecorder:
             await self._submitted.wait()
 
     def close(self) -> None:
-        """Lets `run` end: at once, or when what is there is written."""
+        """Make `run` return when the backlog is written."""
         self._closing.set()
         self._submitted.set()
 
     async def record(self, kind: Kind, regarding: Manifest, *, type: str, reason: str, message: str) -> None:
-        """Reports something about an object; `type` is Normal or Warning, `reason` CamelCase."""
+        """Record an Event now; failures are logged and counted. `type` is Normal or Warning, `reason` CamelCase."""
         identity = (uid_of(regarding) or str(key_of(regarding)), type, reason)
         try:
             written = await self._record(identity, kind, regarding, message[:_LONGEST_MESSAGE])
@@ -101,7 +108,7 @@ class EventRecorder:
             _log.debug("event not recorded", reason=reason, error=str(error))
 
     async def _record(self, identity: tuple[str, str, str], kind: Kind, regarding: Manifest, message: str) -> bool:
-        """False when the Event was held back."""
+        """Write the Event; return whether it was not suppressed."""
         series = self._series.get(identity)
         if series is not None:
             self._series.move_to_end(identity)
@@ -121,7 +128,7 @@ class EventRecorder:
         return True
 
     async def _repeat(self, series: _Series, message: str) -> bool:
-        """Counts on the Event object; False when the server has dropped it (they live an hour)."""
+        """Update the count of the Event; return False if it has expired."""
         series.written_at = self._clock()
         series.interval = min(series.interval * 2, LONGEST_INTERVAL)
         body = {"count": series.count, "lastTimestamp": _now(), "message": message}

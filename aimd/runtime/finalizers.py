@@ -1,8 +1,18 @@
-"""Adds and removes one finalizer without touching another's.
+"""Add and remove our finalizer.
 
-Both are JSON patches whose `test` operations name exactly what was read, so a finalizer is never added to an object
-that changed its list meanwhile, nor somebody else's removed. When a test fails the object is read once more. Guarantee:
-if `add_finalizer` returned, the object outlives its deletion until `remove_finalizer` has run.
+Expected flow:
+- `add_finalizer` before anything is created that has to be cleaned up.
+- When the object is being deleted: clean up, then `remove_finalizer`.
+
+Guarantees:
+- Once `add_finalizer` has returned, a deleted object exists until `remove_finalizer` has run.
+- Finalizers of others are neither removed nor reordered: both functions send JSON patches that test what was read.
+
+Caveats:
+- Clean-up must be idempotent: it runs again if removing the finalizer fails.
+
+Errors:
+- Conflict if the finalizers changed twice meanwhile; NotFound if the object is gone, or was deleted and created again.
 """
 
 from aimd.runtime.client import Client
@@ -11,12 +21,12 @@ from aimd.runtime.objects import Kind, Manifest, key_of, metadata_of, uid_of
 
 
 async def add_finalizer(client: Client, kind: Kind, live: Manifest, name: str) -> Manifest:
-    """The object with the finalizer. Raises Conflict when it kept changing, NotFound when it is gone."""
+    """Add the finalizer if it is missing; return the object with it. Raises Conflict, NotFound."""
     return await _change(client, kind, live, name, present=True) or live
 
 
 async def remove_finalizer(client: Client, kind: Kind, live: Manifest, name: str) -> Manifest | None:
-    """The object without the finalizer, None if it is gone."""
+    """Remove the finalizer if it is there; return the object without it, or None if it is gone. Raises Conflict."""
     try:
         return await _change(client, kind, live, name, present=False)
     except NotFound:
@@ -36,7 +46,7 @@ async def _change(client: Client, kind: Kind, live: Manifest, name: str, *, pres
                 raise Conflict(f"finalizers of {kind} {key_of(live)} keep changing", status=409) from error
             fresh = await client.get(kind, key_of(live))
             if uid_of(fresh) != uid_of(live):
-                raise NotFound(f"{kind} {key_of(live)} is another object by now", status=404) from error
+                raise NotFound(f"{kind} {key_of(live)} was deleted and created again", status=404) from error
             live = fresh
     raise ApiError("unreachable")
 

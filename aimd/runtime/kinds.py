@@ -1,4 +1,4 @@
-"""The built-in kinds that controllers read or write, spelled out so that nothing needs API discovery."""
+"""Built-in kinds, spelled out so that no API discovery is needed."""
 
 from aimd.runtime.objects import Kind
 

@@ -1,13 +1,6 @@
-"""Lease-based leader election with client-go's record and timings.
-
-The lease is ours from the moment of a successful renewal, measured by our own clock *before* the request was sent, for
-`renew_deadline`; others wait `lease_duration` after they saw the last renewal. So there is a gap in which nobody may
-write, whatever was slow, and `may_write` (the client's fence) needs no second opinion. Clocks of machines are never
-compared: only the time since we last *saw the record change* counts.
-"""
+"""Leader election between replicas, using a Lease, with client-go's record and timings."""
 
 import os
-import random
 import socket
 import time
 import uuid
@@ -20,6 +13,7 @@ import structlog
 
 from aimd.runtime.client import Client, Selection
 from aimd.runtime.errors import ApiError, NotFound
+from aimd.runtime.jitter import jitter
 from aimd.runtime.kinds import LEASE
 from aimd.runtime.objects import Key, Manifest, metadata_of
 
@@ -27,33 +21,55 @@ _log = structlog.get_logger()
 
 
 def boot_time() -> float:
-    """Seconds that also count while the machine sleeps, where the system can tell."""
+    """Return the seconds since boot; on Linux, time that the machine was suspended counts."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def identity() -> str:
-    """`<host name>_<random UUID>`, as client-go's users name themselves."""
+    """Return a name for this process: `<pod or host name>_<random UUID>`, as is usual with client-go."""
     return f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4()}"
 
 
 @dataclass(frozen=True)
 class LeaderElection:
-    """Which lease to hold; times in seconds."""
+    """Which lease to hold, and for how long. The times are client-go's; all replicas should have the same."""
 
     name: str
     namespace: str
     identity: str = field(default_factory=identity)
+    """Name of this process in the lease; must differ between replicas."""
     lease_duration: float = 15.0
+    """Seconds after which a standby takes over from a silent leader."""
     renew_deadline: float = 10.0
+    """Seconds after its last renewal for which a leader may write; must be below `lease_duration`."""
     retry_period: float = 2.0
+    """Seconds between two renewals, or two attempts to acquire."""
 
 
 class LeaseLost(Exception):
-    """The lease could not be renewed in time; the process has to end and start again as a standby."""
+    """The lease could not be renewed in time. Exit and start again as a standby."""
 
 
 class LeaderElector:
-    """Acquires, renews and releases one lease."""
+    """Acquires, renews and releases a lease.
+
+    Expected flow:
+    - `acquire`, then `keep` beside the work, then `release` when the work has ended.
+
+    Guarantees:
+    - `may_write` is True only within `renew_deadline` of a renewal, counted from before the renewal was sent. Others
+      wait `lease_duration` from when they saw it. So no two processes may write at the same time, whatever was slow.
+    - Clocks of machines are never compared; only the time since we saw the record change counts.
+
+    Assumptions:
+    - `clock` counts seconds, also while the machine is suspended. Clocks run at about the same speed.
+
+    Caveats:
+    - A request that was sent in time may arrive later; writes carry a resourceVersion for this reason.
+
+    Errors:
+    - LeaseLost from `keep`. Failed requests are retried and not raised.
+    """
 
     def __init__(
         self,
@@ -73,21 +89,21 @@ class LeaderElector:
         self._ours_until = float("-inf")
 
     def may_write(self) -> bool:
-        """Whether the lease is certainly ours now."""
+        """Return whether the lease is ours for certain."""
         return self._clock() < self._ours_until
 
     async def acquire(self) -> None:
-        """Returns when the lease is ours."""
-        _log.info("waiting for the lease", lease=str(self._key), identity=self._options.identity)
+        """Wait until the lease is ours."""
+        _log.info("waiting for lease", lease=str(self._key), identity=self._options.identity)
         while True:
             if await self._attempt():
                 break
             if not await self._until_free():
-                await anyio.sleep(self._options.retry_period * random.uniform(1.0, 1.2))
+                await anyio.sleep(self._options.retry_period * jitter(1.0, 1.2))
         _log.info("became leader", lease=str(self._key), identity=self._options.identity)
 
     async def keep(self) -> None:
-        """Renews until cancelled. Raises LeaseLost when that did not succeed for `renew_deadline`."""
+        """Renew the lease until canceled. Raises LeaseLost if that fails for `renew_deadline`."""
         while True:
             await anyio.sleep(self._options.retry_period)
             await self._attempt()
@@ -95,7 +111,7 @@ class LeaderElector:
                 raise LeaseLost(f"lease {self._key} was not renewed within {self._options.renew_deadline} s")
 
     async def release(self) -> None:
-        """Gives the lease up if it is ours, so that a standby need not wait for it to run out."""
+        """Release the lease if it is ours, so that a standby need not wait for it to expire."""
         if not self.may_write() or self._record is None:
             return
         self._ours_until = float("-inf")
@@ -106,18 +122,19 @@ class LeaderElector:
             _log.warning("lease not released", error=str(error))
 
     async def _attempt(self) -> bool:
-        """Tries once to get or renew the lease; True if it is ours now."""
+        """Try once to acquire or renew the lease; return whether it is ours."""
         asked_at = self._clock()
         try:
             if not self.may_write():
                 await self._read()
             if self._record is not None and not self._is_free():
                 return False
-            with anyio.CancelScope(shield=True):  # Whose answer nobody hears is a lease that nobody can give up.
+            with anyio.CancelScope(shield=True):  # Without the response the lease could not be released.
                 if self._record is None:
                     record = await self._client.create(LEASE, self._new(), reason="leader-election")
                 else:
-                    record = await self._client.replace(LEASE, self._renewed(), reason="leader-election")
+                    renewed = self._renewed(self._record)
+                    record = await self._client.replace(LEASE, renewed, reason="leader-election")
         except ApiError as error:
             _log.debug("lease not renewed", error=str(error))
             if self.may_write():
@@ -129,7 +146,7 @@ class LeaderElector:
         return True
 
     async def _until_free(self) -> bool:
-        """Watches the lease until it is released or runs out, True; False when it cannot be watched."""
+        """Watch the lease until it is released or expires; return False if it can't be watched."""
         if self._record is None or self._is_free():
             return False
         name = f"metadata.name={self._key.name}"
@@ -175,7 +192,7 @@ class LeaderElector:
         return (spec.get("holderIdentity") or "") in ("", self._options.identity) or self._remaining() <= 0
 
     def _remaining(self) -> float:
-        """Seconds until the lease runs out unless it is renewed."""
+        """Return the seconds until the lease expires unless it is renewed."""
         spec = (self._record or {}).get("spec") or {}
         return self._seen_at + float(spec.get("leaseDurationSeconds") or 0) - self._clock()
 
@@ -187,15 +204,14 @@ class LeaderElector:
             "spec": self._spec(transitions=0, acquired=_now()),
         }
 
-    def _renewed(self) -> Manifest:
-        assert self._record is not None
-        spec = self._record.get("spec") or {}
+    def _renewed(self, record: Manifest) -> Manifest:
+        spec = record.get("spec") or {}
         transitions = int(spec.get("leaseTransitions") or 0)
         if spec.get("holderIdentity") == self._options.identity:
             acquired = spec.get("acquireTime") or _now()
         else:
             transitions, acquired = transitions + 1, _now()
-        return {**self._record, "spec": {**spec, **self._spec(transitions=transitions, acquired=acquired)}}
+        return {**record, "spec": {**spec, **self._spec(transitions=transitions, acquired=acquired)}}
 
     def _spec(self, *, transitions: int, acquired: str) -> Manifest:
         return {

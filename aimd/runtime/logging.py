@@ -1,4 +1,4 @@
-"""Structured logs: JSON lines for collectors, coloured ones for people, with the same keys as controller-runtime."""
+"""Structured logs with controller-runtime's keys: JSON lines for collectors, colored ones for people."""
 
 import logging
 import sys
@@ -12,16 +12,17 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 Fields: TypeAlias = Callable[[], Mapping[str, Any]]
+"""Return fields for log lines."""
 
 _context: ContextVar[Fields | None] = ContextVar("log_context", default=None)
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
-def configure(level: str = "info", json: bool = True, further: Sequence[Processor] = ()) -> None:
-    """Sets up structlog for the process; `level` is debug, info, warning or error.
+def configure(level: str = "info", *, json: bool = True, further: Sequence[Processor] = ()) -> None:
+    """Set up structlog for the process; `level` is debug, info, warning or error.
 
-    `further` processors see each line after the context was added. Lines go to standard error. Tracebacks never show
-    local variables: they may hold secrets.
+    Lines go to standard error, through the `further` processors after the context was added. Tracebacks never show
+    local variables, which may hold secrets.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -49,13 +50,13 @@ def configure(level: str = "info", json: bool = True, further: Sequence[Processo
 
 
 def set_level(level: str) -> None:
-    """From now on lines from this level on are written; loggers that exist follow."""
+    """Write lines of this level and above from now on, by existing loggers, too."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level.lower()]))
 
 
 @contextmanager
 def log_context(fields: Fields) -> Iterator[None]:
-    """Adds `fields()` to every line that is logged inside, and asks for them only then: most turns log nothing."""
+    """Add `fields()` to every line that is logged inside; call it only then, as most reconciles log nothing."""
     token = _context.set(fields)
     try:
         yield

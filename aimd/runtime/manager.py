@@ -1,17 +1,9 @@
-"""Runs everything in the order that makes it safe.
-
-Start: endpoints, informers, all mandatory caches whole, the lease if one is asked for, then workers. Stop (when `run`
-is cancelled or `stop` is called): no key is handed out any more, turns under way end within the grace period or are
-cancelled, then the lease is released, and the informers and endpoints go last. The order matters: a worker that starts
-before the caches are whole takes "not seen yet" for "does not exist"; a lease released before the last worker has
-ended lets two processes write.
-"""
+"""The manager: starts and stops everything in the order that makes it safe."""
 
 import gc
-import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import anyio
@@ -22,6 +14,7 @@ from aimd.runtime.client import Client, Selection
 from aimd.runtime.controller import Controller, Reconciler
 from aimd.runtime.health import Endpoints, LoopWatchdog, checks_page, metrics_page
 from aimd.runtime.informer import Informer
+from aimd.runtime.jitter import jitter
 from aimd.runtime.leader import LeaderElection, LeaderElector
 from aimd.runtime.metrics import ManagerMetrics
 from aimd.runtime.objects import Kind
@@ -30,36 +23,65 @@ from aimd.runtime.serving import ServingCertificate, TokenAccess
 from aimd.runtime.store import Cache, Store
 
 _OPTIONAL_PATIENCE = 10.0
-"""Seconds that the start waits for kinds that may be missing."""
+"""Seconds that the start waits for optional kinds."""
 COLLECT_AFTER = (50_000, 20, 50)
-"""Allocations before a collection: decoding one object takes hundreds, and nearly none of them is in a cycle."""
+"""Thresholds of garbage collection: decoding an object allocates hundreds of others, nearly none of them in a cycle."""
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class ManagerOptions:
-    """How a manager runs; times in seconds, addresses as `host:port` (empty: off, port 0: a free one).
-
-    `namespaces` empty means all. With `metrics_certificate` /metrics is HTTPS for those whom the cluster lets read it.
-    `resync_period` wakes every object now and then, behind all real changes.
-    """
+    """How a manager runs. Addresses are `host:port`; port 0 takes a free one, an empty address turns a page off."""
 
     metric_prefix: str = "aimd"
+    """Prefix of metrics that controller-runtime doesn't have."""
     namespaces: tuple[str, ...] = ()
+    """Namespaces to watch; all by default. Set it to run without rights to the whole cluster.
+
+    Cluster-scoped kinds are optional then.
+    """
     health_address: str = ""
+    """Where /healthz and /readyz are served; off by default."""
     metrics_address: str = ""
+    """Where /metrics is served; off by default."""
     metrics_certificate: ServingCertificate | None = None
+    """Serves /metrics over HTTPS to callers authorized for it; by default over HTTP to everyone."""
     resync_period: float = 36000.0
+    """Seconds, give or take 10%, after which every object is reconciled again, at low priority."""
     leader_election: LeaderElection | None = None
+    """The lease to hold while reconciling; none by default. Set it to run several replicas."""
     shutdown_timeout: float = 25.0
+    """Seconds that reconciles in flight have to end on shutdown; must be below the pod's grace period."""
     reconcile_timeout: float = 300.0
+    """Seconds after which a reconcile is canceled."""
     stuck_after: float = 900.0
+    """Seconds after which a reconcile that doesn't end fails /healthz; must be above `reconcile_timeout`."""
     tune_garbage_collection: bool = False
+    """Adapts Python's garbage collection to large caches, for the whole process. Set it unless others share it."""
 
 
 class Manager:
-    """Informers, controllers and endpoints of one process; `leads` while its workers run."""
+    """The informers, controllers, lease and endpoints of a process, as controller-runtime's Manager.
+
+    Expected flow:
+    - `add` reconcilers, then `run`. Endpoints are opened, then informers started; when the caches are synced, the lease
+      is acquired; then the workers start.
+    - On `stop` or cancellation no item is handed out any more, reconciles in flight end or are canceled after
+      `shutdown_timeout`, the lease is released, and informers and endpoints stop last.
+
+    Guarantees:
+    - A worker starts only when the caches are synced; otherwise it could take "not seen yet" for "doesn't exist".
+    - The lease is released only when the last worker has ended; otherwise two processes could write.
+
+    Caveats:
+    - A manager runs once.
+
+    Errors:
+    - KindNotWatched from `run` if a watched kind has no informer.
+    - LeaseLost from `run`, in an exception group, if the lease could not be renewed: exit and start again.
+    - OSError from `run` if an address can't be bound.
+    """
 
     def __init__(self, client: Client, options: ManagerOptions | None = None) -> None:
         self.client = client
@@ -70,18 +92,19 @@ class Manager:
         self.watchdog = LoopWatchdog()
         self.controllers: list[Controller] = []
         self.leads = False
+        """Whether the workers run."""
         self._reflectors: dict[Selection, Reflector] = {}
         self._mandatory: set[Kind] = set()
         self._stop = anyio.Event()
         self._serve_endpoints()
 
     def add_informer(self, informer: Informer) -> None:
-        """An informer; sources of one kind share a store, sources that select the same objects a watch."""
+        """Add an informer. Raises ValueError if another informer of the kind differs in `metadata_only`."""
         kind = informer.kind
         if kind in self.cache:
             store = self.cache[kind]
             if store.metadata_only != informer.metadata_only:
-                raise ValueError(f"{kind}: one informer wants whole objects, another one metadata only")
+                raise ValueError(f"{kind}: one informer requests whole objects, another one only metadata")
             for name, function in informer.indexes.items():
                 store.add_index(name, function)
             if informer.transform is not None:
@@ -90,7 +113,7 @@ class Manager:
             store = self.cache.add(
                 Store(kind, informer.indexes, informer.transform, metadata_only=informer.metadata_only)
             )
-        # A process that may see some namespaces only may be refused what belongs to none; that is no fault.
+        # A process that is limited to some namespaces need not have rights to cluster-scoped kinds.
         optional = informer.optional or (bool(self.options.namespaces) and not kind.namespaced)
         if not optional:
             self._mandatory.add(kind)
@@ -100,10 +123,10 @@ class Manager:
             )
             if selection not in self._reflectors:
                 self._reflectors[selection] = Reflector(self.client, store, selection, optional, self.metrics)
-            self._reflectors[selection].optional &= optional  # Who needs the kind is stricter than who does not.
+            self._reflectors[selection].optional &= optional  # An informer that requires the kind prevails.
 
     def add(self, reconciler: Reconciler) -> None:
-        """A controller with its informers; the reconciler's own kind is watched even if no informer names it."""
+        """Add a controller and its informers; the reconciler's own kind gets an informer even if none is declared."""
         for informer in reconciler.informers:
             self.add_informer(informer)
         if reconciler.kind not in self.cache:
@@ -113,15 +136,11 @@ class Manager:
         self.controllers.append(controller)
 
     def stop(self) -> None:
-        """Asks `run` to end in order; for signal handlers."""
+        """Make `run` shut down in order and return; for signal handlers."""
         self._stop.set()
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Runs until cancelled or stopped; `started()` once all caches are whole.
-
-        Raises KindNotWatched when a watch has no informer, and LeaseLost (inside an exception group) when the lease
-        went to somebody else.
-        """
+        """Run until stopped or canceled; report `started()` when the caches are synced."""
         for controller in self.controllers:
             controller.subscribe()
         self.client.observers.append(self.cache)
@@ -131,7 +150,7 @@ class Manager:
                 try:
                     await self._stop.wait()
                 finally:
-                    # Cancelled or stopped: `_live` is shielded and shuts down in order; the group waits for it.
+                    # `_live` is shielded from a cancellation and shuts down in order; the task group waits for it.
                     self._stop.set()
         finally:
             self.client.observers.remove(self.cache)
@@ -150,7 +169,7 @@ class Manager:
                 await self.endpoints.close()
 
     async def _run_until_stopped(self, background: TaskGroup, task_status: TaskStatus[None]) -> None:
-        with _garbage_collection_paused(self.options.tune_garbage_collection):
+        with _garbage_collection_paused() if self.options.tune_garbage_collection else nullcontext():
             for reflector in self._reflectors.values():
                 background.start_soon(reflector.run)
             if not await self._unless_stopped(self._synced):
@@ -182,7 +201,7 @@ class Manager:
             leading.cancel_scope.cancel()
 
     async def _work(self) -> None:
-        """Runs the workers until stopped, then waits for those under way."""
+        """Run the workers until stopped, then wait for reconciles in flight."""
         self.leads = True
         try:
             await self._run_workers()
@@ -196,8 +215,8 @@ class Manager:
             await self._stop.wait()
             for controller in self.controllers:
                 controller.queue.close()
-            busy = sum(controller.queue.processing for controller in self.controllers)
-            _log.info("stopping", under_way=busy)
+            in_flight = sum(controller.queue.processing for controller in self.controllers)
+            _log.info("stopping", under_way=in_flight)
             workers.cancel_scope.deadline = anyio.current_time() + self.options.shutdown_timeout
 
     async def _synced(self) -> None:
@@ -205,10 +224,10 @@ class Manager:
             patience = _OPTIONAL_PATIENCE if reflector.optional else float("inf")
             with anyio.move_on_after(patience):
                 await reflector.synced.wait()
-        _log.info("caches are whole", objects={str(store.kind): len(store) for store in self.cache.stores})
+        _log.info("caches synced", objects={str(store.kind): len(store) for store in self.cache.stores})
 
     async def _unless_stopped(self, action: Callable[[], Awaitable[None]]) -> bool:
-        """Runs `action` to its end, True, or until `stop`, False."""
+        """Run `action` to its end or until `stop`; return whether it was not stopped."""
         async with anyio.create_task_group() as race:
 
             async def watch_for_stop() -> None:
@@ -222,7 +241,7 @@ class Manager:
 
     async def _resync(self) -> None:
         while True:
-            await anyio.sleep(self.options.resync_period * random.uniform(0.9, 1.1))
+            await anyio.sleep(self.options.resync_period * jitter(0.9, 1.1))
             for controller in self.controllers:
                 controller.enqueue_all("resync")
 
@@ -239,7 +258,7 @@ class Manager:
     def _stuck(self) -> str:
         limit = self.options.stuck_after
         stuck = [item.name for item in self.controllers if item.queue.longest_running() > limit]
-        return f"a worker has been busy for more than {limit:.0f} s in: {', '.join(stuck)}" if stuck else ""
+        return f"a reconcile has taken more than {limit:.0f} s in: {', '.join(stuck)}" if stuck else ""
 
     def _unsynced(self) -> str:
         waiting = [str(kind) for kind in self._mandatory if not self.cache[kind].synced]
@@ -247,7 +266,7 @@ class Manager:
 
 
 async def _measure_collections(metrics: ManagerMetrics) -> None:
-    """Measures the interpreter's garbage collections until cancelled."""
+    """Measure the interpreter's garbage collections until canceled."""
     started = 0.0
 
     def note(phase: str, about: dict[str, int]) -> None:
@@ -265,14 +284,12 @@ async def _measure_collections(metrics: ManagerMetrics) -> None:
 
 
 @contextmanager
-def _garbage_collection_paused(tune: bool) -> Iterator[None]:
-    """While caches fill, collections find nothing and take half the time; what is there afterwards stays.
+def _garbage_collection_paused() -> Iterator[None]:
+    """Pause garbage collection while caches fill, and leave what they hold out of later collections.
 
-    The last collection comes before: after it would look at every object of the cache.
+    Collections would find nothing and take half of the time. The last one comes first: afterwards it would have to
+    visit every object of the cache.
     """
-    if not tune:
-        yield
-        return
     gc.collect()
     gc.disable()
     try:

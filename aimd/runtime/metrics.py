@@ -1,7 +1,7 @@
-"""Prometheus metrics under controller-runtime's and client-go's names, so that existing dashboards keep working.
+"""Prometheus metrics with controller-runtime's and client-go's names, so that existing dashboards work.
 
-Nothing here is global: a manager has its own registry, and the client's metrics are joined to it. What has no
-counterpart there carries the prefix of the manager's options.
+Other metrics have the prefix of the manager's options. Nothing is global: a manager has its own registry, which also
+exposes the client's metrics.
 """
 
 from bisect import bisect_left
@@ -37,42 +37,32 @@ _RESULTS = ("success", "error", "requeue", "requeue_after")
 
 
 class ClientMetrics:
-    """What the API client counts; belongs to the client and is exposed by every manager that uses it."""
+    """The metrics of a client; every manager that uses it exposes them."""
 
     def __init__(self, prefix: str) -> None:
-        self.requests = _unregistered(
-            "rest_client_requests",
-            "Number of HTTP requests, partitioned by status code, method, and host.",
-            ("code", "method", "host"),
-        )
-        self.retries = _unregistered(
-            "rest_client_request_retries",
-            "Requests sent again, by the status code of the answer before, verb and host.",
-            ("code", "verb", "host"),
-        )
-        self.writes = _unregistered(
-            f"{prefix}_api_writes",
-            "Writes sent to the API server, by kind of object, verb and the reason the caller gave.",
-            ("kind", "verb", "reason"),
-        )
         by_result = ("kind", "result")
-        self._applies = _unregistered(f"{prefix}_apply", "Objects of plans, by what came of applying them.", by_result)
-        self._statuses = _unregistered(f"{prefix}_status_write", "Statuses, by what came of writing them.", by_result)
-        by_event = ("kind", "type", "reason", "emitted")
-        self._events = _unregistered(f"{prefix}_events", "Events about objects, by what came of them.", by_event)
-        self._seconds = TallyFamily(
-            "rest_client_request_duration_seconds", "Length of a request", ("verb", "host"), _REQUEST_BUCKETS
-        )
+        requests = "Number of HTTP requests, partitioned by status code, method, and host."
+        self.requests = _unregistered("rest_client_requests", requests, ("code", "method", "host"))
+        retries = "Number of request retries, partitioned by status code, verb, and host."
+        self.retries = _unregistered("rest_client_request_retries", retries, ("code", "verb", "host"))
+        writes = "Number of writes sent to the API server, by kind, verb and reason"
+        self.writes = _unregistered(f"{prefix}_api_writes", writes, ("kind", "verb", "reason"))
+        self._applies = _unregistered(f"{prefix}_apply", "Number of objects applied, by result", by_result)
+        self._statuses = _unregistered(f"{prefix}_status_write", "Number of status updates, by result", by_result)
+        events = "Number of Events recorded, and whether they were emitted"
+        self._events = _unregistered(f"{prefix}_events", events, ("kind", "type", "reason", "emitted"))
+        seconds = "Request latency in seconds"
+        self._seconds = TallyFamily("rest_client_request_duration_seconds", seconds, ("verb", "host"), _REQUEST_BUCKETS)
         self._counters: dict[tuple[str, str, str], Counter] = {}
 
     @property
     def collectors(self) -> tuple[Collector, ...]:
-        """To be registered where they shall be exposed."""
+        """The collectors to register."""
         own = (self.writes, self._applies, self._statuses, self._events)
         return (self.requests, self.retries, *own, self._seconds)
 
     def count(self, code: str, method: str, host: str, seconds: float | None) -> None:
-        """One request; the code is `<error>` when no answer came, `seconds` None for a watch."""
+        """Count a request; `code` is `<error>` without a response, `seconds` None for a watch."""
         counter = self._counters.get((code, method, host))
         if counter is None:
             counter = self._counters[code, method, host] = self.requests.labels(code, method, host)
@@ -81,15 +71,15 @@ class ClientMetrics:
             self._seconds.labels(method, host).observe(seconds)
 
     def count_apply(self, kind: str, result: str) -> None:
-        """One object; unchanged, created, updated, or how it was refused (`errors.refusal_of`)."""
+        """Count an object: unchanged, created, updated, or how it was refused (`errors.refusal_of`)."""
         self._applies.labels(kind, result).inc()
 
     def count_status_write(self, kind: str, result: str) -> None:
-        """One status; written, unchanged, conflict or error."""
+        """Count a status: written, unchanged, conflict or error."""
         self._statuses.labels(kind, result).inc()
 
     def count_event(self, kind: str, type: str, reason: str, emitted: str) -> None:
-        """One Event about an object of that kind; `emitted` is yes, suppressed, failed or dropped."""
+        """Count an Event about an object of this kind; `emitted` is yes, suppressed, failed or dropped."""
         self._events.labels(kind, type, reason, emitted).inc()
 
 
@@ -98,7 +88,7 @@ def _unregistered(name: str, text: str, labels: Sequence[str]) -> Counter:
 
 
 class ReconcileMetrics:
-    """The `controller_runtime_*` series of one controller, all initialized to 0."""
+    """The `controller_runtime_*` series of a controller, initialized to 0."""
 
     def __init__(self, families: "ManagerMetrics", controller: str, workers: int) -> None:
         self._totals = {result: families.reconcile_total.labels(controller, result) for result in _RESULTS}
@@ -112,12 +102,12 @@ class ReconcileMetrics:
         families.max_concurrent.labels(controller).set(workers)
 
     def count(self, result: str) -> None:
-        """`result` is one of success, error, requeue, requeue_after."""
+        """Count a reconcile; `result` is success, error, requeue or requeue_after."""
         self._totals[result].inc()
 
 
 class Tally:
-    """A histogram that costs next to nothing to add to; `buckets` are upper limits, in order, without infinity."""
+    """A histogram that is cheap to add to; `buckets` are upper limits in ascending order, without infinity."""
 
     __slots__ = ("_buckets", "_counts", "_sum")
 
@@ -127,12 +117,12 @@ class Tally:
         self._sum = 0.0
 
     def observe(self, value: float) -> None:
-        """Counts one value."""
+        """Add a value."""
         self._counts[bisect_left(self._buckets, value)] += 1
         self._sum += value
 
     def add_to(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
-        """Adds a series to what Prometheus reads."""
+        """Add the histogram to `family` as a series with these label values."""
         limits = [*(_in_go(limit) for limit in self._buckets), "+Inf"]
         counts = (float(count) for count in accumulate(self._counts))
         family.add_metric(labels, list(zip(limits, counts, strict=True)), self._sum)
@@ -149,14 +139,14 @@ class TallyFamily(Collector):
         self._series: dict[tuple[str, ...], Tally] = {}
 
     def labels(self, *values: str) -> Tally:
-        """The series of these label values."""
+        """Return the series of these label values."""
         tally = self._series.get(values)
         if tally is None:
             tally = self._series[values] = Tally(self._buckets)
         return tally
 
     def collect(self) -> Iterator[Metric]:
-        """The family, made anew each time it is read."""
+        """Build the family."""
         family = HistogramMetricFamily(self._name, self._text, labels=self._label_names)
         for values, tally in self._series.items():
             tally.add_to(family, values)
@@ -164,7 +154,7 @@ class TallyFamily(Collector):
 
 
 def _in_go(limit: float) -> str:
-    """As Go writes a number: scrapers and dashboards compare bucket limits as texts."""
+    """Format a number as Go does; dashboards compare bucket limits as text."""
     return str(floatToGoString(limit))  # type: ignore[no-untyped-call]
 
 
@@ -176,15 +166,12 @@ class Gated(Collector):
         self._condition = condition
 
     def collect(self) -> Iterable[Metric]:
-        """The families, or nothing."""
+        """Return the families, or nothing."""
         return self._collector.collect() if self._condition() else ()
 
 
 class QueueMetrics:
-    """The `workqueue_*` series of one queue: plain numbers, read when somebody asks for them.
-
-    `depths` tells the number of ready keys by priority; `unfinished` and `longest_running` are seconds.
-    """
+    """The `workqueue_*` series of a queue: plain numbers that a scrape reads."""
 
     def __init__(self, families: "ManagerMetrics", name: str) -> None:
         self.name = name
@@ -193,12 +180,15 @@ class QueueMetrics:
         self.queue_duration = Tally(_QUEUE_BUCKETS)
         self.work_duration = Tally(_QUEUE_BUCKETS)
         self.depths: Callable[[], Mapping[int, int]] = lambda: {0: 0}
+        """Returns the number of ready items by priority."""
         self.unfinished: Callable[[], float] = lambda: 0.0
+        """Returns the seconds spent so far on items in processing."""
         self.longest_running: Callable[[], float] = lambda: 0.0
+        """Returns the seconds spent so far on the oldest of them."""
         families.queues.append(self)
 
     def depth_by_priority(self) -> Iterator[tuple[str, int]]:
-        """Label and depth; priorities beyond the 25th share one label."""
+        """Yield label and depth for each priority; those beyond the 25th share one label."""
         depths = self.depths()
         for number, (priority, depth) in enumerate(depths.items()):
             if number < _MOST_PRIORITIES:
@@ -208,26 +198,22 @@ class QueueMetrics:
 
 
 class _QueueCollector(Collector):
-    """Exposes all queues of a manager."""
+    """Exposes the queues of a manager."""
 
     def __init__(self, queues: Sequence[QueueMetrics]) -> None:
         self._queues = queues
 
     def collect(self) -> Iterator[Metric]:
-        """The families, made anew each time they are read."""
-        by = ("name", "controller")
-        prefix = "workqueue_"
-        depth = GaugeMetricFamily(f"{prefix}depth", "Keys that are ready and wait", labels=(*by, "priority"))
-        adds = CounterMetricFamily(f"{prefix}adds", "Keys added", labels=by)
-        retries = CounterMetricFamily(f"{prefix}retries", "Keys added after a failure", labels=by)
-        waited = HistogramMetricFamily(f"{prefix}queue_duration_seconds", "How long a ready key waits", labels=by)
-        worked = HistogramMetricFamily(f"{prefix}work_duration_seconds", "How long a turn takes", labels=by)
-        unfinished = GaugeMetricFamily(
-            f"{prefix}unfinished_work_seconds", "Seconds spent so far in turns that have not ended", labels=by
-        )
-        longest = GaugeMetricFamily(
-            f"{prefix}longest_running_processor_seconds", "Seconds the longest turn has taken so far", labels=by
-        )
+        """Build the families."""
+        by, prefix = ("name", "controller"), "workqueue_"
+        depth = GaugeMetricFamily(f"{prefix}depth", "Number of ready items", labels=(*by, "priority"))
+        adds = CounterMetricFamily(f"{prefix}adds", "Number of items added", labels=by)
+        retries = CounterMetricFamily(f"{prefix}retries", "Number of items added after a failure", labels=by)
+        waited = HistogramMetricFamily(f"{prefix}queue_duration_seconds", "Seconds a ready item waited", labels=by)
+        worked = HistogramMetricFamily(f"{prefix}work_duration_seconds", "Seconds per processed item", labels=by)
+        unfinished_name, longest_name = f"{prefix}unfinished_work_seconds", f"{prefix}longest_running_processor_seconds"
+        unfinished = GaugeMetricFamily(unfinished_name, "Seconds spent so far on items in processing", labels=by)
+        longest = GaugeMetricFamily(longest_name, "Seconds spent so far on the oldest of these items", labels=by)
         for queue in self._queues:
             labels = (queue.name, queue.name)
             for priority, count in queue.depth_by_priority():
@@ -242,7 +228,7 @@ class _QueueCollector(Collector):
 
 
 class ManagerMetrics:
-    """All metric families of one manager, in a registry of its own."""
+    """The metric families of a manager, in a registry of its own."""
 
     def __init__(self, prefix: str, joined: Iterable[Collector] = ()) -> None:
         self.registry = CollectorRegistry()
@@ -256,7 +242,7 @@ class ManagerMetrics:
         self._add_own_families(prefix)
 
     def exposition(self) -> bytes:
-        """All metrics in the Prometheus text format (`CONTENT_TYPE`)."""
+        """Return all metrics in the Prometheus text format (`CONTENT_TYPE`)."""
         return generate_latest(self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -272,28 +258,29 @@ class ManagerMetrics:
 
     def _add_controller_families(self) -> None:
         prefix, by = "controller_runtime_", "controller"
-        self.reconcile_total = self._counter(f"{prefix}reconcile", "Reconciliations by result", by, "result")
-        self.reconcile_errors = self._counter(f"{prefix}reconcile_errors", "Reconciliations that failed", by)
-        self.terminal_errors = self._counter(f"{prefix}terminal_reconcile_errors", "Failures for good", by)
-        self.panics = self._counter(f"{prefix}reconcile_panics", "Reconciliations ended by an unexpected error", by)
-        self.timeouts = self._counter(f"{prefix}reconcile_timeouts", "Reconciliations that took too long", by)
+        self.reconcile_total = self._counter(f"{prefix}reconcile", "Number of reconciles, by result", by, "result")
+        self.reconcile_errors = self._counter(f"{prefix}reconcile_errors", "Number of failed reconciles", by)
+        terminal = "Number of failed reconciles that are not retried"
+        self.terminal_errors = self._counter(f"{prefix}terminal_reconcile_errors", terminal, by)
+        panics = "Number of reconciles that raised an unexpected error"
+        self.panics = self._counter(f"{prefix}reconcile_panics", panics, by)
+        self.timeouts = self._counter(f"{prefix}reconcile_timeouts", "Number of reconciles that timed out", by)
         seconds = f"{prefix}reconcile_time_seconds"
-        self.reconcile_time = self._tally(seconds, "Length of a reconciliation", _RECONCILE_BUCKETS, by)
-        self.max_concurrent = self._gauge(f"{prefix}max_concurrent_reconciles", "Workers there are", by)
-        self.active_workers = self._gauge(f"{prefix}active_workers", "Workers that are busy", by)
+        self.reconcile_time = self._tally(seconds, "Seconds per reconcile", _RECONCILE_BUCKETS, by)
+        self.max_concurrent = self._gauge(f"{prefix}max_concurrent_reconciles", "Number of workers", by)
+        self.active_workers = self._gauge(f"{prefix}active_workers", "Number of busy workers", by)
 
     def _add_own_families(self, prefix: str) -> None:
         informer = f"{prefix}_informer_"
-        self.leader = self._gauge("leader_election_master_status", "1 leads, 0 stands by", "name")
-        self.leader_slowpath = self._counter(
-            "leader_election_slowpath", "Renewals that had to read the lease before they could write it", "name"
-        )
-        self.informer_synced = self._gauge(f"{informer}synced", "1 when the cache of the kind is whole", "kind")
-        self.informer_objects = self._gauge(f"{informer}objects", "Objects in the cache of the kind", "kind")
-        self.informer_restarts = self._counter(f"{informer}restarts", "Lists and watches begun anew", "kind", "cause")
-        self.informer_silence = self._gauge(
-            f"{informer}silence_seconds", "Since the server last sent anything about the kind", "kind"
-        )
-        pause = "How long a garbage collection held everything up"
+        self.leader = self._gauge("leader_election_master_status", "1 if this replica holds the lease", "name")
+        slow = "Number of renewals that had to read the lease first"
+        self.leader_slowpath = self._counter("leader_election_slowpath", slow, "name")
+        self.informer_synced = self._gauge(f"{informer}synced", "1 if the cache of the kind is synced", "kind")
+        self.informer_objects = self._gauge(f"{informer}objects", "Number of cached objects", "kind")
+        restarts = "Number of restarted lists and watches, by cause"
+        self.informer_restarts = self._counter(f"{informer}restarts", restarts, "kind", "cause")
+        silence = "Seconds since the API server last sent anything"
+        self.informer_silence = self._gauge(f"{informer}silence_seconds", silence, "kind")
+        pause = "Seconds per garbage collection, during which nothing else runs"
         self.gc_pauses = self._tally(f"{prefix}_gc_pause_seconds", pause, _PAUSE_BUCKETS, "generation")
-        self.loop_lag = self._gauge(f"{prefix}_event_loop_lag_seconds", "How late the event loop last ticked")
+        self.loop_lag = self._gauge(f"{prefix}_event_loop_lag_seconds", "Seconds by which the event loop was late")

@@ -1,7 +1,6 @@
-"""The types both sides of a reconcile share: keys, kinds, desired objects, failures, conditions.
+"""Values that reconcilers and pure planning code share: keys, kinds, desired objects, failures, conditions.
 
-Free of I/O, of the clock and of any Kubernetes client, so that pure planning code may import it. Everything
-else of the runtime stays out of a planner's reach (docs/architecture.md, layers).
+No I/O, no clock, no Kubernetes client: the only module of the runtime that planning imports, with `kinds` and `errors`.
 """
 
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
 Manifest: TypeAlias = dict[str, Any]
-"""A Kubernetes object as JSON. What the store hands out is shared: read it, never change it."""
+"""A Kubernetes object as JSON. Objects from a store are shared: don't modify them."""
 
 
 class Key(NamedTuple):
@@ -25,17 +24,19 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A resource type, spelled out so that no API discovery is ever needed."""
+    """A resource type, spelled out so that no API discovery is needed."""
 
     group: str
+    """Empty for the core group."""
     version: str
     name: str
     plural: str
+    """Name in URLs."""
     namespaced: bool = True
 
     @property
     def api_version(self) -> str:
-        """`group/version`, or just the version for the core group."""
+        """`group/version`; for the core group just the version."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def manifest(self, metadata: Mapping[str, Any], **parts: Any) -> Manifest:
@@ -47,7 +48,7 @@ class Kind:
 
 
 class Category(StrEnum):
-    """What sort of trouble a failure is; decides conditions, retry and whether children are applied."""
+    """Who or what is to blame for a failure; decides conditions, retries and whether children are applied."""
 
     INFRASTRUCTURE = "Infrastructure"
     UNKNOWN = "Unknown"
@@ -69,89 +70,95 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A `metav1.Condition`; `last_transition_time` is RFC 3339 in whole seconds, UTC."""
+    """A `metav1.Condition`."""
 
     type: str
     status: str
     reason: str
     message: str
     last_transition_time: str = ""
+    """RFC 3339, UTC, in whole seconds."""
     observed_generation: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """An object that must exist as rendered.
-
-    `manifest` is complete: name, labels, owner references. `reason` says why it is written and becomes the
-    `reason` label of the write metric. `filled` names the fields that webhooks or API defaults add inside what we
-    render (dotted paths, `[]` for every item of a list, for example
-    `spec.predictor.containers[].resources.limits`); such additions are no difference.
-    """
+    """An object that must exist as rendered."""
 
     kind: Kind
     manifest: Manifest
+    """The complete object, with name, labels and owner references."""
     reason: str
+    """Why it is written: the label `reason` of the write metric."""
     filled: tuple[str, ...] = ()
+    """Fields that webhooks or API defaults add inside of what is rendered; such additions are no difference.
+
+    Dotted paths, with `[]` for every item of a list, such as `spec.predictor.containers[].resources.limits`.
+    """
 
     @property
     def key(self) -> Key:
+        """Key of the object."""
         return key_of(self.manifest)
 
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """An object that must go; `uid` guards against deleting a namesake created since."""
+    """An object that must not exist."""
 
     kind: Kind
     key: Key
     uid: str
+    """A new object of the same name is left alone."""
     reason: str
+    """Why it is deleted: the label `reason` of the write metric."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What applying a plan did: how many objects were written, and which child failed how."""
+    """The result of applying a plan."""
 
     written: int = 0
+    """Number of objects that were created, updated or deleted."""
     failures: tuple[tuple[Kind, Key, Failure], ...] = ()
+    """The objects that could not be written, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One turn of a reconciler: the key, and what woke it (for logs)."""
+    """What to reconcile."""
 
     key: Key
     reasons: tuple[str, ...] = ()
+    """What woke the key, for logs only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a reconcile ended.
-
-    Ask again after `requeue_after` seconds, or when something changes (None); with `retry`, run again with the
-    key's back-off, as after an error, but without one to log. `written` objects are told in the log.
-    """
+    """When to reconcile the object again."""
 
     requeue_after: float | None = None
+    """After so many seconds; if None, only when something changes."""
     retry: bool = False
+    """After the key's backoff, as after an error, but without logging one."""
     written: int = 0
+    """Number of objects written, for the log."""
 
 
 def metadata_of(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The object's metadata, empty when it has none."""
+    """Return the object's metadata, empty if it has none."""
     metadata: Mapping[str, Any] = manifest.get("metadata") or {}
     return metadata
 
 
 def key_of(manifest: Mapping[str, Any]) -> Key:
-    """Namespace and name of an object."""
+    """Return the key of an object."""
     metadata = metadata_of(manifest)
     return Key(metadata.get("namespace") or "", metadata.get("name") or "")
 
 
 def uid_of(manifest: Mapping[str, Any]) -> str:
-    """UID of an object, empty when the server has not given one yet."""
+    """Return the UID of an object, empty if it has none yet."""
     return str(metadata_of(manifest).get("uid") or "")
 
 
@@ -169,24 +176,24 @@ def resource_version(manifest: Mapping[str, Any]) -> int:
 
 
 def labels_of(manifest: Mapping[str, Any]) -> Mapping[str, str]:
-    """Labels of an object, empty when it has none."""
+    """Return the labels of an object, empty if it has none."""
     labels: Mapping[str, str] = metadata_of(manifest).get("labels") or {}
     return labels
 
 
 def is_apply(entry: Mapping[str, Any]) -> bool:
-    """Whether an entry of `managedFields` records a server-side apply, and not one of a subresource."""
+    """Return whether an entry of `managedFields` records a server-side apply, other than of a subresource."""
     return entry.get("operation") == "Apply" and not entry.get("subresource")
 
 
 def controller_of(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The controlling owner reference, if there is one."""
+    """Return the owner reference of the controller, or None."""
     references = metadata_of(manifest).get("ownerReferences") or ()
     return next((reference for reference in references if reference.get("controller")), None)
 
 
 def owner_reference(kind: Kind, owner: Mapping[str, Any]) -> Manifest:
-    """A controlling owner reference without `blockOwnerDeletion` (OBJ-APL-5)."""
+    """Return an owner reference to the controller `owner`, without `blockOwnerDeletion` (OBJ-APL-5)."""
     return {
         "apiVersion": kind.api_version,
         "kind": kind.name,

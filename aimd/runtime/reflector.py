@@ -28,17 +28,20 @@ class Reflector:
     """Lists and watches `selection` into `store`, as client-go's Reflector.
 
     Guarantees:
-        `run` survives everything that the API server can cause. The store never goes back to an older state, and keeps
-        its content until a new list is complete. Other tasks run after at most 100 objects.
-    Caveats:
-        Several reflectors may fill one store; an object stays as long as one of them lists it.
+    - `run` survives everything that the API server can cause.
+    - The store never goes back to an older state, and keeps its content until a new list is complete.
+    - Other tasks may run after 100 objects at most.
+
+    Assumptions:
+    - The objects of the selection are stored by this reflector, and by our own writes. Several reflectors may fill one
+      store; an object stays as long as one of them selects it.
     """
 
     client: Client
     store: Store
     selection: Selection
     optional: bool = False
-    """The server may lack the kind, or forbid it: `synced` is then set without a list."""
+    """The server may lack the kind, or forbid it; `synced` is then set without a list."""
     metrics: ManagerMetrics | None = None
     streams: bool = True
     """Request lists as a stream; turned off by itself for a server that refuses that."""
@@ -55,7 +58,7 @@ class Reflector:
             silence.set_function(lambda: time.monotonic() - self._heard_at)
 
     async def run(self) -> None:
-        """Run until cancelled; raise nothing that the API server can cause."""
+        """Run until canceled; raise nothing that the API server can cause."""
         state: watcher.State = watcher.initial(optional=self.optional, streams=self.streams)
         action: watcher.Action = watcher.Sleep(0.0)
         while True:

@@ -1,9 +1,4 @@
-"""What stands before a page that is not for everybody: TLS, and Kubernetes' own answer to who may read it.
-
-The certificate is the administrator's, read again when its files change, or one made for the life of the process. A
-caller's bearer token goes to the API server as TokenReview and SubjectAccessReview, as controller-runtime's metrics
-server does it.
-"""
+"""TLS and authorization for pages that not everyone may read."""
 
 import hashlib
 import ssl
@@ -40,16 +35,23 @@ _log = structlog.get_logger()
 
 @dataclass
 class ServingCertificate:
-    """The certificate and key of a server: files that may change, or with an empty folder a self-signed one."""
+    """The certificate and key of a server.
+
+    Errors:
+    - OSError or ssl.SSLError from `context` if the files can't be used.
+    """
 
     folder: str = ""
+    """Folder of the files. Without one, a self-signed certificate is made for the life of the process."""
     certificate: str = "tls.crt"
+    """File name of the certificate; the default is that of a Kubernetes TLS Secret, like that of `key`."""
     key: str = "tls.key"
+    """File name of the private key."""
     _loaded: tuple[int, int] = (0, 0)
     _context: ssl.SSLContext = field(default_factory=lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
 
     def context(self) -> ssl.SSLContext:
-        """For the listener; only HTTP/1.1 is offered. Raises OSError or ssl.SSLError when the files are unusable."""
+        """Return the TLS context for the listener, which offers only HTTP/1.1."""
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._context.set_alpn_protocols(["http/1.1"])
         if self.folder:
@@ -61,7 +63,7 @@ class ServingCertificate:
         return self._context
 
     def refresh(self) -> None:
-        """Takes files that changed over for new connections; unusable ones are told and the old pair stays."""
+        """Use changed files for new connections; if they can't be used, log that and keep the old ones."""
         try:
             if self.folder and self._changed() != self._loaded:
                 self._load()
@@ -71,7 +73,7 @@ class ServingCertificate:
 
     def _load(self) -> None:
         changed = self._changed()
-        # Into a context of its own first: a bad pair must not spoil the one in use.
+        # First into a separate context: an unusable pair must not replace the one in use.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*self._files)
         self._context.load_cert_chain(*self._files)
         self._loaded = changed
@@ -107,7 +109,13 @@ def _make_self_signed(certificate: Path, key: Path) -> None:
 
 @dataclass
 class TokenAccess:
-    """Who may `get` a non-resource path; answers are remembered, by a hash of the token (OPS-MET-1)."""
+    """Decides which callers may read a page, as controller-runtime's metrics server (OPS-MET-1).
+
+    A caller's bearer token is checked by a TokenReview, its right to `get` the path by a SubjectAccessReview.
+
+    Guarantees:
+    - Results are cached, by a hash of the token: tokens for 60 s, grants for 300 s, refusals for 30 s.
+    """
 
     client: Client
     clock: Callable[[], float] = time.monotonic
@@ -115,14 +123,17 @@ class TokenAccess:
     _grants: dict[tuple[str, str], tuple[float, bool]] = field(default_factory=dict)
 
     async def status(self, token: str, path: str) -> int:
-        """HTTP status for a caller: 200, 401 without a good token, 403 without the right, 500 if nobody can tell."""
+        """Return the HTTP status for a caller.
+
+        200 if it may read the path, 401 without a valid token, 403 without the right, 500 if the check failed.
+        """
         try:
             user = await self._user(token) if token else None
             if user is None:
                 return 401
             return 200 if await self._is_granted(user, path) else 403
         except ApiError as error:
-            _log.error("nobody can tell who may read", path=path, error=str(error))
+            _log.error("authorization check failed", path=path, error=str(error))
             return 500
 
     async def _user(self, token: str) -> Manifest | None:
@@ -136,22 +147,22 @@ class TokenAccess:
         return user
 
     async def _is_granted(self, user: Manifest, path: str) -> bool:
-        who = (f"{user.get('username')} {sorted(user.get('groups') or ())}", path)
-        until, granted = self._grants.get(who, (0.0, False))
+        question = (f"{user.get('username')} {sorted(user.get('groups') or ())}", path)
+        until, granted = self._grants.get(question, (0.0, False))
         if self.clock() >= until:
             spec: Manifest = {"nonResourceAttributes": {"path": path, "verb": "get"}}
             given = {"user": "username", "uid": "uid", "groups": "groups", "extra": "extra"}
             spec |= {name: user[known] for name, known in given.items() if user.get(known)}
             review = {"apiVersion": SUBJECT_ACCESS_REVIEW.api_version, "kind": SUBJECT_ACCESS_REVIEW.name, "spec": spec}
-            answer = await self.client.ask(SUBJECT_ACCESS_REVIEW, review)
-            granted = bool((answer.get("status") or {}).get("allowed"))
+            answered = await self.client.ask(SUBJECT_ACCESS_REVIEW, review)
+            granted = bool((answered.get("status") or {}).get("allowed"))
             seconds = GRANTED_SECONDS if granted else REFUSED_SECONDS
-            _bounded(self._grants)[who] = (self.clock() + seconds, granted)
+            _bounded(self._grants)[question] = (self.clock() + seconds, granted)
         return granted
 
 
 def _bounded(remembered: dict[K, V]) -> dict[K, V]:
-    """Whoever tries many tokens must not fill the memory."""
+    """Empty a full table, so that many different tokens can't fill the memory."""
     if len(remembered) >= _REMEMBERED:
         remembered.clear()
     return remembered

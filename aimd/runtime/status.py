@@ -1,9 +1,4 @@
-"""Writes status: only what changed, only when something changed, and never over what somebody else wrote since.
-
-A JSON merge patch of the changed keys leaves keys of other writers alone (a download job reports its progress into the
-same status). Conditions are one list, so a patch that carries them also carries the resourceVersion they were computed
-from; if that is out of date the object is read again once and the patch rebuilt (OBJ-APL-4).
-"""
+"""Write the status subresource: only what changed, and only if something changed (OBJ-APL-4)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +10,18 @@ from aimd.runtime.store import Cache
 
 
 class StatusWriter:
-    """The status subresource of the objects of one controller."""
+    """Writes the status of the objects of one controller.
+
+    Guarantees:
+    - A status that is as wanted costs no request.
+    - Keys that aren't named stay as they are: a JSON merge patch has only the changed ones. Others may write theirs.
+    - Conditions are one list, so a patch with conditions requires the resourceVersion they were computed from. If the
+      object has changed meanwhile, it is read once more and the patch is made again.
+    - A late write never reaches a new object of the same name: the patch has the UID.
+
+    Errors:
+    - Conflict if the object changed twice meanwhile; other ApiErrors as they are.
+    """
 
     def __init__(self, client: Client, cache: Cache, field_manager: str) -> None:
         self._client = client
@@ -23,10 +29,9 @@ class StatusWriter:
         self._field_manager = field_manager
 
     async def write(self, kind: Kind, live: Manifest, status: Manifest, reason: str = "status") -> bool:
-        """Makes the given keys of the live object's status as they are in `status`; True if that took a write.
+        """Set the keys of the live object's status to those of `status`; return whether that took a write.
 
-        Keys that `status` does not name stay; None removes. An object that is gone, or is another one by now, is
-        left alone (False). Raises Conflict when it changed twice meanwhile, and what else the API server says.
+        None removes a key. If the object is gone, or was deleted and created again, nothing is written.
         """
         count = self._client.metrics.count_status_write
         try:
@@ -55,7 +60,7 @@ class StatusWriter:
         return True
 
     async def _is_another(self, kind: Kind, live: Manifest) -> bool:
-        """Whether the name has passed to a new object: the UID in the patch is then an attempt to change it."""
+        """Return whether the object was deleted and created again; the server takes the UID as a change of it."""
         try:
             return uid_of(await self._client.get(kind, key_of(live))) != uid_of(live)
         except NotFound:
@@ -79,11 +84,10 @@ class StatusWriter:
 
 
 def _patch(live: Manifest, status: Manifest) -> Manifest:
-    """The merge patch that is needed, empty when none is."""
+    """Return the merge patch that is needed, empty if none is."""
     changes = merge_patch(live.get("status") or {}, status, remove_unnamed=False)
     if not changes:
         return {}
-    # The UID keeps a late write off a namesake; conditions were computed from this very version.
     metadata = {"uid": uid_of(live)} if uid_of(live) else {}
     if "conditions" in changes:
         metadata["resourceVersion"] = str(metadata_of(live).get("resourceVersion") or "")
@@ -91,9 +95,9 @@ def _patch(live: Manifest, status: Manifest) -> Manifest:
 
 
 def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any], *, remove_unnamed: bool = True) -> Manifest:
-    """The JSON merge patch (RFC 7386) from `before` to `after`.
+    """Return the JSON merge patch (RFC 7386) from `before` to `after`.
 
-    None in `after` removes, as does absence if `remove_unnamed`; lists are replaced whole.
+    None in `after` removes a key, and so does its absence if `remove_unnamed`; lists are replaced as a whole.
     """
     patch: Manifest = {}
     for name, wanted in after.items():

@@ -1,6 +1,6 @@
-"""A whole operator: every Greeting gets a ConfigMap with its text, and says in its status which one.
+"""A complete operator: each Greeting gets a ConfigMap with its text, whose name is in the Greeting's status.
 
-python docs/examples/greeter.py        # against the cluster of your kubeconfig, until Ctrl-C
+Run it against the cluster of your kubeconfig, until Ctrl-C: `python docs/examples/greeter.py`
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ GREETING = Kind("example.com", "v1", "Greeting", "greetings")
 
 
 def plan(greeting: Manifest) -> Manifest:
-    """The ConfigMap that a Greeting wants; pure, so that it is tested without a cluster."""
+    """Return the ConfigMap of a Greeting. A pure function, which can be tested without a cluster."""
     name, namespace = greeting["metadata"]["name"], greeting["metadata"]["namespace"]
     return {
         "apiVersion": CONFIG_MAP.api_version,
@@ -33,7 +33,7 @@ def plan(greeting: Manifest) -> Manifest:
 
 
 class GreetingReconciler:
-    """Keeps the ConfigMap of a Greeting right."""
+    """Creates and updates the ConfigMap of each Greeting."""
 
     name = "greeting"
     kind = GREETING
@@ -47,10 +47,10 @@ class GreetingReconciler:
         self.status = StatusWriter(manager.client, manager.cache, "greeter")
 
     async def reconcile(self, request: Request) -> Result:
-        """Runs whenever the Greeting or its ConfigMap changed; writes only what differs."""
+        """Bring a Greeting's ConfigMap and status up to date; runs whenever one of the two has changed."""
         greeting = self.greetings[GREETING].get(request.key)
         if greeting is None:
-            return Result()  # Its ConfigMap goes by garbage collection.
+            return Result()  # Deleted; garbage collection deletes the ConfigMap.
         applied = await self.applier.apply([Desired(CONFIG_MAP, plan(greeting), "greeting")])
         message = applied.failures[0][2].message if applied.failures else ""
         await self.status.write(GREETING, greeting, {"configMap": request.key.name, "error": message or None})
@@ -58,7 +58,7 @@ class GreetingReconciler:
 
 
 async def main(options: ManagerOptions) -> None:
-    """Runs until cancelled."""
+    """Run until canceled."""
     async with connect() as client:
         manager = Manager(client, options)
         manager.add(GreetingReconciler(manager))

@@ -111,9 +111,9 @@ class Fleet:
         )
 
     async def wait_ready(self, replica: Replica) -> None:
-        """Until its caches are whole, so that it can take over at once."""
+        """Wait until its caches are synced, so that it can take over at once."""
         for _ in range(600):
-            if replica.log.read_text().count("caches are whole") == replica.starts:
+            if replica.log.read_text().count("caches synced") == replica.starts:
                 return
             await asyncio.sleep(0.1)
         raise AssertionError(replica.log.read_text()[-3000:])
@@ -214,7 +214,7 @@ async def test_sigterm_hands_over_within_two_seconds(admin: Client, api_server: 
         assert seconds <= 2.0
         assert turns(fleet.writers()) == [first.user, second.user]
         log = second.log.read_text()
-        assert log.count("caches are whole") == 1, "the standby's caches were warm"
+        assert log.count("caches synced") == 1, "the standby's caches were warm"
 
 
 @pytest.mark.slow

@@ -87,7 +87,7 @@ class Scene:
                 await self.reflector.run()
 
         virtually(scenario)
-        assert not self.server.open, "a watch is closed when its reflector is cancelled"
+        assert not self.server.open, "a watch is closed when its reflector is canceled"
 
     @property
     def asked(self) -> list[str]:
