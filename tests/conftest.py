@@ -10,6 +10,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, settings
 
 from aimd.runtime.mutation import SWITCH, MutationDetector
+from tests.produced_conditions import ProducedConditions
 
 os.environ[SWITCH] = "true"
 # `make test` says the same of the same code every time; `make test-slow` looks for new examples.
@@ -18,6 +19,11 @@ unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]
 settings.register_profile("steady", unhurried, derandomize=True)
 settings.register_profile("search", unhurried, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compare the conditions that tests bring about with those that are declared."""
+    config.pluginmanager.register(ProducedConditions(config))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

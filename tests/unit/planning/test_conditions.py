@@ -10,6 +10,22 @@ from hypothesis import strategies as st
 from aimd.planning.component import Component, Direction, State, may_apply
 from aimd.planning.conditions import Summary, summarize
 from aimd.planning.time import timestamp
+from aimd.runtime.errors import (
+    AlreadyExists,
+    ApiError,
+    Conflict,
+    ConnectionFailed,
+    Forbidden,
+    Invalid,
+    NotFound,
+    RequestTimeout,
+    ServerTimeout,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+    failure_of,
+)
+from aimd.runtime.kinds import PERSISTENT_VOLUME_CLAIM
 from aimd.runtime.objects import Applied, Category, Condition, Failure, Key, Kind
 
 NOW = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
@@ -31,6 +47,36 @@ def condition(summary: Summary, type_: str) -> Condition:
 
 def types(summary: Summary) -> list[str]:
     return [item.type for item in summary.conditions]
+
+
+REFUSALS: dict[str, ApiError] = {
+    "NotFound": NotFound("no"),
+    "Unauthorized": Unauthorized("no"),
+    "Forbidden": Forbidden("no"),
+    "QuotaExceeded": Forbidden("exceeded quota: gpus"),
+    "InvalidSpec": Invalid("no"),
+    "AlreadyExists": AlreadyExists("no"),
+    "Conflict": Conflict("no"),
+    "RateLimited": TooManyRequests("no"),
+    "Timeout": ServerTimeout("no"),
+    "ServiceUnavailable": Unavailable("no", status=503),
+    "ServerError": ApiError("no", status=502),
+    "ClientError": ApiError("no", status=418),
+    "UnknownError": ApiError("no"),
+    "NetworkTimeout": RequestTimeout("no"),
+    **{
+        reason: ConnectionFailed("no", reason=reason)
+        for reason in ("ConnectionRefused", "ConnectionReset", "DNSFailure", "NetworkError")
+    },
+}
+
+
+@pytest.mark.parametrize("reason", REFUSALS)
+def test_a_child_that_cannot_be_written_shows_the_answer_of_the_server(reason: str) -> None:
+    refused = (PERSISTENT_VOLUME_CLAIM, Key("ml-team", "weights"), failure_of(REFUSALS[reason]))
+    shown = condition(run(READY_MODEL, applied=Applied(0, (refused,))), "PersistentVolumeClaimReady")
+    assert (shown.status, shown.reason) == ("False", reason)
+    assert shown.message.startswith("PersistentVolumeClaim ml-team/weights: ")
 
 
 READY_MODEL = Component("ModelReady", State.READY, "ModelResolved", "ok", direction=UP)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aimd.api.service import ServiceCondition
 from aimd.planning.component import State
 from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, classify_log, needs_log, pod_failure
 from aimd.planning.pods import (
@@ -49,6 +50,11 @@ def ended(exit_code: int, reason: str = "Error", message: str = "") -> dict[str,
     return {"state": {"terminated": {"exitCode": exit_code, "reason": reason, "message": message}}}
 
 
+def shown(health: PodHealth) -> str:
+    """The reason in the condition of a predictor's pods."""
+    return health.component(ServiceCondition.INFERENCE_SERVICE_PODS_READY).effective_reason
+
+
 @pytest.mark.parametrize(
     ("pods", "state", "reason"),
     [
@@ -64,6 +70,9 @@ def ended(exit_code: int, reason: str = "Error", message: str = "") -> dict[str,
             State.FAILED,
             "CreateContainerConfigError",
         ),
+        ([pod("Pending", container=waiting("CreateContainerError"))], State.FAILED, "CreateContainerError"),
+        ([pod("Pending", container=waiting("InvalidImageName"))], State.FAILED, "InvalidImageName"),
+        ([pod("Pending", container=waiting("RunContainerError"))], State.FAILED, "RunContainerError"),
         ([pod("Running", container=waiting("CrashLoopBackOff"))], State.FAILED, "CrashLoopBackOff"),
         (
             [
@@ -83,12 +92,16 @@ def ended(exit_code: int, reason: str = "Error", message: str = "") -> dict[str,
         ([pod("Pending", container=waiting("ImagePullBackOff", "manifest unknown"))], State.DEGRADED, "ImageNotFound"),
         ([pod("Pending", container=waiting("ImagePullBackOff", "timeout"))], State.DEGRADED, "ImagePullBackOff"),
         ([pod("Failed", container=ended(1))], State.FAILED, "PodFailed"),
+        ([pod("Failed", container=ended(137, "OOMKilled"))], State.FAILED, "PodOOMKilled"),
+        ([pod("Failed", container=ended(1, "DeadlineExceeded"))], State.FAILED, "PodDeadlineExceeded"),
+        ([pod("Failed", container=ended(1, "Evicted"))], State.DEGRADED, "PodEvicted"),
     ],
 )
 def test_what_a_group_of_pods_is_up_to(pods: list[dict[str, Any]], state: State, reason: str) -> None:
     """Prove OBJ-POD-2."""
     health = probe_pods(pods, exit_codes={})
     assert (health.state, health.reason) == (state, reason)
+    assert shown(health) == reason
 
 
 def test_unschedulable_counts_before_its_event_arrives() -> None:
@@ -101,12 +114,13 @@ def test_unschedulable_counts_before_its_event_arrives() -> None:
     assert not is_waiting_for_events(lonely)
 
 
-def test_events_tell_why_a_placed_pod_does_not_start() -> None:
+@pytest.mark.parametrize("reason", ["FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"])
+def test_events_tell_why_a_placed_pod_does_not_start(reason: str) -> None:
     """Prove OBJ-POD-3."""
     stuck = pod("Pending")
     about = {"uid": "uid-p"}
     mount = {
-        "reason": "FailedMount",
+        "reason": reason,
         "message": "no volume",
         "involvedObject": about,
         "lastTimestamp": "2026-01-01T00:00:02Z",
@@ -119,8 +133,10 @@ def test_events_tell_why_a_placed_pod_does_not_start() -> None:
     }
     foreign = {**mount, "involvedObject": {"uid": "other"}}
     assert is_waiting_for_events(stuck)
-    assert probe_pods([stuck], events=[pulling, mount]).reason == "FailedMount"
-    assert probe_pods([stuck], events=[pulling, foreign]) == PodHealth(State.PROGRESSING, "Pulling", "pulling x")
+    blocked, started = probe_pods([stuck], events=[pulling, mount]), probe_pods([stuck], events=[pulling, foreign])
+    assert blocked.reason == shown(blocked) == reason
+    assert started == PodHealth(State.PROGRESSING, "Pulling", "pulling x")
+    assert shown(started) == "Pulling"
 
 
 @pytest.mark.parametrize(
@@ -229,7 +245,7 @@ def test_pull_messages(message: str, reason: str) -> None:
 @pytest.mark.parametrize(("code", "reason"), sorted(DOWNLOADER_EXIT_CODES.items()))
 def test_exit_codes_of_the_downloader(code: int, reason: str) -> None:
     failed = pod("Failed", container=ended(code))
-    assert pod_failure(failed).reason == reason
+    assert pod_failure(failed).reason == shown(probe_pods([failed])) == reason
     assert not needs_log(failed)
     assert pod_failure(failed, exit_codes={}).reason == "PodFailed"
     assert needs_log(failed, {})
@@ -329,4 +345,4 @@ def test_the_probe_is_total(found: list[dict[str, Any]], log: str) -> None:
     pods = [{"metadata": {"name": f"p{i}", "uid": f"u{i}"}, "status": status} for i, status in enumerate(found)]
     health = probe_pods(pods, logs={f"p{i}": log for i in range(len(pods))})
     assert health.reason
-    assert health.component("Pods").effective_state is health.state
+    assert health.component(ServiceCondition.INFERENCE_SERVICE_PODS_READY).effective_state is health.state

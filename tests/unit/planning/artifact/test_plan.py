@@ -491,6 +491,18 @@ def test_the_cause_in_the_pod_wins_over_the_job(exit_code: int, reason: str, rea
     assert not summary.retry
 
 
+@pytest.mark.parametrize(
+    ("given", "reason"), [("DeadlineExceeded", "JobDeadlineExceeded"), ("Evicted", "JobEvicted"), ("", "JobFailed")]
+)
+def test_why_a_job_was_given_up(given: str, reason: str) -> None:
+    world = World(size="1Gi")
+    world.turn()
+    world.turn()
+    world.finish("Failed", reason=given)
+    world.turn()
+    assert (world.word, world.condition("DownloadJobReady")) == ("Failed", ("False", reason))
+
+
 def test_a_verification_that_failed() -> None:
     world = World(size="1Gi").downloading()
     world.progress(100)
@@ -849,19 +861,23 @@ def test_nobody_asks_about_what_has_only_just_been_made() -> None:
     assert world.plan.requeue_after == 10.0
 
 
-def test_pods_refused_at_admission_are_explained() -> None:
+@pytest.mark.parametrize(
+    ("size", "part", "type_"),
+    [("1Gi", "download", "DownloadJobPodsReady"), ("", "check-size", "CheckSizeJobPodsReady")],
+)
+def test_pods_refused_at_admission_are_explained(size: str, part: str, type_: str) -> None:
     """Prove ART-DWN-9."""
-    world = World(size="1Gi")
+    world = World(size=size)
     world.turn()
     world.turn()
-    job = world.child("download")
+    job = world.child(part)
     assert job is not None
     assert objects_to_explain(world.observe(), world.now + timedelta(seconds=3)) == (job,)
     world.events = [
         {"reason": "FailedCreate", "message": "exceeded quota", "involvedObject": {"uid": job["metadata"]["uid"]}}
     ]
     world.turn()
-    assert (world.word, world.condition("DownloadJobPodsReady")) == ("Pending", ("False", "FailedCreate"))
+    assert (world.word, world.condition(type_)) == ("Pending", ("False", "FailedCreate"))
 
 
 def taken_over(claim_made: str) -> World:

@@ -95,6 +95,7 @@ def test_no_labels_at_all_are_metadata_too() -> None:
 @pytest.mark.parametrize(
     ("problem", "reason", "unreachable", "refused"),
     [
+        (Problem.REFERENCE, "ImageReferenceInvalid", False, False),
         (Problem.AUTH, "ImagePullAuthFailure", False, True),
         (Problem.NOT_FOUND, "ImageNotFound", False, False),
         (Problem.CONTENT, "MetadataExtractionFailed", False, False),
@@ -129,6 +130,14 @@ def test_a_missing_pull_secret_fails(obj: Any, reason: str) -> None:
     assert str(summary.state) == "Failed"
     assert condition(summary, "ImageMetadataReady") == ("False", reason)
     assert condition(summary, "ConfigValid") == condition(summary, "Ready") == ("False", "ReferenceNotFound")
+
+
+def test_a_pull_secret_that_cannot_be_read_degrades() -> None:
+    secret = Failure(Category.INFRASTRUCTURE, "SecretAccessFailed", "forbidden")
+    summary = settle(ObservedModel(model(), ResolvedConfig(), inspection=Inspection(secret=secret, again_after=60)))
+    assert str(summary.state) == "Degraded"
+    assert condition(summary, "ImageMetadataReady") == ("False", "SecretAccessFailed")
+    assert condition(summary, "DependenciesReachable") == ("False", "InfrastructureError")
 
 
 def test_while_nobody_could_be_asked_the_last_answer_stays_shown() -> None:
@@ -207,6 +216,9 @@ def test_templates_make_the_state(obj: AIMModel, words: tuple[str, ...], word: s
     """Prove MDL-STA-1."""
     summary = settle(ObservedModel(obj, ResolvedConfig(), templates(*words)))
     assert (str(summary.state), condition(summary, "ServiceTemplatesReady")[1]) == (word, reason)
+    twin = AIMClusterModel.model_validate(obj.manifest())
+    summary = settle(ObservedModel(twin, ResolvedConfig(), templates(*words, cluster=True)))
+    assert condition(summary, "ClusterServiceTemplatesReady")[1] == reason
 
 
 def test_templates_that_only_pass_on_the_fault_of_the_model_do_not_make_it_worse() -> None:

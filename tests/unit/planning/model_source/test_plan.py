@@ -150,6 +150,17 @@ def test_a_missing_secret_is_a_missing_reference() -> None:
     assert shown(summary, "ConfigValid") == ("False", "ReferenceNotFound")
 
 
+def test_a_secret_that_cannot_be_read_is_trouble_of_the_cluster() -> None:
+    secret = Failure(Category.INFRASTRUCTURE, "SecretAccessFailed", "forbidden")
+    _, summary = settle(source(), secret=secret)
+    assert (str(summary.state), shown(summary, "FiltersReady")) == ("Degraded", ("False", "SecretAccessFailed"))
+
+
+def test_a_source_without_filters_waits_for_one() -> None:
+    _, summary = settle(source(filters=[]))
+    assert (str(summary.state), shown(summary, "FiltersReady")) == ("Progressing", ("False", "NoFilters"))
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [

@@ -777,6 +777,7 @@ def test_kserve_events_count_only_while_they_are_news(settled: Maker, now: datet
         return reasons(plan_service(observed, now))["InferenceService"]
 
     assert state([event(1)]) == "InternalError"
+    assert state([{**event(60), "reason": "ServerlessModeRejected"}]) == "ServerlessModeRejected"
     assert state([event(6)]) == "CreatingRuntime"
     assert state([event(1, "the object has been modified")]) == "CreatingRuntime"
     assert state([event(1)], READY) == "RuntimeReady"

@@ -170,6 +170,25 @@ def test_trouble_with_the_gateway(judge: Maker, serving: bool, state: State) -> 
     assert judge(routing={"enabled": True}, serving=serving) == ("GatewayNotConfigured", state)
 
 
+@pytest.mark.parametrize(
+    ("type_", "reason"),
+    [
+        ("Accepted", "NoMatchingParent"),
+        ("Accepted", "NoMatchingListenerHostname"),
+        ("Accepted", "UnsupportedValue"),
+        ("Accepted", "IncompatibleFilters"),
+        ("Accepted", "Pending"),
+        ("ResolvedRefs", "RefNotPermitted"),
+        ("ResolvedRefs", "InvalidKind"),
+        ("ResolvedRefs", "UnsupportedProtocol"),
+        ("Accepted", "ReasonOfAnImplementation"),
+    ],
+)
+def test_the_reason_of_the_gateway_is_passed_on(judge: Maker, type_: str, reason: str) -> None:
+    """Prove SVC-RTE-7."""
+    assert judge([parent((type_, "False", reason))]) == (reason, State.DEGRADED)
+
+
 def test_answers_that_do_not_count(judge: Maker) -> None:
     """Prove SVC-RTE-6."""
     pending = ("HTTPRoutePending", State.PROGRESSING)

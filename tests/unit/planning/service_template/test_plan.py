@@ -34,6 +34,10 @@ def template(status: dict[str, Any] | None = None, **spec: Any) -> AIMServiceTem
     )
 
 
+def cluster_template(**spec: Any) -> AIMClusterServiceTemplate:
+    return AIMClusterServiceTemplate.model_validate({"metadata": {"name": "t"}, "spec": {"modelName": "m", **spec}})
+
+
 def settle(obj: Template, model: Any = MODEL, **fields: Any) -> tuple[Plan, Summary]:
     observed = ObservedTemplate(obj, fields.pop("config", ResolvedConfig()), model, **{"inventory": NODES, **fields})
     plan = plan_service_template(observed, NOW)
@@ -154,6 +158,12 @@ def test_the_model_counts_unless_only_its_templates_are_bad(
     )
     _, summary = settle(template(modelSources=INLINE), model)
     assert (str(summary.state), condition(summary, "ModelReady")) == (word, shown)
+    twin = AIMClusterModel.model_validate({**model.manifest(), "metadata": {"name": "m"}})
+    _, summary = settle(cluster_template(modelSources=INLINE), twin)
+    assert (str(summary.state), condition(summary, "ClusterModelReady")) == (
+        word,
+        (shown[0], shown[1].replace("Model", "ClusterModel")),
+    )
 
 
 def test_a_missing_model_and_a_missing_config() -> None:
@@ -166,9 +176,7 @@ def test_a_missing_model_and_a_missing_config() -> None:
 
 
 def test_the_cluster_twin_differs_in_names_only() -> None:
-    obj = AIMClusterServiceTemplate.model_validate(
-        {"metadata": {"name": "t"}, "spec": {"modelName": "m", "modelSources": INLINE, "hardware": MI300X}}
-    )
+    obj = cluster_template(modelSources=INLINE, hardware=MI300X)
     plan, summary = settle(obj, CLUSTER_MODEL)
     assert condition(summary, "ClusterModelReady") == ("True", "ClusterModelFound")
     assert plan.status["resolvedModel"]["scope"] == "Cluster"
