@@ -32,6 +32,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="process",
         help="what operates: aimd run as a process of the tests, or the chart's Deployment in the cluster",
     )
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="write tests/data/golden/ from what test_golden.py sees, instead of comparing",
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
