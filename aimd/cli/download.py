@@ -1,4 +1,4 @@
-"""`aimd download` and `aimd check-size`: what the jobs of an artifact run, and useful by hand."""
+"""`aimd download` and `aimd check-size`: the commands of an artifact's jobs, which people can run, too."""
 
 # tests: tests/integration/test_command_line.py
 
@@ -20,34 +20,39 @@ from aimd.downloads.settings import DownloadSettings, settings_from, termination
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True)
 
-Uri = Annotated[str, typer.Argument(help="hf://org/name, or hf://org/name@revision.", show_default=False)]
+Uri = Annotated[
+    str,
+    typer.Argument(
+        help="Source URI: hf://organization/repository[@revision] or s3://bucket/prefix.", show_default=False
+    ),
+]
 
 
 @app.command("download")
 def download_command(
     uri: Uri,
     directory: Annotated[
-        Path | None, typer.Argument(help="Folder to fill; in a job TARGET_DIR, else /cache.", show_default=False)
+        Path | None, typer.Argument(help="Target folder. Defaults to $TARGET_DIR, then /cache.", show_default=False)
     ] = None,
 ) -> None:
-    """Download a model's weights, going on where an earlier run stopped, and verify every file."""
+    """Download weights, resume where an earlier run stopped, and verify every file."""
     settings = _settings(uri, directory)
-    with _progress_display() as show:
+    with _ProgressDisplay() as show:
         code = anyio.run(download, settings, show)
     _leave(code)
 
 
 @app.command("check-size")
 def check_size_command(uri: Uri) -> None:
-    """Print the size of a model's weights: the last line is JSON with `url` and `sizeBytes`."""
+    """Print the size of weights: the last line is JSON with `url` and `sizeBytes`."""
     _leave(anyio.run(check_size, _settings(uri, None)))
 
 
 def _settings(uri: str, directory: Path | None) -> DownloadSettings:
-    # stdout is the contract of check-size, so the log goes elsewhere.
+    # The log goes to stderr, because stdout is the contract of check-size.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    # Process 1 of a container would ignore the signal otherwise. There is nothing to tidy up: a download may be killed
-    # at any point.
+    # Process 1 of a container ignores the signal by default. No cleanup is needed: a download may be killed at any
+    # point.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     try:
         return settings_from(os.environ, uri, directory)
@@ -69,8 +74,8 @@ def _leave(code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-class _progress_display:
-    """A progress bar on a terminal, one line per report elsewhere."""
+class _ProgressDisplay:
+    """Context of a progress bar on a terminal, and of one line per report elsewhere."""
 
     def __enter__(self) -> Show:
         if not sys.stdout.isatty():

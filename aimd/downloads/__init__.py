@@ -1,6 +1,6 @@
-"""What runs inside the size-check and download jobs: `aimd check-size` and `aimd download`.
+"""Download weights: the code of the size-check and download jobs, `aimd check-size` and `aimd download`.
 
-Stands alone: httpx, anyio, structlog and huggingface_hub, and nothing else of aimd. The way through it is `run` (one
-job, its attempts, its exit code) → `hub` (commit and files) → `fetch` (what is missing of them) → `partial` and `tree`
-(bytes and files on the volume). `progress` counts what moves; `artifact_status` tells the artifact.
+Of aimd it imports only `aimd.api.source_uri`. `run` is one job with its attempts and its exit code; `listing` gets the
+list of files from `hub` or `object_store`; `fetch` downloads those that are missing through `wire` or `xet`; `partial`
+and `tree` keep bytes and files on the volume; `progress` counts bytes; `artifact_status` reports them to the artifact.
 """

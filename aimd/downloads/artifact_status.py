@@ -1,7 +1,8 @@
-"""Progress in the artifact's status, patched as the pod's own service account.
+# tests: tests/faults/test_download_faults.py
+"""Progress in the artifact's status, patched with the token of the pod's own service account (ART-RUN-7, ART-JOB-2).
 
-Only `status.progress` and `status.download` are ever sent. A patch that fails is logged once and forgotten: telling
-how far a download is must not end it.
+Only `status.progress` and `status.download` are ever sent. The first patch that fails is logged, further ones are not:
+a download must not fail because its progress cannot be reported.
 """
 
 import ssl
@@ -19,19 +20,17 @@ _log = structlog.get_logger()
 
 
 class ArtifactStatus:
-    """Merge patches to one AIMArtifact's status; does nothing outside a pod that names its artifact."""
+    """Sends merge patches to the status of one AIMArtifact; does nothing outside a pod that names its artifact."""
 
     def __init__(self, settings: DownloadSettings) -> None:
         self._settings = settings
-        self._complained = False
+        self._logged = False
         self.enabled = bool(settings.api_server and settings.artifact_name and settings.artifact_namespace)
         if not self.enabled:
-            _log.info(
-                "progress is not reported to an artifact", missing="ARTIFACT_NAME, ARTIFACT_NAMESPACE or API server"
-            )
+            _log.info("progress reports disabled", missing="ARTIFACT_NAME, ARTIFACT_NAMESPACE or API server")
 
     async def report(self, **parts: dict[str, Any]) -> None:
-        """Patches `status.<part>` for each part, in one request; never raises."""
+        """Patch `status.<part>` for each part, in one request. Never raises."""
         if not self.enabled:
             return
         settings = self._settings
@@ -49,17 +48,17 @@ class ArtifactStatus:
                     headers={"Authorization": f"Bearer {token}", "Content-Type": "application/merge-patch+json"},
                 )
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            self._complain(type(error).__name__)
+            self._log_once(type(error).__name__)
         else:
             if response.is_error:
-                self._complain(f"HTTP {response.status_code}")
+                self._log_once(f"HTTP {response.status_code}")
 
-    def _complain(self, cause: str) -> None:
-        # Never in the server's words: classifiers of logs would take "… not found" or "forbidden" for the cause of a
+    def _log_once(self, cause: str) -> None:
+        # Without the server's message: log classifiers would take "… not found" or "forbidden" for the cause of a
         # later failure (ART-RUN-7).
-        if not self._complained:
-            self._complained = True
-            _log.warning("progress could not be reported", cause=cause)
+        if not self._logged:
+            self._logged = True
+            _log.warning("progress report failed", cause=cause)
 
     def _trust(self) -> ssl.SSLContext | bool:
         authority = self._settings.service_account / "ca.crt"

@@ -1,4 +1,4 @@
-"""Checksums as hubs and object stores publish them, and what computes them."""
+"""Checksums as hubs and object stores publish them, and the digests that compute them."""
 
 import hashlib
 import zlib
@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Kind(StrEnum):
-    """How a checksum is made from the content."""
+    """How a checksum is computed from the content."""
 
     SHA256 = "sha256"
     GIT_BLOB = "git-sha1"
@@ -19,7 +19,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
-    """A checksum in lower-case hex; `part_size` (bytes) is what a multipart upload was cut into."""
+    """A checksum in lower-case hex; `part_size` is the size of the parts of a multipart upload, in bytes."""
 
     kind: Kind
     value: str
@@ -29,9 +29,11 @@ class Checksum:
 class Digest(Protocol):
     """A running checksum."""
 
-    def update(self, data: bytes | memoryview, /) -> None: ...
+    def update(self, data: bytes | memoryview, /) -> None:
+        """Add the next bytes of the content."""
 
-    def hexdigest(self) -> str: ...
+    def hexdigest(self) -> str:
+        """Return the checksum of the bytes so far, in lower-case hex."""
 
 
 class Crc32:
@@ -41,9 +43,11 @@ class Crc32:
         self._value = 0
 
     def update(self, data: bytes | memoryview, /) -> None:
+        """Add the next bytes of the content."""
         self._value = zlib.crc32(data, self._value)
 
     def hexdigest(self) -> str:
+        """Return the checksum of the bytes so far, as eight hex digits."""
         return f"{self._value:08x}"
 
 
@@ -57,6 +61,7 @@ class Md5OfParts:
         self._filled = 0
 
     def update(self, data: bytes | memoryview, /) -> None:
+        """Add the next bytes of the content."""
         rest = memoryview(data)
         while rest:
             taken = rest[: self._part_size - self._filled]
@@ -68,12 +73,13 @@ class Md5OfParts:
                 self._part, self._filled = _md5(), 0
 
     def hexdigest(self) -> str:
+        """Return the ETag of the bytes so far, without quotes."""
         digests = self._finished + (self._part.digest() if self._filled or not self._finished else b"")
         return f"{_md5(digests).hexdigest()}-{len(digests) // 16}"
 
 
 def new_digest(checksum: Checksum | None, size: int) -> Digest:
-    """What computes a checksum over content of `size` bytes; something cheap when there is none to compare with."""
+    """Return the digest that computes `checksum` over content of `size` bytes; a cheap one if there is no checksum."""
     if checksum is None or checksum.kind is Kind.CRC32:
         return Crc32()
     if checksum.kind is Kind.SHA256:

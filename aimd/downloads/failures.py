@@ -1,7 +1,6 @@
-"""How a download can fail: each cause its reason and exit code, for the job's pod and for people at a terminal.
+"""Failures of a download: each cause with its reason and exit code, for the job's pod and for people at a terminal.
 
-The phrases printed for missing, gated and full are those that log classifiers of other operators know
-(ART-RUN-8).
+The phrases for missing, gated and full are those that log classifiers of other operators know (ART-RUN-8).
 """
 
 import errno
@@ -11,26 +10,30 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class Reason(Enum):
-    """Reason as the termination message names it, exit code, and whether another attempt may help (ART-RUN-6)."""
+    """Reason in the termination message, and the exit code that stands for it (ART-RUN-6)."""
 
-    AUTH = ("AuthError", 20, False)
-    NOT_FOUND = ("SourceNotFound", 21, False)
-    NO_SPACE = ("StorageFull", 22, False)
-    STALLED = ("DownloadStalled", 23, True)
-    VERIFICATION = ("VerificationFailed", 24, True)
-    NETWORK = ("NetworkError", 25, True)
-    BAD_REQUEST = ("InvalidSource", 26, False)
-    FAILED = ("DownloadFailed", 1, True)
-    SIMULATED = ("SimulatedFailure", 1, True)
+    AUTH = ("AuthError", 20)
+    NOT_FOUND = ("SourceNotFound", 21)
+    NO_SPACE = ("StorageFull", 22)
+    STALLED = ("DownloadStalled", 23)
+    VERIFICATION = ("VerificationFailed", 24)
+    NETWORK = ("NetworkError", 25)
+    BAD_REQUEST = ("InvalidSource", 26)
+    FAILED = ("DownloadFailed", 1)
+    SIMULATED = ("SimulatedFailure", 1)
 
-    def __init__(self, text: str, exit_code: int, transient: bool) -> None:
+    def __init__(self, text: str, exit_code: int) -> None:
         self.text = text
         self.exit_code = exit_code
-        self.transient = transient
+
+    @property
+    def transient(self) -> bool:
+        """Whether another attempt may succeed."""
+        return self not in (Reason.AUTH, Reason.NOT_FOUND, Reason.NO_SPACE, Reason.BAD_REQUEST)
 
 
 class DownloadFailure(Exception):
-    """The download cannot go on; `detail` says what happened and what to change."""
+    """The download has failed; `detail` says what happened and what to change."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
@@ -39,40 +42,42 @@ class DownloadFailure(Exception):
 
 
 def missing_repository(repository: str) -> DownloadFailure:
-    """No such repository, or one this token may not even know of."""
+    """Return the failure for a repository that does not exist, or that the token may not see."""
     return DownloadFailure(
         Reason.NOT_FOUND,
-        f"Repository Not Found: {repository} does not exist on the hub, or is private and HF_TOKEN is missing or "
-        "cannot see it; correct the name or the token",
+        f"Repository Not Found: {repository} does not exist on the hub, or it is private and HF_TOKEN is missing or "
+        "has no access to it. Correct the name or the token",
     )
 
 
 def missing_revision(repository: str, revision: str) -> DownloadFailure:
-    """The repository has no such branch, tag or commit."""
+    """Return the failure for a branch, tag or commit that the repository does not have."""
     return DownloadFailure(
-        Reason.NOT_FOUND, f"Revision Not Found: {repository} has no revision {revision}; correct what follows the @"
+        Reason.NOT_FOUND,
+        f"Revision Not Found: {repository} has no revision {revision}. Correct the part of the source URI after @",
     )
 
 
 def gated_repository(repository: str) -> DownloadFailure:
-    """Somebody has to accept the model's terms, or give a token of somebody who did."""
+    """Return the failure for a repository whose terms the token's account has not accepted."""
     return DownloadFailure(
         Reason.AUTH,
-        f"Cannot access gated repo {repository}: accept its terms on the hub, then set that account's HF_TOKEN",
+        f"Cannot access gated repo {repository}: accept its terms on the hub, and set HF_TOKEN to a token of the same "
+        "account",
     )
 
 
 def refused(repository: str, status: int) -> DownloadFailure:
-    """The hub refused the credentials."""
+    """Return the failure for credentials that the hub has refused."""
     return DownloadFailure(
-        Reason.AUTH, f"the hub answered {status} for {repository}: HF_TOKEN is invalid or lacks access"
+        Reason.AUTH, f"the hub returned {status} for {repository}: HF_TOKEN is invalid or has no access"
     )
 
 
 def disk_failure(error: OSError, target: str) -> DownloadFailure:
-    """A write that failed: no space is a reason of its own."""
+    """Return the failure for an error of the volume; a full one has a reason of its own."""
     if error.errno in _FULL:
         return DownloadFailure(
-            Reason.NO_SPACE, f"no space left on device: {target} is full; give the artifact more size"
+            Reason.NO_SPACE, f"no space left on device: {target} is full. Raise the size of the artifact"
         )
     return DownloadFailure(Reason.FAILED, f"cannot write to {target}: {error.strerror or error}")

@@ -1,7 +1,7 @@
-"""What a hub repository holds at one commit: files, sizes, checksums.
+"""Files of a repository of a hub: the list of one commit, with sizes and checksums.
 
-The revision is resolved once, by huggingface_hub, and pinned: a branch that moves during the download cannot mix two
-versions (ART-RUN-2).
+huggingface_hub resolves the revision once, and everything is read at that commit, so that a branch that moves during
+the download cannot mix two versions (ART-RUN-2).
 """
 
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from aimd.api.source_uri import SourceUri
+from aimd.downloads.backoff import Retryable, is_transient, retry_after
 from aimd.downloads.checksums import Checksum, Kind
 from aimd.downloads.failures import (
     DownloadFailure,
@@ -19,8 +20,7 @@ from aimd.downloads.failures import (
     missing_revision,
     refused,
 )
-from aimd.downloads.patience import Retryable, is_passing, retry_after
-from aimd.downloads.snapshot import RemoteFile, Snapshot, checked_paths
+from aimd.downloads.snapshot import RemoteFile, Snapshot, require_safe_paths
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class HubOrigin:
-    """A repository's files over plain HTTP."""
+    """Files of a repository at one commit, over plain HTTP."""
 
     endpoint: str
     repository: str
@@ -36,17 +36,20 @@ class HubOrigin:
     token: str = field(default="", repr=False)
 
     def url_of(self, file: RemoteFile) -> str:
+        """Return the URL of the content; the hub may redirect it to a content network."""
         return f"{self.endpoint}/{self.repository}/resolve/{self.commit}/{quote(file.path)}"
 
     @property
     def credentials(self) -> dict[str, str]:
-        """Headers that show who asks; for the hub alone."""
+        """Headers that authenticate to the hub; never send them to another host."""
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
-    def headers(self, file: RemoteFile) -> Mapping[str, str]:
+    def headers(self, _file: RemoteFile) -> Mapping[str, str]:
+        """Return the credentials."""
         return self.credentials
 
-    def failure_of(self, file: RemoteFile, status: int, headers: Mapping[str, str], body: bytes) -> Exception:
+    def failure_of(self, file: RemoteFile, status: int, headers: Mapping[str, str], _body: bytes) -> Exception:
+        """Return the failure that an error response of the hub means."""
         if headers.get("X-Error-Code") == "GatedRepo":
             return gated_repository(self.repository)
         if status in (401, 403):
@@ -55,33 +58,36 @@ class HubOrigin:
             return DownloadFailure(
                 Reason.NOT_FOUND, f"404: {self.repository}/{file.path} not found at commit {self.commit}"
             )
-        return DownloadFailure(Reason.BAD_REQUEST, f"the hub answered {status} for {file.path}")
+        return DownloadFailure(Reason.BAD_REQUEST, f"the hub returned {status} for {file.path}")
 
 
 def hub_api(endpoint: str, token: str) -> "HfApi":
-    """The library's client of a hub; nobody's token but this one is used."""
-    # Imported here: the library takes most of a second to load, which `aimd --help` need not wait for.
+    """Return the library's client of a hub; it uses no other token than the given one."""
+    # Imported here because the library takes most of a second to load, which `aimd --help` must not.
     from huggingface_hub import HfApi
 
     return HfApi(endpoint=endpoint or None, token=token or False, library_name="aimd")
 
 
 def list_repository(source: SourceUri, endpoint: str, token: str) -> Snapshot:
-    """Asks the hub once for commit and files. Blocks; raises DownloadFailure, or Retryable for a passing trouble."""
+    """Return commit and files of a repository, from one request.
+
+    Blocks. Raises DownloadFailure, or Retryable for a temporary problem.
+    """
     api = hub_api(endpoint, token)
     try:
         info = api.model_info(source.path, revision=source.revision or None, files_metadata=True, timeout=30)
     except Exception as error:
         raise _failure_of(error, source) from error
     if not info.sha:
-        raise DownloadFailure(Reason.NETWORK, f"the hub named no commit for {source.path}")
+        raise DownloadFailure(Reason.NETWORK, f"the hub returned no commit for {source.path}")
     files = sorted((_file(sibling) for sibling in info.siblings or ()), key=lambda file: file.path)
-    checked_paths([file.path for file in files])
+    require_safe_paths([file.path for file in files])
     return Snapshot(info.sha, tuple(files), HubOrigin(api.endpoint.rstrip("/"), source.path, info.sha, token))
 
 
 def _file(sibling: Any) -> RemoteFile:
-    """SHA-256 of large files, git's blob SHA-1 of small ones."""
+    """Return a file with its checksum: SHA-256 for a large file, git's blob SHA-1 for a small one."""
     checksum = Checksum(Kind.GIT_BLOB, sibling.blob_id) if sibling.blob_id else None
     if sibling.lfs:
         checksum = Checksum(Kind.SHA256, sibling.lfs.sha256)
@@ -98,7 +104,7 @@ def _failure_of(error: Exception, source: SourceUri) -> DownloadFailure | Retrya
     if isinstance(error, errors.RevisionNotFoundError):
         return missing_revision(source.path, source.revision)
     if isinstance(error, errors.HFValidationError):
-        return DownloadFailure(Reason.BAD_REQUEST, f"{source.path!r} is not a repository name: {error}")
+        return DownloadFailure(Reason.BAD_REQUEST, f"{source.path!r} is not a valid repository name: {error}")
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", 0)
     if status in (401, 403):
@@ -106,8 +112,8 @@ def _failure_of(error: Exception, source: SourceUri) -> DownloadFailure | Retrya
     if status == 404:
         return missing_repository(source.path)
     if isinstance(error, (KeyError, TypeError, ValueError)):
-        return DownloadFailure(Reason.BAD_REQUEST, f"what answers at HF_ENDPOINT is no hub: {error!r}")
-    if status and not is_passing(status):
-        return DownloadFailure(Reason.BAD_REQUEST, f"the hub answered {status} for {source.path}")
+        return DownloadFailure(Reason.BAD_REQUEST, f"the server at HF_ENDPOINT is not a hub: {error!r}")
+    if status and not is_transient(status):
+        return DownloadFailure(Reason.BAD_REQUEST, f"the hub returned {status} for {source.path}")
     wait = retry_after(response.headers.get("Retry-After", "")) if response is not None else None
-    return Retryable(f"the hub could not be asked about {source.path}: {error or type(error).__name__}", wait)
+    return Retryable(f"request to the hub for {source.path} failed: {error or type(error).__name__}", wait)

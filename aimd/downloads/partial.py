@@ -1,8 +1,8 @@
-"""A file that is growing, in chunks that several connections fill at once.
+"""A partial file: divided into chunks that several connections fill at the same time.
 
-How far each chunk is stands in a journal beside it, written after the bytes it counts: a process that is killed loses
-what was on its way, and no more. The checksum follows the unbroken beginning of the file, reading what was just written
-back from memory, so that nothing has to be read again at the end.
+A journal beside it records how many bytes of each chunk are present. It is written after the bytes that it counts, so
+that a killed process loses only the bytes in flight. The checksum follows the contiguous start of the file, while its
+bytes are still in the page cache, so that the file need not be read again at the end.
 """
 
 import errno
@@ -24,15 +24,15 @@ T = TypeVar("T")
 CHUNK = 16 * 2**20
 _READ = 4 * 2**20
 _BUFFER = 2**20
-_MOST_PIECES = 512  # the kernel takes no more than 1024 at once
+_MOST_PIECES = 512  # of one pwritev call, for which the kernel allows 1024
 _SYNC = 128 * 2**20
 _COUNT = 4  # bytes of a journal entry, an unsigned integer
 
 
 class Partial:
-    """The bytes of one file that are there. OSErrors of the volume come out as they are.
+    """The present bytes of one file. Raises OSErrors of the volume as they are.
 
-    `etag` is the server's strong ETag of what it sent in this process, empty if it gave none.
+    `etag` is the strong ETag that the server sent in this process, empty if there is none.
     """
 
     def __init__(self, tree: Tree, file: RemoteFile, progress: Progress, chunk: int = CHUNK) -> None:
@@ -45,19 +45,19 @@ class Partial:
         self._hashed = 0
         self._buffer = bytearray(min(_BUFFER, file.size))
         self._grown = anyio.Event()
-        self._at_work: list[None] = []
+        self._running: list[None] = []
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         self._data = os.open(tree.partial(file), flags, 0o644)
-        # A file of one chunk grows at its end, so that its size says how far it is.
+        # A file of one chunk grows at its end, so that its size is the number of bytes present.
         self._journal = os.open(tree.journal(file), flags, 0o644) if len(self._present) > 1 else -1
 
     @property
     def size(self) -> int:
-        """Bytes that are there."""
+        """Number of bytes present."""
         return sum(self._present)
 
-    def recall(self) -> None:
-        """Takes over what an earlier process left; nothing of it if data and journal do not fit together. Blocks."""
+    def resume(self) -> None:
+        """Continue what an earlier process left, or clear it if data and journal contradict each other. Blocks."""
         length = os.fstat(self._data).st_size
         found = array("I", [min(length, 2**32 - 1)]) if self._journal < 0 else self._read_journal()
         fits = len(found) == len(self._present) and all(
@@ -70,40 +70,40 @@ class Partial:
         self._present = found
         self._progress.present += self.size
 
-    def spans(self) -> Iterator[tuple[int, int]]:
-        """What is missing: first byte and end of each chunk's rest, in order."""
+    def missing(self) -> Iterator[tuple[int, int]]:
+        """Yield the missing rest of each chunk in order, as first byte and end (exclusive)."""
         for index, count in enumerate(self._present):
             if count < self._end_of(index) - index * self._chunk:
                 yield index * self._chunk + count, self._end_of(index)
 
     def filled(self, offset: int) -> int:
-        """How many bytes of the chunk that `offset` lies in are there."""
+        """Return how many bytes are present of the chunk that contains `offset`."""
         return self._present[offset // self._chunk] if offset < self.file.size else 0
 
     async def write(self, offset: int, pieces: Sequence[bytes]) -> None:
-        """Writes away from the event loop, which a slow volume must not hold up."""
+        """Write in a thread, so that a slow volume does not block the event loop."""
         size = sum(map(len, pieces))
         if offset + size > self.file.size:
-            raise DownloadFailure(Reason.VERIFICATION, f"{self.file.path} is longer than the source says")
-        await in_thread(self._busily, self._write, offset, pieces)
+            raise DownloadFailure(Reason.VERIFICATION, f"{self.file.path} is longer than listed")
+        await in_thread(self._tracked, self._write, offset, pieces)
         self._progress.received(size)
         self._grown.set()
 
     async def follow(self) -> None:
-        """Runs the checksum behind the bytes until it has seen all of them."""
+        """Compute the checksum as bytes arrive, until it has covered all of them."""
         while self._hashed < self.file.size:
             self._grown = anyio.Event()
-            beginning = self._beginning()
-            if self._hashed == beginning:
+            contiguous = self._contiguous()
+            if self._hashed == contiguous:
                 await self._grown.wait()
-            while self._hashed < beginning:
-                length = min(_READ, beginning - self._hashed)
-                await in_thread(self._busily, self._hash, self._digest, self._buffer, self._hashed, length)
+            while self._hashed < contiguous:
+                length = min(_READ, contiguous - self._hashed)
+                await in_thread(self._tracked, self._hash, self._digest, self._buffer, self._hashed, length)
                 self._hashed += length
                 self._progress.active()
 
     def clear(self) -> None:
-        """Forgets every byte. Blocks."""
+        """Discard all bytes. Blocks."""
         self._progress.present -= self.size
         self._present = array("I", bytes(_COUNT * len(self._present)))
         if self._journal >= 0:
@@ -114,13 +114,13 @@ class Partial:
 
     @property
     def intact(self) -> bool:
-        """Whether all bytes are those the source names, after `follow`; without a checksum the size has to do."""
+        """Whether the bytes have the listed checksum, after `follow`; without one the size decides (ART-RUN-5)."""
         checksum = self.file.checksum
         return self._hashed == self.file.size and (checksum is None or self._digest.hexdigest() == checksum.value)
 
     def close(self) -> None:
-        """Closes the files; not while a thread that was given up may still write, into what the number means then."""
-        if self._at_work:
+        """Close the files, unless an abandoned thread still writes: the descriptor could be reused meanwhile."""
+        if self._running:
             return
         os.close(self._data)
         if self._journal >= 0:
@@ -129,19 +129,19 @@ class Partial:
     def _end_of(self, index: int) -> int:
         return min((index + 1) * self._chunk, self.file.size)
 
-    def _beginning(self) -> int:
-        """How many bytes are there without a gap."""
-        return next((start for start, _ in self.spans()), self.file.size)
+    def _contiguous(self) -> int:
+        """Return the number of bytes present from the start without a gap."""
+        return next((start for start, _ in self.missing()), self.file.size)
 
     def _read_journal(self) -> "array[int]":
-        # Written entry by entry: what is behind its end has not come yet.
+        # Entries are written one by one: those behind the end of the journal are zero.
         length = _COUNT * len(self._present)
         found = array("I")
         found.frombytes(os.pread(self._journal, length, 0).ljust(length, b"\0"))
         return found
 
     def _write(self, offset: int, pieces: Sequence[bytes]) -> None:
-        """As few calls as there are chunks: each costs the event loop a wait for the interpreter's lock."""
+        """Write with one call per chunk, because each call makes the event loop wait for the interpreter's lock."""
         rest = [memoryview(piece) for piece in pieces]
         while rest:
             index = offset // self._chunk
@@ -153,28 +153,29 @@ class Partial:
                 os.pwrite(self._journal, self._present[index : index + 1].tobytes(), _COUNT * index)
 
     def _hash(self, digest: Digest, into: bytearray, offset: int, length: int) -> None:
-        """Digest and buffer are arguments: a thread that was given up must not touch those of the next beginning."""
+        """Hash bytes of the file. Digest and buffer are arguments, so that an abandoned thread keeps its own."""
         buffer = memoryview(into)
         while length:
             count = os.preadv(self._data, [buffer[:length]], offset)
             if not count:
-                raise OSError(errno.EIO, "bytes that were written are gone")
+                raise OSError(errno.EIO, "bytes that were written cannot be read back")
             digest.update(buffer[:count])
             offset, length = offset + count, length - count
-        # Little by little, while bytes still come: at the end there would be much to wait for.
+        # In small steps while bytes still arrive, so that little is left to sync at the end.
         if offset // _SYNC > (offset - _READ) // _SYNC:
             os.fdatasync(self._data)
 
-    def _busily(self, work: Callable[..., None], *arguments: object) -> None:
-        self._at_work.append(None)
+    def _tracked(self, work: Callable[..., None], *arguments: object) -> None:
+        """Run `work` and keep `close` from closing the files meanwhile."""
+        self._running.append(None)
         try:
             work(*arguments)
         finally:
-            self._at_work.pop()
+            self._running.pop()
 
 
 def _split(pieces: Sequence[memoryview], size: int) -> tuple[list[memoryview], list[memoryview]]:
-    """The first `size` bytes of the pieces, and the rest."""
+    """Split the pieces into the first `size` bytes and the rest."""
     first, second = list[memoryview](), list[memoryview]()
     for piece in pieces:
         taken = min(size, len(piece))
@@ -185,5 +186,5 @@ def _split(pieces: Sequence[memoryview], size: int) -> tuple[list[memoryview], l
 
 
 async def in_thread(function: Callable[..., T], *arguments: object) -> T:
-    """Runs blocking work; a thread that hangs in a dead volume is left behind when the attempt is given up."""
+    """Run blocking work in a thread; one that hangs in a dead volume is abandoned when the attempt is canceled."""
     return await anyio.to_thread.run_sync(function, *arguments, abandon_on_cancel=True)

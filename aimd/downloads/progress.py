@@ -1,4 +1,4 @@
-"""How far a download is: counted here, told to the terminal and to the artifact's status at a bounded rate."""
+"""Progress of a download: counts bytes, notices a stall, and calls for reports at a limited rate."""
 
 import time
 from collections import deque
@@ -11,14 +11,19 @@ from aimd.downloads.failures import DownloadFailure, Reason
 
 Clock = Callable[[], float]
 
-# Less than this within the stall limit is a trickle that will never end, not a download.
 _LEAST_BYTES = 64 * 2**10
+"""Bytes within the stall timeout that count as progress; less is a trickle that would never end."""
 _RATE_SECONDS = 30.0
+_LONGEST_SILENCE = 10.0
+"""Seconds after which progress is reported again even if it is unchanged."""
 
 
 @dataclass(slots=True)
 class Progress:
-    """Bytes there are, bytes needed, bytes moved over the network, and when anything last moved (seconds)."""
+    """Counters in bytes, and the time of the last activity in seconds of `clock`.
+
+    `total` is needed, `present` is on the volume, `fetched` came over the network.
+    """
 
     total: int = 0
     present: int = 0
@@ -33,21 +38,21 @@ class Progress:
         self.active()
 
     def active(self) -> None:
-        """Something moved: network bytes, or bytes hashed."""
+        """Record activity: bytes were received or hashed."""
         self.last_active = max(self.last_active, self.clock())
 
-    def resting(self, seconds: float) -> None:
-        """A pause on purpose, before a request is made again, is no stall."""
+    def pausing(self, seconds: float) -> None:
+        """Record an intended pause before a retry, which is not a stall."""
         self.last_active = max(self.last_active, self.clock() + seconds)
 
     def restart(self) -> None:
-        """A new attempt counts what is there from nothing, and begins its time limit."""
+        """Start a new attempt: count the present bytes from zero, and start its stall timeout."""
         self.present = self._shown = 0
         self._samples.clear()
         self.last_active = self.clock()
 
     def received(self, size: int) -> None:
-        """Bytes came over the network and are on disk."""
+        """Count bytes that came over the network and are on the volume."""
         self.fetched += size
         self.present += size
         self._trickle += size
@@ -55,18 +60,18 @@ class Progress:
             self.finished()
 
     def finished(self) -> None:
-        """A file is complete, or enough of one came to call it movement."""
+        """Record that a file is complete, or that enough of one arrived to count as activity."""
         self._trickle = 0
         self.active()
 
     @property
     def shown(self) -> int:
-        """Bytes to show: never fewer than before, never more than there are."""
+        """Bytes to show: never fewer than before, never more than the total."""
         self._shown = max(self._shown, min(self.present, self.total or self.present))
         return self._shown
 
     def rate(self) -> float:
-        """Bytes per second over the network, averaged over the last half minute of calls; 0 while unknown."""
+        """Return bytes per second over the network, averaged over the last 30 s of calls; 0 while unknown."""
         now = self.clock()
         self._samples.append((now, self.fetched))
         while len(self._samples) > 2 and now - self._samples[0][0] > _RATE_SECONDS:
@@ -76,33 +81,35 @@ class Progress:
 
     @property
     def percentage(self) -> int:
-        """Whole percent, at most 99: 100 is said only of a finished download."""
+        """Whole percent, at most 99: only a finished download has 100."""
         return min(99, self.shown * 100 // self.total) if self.total > 0 else 0
 
 
 async def watch_for_stall(progress: Progress, timeout: float) -> None:
-    """Raises DownloadFailure when nothing has moved for `timeout` seconds."""
+    """Raise DownloadFailure as soon as nothing has moved for `timeout` seconds."""
     progress.last_active = progress.clock()
     while True:
         idle = progress.clock() - progress.last_active
         if idle >= timeout:
-            raise DownloadFailure(Reason.STALLED, f"no byte moved for {timeout:g} s; the source or the network hangs")
+            raise DownloadFailure(
+                Reason.STALLED, f"no byte moved for {timeout:g} s: the server, the network or the volume hangs"
+            )
         await anyio.sleep(max(0.05, min(timeout - idle, 1.0)))
 
 
 async def report_regularly(progress: Progress, interval: float, report: Callable[[], Awaitable[None]]) -> None:
-    """Calls `report` every `interval` seconds while the number shown has changed, and every 10 s at least."""
-    shown, shown_at = -1, progress.clock()
+    """Call `report` every `interval` seconds if the percentage has changed, and at least every 10 s."""
+    reported, reported_at = -1, progress.clock()
     while True:
-        due = progress.clock() - shown_at >= max(10.0, interval)
-        if progress.percentage != shown or due:
-            shown, shown_at = progress.percentage, progress.clock()
+        due = progress.clock() - reported_at >= max(_LONGEST_SILENCE, interval)
+        if progress.percentage != reported or due:
+            reported, reported_at = progress.percentage, progress.clock()
             await report()
         await anyio.sleep(interval)
 
 
-def in_words(progress: Progress) -> str:
-    """Amount, rate and time left, for people: `1.2 of 65.0 GB, 310 MB/s, 3 min left`."""
+def describe(progress: Progress) -> str:
+    """Return amount, rate and remaining time for people: `1.2 of 65.0 GB, 310 MB/s, 3 min left`."""
     text = f"{_bytes(progress.shown)} of {_bytes(progress.total)}"
     rate = progress.rate()
     if rate < 1:

@@ -1,7 +1,8 @@
-"""One download job from its start to its exit code, and one size check.
+"""One download job or size check, from its settings to its exit code.
 
-Attempts follow the protocol sequence; a cause that no other attempt can change ends it at once. What ended the job is
-in the termination message as one JSON object, for the controller, and in one line on stderr, for people.
+A job makes one attempt for each protocol of the sequence, and ends at once on a failure that no other attempt can
+change. The cause is in the termination message as one JSON object, for the controller, and in one line on stderr, for
+people.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from aimd.downloads.artifact_status import ArtifactStatus
 from aimd.downloads.failures import DownloadFailure, Reason, disk_failure
 from aimd.downloads.fetch import SnapshotFetcher
 from aimd.downloads.listing import list_source, pinned_snapshot
-from aimd.downloads.progress import Progress, in_words, report_regularly, watch_for_stall
+from aimd.downloads.progress import Progress, describe, report_regularly, watch_for_stall
 from aimd.downloads.settings import KNOWN_PROTOCOLS, OBJECT_STORE, TERMINATION_LOG, DownloadSettings
 from aimd.downloads.snapshot import Snapshot
 from aimd.downloads.tree import Tree
@@ -34,7 +35,7 @@ Show = Callable[[Progress], None]
 
 @dataclass(slots=True)
 class _Job:
-    """What is known while the job runs."""
+    """State of a running job; the source URI is None until it has been parsed."""
 
     settings: DownloadSettings
     status: ArtifactStatus
@@ -52,7 +53,7 @@ class _Job:
 
     @property
     def position(self) -> dict[str, Any]:
-        """How far the job got, for the termination message; `sizeBytes` is what the source has, once it is known."""
+        """Progress of the job for the termination message; `sizeBytes` is the size of the snapshot, once known."""
         known = {"sizeBytes": self.snapshot.size} if self.snapshot is not None else {}
         return {"protocol": self.protocol, "attempt": self.attempt, "bytes": self.progress.present, **known}
 
@@ -65,11 +66,11 @@ class _Job:
             "downloadedBytes": self.progress.shown,
             "totalBytes": self.total,
         }
-        doing = f"{self.transport}: {in_words(self.progress)}" if self.protocol else ""
-        await self.status.report(progress=figures, **self._state(doing))
+        message = f"{self.transport}: {describe(self.progress)}" if self.protocol else ""
+        await self.status.report(progress=figures, **self._state(message))
 
     async def report_complete(self) -> None:
-        """All bytes are there: the signal from which the controller tells verification from download."""
+        """Report that all bytes are downloaded: 100 percent tells the controller that verification has started."""
         complete = {"percentage": 100, "displayPercentage": "100 %"}
         figures = {**complete, "downloadedBytes": self.total, "totalBytes": self.total}
         await self.status.report(progress=figures, **self._state("Verifying" if self.protocol else ""))
@@ -80,7 +81,7 @@ class _Job:
             await self.status.report(**state)
 
     def _state(self, message: str) -> dict[str, dict[str, Any]]:
-        """`status.download`; without a sequence of protocols there is nothing to say."""
+        """Return `status.download`; empty without a sequence of protocols."""
         if not message or not self.sequence:
             return {}
         return {
@@ -95,7 +96,7 @@ class _Job:
 
     @property
     def transport(self) -> str:
-        """What the bytes come over: not every file is in Xet, and HF_TRANSFER is a mere name (ART-RUN-1)."""
+        """Transport in use: not every file is in Xet, and HF_TRANSFER is only a name for HTTP (ART-RUN-1)."""
         over_xet = self.fetcher is not None and self.fetcher.over_xet
         return self.protocol if over_xet or self.protocol in ("HTTP", OBJECT_STORE) else f"{self.protocol} as HTTP"
 
@@ -105,12 +106,12 @@ class _Job:
 
     @property
     def sequence(self) -> tuple[str, ...]:
-        """The protocols to try; an object store has one."""
+        """Protocols to try; an object store has only one."""
         return (OBJECT_STORE,) if self.is_bucket else self.settings.protocols
 
 
 async def download(settings: DownloadSettings, show: Show = lambda _progress: None) -> int:
-    """Downloads and verifies; returns the exit code, never raises for an expected failure."""
+    """Download and verify, and return the exit code. Never raises for an expected failure."""
     job = _Job(settings, ArtifactStatus(settings), show)
     try:
         await _download(job)
@@ -129,12 +130,12 @@ async def download(settings: DownloadSettings, show: Show = lambda _progress: No
 
 
 async def check_size(settings: DownloadSettings) -> int:
-    """Prints the size of a source as the last line of stdout; returns the exit code."""
+    """Print the size of the weights as the last line of stdout, and return the exit code."""
     try:
         source = _parse(settings.uri)
         snapshot = await list_source(source, settings, Progress(), checksums=False)
         if snapshot.size <= 0:
-            raise DownloadFailure(Reason.NOT_FOUND, f"{settings.uri} holds no files")
+            raise DownloadFailure(Reason.NOT_FOUND, f"{settings.uri} contains no files")
     except DownloadFailure as failure:
         print(failure.detail, file=sys.stderr)
         write_termination(settings.termination_log, failure)
@@ -144,7 +145,7 @@ async def check_size(settings: DownloadSettings) -> int:
 
 
 def _parse(uri: str) -> SourceUri:
-    """Parse the URI that the job was given. Raises DownloadFailure."""
+    """Parse the source URI of the job. Raises DownloadFailure."""
     try:
         return SourceUri.parse(uri)
     except InvalidSourceUri as error:
@@ -154,7 +155,7 @@ def _parse(uri: str) -> SourceUri:
 async def _download(job: _Job) -> None:
     switches = job.settings.simulation
     job.progress.total = job.settings.expected_bytes
-    # The switches come before the scheme, in this order: suites use them with any URI.
+    # Before the URI is parsed, and in this order: test suites use the switches with any URI (ART-RUN-9).
     if switches.hang:
         await _guarded(job, simulation.hang)
     if switches.fail:
@@ -172,7 +173,7 @@ async def _download(job: _Job) -> None:
 
 
 async def _attempts(job: _Job, source: SourceUri) -> None:
-    """Tries the protocols left to right; without a sequence there is one attempt and no record of it (ART-RUN-1)."""
+    """Try the protocols left to right (ART-RUN-1); without a sequence, make one attempt without a record of it."""
     protocols = job.sequence or ("HTTP",)
     last: DownloadFailure | None = None
     for number, protocol in enumerate(protocols, 1):
@@ -180,7 +181,7 @@ async def _attempts(job: _Job, source: SourceUri) -> None:
         if protocol not in KNOWN_PROTOCOLS:
             _log.warning("unknown protocol skipped", protocol=protocol, known=sorted(KNOWN_PROTOCOLS))
             continue
-        # That it began, and with which protocol, is in the first report of its progress, which comes at once.
+        # The first progress report is sent at once and contains the protocol, so that the start needs none of its own.
         try:
             await _guarded(job, lambda protocol=protocol: _attempt(job, source, protocol))  # type: ignore[misc]
         except DownloadFailure as failure:
@@ -192,7 +193,8 @@ async def _attempts(job: _Job, source: SourceUri) -> None:
         else:
             return
     raise last or DownloadFailure(
-        Reason.BAD_REQUEST, f"AIM_DOWNLOADER_PROTOCOL={job.settings.sequence!r} names no known protocol"
+        Reason.BAD_REQUEST,
+        f"AIM_DOWNLOADER_PROTOCOL={job.settings.sequence!r} contains no known protocol: use XET, HF_TRANSFER or HTTP",
     )
 
 
@@ -205,13 +207,13 @@ async def _attempt(job: _Job, source: SourceUri, protocol: str) -> None:
     with tree.locked():
         job.snapshot = await pinned_snapshot(source, settings, tree, job.progress)
         job.progress.total = job.snapshot.size
-        _log.info("listed", source=settings.uri, revision=job.snapshot.revision, bytes=job.snapshot.size)
+        _log.info("files listed", source=settings.uri, revision=job.snapshot.revision, bytes=job.snapshot.size)
         job.fetcher = SnapshotFetcher(job.snapshot, settings, job.progress, xet=protocol == "XET")
         await job.fetcher.run()
 
 
 async def _guarded(job: _Job, work: Callable[[], Any]) -> None:
-    """Runs an attempt beside its stall watch and its progress reports; the first failure of any is the attempt's."""
+    """Run an attempt together with its stall watch and its progress reports, and raise the first failure of them."""
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch_for_stall, job.progress, job.settings.stall_timeout)
@@ -226,7 +228,7 @@ async def _guarded(job: _Job, work: Callable[[], Any]) -> None:
 
 
 def _first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The failure inside nested task groups: an expected one if there is any."""
+    """Return one failure of nested task groups, an expected one if there is any."""
     expected, other = group.split(DownloadFailure)
     inner: BaseException = expected or other or group
     while isinstance(inner, BaseExceptionGroup):
@@ -235,8 +237,10 @@ def _first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
 
 
 def write_termination(location: Path, failure: DownloadFailure | None, more: Mapping[str, Any] | None = None) -> None:
-    """Leaves one JSON object for the controller: `reason`, `detail` and `more`; `Completed` without a failure
-    (ART-RUN-6)."""
+    """Write the termination message, one JSON object with `reason`, `detail` and `more` (ART-RUN-6).
+
+    Without a failure, the reason is `Completed`. Outside a container nothing is written to the default path.
+    """
     message = {
         "reason": failure.reason.text if failure else "Completed",
         "detail": failure.detail[:_LONGEST_DETAIL] if failure else "",

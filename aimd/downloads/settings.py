@@ -1,26 +1,27 @@
-"""Settings of a download job, all from its environment."""
+"""Settings of a download job, read from its environment."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aimd.downloads.backoff import DEFAULT_SECONDS
 from aimd.downloads.failures import DownloadFailure, Reason
 from aimd.downloads.object_store import ObjectStoreAccess
-from aimd.downloads.patience import DEFAULT_SECONDS
 
 OBJECT_STORE = "S3"
 KNOWN_PROTOCOLS = frozenset({"XET", "HF_TRANSFER", "HTTP", OBJECT_STORE})
 
 TERMINATION_LOG = Path("/dev/termination-log")
-"""Where Kubernetes looks for the termination message unless the container says otherwise."""
+"""Default path of a container's termination message."""
 
-_SHORTEST = 0.05  # seconds: an interval or a time limit of nothing would keep the job busy with itself
+_SHORTEST = 0.05
+"""Lower bound of intervals and timeouts in seconds, so that `0` does not keep the job busy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """The debug switches that test suites use instead of a real source (ART-RUN-9); seconds and bytes."""
+    """Debug switches with which test suites simulate a download (ART-RUN-9); durations in seconds."""
 
     hang: bool = False
     fail: bool = False
@@ -35,10 +36,11 @@ class Simulation:
 
 @dataclass(frozen=True, slots=True)
 class DownloadSettings:
-    """What, where to and how patiently; times in seconds.
+    """What to download, where to, and the limits; durations in seconds.
 
-    `protocols` is the sequence tried left to right; `sequence` is the same as it was written. `patience` is how long
-    a source that cannot be reached is asked again; `connections` 0 means as many as the size deserves.
+    `uri` is the source URI as given, not validated yet. `protocols` is the sequence to try left to right, `sequence`
+    its text as given. `retry_timeout` limits the retries of a server that fails or cannot be reached. With
+    `connections` 0, their number depends on the size.
     """
 
     uri: str
@@ -50,7 +52,7 @@ class DownloadSettings:
     expected_bytes: int = 0
     progress_interval: float = 5.0
     stall_timeout: float = 120.0
-    patience: float = DEFAULT_SECONDS
+    retry_timeout: float = DEFAULT_SECONDS
     connections: int = 0
     object_store: ObjectStoreAccess = field(default_factory=ObjectStoreAccess)
     artifact_name: str = ""
@@ -62,7 +64,7 @@ class DownloadSettings:
 
 
 def settings_from(environment: Mapping[str, str], uri: str, target: Path | None = None) -> DownloadSettings:
-    """Reads the job's environment. Raises DownloadFailure when a value is not a number."""
+    """Read the environment of the job. Raises DownloadFailure for a value that is not valid."""
     sequence = environment.get("AIM_DOWNLOADER_PROTOCOL", "")
     host, port = environment.get("KUBERNETES_SERVICE_HOST", ""), environment.get("KUBERNETES_SERVICE_PORT", "443")
     defaults = DownloadSettings(uri, Path())
@@ -76,7 +78,7 @@ def settings_from(environment: Mapping[str, str], uri: str, target: Path | None 
         expected_bytes=int(_number(environment, "EXPECTED_SIZE_BYTES", 0)),
         progress_interval=max(_SHORTEST, _number(environment, "PROGRESS_INTERVAL", 5.0)),
         stall_timeout=max(_SHORTEST, _number(environment, "STALL_TIMEOUT", 120.0)),
-        patience=_number(environment, "RETRY_TIMEOUT", DEFAULT_SECONDS),
+        retry_timeout=_number(environment, "RETRY_TIMEOUT", DEFAULT_SECONDS),
         object_store=_object_store(environment),
         artifact_name=environment.get("ARTIFACT_NAME", ""),
         artifact_namespace=environment.get("ARTIFACT_NAMESPACE", ""),
@@ -88,24 +90,28 @@ def settings_from(environment: Mapping[str, str], uri: str, target: Path | None 
 
 
 def termination_log(environment: Mapping[str, str]) -> Path:
-    """Where the job's last words go."""
+    """Return the path of the termination message."""
     return Path(environment.get("AIMD_TERMINATION_LOG") or TERMINATION_LOG)
 
 
 def _endpoint(environment: Mapping[str, str]) -> str:
     endpoint = environment.get("HF_ENDPOINT", "").strip().rstrip("/")
     if endpoint and not endpoint.startswith(("http://", "https://")):
-        raise DownloadFailure(Reason.BAD_REQUEST, f"HF_ENDPOINT={endpoint!r} is not an http:// or https:// URL")
+        raise DownloadFailure(
+            Reason.BAD_REQUEST, f"HF_ENDPOINT={endpoint!r} is not valid: set an http:// or https:// URL"
+        )
     return endpoint
 
 
 def _object_store(environment: Mapping[str, str]) -> ObjectStoreAccess:
-    """Credentials are not among it: botocore reads them itself."""
+    """Return how to reach the object store, without credentials: botocore reads them itself."""
     endpoint = (environment.get("AWS_ENDPOINT_URL_S3") or environment.get("AWS_ENDPOINT_URL") or "").strip()
     plain = environment.get("S3_NO_SSL", "").strip().lower() in ("1", "true", "yes")
     scheme, separator, host = endpoint.rpartition("://")
     if separator and scheme not in ("http", "https"):
-        raise DownloadFailure(Reason.BAD_REQUEST, f"AWS_ENDPOINT_URL={endpoint!r} is not an http:// or https:// URL")
+        raise DownloadFailure(
+            Reason.BAD_REQUEST, f"AWS_ENDPOINT_URL={endpoint!r} is not valid: set an http:// or https:// URL"
+        )
     if endpoint:
         endpoint = f"{'http' if plain else scheme or 'https'}://{host.rstrip('/')}"
     return ObjectStoreAccess(
@@ -141,5 +147,5 @@ def _number(environment: Mapping[str, str], name: str, default: float) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number) or number < 0:
-        raise DownloadFailure(Reason.BAD_REQUEST, f"{name}={text!r} is not a number of 0 or more")
+        raise DownloadFailure(Reason.BAD_REQUEST, f"{name}={text!r} is not valid: set a number of 0 or more")
     return number

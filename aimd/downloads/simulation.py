@@ -1,4 +1,4 @@
-"""Downloads that only pretend: the debug switches test suites of the API rely on (ART-RUN-9)."""
+"""Simulated downloads: the debug switches that test suites of the API rely on (ART-RUN-9)."""
 
 import os
 
@@ -13,7 +13,7 @@ _PROTOCOL_BYTES = 102_400
 
 
 async def simulate_attempt(settings: DownloadSettings, protocol: str, progress: Progress) -> None:
-    """One attempt of a protocol: waits, then fails if the protocol is listed, else writes a little."""
+    """Simulate one attempt: wait, then fail if the protocol is listed as failing, else write some bytes."""
     simulation = settings.simulation
     await _busy(simulation.protocol_seconds, progress)
     if protocol in simulation.failing_protocols:
@@ -22,7 +22,7 @@ async def simulate_attempt(settings: DownloadSettings, protocol: str, progress: 
 
 
 async def simulate_download(settings: DownloadSettings, progress: Progress) -> None:
-    """Half the bytes at once, the rest after the simulated time."""
+    """Write half the bytes at once and the rest after the simulated time."""
     size = settings.expected_bytes or _DEFAULT_BYTES
     _write(settings, size // 2, progress)
     await _busy(settings.simulation.download_seconds, progress)
@@ -30,14 +30,14 @@ async def simulate_download(settings: DownloadSettings, progress: Progress) -> N
 
 
 async def simulate_verification(settings: DownloadSettings, progress: Progress) -> None:
-    """The pause of a verification, and its failure if one is asked for."""
+    """Wait as long as a verification would, then fail if that is asked for."""
     await _busy(settings.simulation.verify_seconds, progress)
     if settings.simulation.verify_fails:
         raise DownloadFailure(Reason.VERIFICATION, "simulated verification failure")
 
 
 async def hang() -> None:
-    """Does nothing for ever; the stall watch ends it."""
+    """Do nothing forever; the stall watch ends it."""
     await anyio.sleep_forever()
 
 

@@ -1,6 +1,6 @@
-"""What is to be downloaded: a list of files at one revision, and the place they are fetched from.
+"""What is downloaded: a list of files at one revision, and the origin that serves them.
 
-Hub and object store both end up as a `Snapshot`; what fetches it knows neither of them.
+A hub and an object store are both described by a `Snapshot`, so that the code that fetches it knows neither.
 """
 
 import hashlib
@@ -13,11 +13,12 @@ from aimd.downloads.checksums import Checksum
 from aimd.downloads.failures import DownloadFailure, Reason
 
 BOOKKEEPING = PurePosixPath(".cache/huggingface")
+"""Folder in which the hub's own library keeps partial files."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file of the snapshot; `etag` is the version the origin listed, where it has one. `size` in bytes."""
+    """A file of the snapshot: `size` in bytes, and `etag` as the origin listed it, empty if it has none."""
 
     path: str
     size: int
@@ -26,27 +27,27 @@ class RemoteFile:
 
     @property
     def identity(self) -> str:
-        """Sixteen hex digits that name this very content: bytes of another one are never continued."""
+        """Sixteen hex digits that identify the content, so that bytes of other content are never continued."""
         content = f"{self.checksum.kind}:{self.checksum.value}" if self.checksum else self.etag
         return hashlib.sha256(f"{self.size}:{content}".encode()).hexdigest()[:16]
 
 
 class Origin(Protocol):
-    """Where the content of files is, and what its refusals mean."""
+    """Where the content of the files is, and what its error responses mean."""
 
-    def url_of(self, file: RemoteFile) -> str:
-        """Where to ask for the content; made anew for each request, as it may carry a signature. May block."""
+    def url_of(self, file: RemoteFile, /) -> str:
+        """Return the URL of the content. Call it for each request, because it may carry a signature. May block."""
 
-    def headers(self, file: RemoteFile) -> Mapping[str, str]:
-        """Headers of a request to that URL: credentials, and the version that is meant."""
+    def headers(self, file: RemoteFile, /) -> Mapping[str, str]:
+        """Return the headers of a request to that URL: credentials, and a condition on the version listed."""
 
-    def failure_of(self, file: RemoteFile, status: int, headers: Mapping[str, str], body: bytes) -> Exception:
-        """A DownloadFailure, or Retryable, for a status that is neither success nor a passing trouble."""
+    def failure_of(self, file: RemoteFile, status: int, headers: Mapping[str, str], body: bytes, /) -> Exception:
+        """Return a DownloadFailure or Retryable for a status that is neither a success nor transient."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All files of a source at one `revision` (a commit, or a digest of the listing)."""
+    """All files of a source URI at one `revision`: a commit, or a digest of the listing."""
 
     revision: str
     files: tuple[RemoteFile, ...]
@@ -58,14 +59,14 @@ class Snapshot:
         return sum(file.size for file in self.files)
 
 
-def checked_paths(paths: Collection[str]) -> None:
-    """Raises DownloadFailure for paths that cannot all be files below one folder; an origin may be anybody's."""
+def require_safe_paths(paths: Collection[str]) -> None:
+    """Check that all paths can be files below one folder, because an origin is not trusted. Raises DownloadFailure."""
     folders = {str(parent) for path in paths for parent in PurePosixPath(path).parents}
     for path in paths:
         pure = PurePosixPath(path)
         if pure.is_absolute() or "\\" in path or "\0" in path or ".." in pure.parts or not pure.parts:
-            raise DownloadFailure(Reason.BAD_REQUEST, f"the source names a file outside of itself: {path!r}")
+            raise DownloadFailure(Reason.BAD_REQUEST, f"the server lists a file outside of the target: {path!r}")
         if pure.is_relative_to(BOOKKEEPING):
-            raise DownloadFailure(Reason.BAD_REQUEST, f"the source names a file among the bookkeeping: {path!r}")
+            raise DownloadFailure(Reason.BAD_REQUEST, f"the server lists a file in the folder {BOOKKEEPING}: {path!r}")
         if str(pure) in folders:
-            raise DownloadFailure(Reason.BAD_REQUEST, f"the source names {path!r} both as a file and as a folder")
+            raise DownloadFailure(Reason.BAD_REQUEST, f"the server lists {path!r} both as a file and as a folder")

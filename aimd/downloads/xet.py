@@ -1,9 +1,10 @@
-"""Xet, the hub's own storage of chunks, read in ranges through its library `hf_xet`.
+# tests: tests/faults/test_download_xet.py
+"""Xet, the hub's chunked storage, read in ranges through its library `hf_xet`.
 
-What the hub keeps there comes from there, everything else over plain HTTP. Both fill the same partial files, so that
-a download goes on at its byte whichever of the two it began with, and is verified alike; the library's own downloads
-begin anew with each process. It tries again by itself: when it gives up, so does the attempt, and the next protocol
-goes on.
+Files that the hub keeps in Xet are read from there, all others over plain HTTP. Both fill the same partial files, so
+that a download resumes at its last byte with either of them, and is verified in the same way; the library's own
+downloads start over with each process. The library retries by itself: if it gives up, the attempt fails, and the next
+protocol continues.
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ from aimd.downloads.partial import Partial, in_thread
 from aimd.downloads.snapshot import RemoteFile
 from aimd.downloads.wire import Reader
 
-# The library would hold gigabytes on their way; each range is as long as a chunk of a partial file.
+# By default the library buffers gigabytes; a range here is only as long as a chunk of a partial file.
 _SETTINGS = {
     "reconstruction.download_buffer_size": 16_000_000,
     "reconstruction.download_buffer_perfile_size": 8_000_000,
@@ -31,23 +32,26 @@ _SETTINGS = {
     "telemetry.enabled": False,
 }
 
-_AT_ONCE = 2
-"""Ranges: the library takes each apart again, and holds up to a block of 64 MB for it."""
+_CONCURRENT_RANGES = 2
+"""The library splits each range again, and keeps a block of up to 64 MB for it."""
 
 _log = structlog.get_logger()
 
 
 class XetReader:
-    """Reads files of a repository from Xet where they are there, and leaves the others to `plain`."""
+    """Reads the files of a repository that are in Xet, and leaves the others to `plain`."""
 
     def __init__(self, group: Any, hashes: Mapping[str, str], plain: Reader) -> None:
         self._group = group
         self._hashes = hashes
         self._plain = plain
-        self._slots = anyio.CapacityLimiter(_AT_ONCE)
+        self._slots = anyio.CapacityLimiter(_CONCURRENT_RANGES)
 
     async def read(self, partial: Partial, start: int, end: int) -> None:
-        """Raises DownloadFailure (NetworkError) when the library gives up, and what `plain` raises."""
+        """Read bytes `start` to `end` (exclusive) into the partial file.
+
+        Raises DownloadFailure (NetworkError) if the library gives up, and what `plain` raises.
+        """
         if partial.file.path not in self._hashes:
             await self._plain.read(partial, start, end)
             return
@@ -72,7 +76,7 @@ class XetReader:
 
 
 async def xet_reader(origin: HubOrigin, plain: Reader) -> XetReader | None:
-    """What reads the files that the repository has in Xet; None if it has none there. Raises DownloadFailure."""
+    """Return a reader for the files that the repository has in Xet; None if it has none. Raises DownloadFailure."""
     hashes = await in_thread(_hashes, origin)
     if not hashes:
         return None
@@ -80,20 +84,20 @@ async def xet_reader(origin: HubOrigin, plain: Reader) -> XetReader | None:
 
 
 def _hashes(origin: HubOrigin) -> dict[str, str]:
-    """Xet's name of each file's content, by path. A mirror that cannot list a tree has none."""
+    """Return Xet's hash of each file, by path; empty for a mirror that cannot list a tree."""
     from huggingface_hub.hf_api import RepoFile
 
     api = hub_api(origin.endpoint, origin.token)
     try:
         tree = list(api.list_repo_tree(origin.repository, recursive=True, revision=origin.commit))
     except Exception as error:
-        _log.info("the hub does not list a tree, so that nothing is asked of Xet", error=str(error))
+        _log.info("hub does not support tree listing; Xet disabled", error=str(error))
         return {}
     return {entry.path: entry.xet_hash for entry in tree if isinstance(entry, RepoFile) and entry.xet_hash}
 
 
 def _connect(origin: HubOrigin) -> Any:
-    """The library asks the hub for a token and for where the chunks are, now and whenever the token is about to end."""
+    """Connect to Xet. The library gets its tokens from the hub, and renews them. Raises DownloadFailure."""
     from hf_xet import XetConfig, XetSession
 
     try:
@@ -106,7 +110,7 @@ def _connect(origin: HubOrigin) -> Any:
 
 
 def _next(stream: Any) -> bytes:
-    """The next bytes, empty at the end; the library's errors, of many types, are one to us."""
+    """Return the next bytes, empty at the end. Raises DownloadFailure for any of the library's errors."""
     try:
         return bytes(next(stream, b""))
     except Exception as error:
@@ -115,5 +119,5 @@ def _next(stream: Any) -> bytes:
 
 def _failure(detail: str) -> DownloadFailure:
     return DownloadFailure(
-        Reason.NETWORK, f"Xet storage: {detail}; open the network to it, or set AIM_DOWNLOADER_PROTOCOL=HTTP"
+        Reason.NETWORK, f"Xet storage: {detail}. Allow connections to it, or set AIM_DOWNLOADER_PROTOCOL=HTTP"
     )

@@ -54,7 +54,8 @@ class Access:
 
     async def first(self, target: Target, wanted: Wanted, keyring: Keyring) -> tuple[Reply, Credential]:
         """The first answer that is one, and who got it (REG-CRD-2). Raises RegistryError with the best of the
-        refusals."""
+        refusals.
+        """
         credentials = keyring.candidates(self._known_as(target))
         refusals: list[RegistryFailure] = []
         for credential in credentials:

@@ -64,7 +64,8 @@ class Keyring:
 
     def candidates(self, name: str) -> tuple[Credential, ...]:
         """What to identify with at `registry/repository`, in the order to try: the longest pattern of a host first,
-        patterns last, and finally nobody."""
+        patterns last, and finally nobody.
+        """
         ordered = sorted(self.entries, key=lambda entry: entry[0], reverse=True)
         spellings = _spellings(name)
         found = [credential for pattern, credential in ordered if any(_covers(pattern, text) for text in spellings)]

@@ -65,7 +65,8 @@ class Gate:
 
     def unanswered(self, host: str, failure: RegistryFailure) -> None:
         """A question got no answer, however often it was repeated (REG-NET-4). (A host that answers 500 costs nobody
-        time.)"""
+        time.)
+        """
         count = self._failures[host] = self._failures.get(host, 0) + 1
         self._failures.move_to_end(host)
         if len(self._failures) > _HOSTS:

@@ -13,7 +13,8 @@ _PRIVATE = tuple(ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "1
 
 def may_be_plain(host: str) -> bool:
     """Whether plain HTTP will do: this machine, names that only the local network knows, private addresses
-    (REG-NET-1)."""
+    (REG-NET-1).
+    """
     address = _address(host)
     if address is None:
         lowered = host.lower().rstrip(".")
@@ -29,7 +30,8 @@ def is_loopback(host: str) -> bool:
 
 def require_public_address(url: httpx.URL) -> None:
     """Raises RegistryError for a URL that no registry has: another scheme, or an address such as those where clouds
-    keep the machine's credentials (REG-NET-2)."""
+    keep the machine's credentials (REG-NET-2).
+    """
     address = _address(url.host)
     strange = address.is_link_local if address is not None else not _NAME.fullmatch(url.raw_host.decode("ascii"))
     if strange or url.scheme not in ("http", "https"):

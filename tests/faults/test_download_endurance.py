@@ -174,7 +174,7 @@ async def test_a_branch_that_moves_meanwhile_does_not_mix_two_versions(tmp_path:
     target = tmp_path / "target"
     async with serve_locally(application) as port:
         hub = Hub(f"http://127.0.0.1:{port}", versions[0], Faults())
-        assert await download(settings(hub, target, patience=0.0)) == Reason.NETWORK.exit_code
+        assert await download(settings(hub, target, retry_timeout=0.0)) == Reason.NETWORK.exit_code
         present, broken = 1, False
         assert await download(settings(hub, target)) == 0
         assert termination(target)["revision"] == commits[0]
@@ -201,7 +201,7 @@ async def test_a_server_that_sends_byte_by_byte_is_asked_again(tmp_path: Path, m
     assert (tmp_path / "t/weights.bin").read_bytes() == BODY
     # Bytes come with every answer, and still it ends.
     always = ScriptedHub(*[trickle] * 50)
-    assert await run(always, tmp_path / "u", patience=1.0) == Reason.NETWORK.exit_code
+    assert await run(always, tmp_path / "u", retry_timeout=1.0) == Reason.NETWORK.exit_code
 
 
 @pytest.mark.slow

@@ -181,7 +181,7 @@ async def test_missing_buckets_prefixes_and_stores(bench: Bench) -> None:
     assert "NoSuchBucket" in bench.told()["detail"]
     assert await download(bench.settings(uri=f"s3://{bench.bucket}/nothing")) == Reason.NOT_FOUND.exit_code
     away = ObjectStoreAccess("http://127.0.0.1:1")
-    assert await download(bench.settings(object_store=away, patience=0.1)) == Reason.NETWORK.exit_code
+    assert await download(bench.settings(object_store=away, retry_timeout=0.1)) == Reason.NETWORK.exit_code
     assert "verysecretkey" not in json.dumps(bench.told())
 
 

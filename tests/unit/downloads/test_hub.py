@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimd.api.source_uri import SOURCE_URI_PATTERN, InvalidSourceUri, Scheme, SourceUri
+from aimd.downloads.hub import HubOrigin
+from aimd.downloads.snapshot import RemoteFile
 
 
 @given(
@@ -21,3 +23,9 @@ def test_the_libraries_refuse_no_valid_source_uri(text: str) -> None:
         validate_repo_id(source.path)
     else:
         validate_bucket_name({"Bucket": source.bucket})
+
+
+def test_urls_are_quoted_and_pinned() -> None:
+    origin = HubOrigin("http://hub", "org/name", "c0ffee", "hf_secret")
+    assert "hf_secret" not in repr(origin)
+    assert origin.url_of(RemoteFile("a b#?.json", 1)) == "http://hub/org/name/resolve/c0ffee/a%20b%23%3F.json"

@@ -1,12 +1,10 @@
-"""URI, environment and termination message of a download job."""
+"""Settings of a download job: what its environment may say."""
 
-import json
 from pathlib import Path
 
 import pytest
 
-from aimd.downloads.failures import DownloadFailure, Reason
-from aimd.downloads.run import write_termination
+from aimd.downloads.failures import DownloadFailure
 from aimd.downloads.settings import settings_from
 
 
@@ -69,34 +67,3 @@ def test_a_number_that_is_none_is_a_bad_request(value: str) -> None:
 def test_an_endpoint_without_a_scheme_is_a_bad_request() -> None:
     with pytest.raises(DownloadFailure, match="HF_ENDPOINT"):
         settings_from({"HF_ENDPOINT": "hub.example"}, "hf://org/name")
-
-
-def test_exit_codes_are_contract() -> None:
-    """Prove ART-RUN-6."""
-    codes = {reason.text: reason.exit_code for reason in Reason}
-    assert codes == {
-        "AuthError": 20,
-        "SourceNotFound": 21,
-        "StorageFull": 22,
-        "DownloadStalled": 23,
-        "VerificationFailed": 24,
-        "NetworkError": 25,
-        "InvalidSource": 26,
-        "DownloadFailed": 1,
-        "SimulatedFailure": 1,
-    }
-
-
-def test_termination_message_fits_into_what_kubernetes_keeps(tmp_path: Path) -> None:
-    location = tmp_path / "termination"
-    write_termination(location, DownloadFailure(Reason.NETWORK, "x" * 9000), {"protocol": "HTTP", "attempt": 1})
-    text = location.read_text()
-    assert len(text) <= 4096
-    assert json.loads(text)["reason"] == "NetworkError"
-
-
-def test_outside_a_container_nothing_is_left_in_dev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    absent = tmp_path / "termination-log"
-    monkeypatch.setattr("aimd.downloads.run.TERMINATION_LOG", absent)
-    write_termination(absent, DownloadFailure(Reason.NETWORK, "x"))
-    assert not absent.exists()
