@@ -241,7 +241,7 @@ class CacheState(ApiModel):
     template_cache_ref: ResolvedReference | None = None
     """AIMTemplateCache that provides the weights. Set once the cache is ready."""
     retry_attempts: int | None = None
-    """How often a failed cache was started again for this service."""
+    """Not used. Kept for compatibility: failed downloads are retried by the artifact."""
 
 
 class RoutingState(ApiModel):
@@ -255,7 +255,7 @@ class RuntimeState(ApiModel):
     """State of the replicas."""
 
     current_replicas: Int32 | None = None
-    """Current number of replicas; without autoscaling, `spec.replicas`."""
+    """Current number of replicas, as the autoscaler reports it; without autoscaling, the number of ready replicas."""
     desired_replicas: Int32 | None = None
     """Number of replicas that the autoscaler requests; without autoscaling, `spec.replicas`."""
     min_replicas: Int32 | None = None
@@ -263,7 +263,8 @@ class RuntimeState(ApiModel):
     max_replicas: Int32 | None = None
     """Maximum number of replicas; without autoscaling, `spec.replicas`."""
     replicas: str = ""
-    """Summary of the replicas: `2`, or under autoscaling `current/desired (min-max)`, for example `2/3 (1-5)`."""
+    """Summary of the replicas: the current number, such as `2`, or `current/desired (min-max)`, such as `2/3 (1-5)`, if
+    the bounds differ."""
 
 
 class TemplateVerdict(ApiModel):

@@ -67,7 +67,7 @@ class CachedArtifact(ApiModel):
     persistent_volume_claim: str = ""
     """Name of the PersistentVolumeClaim that holds the weights."""
     mount_point: str = ""
-    """Path at which services mount the weights. Defaults to `/workspace/cache/<model>`."""
+    """Path at which services mount the weights: `/workspace/cache/<model>`."""
 
 
 class AIMTemplateCacheStatus(BaseStatus):

@@ -6,11 +6,11 @@ from aimd.api.core import EnvVar
 from aimd.api.service import AIMService
 from aimd.planning.environment import merge_container_env
 from aimd.planning.service.observed import Template
-from aimd.planning.service.volumes import CACHE_PATH
 from aimd.planning.service_template.profile_file import profile_id_of
+from aimd.planning.weights import WEIGHTS_PATH
 
 DEFAULTS = (
-    EnvVar(name="AIM_CACHE_PATH", value=CACHE_PATH),
+    EnvVar(name="AIM_CACHE_PATH", value=WEIGHTS_PATH),
     EnvVar(name="VLLM_ENABLE_METRICS", value="true"),
 )
 

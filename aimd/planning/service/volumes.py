@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aimd.api.template_cache import AIMTemplateCache, CachedArtifact
+from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.naming import name_part
 from aimd.planning.service.observed import is_ready
 from aimd.planning.service_template import profile_file as custom_profile
+from aimd.planning.weights import mount_point
 from aimd.runtime.objects import Manifest
 
-CACHE_PATH = "/workspace/cache"
 SHARED_MEMORY = "dshm"
 PROFILE_VOLUME = custom_profile.VOLUME
 
@@ -44,7 +44,7 @@ def cache_volumes(cache: AIMTemplateCache | None) -> Volumes:
     for key, artifact in usable:
         name = name_part(artifact.name or key)
         volumes.append({"name": name, "persistentVolumeClaim": {"claimName": artifact.persistent_volume_claim}})
-        mounts.append({"name": name, "mountPath": _mount_path(artifact, name)})
+        mounts.append({"name": name, "mountPath": artifact.mount_point or mount_point(artifact.model, name)})
     return Volumes(tuple(volumes), tuple(mounts))
 
 
@@ -107,10 +107,3 @@ def _volumes_of(inference_service: Mapping[str, Any]) -> Sequence[Mapping[str, A
 def _predictor_of(inference_service: Mapping[str, Any]) -> Mapping[str, Any]:
     predictor: Mapping[str, Any] = (inference_service.get("spec") or {}).get("predictor") or {}
     return predictor
-
-
-def _mount_path(artifact: CachedArtifact, volume: str) -> str:
-    if artifact.mount_point:
-        return artifact.mount_point
-    model = artifact.model.replace("..", "").strip("/")
-    return f"{CACHE_PATH}/{volume if model in ('', '.') else model}"

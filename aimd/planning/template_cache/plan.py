@@ -21,9 +21,11 @@ from aimd.planning.kinds import (
     owned_by,
 )
 from aimd.planning.labels import PREFIX, child_labels, name_label
+from aimd.planning.naming import name_part
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig, config_component
 from aimd.planning.template_cache.matching import ArtifactContext, Match, artifact_env, is_reconciled, match_sources
+from aimd.planning.weights import mount_point
 from aimd.runtime.objects import Category, Deletion, Desired, Failure, Key, Manifest
 
 CONTROLLER = "template-cache"
@@ -276,7 +278,14 @@ def _entries(matches: Sequence[Match]) -> dict[str, Any]:
         models = [entry["model"] for entry in entries.values() if entry["name"] == metadata.name]
         if match.source.model_id in models:
             continue
-        entry = {"name": metadata.name, "uid": metadata.uid, "model": match.source.model_id, "status": status.status}
+        model = match.source.model_id
+        entry = {
+            "name": metadata.name,
+            "uid": metadata.uid,
+            "model": model,
+            "status": status.status,
+            "mountPoint": mount_point(model, name_part(metadata.name)),
+        }
         if status.persistent_volume_claim:
             entry["persistentVolumeClaim"] = status.persistent_volume_claim
         entries[f"{metadata.name}#{len(models) + 1}" if models else metadata.name] = entry

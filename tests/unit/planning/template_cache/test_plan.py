@@ -225,6 +225,7 @@ def test_all_ready() -> None:
             "model": "Qwen/Qwen3-32B",
             "status": "Ready",
             "persistentVolumeClaim": "a-claim",
+            "mountPoint": "/workspace/cache/Qwen/Qwen3-32B",
         }
     }
     assert plan.status["resolvedTemplateKind"] == "AIMServiceTemplate"
