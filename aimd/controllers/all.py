@@ -1,18 +1,25 @@
-"""The one list of controllers."""
+"""The one list of controllers, and what they share."""
 
+from collections.abc import MutableMapping
 from typing import Any
 
-from aimd.controllers.artifact import ArtifactReconciler
-from aimd.controllers.discovery import DiscoveryRuns, DiscoverySlots
+from aimd.api.model_source import AIMClusterModelSource
+from aimd.controllers.artifact import artifact_controller
+from aimd.controllers.discovery_slots import DiscoverySlots
+from aimd.controllers.image_lists import ImageLists
 from aimd.controllers.inspection import ImageInspections, PullSecrets
-from aimd.controllers.model import ClusterModelReconciler, ModelReconciler
-from aimd.controllers.model_source import ModelSourceReconciler
-from aimd.controllers.pipeline import KindReconciler
-from aimd.controllers.runtime_config import ClusterRuntimeConfigReconciler, RuntimeConfigReconciler
-from aimd.controllers.service import ServiceReconciler
-from aimd.controllers.service_template import ClusterServiceTemplateReconciler, ServiceTemplateReconciler
-from aimd.controllers.template_cache import TemplateCacheReconciler
-from aimd.planning.model_source.plan import ImageCounts
+from aimd.controllers.model import model_controllers
+from aimd.controllers.model_source import model_source_controller
+from aimd.controllers.pipeline import Definition, KindReconciler
+from aimd.controllers.reads import LiveReads
+from aimd.controllers.relation import Reader
+from aimd.controllers.runtime_config import runtime_config_controllers
+from aimd.controllers.service import service_controller
+from aimd.controllers.service_template import service_template_controllers
+from aimd.controllers.template_cache import template_cache_controller
+from aimd.planning.kinds import AIM_CLUSTER_MODEL_SOURCE
+from aimd.planning.model_source.plan import ImageCounts, Listed
+from aimd.planning.needs import ListImages
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.cache import InspectionCache
 from aimd.registry.client import RegistryClient
@@ -26,26 +33,46 @@ def build_reconcilers(
     cache: Cache,
     settings: ControllerSettings,
     registries: RegistryClient,
-    places: DiscoverySlots | None = None,
-    image_counts: dict[Key, ImageCounts] | None = None,
+    slots: DiscoverySlots | None = None,
+    image_counts: MutableMapping[Key, ImageCounts] | None = None,
 ) -> list[KindReconciler[Any, Any]]:
-    """A reconciler of each kind, in the order in which a service needs them.
+    """Return a reconciler of each kind, in the order in which a service needs them.
 
-    `places` of discovery jobs and `image_counts` of model sources are handed in by who tells them, too.
+    Pass the discovery `slots` and the `image_counts` of model sources to share them with the metrics.
     """
-    places = places or DiscoverySlots(cache, settings.discovery_places)
-    runs = DiscoveryRuns(client, cache, settings.system_namespace, places)
     secrets = PullSecrets(client, settings.system_namespace)
+    slots = slots or DiscoverySlots(cache, settings.discovery_places)
     inspections = ImageInspections(InspectionCache(registries), secrets)
-    return [
-        RuntimeConfigReconciler(client, cache),
-        ClusterRuntimeConfigReconciler(client, cache),
-        ModelReconciler(client, cache, inspections),
-        ClusterModelReconciler(client, cache, inspections),
-        ModelSourceReconciler(client, cache, registries, secrets, counts=image_counts),
-        ServiceTemplateReconciler(client, cache, runs),
-        ClusterServiceTemplateReconciler(client, cache, runs),
-        TemplateCacheReconciler(client, cache),
-        ArtifactReconciler(client, cache, settings),
-        ServiceReconciler(client, cache),
-    ]
+    lists = ImageLists(registries, secrets)
+    counts = {} if image_counts is None else image_counts
+    reads = live_reads(client, cache, slots, inspections, lists)
+    definitions: tuple[Definition[Any, Any], ...] = (
+        *runtime_config_controllers(),
+        *model_controllers(inspections),
+        model_source_controller(lists, counts),
+        *service_template_controllers(slots, settings.system_namespace),
+        template_cache_controller(),
+        artifact_controller(settings),
+        service_controller(),
+    )
+    return [KindReconciler(definition, client, cache, reads) for definition in definitions]
+
+
+def live_reads(
+    client: Client, cache: Cache, slots: DiscoverySlots, inspections: ImageInspections, lists: ImageLists
+) -> LiveReads:
+    """Return the live reads of all controllers."""
+    reader = Reader(cache)
+
+    async def list_images(need: ListImages) -> Listed:
+        source = reader.get(AIM_CLUSTER_MODEL_SOURCE, need.source)
+        return await lists.read(source) if isinstance(source, AIMClusterModelSource) else Listed()
+
+    return LiveReads(
+        client,
+        cache,
+        grant=slots.grant,
+        release=slots.release,
+        inspect=inspections.inspect,
+        list_images=list_images,
+    )

@@ -15,7 +15,8 @@ from typing import Protocol
 
 from aimd.api.reasons import Reason
 from aimd.planning.model.image_metadata import LabelsUnreadable, read_labels
-from aimd.planning.model.observed import Inspection, Model
+from aimd.planning.model.observed import Inspection
+from aimd.planning.needs import InspectImage
 from aimd.registry.credentials import Keyring, parse_pull_secret, process_keyring
 from aimd.registry.failures import Problem, RegistryFailure
 from aimd.registry.images import Inspection as Labels
@@ -66,12 +67,12 @@ class PullSecrets:
         self._own = process_keyring(os.environ)
 
     async def credentials(
-        self, namespace: str, names: tuple[str, ...], account: str = "", lent: tuple[str, ...] = ()
+        self, namespace: str, names: tuple[str, ...], account: str = "", shared: tuple[str, ...] = ()
     ) -> Credentials | RegistryFailure:
         """Credentials of the named Secrets, which all have to exist, of the account's, and of the process itself
         (MDL-INS-5).
 
-        `lent` are Secrets that others offer; they and the account's may be missing. Raises CredentialsMissing.
+        `shared` are Secrets that others offer; they and the account's may be missing. Raises CredentialsMissing.
         """
         keyring = Keyring()
         for name in names:
@@ -80,7 +81,7 @@ class PullSecrets:
                 return found
             keyring += found
         missing: list[str] = []
-        for name in (*lent, *await self._secrets_of(namespace or self.system_namespace, account)):
+        for name in (*shared, *await self._secrets_of(namespace or self.system_namespace, account)):
             try:
                 found = await self._read(namespace or self.system_namespace, name)
             except CredentialsMissing:
@@ -114,7 +115,7 @@ class PullSecrets:
 class _Answer:
     """A failure that is not asked about again before `until`, unless what was asked has changed."""
 
-    question: tuple[object, ...]
+    question: InspectImage
     inspection: Inspection
     until: float
     attempts: int
@@ -142,35 +143,31 @@ class ImageInspections:
         """The model is gone."""
         self._answers.pop(key, None)
 
-    async def inspect(self, model: Model, lent: tuple[str, ...] = ()) -> Inspection:
-        """What the registry says about the model's image; a failure is repeated until its time is over.
-
-        `lent` names pull secrets, in the model's namespace, of those who use the model.
-        """
-        key, question = Key(model.metadata.namespace, model.metadata.name), (*_question(model), lent)
-        known = self._answers.get(key)
-        if known is not None and known.question != question:
+    async def inspect(self, wanted: InspectImage) -> Inspection:
+        """Return what the registry says about a model's image; a failure is repeated until its time is over."""
+        known = self._answers.get(wanted.model)
+        if known is not None and known.question != wanted:
             known = None
         if known is not None and self._clock() < known.until:
             return replace(known.inspection, again_after=known.until - self._clock())
-        reference = parse_reference(model.spec.image)
+        reference = parse_reference(wanted.image)
         if isinstance(reference, RegistryFailure):
             inspection = Inspection(failure=reference)
         else:
             with self._place(reference.registry) as taken:
                 if not taken:
                     return replace(known.inspection if known else Inspection(), again_after=BUSY_SECONDS)
-                inspection = await self._ask(model, reference, lent)
+                inspection = await self._ask(wanted, reference)
         if inspection.metadata is not None:
-            self.forget(key)
+            self.forget(wanted.model)
             return inspection
-        return self._remember(key, question, inspection, known.attempts + 1 if known is not None else 1)
+        return self._remember(wanted, inspection, known.attempts + 1 if known is not None else 1)
 
-    async def _ask(self, model: Model, reference: ImageReference, lent: tuple[str, ...]) -> Inspection:
-        names = tuple(secret.name for secret in model.spec.image_pull_secrets if secret.name)
+    async def _ask(self, wanted: InspectImage, reference: ImageReference) -> Inspection:
         try:
-            account = model.spec.service_account_name
-            credentials = await self._secrets.credentials(model.metadata.namespace, names, account, lent)
+            credentials = await self._secrets.credentials(
+                wanted.model.namespace, wanted.pull_secrets, wanted.service_account, wanted.shared_pull_secrets
+            )
         except CredentialsMissing as problem:
             return Inspection(secret=problem.failure)
         if isinstance(credentials, RegistryFailure):
@@ -181,12 +178,12 @@ class ImageInspections:
         read = read_labels(answer.labels)
         return Inspection(unreadable=read) if isinstance(read, LabelsUnreadable) else Inspection(read.metadata)
 
-    def _remember(self, key: Key, question: tuple[object, ...], inspection: Inspection, attempts: int) -> Inspection:
+    def _remember(self, wanted: InspectImage, inspection: Inspection, attempts: int) -> Inspection:
         first, longest = _waits(inspection)
         wait = min(first * 2 ** min(attempts - 1, 10), longest) * (0.9 + 0.2 * self._jitter())
-        told = inspection.failure.retry_after if inspection.failure is not None else None
-        wait = max(wait, min(told or 0.0, LASTING_WAITS[1]))
-        self._answers[key] = _Answer(question, inspection, self._clock() + wait, attempts)
+        asked_for = inspection.failure.retry_after if inspection.failure is not None else None
+        wait = max(wait, min(asked_for or 0.0, LASTING_WAITS[1]))
+        self._answers[wanted.model] = _Answer(wanted, inspection, self._clock() + wait, attempts)
         return replace(inspection, again_after=wait)
 
     @contextmanager
@@ -210,11 +207,6 @@ def _refused(failure: RegistryFailure, credentials: Credentials) -> Inspection:
     names = ", ".join(credentials.missing)
     text = f"{failure.message}. Pull secrets that services, templates or the account name are not there: {names}"
     return Inspection(failure=replace(failure, message=text), awaits_secret=True)
-
-
-def _question(model: Model) -> tuple[object, ...]:
-    names = tuple(secret.name for secret in model.spec.image_pull_secrets)
-    return model.metadata.uid, model.spec.image, names, model.spec.service_account_name
 
 
 def _waits(inspection: Inspection) -> tuple[float, float]:

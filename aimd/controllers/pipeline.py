@@ -1,13 +1,13 @@
 """One reconcile, the same for every kind: observe → plan → apply → summarize → report (docs/architecture.md).
 
-A kind's controller says what it watches, how it observes and which plan is its own; pausing, finalizers, gates,
-status, events and retries live here once.
+A kind's controller is a `Definition`: what it watches, how it observes, which plan is its own. Pausing, finalizers,
+live reads, gates, status, Events and retries are here, once.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import structlog
 from pydantic import ValidationError
@@ -15,37 +15,53 @@ from pydantic import ValidationError
 from aimd.api.core import ApiObject
 from aimd.api.reasons import Reason
 from aimd.api.shared import CommonCondition
+from aimd.controllers.predicates import intent_changed
+from aimd.controllers.reads import LiveReads
+from aimd.controllers.relation import AnyTie, Reader, informers_of, watches_of
 from aimd.planning.component import Component, State, may_apply
 from aimd.planning.conditions import Event, Summary, summarize
+from aimd.planning.kinds import MODELS
+from aimd.planning.needs import NO_READS, Reads
+from aimd.planning.objects import annotations_of, conditions_of, generation_of, is_being_deleted, status_word
 from aimd.planning.plan import Plan
+from aimd.planning.unreadable import problem_of
 from aimd.runtime.apply import Applier
 from aimd.runtime.client import Client
 from aimd.runtime.controller import Runnable, Watch
+from aimd.runtime.errors import Forbidden, NotFound
 from aimd.runtime.events import EventRecorder
 from aimd.runtime.finalizers import add_finalizer, remove_finalizer
+from aimd.runtime.handlers import for_object
 from aimd.runtime.informer import Informer
+from aimd.runtime.kinds import NAMESPACE
 from aimd.runtime.objects import (
     Applied,
     Category,
     Condition,
+    Deletion,
     Failure,
+    Key,
     Kind,
     Manifest,
     Request,
     Result,
+    key_of,
     metadata_of,
 )
+from aimd.runtime.predicates import Predicate
 from aimd.runtime.status import StatusWriter
 from aimd.runtime.store import Cache
 
 PAUSED = "aim.eai.amd.com/reconciliation-paused"
+READ_ROUNDS = 5
+"""Times that a plan may ask for live reads in one reconcile; a plan that asks on is a mistake in the program."""
 
 Clock = Callable[[], datetime]
 _log = structlog.get_logger()
 
 
 def utc_now() -> datetime:
-    """The current moment, UTC."""
+    """Return the current moment, UTC."""
     return datetime.now(UTC)
 
 
@@ -53,166 +69,199 @@ ObjectT = TypeVar("ObjectT", bound=ApiObject)
 ObservedT = TypeVar("ObservedT")
 
 
-class KindReconciler(ABC, Generic[ObjectT, ObservedT]):
-    """Reconciles one kind.
+def _nothing(obj: Any, reader: Reader) -> Sequence[Deletion]:
+    return ()
 
-    Subclasses name the kind and its watches, `observe` it from the cache (and rare, named live reads) and `plan`
-    it purely; `finalize` is asked before the finalizer goes.
+
+@dataclass(frozen=True, kw_only=True)
+class Definition(Generic[ObjectT, ObservedT]):
+    """What makes the controller of one kind.
+
+    `observe` collects what the decision depends on by lookups in the cache: the parsed object, its manifest, the typed
+    cache, and the live reads that the plan asked for. `plan` decides; pure and total. `ties` are the relations to other
+    kinds and `informers` say what of each kind is watched; `own_changes` filters changes of the object itself.
+
+    `on_deletion` gives what has to be deleted before `finalizer` is removed. `status_word` renders a state as
+    `status.status`; None for a kind without that field. `forget` is told of keys that no longer exist.
     """
 
-    name: ClassVar[str]
-    finalizer: ClassVar[str] = ""
-    has_status_word: ClassVar[bool] = True
+    name: str
+    kind: Kind
+    observe: Callable[[ObjectT, Manifest, Reader, Reads], ObservedT]
+    plan: Callable[[ObservedT, datetime], Plan]
+    informers: Sequence[Informer]
+    ties: Sequence[AnyTie] = ()
+    own_changes: Predicate = intent_changed
+    other_watches: Sequence[Watch] = ()
+    finalizer: str = ""
+    on_deletion: Callable[[ObjectT, Reader], Sequence[Deletion]] = _nothing
+    status_word: Callable[[State], str] | None = str
+    forget: Callable[[Key], None] | None = None
     workers: int = 8
 
-    def __init__(self, client: Client, cache: Cache, kind: Kind, model: type[ObjectT], clock: Clock = utc_now) -> None:
-        self.client = client
-        self.cache = cache
-        self.kind = kind
-        self.model = model
-        self.clock = clock
+
+class KindReconciler(Generic[ObjectT, ObservedT]):
+    """Reconciles the objects of one kind by its definition.
+
+    Level-based: a reconcile looks at what there is, not at what has changed, so that running it twice gives the same.
+    Raises what the client raises; the controller of the runtime logs it and retries with back-off.
+    """
+
+    def __init__(
+        self,
+        definition: Definition[ObjectT, ObservedT],
+        client: Client,
+        cache: Cache,
+        reads: LiveReads,
+        clock: Clock = utc_now,
+    ) -> None:
+        self.definition = definition
+        self.workers = definition.workers
+        """How many objects are reconciled at once."""
+        self._client = client
+        self._cache = cache
+        self._reader = Reader(cache)
+        self._reads = reads
+        self._clock = clock
         self._applier = Applier(client, cache, self.field_manager)
         self._status = StatusWriter(client, cache, self.field_manager)
         self._events = EventRecorder(client, self.field_manager)
 
     @property
+    def name(self) -> str:
+        """The name in logs and metrics."""
+        return self.definition.name
+
+    @property
+    def kind(self) -> Kind:
+        """The kind that is reconciled."""
+        return self.definition.kind
+
+    @property
     def runnables(self) -> Sequence[Runnable]:
-        """What runs beside the workers: the writing of events."""
+        """What runs beside the workers: the writing of Events."""
         return (self._events,)
 
     @property
     def field_manager(self) -> str:
-        """Field manager, event source and `managed-by` of this controller, as the reference names them."""
+        """Field manager, Event source and `managed-by` of this controller, as the reference names them."""
         return f"aim-{self.name}-controller"
 
     @property
-    @abstractmethod
     def informers(self) -> Sequence[Informer]:
         """The informers this controller reads."""
+        return informers_of(self.definition.ties, self._reader, self.definition.informers)
 
     @property
-    @abstractmethod
     def watches(self) -> Sequence[Watch]:
         """Which changes wake which keys."""
-
-    @abstractmethod
-    async def observe(self, obj: ObjectT) -> ObservedT:
-        """Everything the decision needs; missing and forbidden are values."""
-
-    @abstractmethod
-    def plan(self, observed: ObservedT, now: datetime) -> Plan:
-        """The decision; pure and total."""
-
-    async def finalize(self, obj: ObjectT) -> bool:
-        """Cleans up before the object goes; False when it must be asked again."""
-        return True
-
-    def status_word(self, state: State) -> str:
-        """The state as this kind's `status.status` shows it."""
-        return str(state)
+        own = Watch(self.kind, for_object, self.definition.own_changes)
+        return (own, *watches_of(self.definition.ties), *self.definition.other_watches)
 
     async def reconcile(self, request: Request) -> Result:
-        """One turn of one object (OBJ-APL-6)."""
-        live = self.cache[self.kind].get(request.key)
+        """Bring one object closer to its desired state (OBJ-APL-6)."""
+        live = self._cache[self.kind].get(request.key)
         if live is None:
+            if self.definition.forget is not None:
+                self.definition.forget(request.key)
             return Result()
-        if metadata_of(live).get("deletionTimestamp"):
+        if is_being_deleted(live):
             return await self._finalize(live)
-        if self.finalizer and self.finalizer not in (metadata_of(live).get("finalizers") or ()):
-            live = await add_finalizer(self.client, self.kind, live, self.finalizer)
-        if (metadata_of(live).get("annotations") or {}).get(PAUSED) == "true":
+        finalizer = self.definition.finalizer
+        if finalizer and finalizer not in (metadata_of(live).get("finalizers") or ()):
+            live = await add_finalizer(self._client, self.kind, live, finalizer)
+        if annotations_of(live).get(PAUSED) == "true":
             return Result()
-        return await self._converge(live)
+        try:
+            return await self._converge(live)
+        finally:
+            self._reads.release(self.kind, request.key)
 
     async def _converge(self, live: Manifest) -> Result:
-        now = self.clock()
-        plan = await self._decide(live, now)
+        now = self._clock()
+        plan = await self.decide(live, now)
         allowed = may_apply(plan.components)
         applied = await self._applier.apply(plan.desired, plan.deletions) if allowed else Applied()
-        previous = _stored_conditions(live)
         summary = summarize(
             plan.components,
             applied=applied,
-            previous=previous,
-            generation=int(metadata_of(live).get("generation") or 0),
+            previous=conditions_of(live),
+            generation=generation_of(live),
             now=now,
             extra_conditions=plan.extra_conditions,
-            sticky=plan.sticky,
         )
         await self._report(live, plan, summary)
         return Result(requeue_after=plan.requeue_after, retry=summary.retry, written=applied.written)
 
-    async def _decide(self, live: Manifest, now: datetime) -> Plan:
+    async def decide(self, live: Manifest, now: datetime) -> Plan:
+        """Return the plan of an object; asks for live reads until the plan needs no more of them."""
+        obj = self._parse(live)
+        if isinstance(obj, Plan):
+            return obj
+        reads = NO_READS
+        for _ in range(READ_ROUNDS):
+            plan = self.definition.plan(self.definition.observe(obj, live, self._reader, reads), now)
+            if all(need in reads for need in plan.needs):
+                return plan
+            reads = await self._reads.read(reads, plan.needs)
+        raise RuntimeError(f"the plan of {self.kind.name} {key_of(live)} asks for ever more live reads")
+
+    def _parse(self, live: Manifest) -> ObjectT | Plan:
+        """Return the object, or the plan that only says why it does not parse (OBJ-APL-7)."""
+        model = MODELS[self.kind]
         try:
-            obj = self.cache.parse(self.model, live)
+            obj: ObjectT = self._cache.parse(model, live)  # type: ignore[assignment]  # MODELS has the kind's own model
         except ValidationError as error:
-            return _unreadable(error)
-        return self.plan(await self.observe(obj), now)
+            failure = Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, problem_of(error))
+            return Plan(components=(Component(CommonCondition.SPEC_READY, failures=(failure,), blocks_apply=True),))
+        return obj
 
     async def _report(self, live: Manifest, plan: Plan, summary: Summary) -> None:
-        status: dict[str, Any] = {
-            **plan.status,
-            "status": self.status_word(summary.state),
-            "observedGeneration": int(metadata_of(live).get("generation") or 0),
-            "conditions": [_render(condition) for condition in summary.conditions],
-        }
-        if not self.has_status_word:
-            del status["status"]
+        status: dict[str, Any] = {**plan.status, "observedGeneration": generation_of(live)}
+        if self.definition.status_word is not None:
+            status["status"] = self.definition.status_word(summary.state)
+        status["conditions"] = [_render(condition) for condition in summary.conditions]
         await self._status.write(self.kind, live, status)
-        _tell_status(str((live.get("status") or {}).get("status") or ""), str(status.get("status") or ""))
+        _log_status(status_word(live), str(status.get("status") or ""))
         for event in summary.events:
             if event.changed:
-                _tell_condition(event)
+                _log_condition(event)
             self._events.submit(self.kind, live, type=event.type, reason=event.reason, message=event.message)
 
     async def _finalize(self, live: Manifest) -> Result:
-        if self.finalizer not in (metadata_of(live).get("finalizers") or ()):
+        """Delete what goes with the object, then let it go; a refusal for lack of rights does not hold it."""
+        finalizer = self.definition.finalizer
+        if finalizer not in (metadata_of(live).get("finalizers") or ()):
             return Result()
-        try:
-            done = await self.finalize(self.cache.parse(self.model, live))
-        except ValidationError:
-            done = True
-        if not done:
-            return Result(retry=True)
-        await remove_finalizer(self.client, self.kind, live, self.finalizer)
+        obj = self._parse(live)
+        if not isinstance(obj, Plan) and not await self._is_ending(key_of(live).namespace):
+            applied = await self._applier.apply((), self.definition.on_deletion(obj, self._reader))
+            if any(failure.category is not Category.AUTH for _, _, failure in applied.failures):
+                return Result(retry=True)
+        await remove_finalizer(self._client, self.kind, live, finalizer)
         return Result()
 
+    async def _is_ending(self, namespace: str) -> bool:
+        """Return whether the namespace is being deleted or cannot be read: then its objects go with it (TC-DEL-2)."""
+        try:
+            live = await self._client.get(NAMESPACE, Key("", namespace))
+        except (NotFound, Forbidden):
+            return True
+        return is_being_deleted(live)
 
-def _tell_status(before: str, after: str) -> None:
-    """A user's trouble is a warning; errors are the operator's own (OPS-LOG-1)."""
+
+def _log_status(before: str, after: str) -> None:
+    """Log a change of the status word: a user's trouble is a warning, errors are the operator's own (OPS-LOG-1)."""
     if after not in ("", before):
         log = _log.warning if after in ("Failed", "Degraded", "NotAvailable") else _log.info
         log("status changed", **{"from": before, "to": after})
 
 
-def _tell_condition(event: Event) -> None:
+def _log_condition(event: Event) -> None:
     log = _log.warning if event.type == "Warning" else _log.info
     before, now = event.before, event.condition
     turn = {"from": f"{before.status}/{before.reason}" if before else "", "to": f"{now.status}/{now.reason}"}
     log("condition changed", condition=now.type, status=now.status, reason=now.reason, message=event.message, **turn)
-
-
-def _unreadable(error: ValidationError) -> Plan:
-    """The plan for an object that cannot be parsed: nothing but saying so (OBJ-APL-7)."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    failure = Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, f"{where}: {first['msg']}; correct this field")
-    return Plan(components=(Component(CommonCondition.SPEC_READY, failures=(failure,), blocks_apply=True),))
-
-
-def _stored_conditions(live: Mapping[str, Any]) -> tuple[Condition, ...]:
-    stored = (live.get("status") or {}).get("conditions") or ()
-    return tuple(
-        Condition(
-            type=item.get("type", ""),
-            status=item.get("status", ""),
-            reason=item.get("reason", ""),
-            message=item.get("message", ""),
-            last_transition_time=item.get("lastTransitionTime", ""),
-            observed_generation=item.get("observedGeneration"),
-        )
-        for item in stored
-    )
 
 
 def _render(condition: Condition) -> Manifest:

@@ -1,39 +1,128 @@
-"""What is not worth a cache and is read when it is needed: ends of logs, and Events about single objects.
+"""Live reads: what is not worth a cache is read when a plan needs it (aimd.planning.needs).
 
-What cannot be read is left out; the status of the object has to do.
+What cannot be read is a value, Refused; the decision has to do without it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 
-from aimd.planning.pod_failures import LOG_LINES
+from aimd.planning.needs import (
+    DiscoverySlot,
+    InspectImage,
+    ListImages,
+    Lookup,
+    Need,
+    ReadEvents,
+    ReadList,
+    ReadLog,
+    ReadObject,
+    ReadReference,
+    Reads,
+    Reference,
+    Refused,
+)
 from aimd.runtime.client import Client
-from aimd.runtime.errors import ApiError
+from aimd.runtime.errors import ApiError, Forbidden, NotFound
 from aimd.runtime.kinds import EVENT
-from aimd.runtime.objects import Manifest, key_of, uid_of
+from aimd.runtime.objects import Key, Kind, metadata_of, uid_of
+from aimd.runtime.store import Cache
 
 _log = structlog.get_logger()
 
 
-async def log_tails(client: Client, pods: Iterable[Manifest]) -> dict[str, str]:
-    """The last lines of each pod's log, by the pod's name."""
-    tails: dict[str, str] = {}
-    for pod in pods:
-        try:
-            tails[key_of(pod).name] = await client.logs(key_of(pod), tail_lines=LOG_LINES)
-        except ApiError as error:
-            _log.debug("log not read", pod=str(key_of(pod)), error=str(error))
-    return tails
+class LiveReads:
+    """Reads needs: of the API server itself, of image registries and of the discovery slots by the given functions.
 
+    `slots` grants a slot or not; `release` gives it back when the reconcile ends. `inspect` and `list_images` ask
+    registries.
+    """
 
-async def events_about(client: Client, objects: Iterable[Manifest]) -> list[Manifest]:
-    """The Events about these objects."""
-    events: list[Manifest] = []
-    for item in objects:
-        selector = f"involvedObject.uid={uid_of(item)}"
+    def __init__(
+        self,
+        client: Client,
+        cache: Cache,
+        *,
+        grant: Callable[[DiscoverySlot], bool],
+        release: Callable[[Kind, Key], None],
+        inspect: Callable[[InspectImage], Awaitable[Any]],
+        list_images: Callable[[ListImages], Awaitable[Any]],
+    ) -> None:
+        self._client = client
+        self._cache = cache
+        self._grant = grant
+        self._inspect = inspect
+        self._list_images = list_images
+        self.release = release
+
+    async def read(self, known: Reads, needs: tuple[Need, ...]) -> Reads:
+        """Return `known` with answers to those needs that have none; one after the other."""
+        answers: dict[Need, Any] = dict(known.answers)
+        for need in needs:
+            if need not in answers:
+                answers[need] = await self._read(need)
+        return Reads(answers)
+
+    async def _read(self, need: Need) -> Any:
+        match need:
+            case ReadLog():
+                return await self._log(need)
+            case ReadEvents():
+                return await self._events(need)
+            case ReadObject():
+                return await self._object(need)
+            case ReadList():
+                return tuple(
+                    await self._client.list(need.kind, namespace=need.namespace, label_selector=need.label_selector)
+                )
+            case ReadReference():
+                return await self._reference(need)
+            case Lookup():
+                return self._cache[need.kind].get(need.key)
+            case DiscoverySlot():
+                return self._grant(need)
+            case InspectImage():
+                return await self._inspect(need)
+            case ListImages():
+                return await self._list_images(need)
+
+    async def _log(self, need: ReadLog) -> str | Refused:
         try:
-            events += await client.list(EVENT, namespace=key_of(item).namespace, field_selector=selector)
+            return await self._client.logs(
+                need.pod, container=need.container, tail_lines=need.lines, limit_bytes=need.limit_bytes
+            )
+        except (NotFound, Forbidden) as error:
+            return self._refused(need, error)
         except ApiError as error:
-            _log.debug("events not read", about=str(key_of(item)), error=str(error))
-    return events
+            if need.required:
+                raise
+            return self._refused(need, error)
+
+    async def _events(self, need: ReadEvents) -> tuple[Any, ...] | Refused:
+        selector = f"involvedObject.uid={need.uid}"
+        try:
+            return tuple(await self._client.list(EVENT, namespace=need.about.namespace, field_selector=selector))
+        except ApiError as error:
+            return self._refused(need, error)
+
+    async def _object(self, need: ReadObject) -> Any:
+        try:
+            return await self._client.get(need.kind, need.key)
+        except ApiError as error:
+            return self._refused(need, error)
+
+    async def _reference(self, need: ReadReference) -> Reference | Refused:
+        try:
+            found = await self._client.get(need.kind, need.object)
+        except NotFound:
+            return Reference(exists=False)
+        except ApiError as error:
+            return self._refused(need, error)
+        present = {**(found.get("data") or {}), **(found.get("binaryData") or {})}
+        missing = tuple(key for key in need.keys if key not in present)
+        return Reference(True, missing, f"{uid_of(found)}/{metadata_of(found).get('resourceVersion')}")
+
+    def _refused(self, need: Need, error: ApiError) -> Refused:
+        _log.debug("live read refused", need=str(need), error=str(error))
+        return Refused(error.message, missing=isinstance(error, NotFound))

@@ -1,26 +1,12 @@
 """The controllers of AIMServiceTemplate and AIMClusterServiceTemplate."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
-from typing import Any, ClassVar
 
-from aimd.api.core import ApiObject
-from aimd.api.model import AIMClusterModel, AIMModel
-from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
-from aimd.controllers.discovery import DISCOVERY_INFORMERS, DiscoveryRuns, discovery_watches
-from aimd.controllers.lending import (
-    BY_IMAGE,
-    BY_USED_MODEL,
-    borrowers,
-    image_of,
-    lending_changed,
-    lent_secrets,
-    used_models_of,
-)
-from aimd.controllers.pipeline import Clock, KindReconciler, utc_now
-from aimd.controllers.predicates import gpu_labels_changed, intent_changed
-from aimd.controllers.runtime_config import CONFIG_INFORMERS, config_of, config_watches, observe_config
+from aimd.controllers.discovery_slots import BY_ACTIVITY, DiscoverySlots, activity_of
+from aimd.controllers.pipeline import Definition
+from aimd.controllers.relation import Reader
+from aimd.controllers.relations import TemplateTies
+from aimd.controllers.runtime_config import CONFIG_INFORMERS, observe_config
 from aimd.planning.gpus import GpuInventory, inventory_of
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
@@ -30,157 +16,99 @@ from aimd.planning.kinds import (
     AIM_SERVICE_TEMPLATE,
     AIM_TEMPLATE_CACHE,
 )
-from aimd.planning.plan import Plan
-from aimd.planning.service_template.plan import Model, ObservedTemplate, plan_service_template
-from aimd.runtime.client import Client
-from aimd.runtime.controller import Watch
-from aimd.runtime.handlers import Handler, for_object, for_owner
+from aimd.planning.needs import Reads
+from aimd.planning.pull_secrets import shared_pull_secrets
+from aimd.planning.service_template.discovery import DiscoveryRun
+from aimd.planning.service_template.discovery_job import TEMPLATE_LABEL, job_key
+from aimd.planning.service_template.needs import with_reads
+from aimd.planning.service_template.observed import ObservedTemplate, Template, discovery_context
+from aimd.planning.service_template.plan import plan_service_template
+from aimd.planning.unreadable import hides
 from aimd.runtime.informer import Informer
-from aimd.runtime.kinds import NODE
-from aimd.runtime.objects import Key, Kind, Manifest, Request, Result, key_of, labels_of
-from aimd.runtime.store import Cache
+from aimd.runtime.kinds import JOB, NODE, POD
+from aimd.runtime.objects import Kind, Manifest, key_of, labels_of
 
-BY_CONFIG = "service-template/runtime-config"
-BY_MODEL = "service-template/model"
-BY_GPU_NEED = "service-template/gpu"
-_NEEDS_GPU = "gpu"
-
-
-class _TemplateReconciler(KindReconciler[ApiObject, ObservedTemplate]):
-    """What both scopes share."""
-
-    models: ClassVar[tuple[Kind, ...]]
-
-    def __init__(
-        self,
-        client: Client,
-        cache: Cache,
-        kind: Kind,
-        model: type[ApiObject],
-        runs: DiscoveryRuns,
-        clock: Clock = utc_now,
-    ) -> None:
-        super().__init__(client, cache, kind, model, clock)
-        self._runs = runs
-
-    @property
-    def informers(self) -> Sequence[Informer]:
-        indexes = {BY_CONFIG: config_of, BY_MODEL: _model_of, BY_GPU_NEED: _gpu_need_of}
-        models = (Informer(kind, indexes={BY_IMAGE: image_of}) for kind in self.models)
-        services = Informer(AIM_SERVICE, indexes={BY_USED_MODEL: used_models_of})
-        others = (Informer(AIM_TEMPLATE_CACHE), Informer(NODE, optional=True))
-        return (
-            Informer(self.kind, indexes=indexes),
-            *models,
-            services,
-            *others,
-            *DISCOVERY_INFORMERS,
-            *CONFIG_INFORMERS,
-        )
-
-    @property
-    def watches(self) -> Sequence[Watch]:
-        return (
-            Watch(self.kind, for_object, intent_changed),
-            *(Watch(kind, _templates_of_model(self.kind)) for kind in self.models),
-            Watch(AIM_SERVICE, self._templates_lent_to, lending_changed),
-            Watch(NODE, _templates_with_gpu(self.kind), gpu_labels_changed),
-            Watch(AIM_TEMPLATE_CACHE, for_owner(self.kind), intent_changed),
-            *discovery_watches(self.kind, self._runs),
-            *config_watches(self.kind, BY_CONFIG),
-        )
-
-    def plan(self, observed: ObservedTemplate, now: datetime) -> Plan:
-        return plan_service_template(observed, now)
-
-    async def reconcile(self, request: Request) -> Result:
-        """A place for a discovery Job that was promised is taken by now, or free again."""
-        try:
-            return await super().reconcile(request)
-        finally:
-            self._runs.settle(self.kind, request.key)
-
-    async def observe(self, obj: ApiObject) -> ObservedTemplate:
-        """From the cache; live only what discovery pods printed, and why they don't start."""
-        assert isinstance(obj, AIMServiceTemplate | AIMClusterServiceTemplate)
-        namespace = obj.metadata.namespace
-        model = self._model(namespace, obj.spec.model_name)
-        observed = ObservedTemplate(
-            template=obj,
-            config=observe_config(self.cache, obj.spec.runtime_config_name, namespace),
-            system_namespace=self._runs.system_namespace,
-            model=model,
-            lent=lent_secrets(self.cache, namespace, obj.spec.model_name, model.spec.image) if model else (),
-            inventory=self._inventory(),
-            cache=next(iter(self.cache[AIM_TEMPLATE_CACHE].by_index("owner", obj.metadata.uid)), None),
-        )
-        return replace(observed, run=await self._runs.observe(observed, self.clock()))
-
-    def _templates_lent_to(self, service: Manifest, cache: Cache) -> Iterable[Key]:
-        """The namespace's templates whose discovery may need the pull secrets of a service."""
-        namespace = key_of(service).namespace
-        models = {key.name for key in borrowers(service, cache, *self.models)} if self.kind.namespaced else ()
-        found = (template for model in models for template in cache[self.kind].by_index(BY_MODEL, model))
-        return (key for template in found if (key := key_of(template)).namespace == namespace)
-
-    def _model(self, namespace: str, name: str) -> Model | None:
-        """The model of the template's scope; for a namespaced template a cluster model will do as well (TPL-MDL-1)."""
-        found = self.cache[AIM_MODEL].get(Key(namespace, name)) if namespace else None
-        if found is not None:
-            return self.cache.parse(AIMModel, found)
-        found = self.cache[AIM_CLUSTER_MODEL].get(Key("", name))
-        return self.cache.parse(AIMClusterModel, found) if found is not None else None
-
-    def _inventory(self) -> GpuInventory | None:
-        nodes = self.cache[NODE]
-        if not (nodes.available and nodes.synced):
-            return None
-        return inventory_of(labels_of(node) for node in nodes.list())
+TEMPLATE_TIES = TemplateTies(AIM_SERVICE_TEMPLATE, (AIM_MODEL, AIM_CLUSTER_MODEL))
+CLUSTER_TEMPLATE_TIES = TemplateTies(AIM_CLUSTER_SERVICE_TEMPLATE, (AIM_CLUSTER_MODEL,))
+DISCOVERY_INFORMERS = (
+    Informer(JOB, label_selector=TEMPLATE_LABEL, indexes={BY_ACTIVITY: activity_of}),
+    Informer(POD, label_selector=TEMPLATE_LABEL),
+)
 
 
-class ServiceTemplateReconciler(_TemplateReconciler):
-    """Reconciles AIMServiceTemplates."""
-
-    name = "service-template"
-    models = (AIM_MODEL, AIM_CLUSTER_MODEL)
-
-    def __init__(self, client: Client, cache: Cache, runs: DiscoveryRuns, clock: Clock = utc_now) -> None:
-        super().__init__(client, cache, AIM_SERVICE_TEMPLATE, AIMServiceTemplate, runs, clock)
-
-
-class ClusterServiceTemplateReconciler(_TemplateReconciler):
-    """Reconciles AIMClusterServiceTemplates."""
-
-    name = "cluster-service-template"
-    models = (AIM_CLUSTER_MODEL,)
-
-    def __init__(self, client: Client, cache: Cache, runs: DiscoveryRuns, clock: Clock = utc_now) -> None:
-        super().__init__(client, cache, AIM_CLUSTER_SERVICE_TEMPLATE, AIMClusterServiceTemplate, runs, clock)
-
-
-def _model_of(template: Manifest) -> Iterable[str]:
-    return (str((template.get("spec") or {}).get("modelName") or ""),)
-
-
-def _gpu_need_of(template: Manifest) -> Iterable[str]:
-    places: tuple[dict[str, Any], ...] = (
-        (template.get("spec") or {}).get("hardware") or {},
-        (template.get("status") or {}).get("resolvedHardware") or {},
+def service_template_controllers(
+    slots: DiscoverySlots, system_namespace: str
+) -> tuple[Definition[Template, ObservedTemplate], ...]:
+    """Return the controllers of AIMServiceTemplate and AIMClusterServiceTemplate."""
+    return (
+        _controller("service-template", AIM_SERVICE_TEMPLATE, TEMPLATE_TIES, slots, system_namespace),
+        _controller(
+            "cluster-service-template", AIM_CLUSTER_SERVICE_TEMPLATE, CLUSTER_TEMPLATE_TIES, slots, system_namespace
+        ),
     )
-    return (_NEEDS_GPU,) if any(place.get("gpu") for place in places) else ()
 
 
-def _templates_of_model(kind: Kind) -> Handler:
-    def templates(manifest: Manifest, cache: Cache) -> Iterable[Key]:
-        model = key_of(manifest)
-        found = (key_of(template) for template in cache[kind].by_index(BY_MODEL, model.name))
-        return (key for key in found if model.namespace in ("", key.namespace))
+def _controller(
+    name: str, kind: Kind, ties: TemplateTies, slots: DiscoverySlots, system_namespace: str
+) -> Definition[Template, ObservedTemplate]:
+    def observe(template: Template, live: Manifest, reader: Reader, reads: Reads) -> ObservedTemplate:
+        return observe_template(template, reader, reads, ties, system_namespace)
 
-    return templates
+    models = tuple(Informer(model) for model in ties.model.neighbors)
+    others = (Informer(AIM_SERVICE), Informer(AIM_TEMPLATE_CACHE), Informer(NODE, optional=True))
+    return Definition(
+        name=name,
+        kind=kind,
+        observe=observe,
+        plan=plan_service_template,
+        informers=(Informer(kind), *models, *others, *DISCOVERY_INFORMERS, *CONFIG_INFORMERS),
+        ties=ties.all,
+        other_watches=(slots.watch(kind),),
+    )
 
 
-def _templates_with_gpu(kind: Kind) -> Handler:
-    def templates(manifest: Manifest, cache: Cache) -> Iterable[Key]:
-        return (key_of(template) for template in cache[kind].by_index(BY_GPU_NEED, _NEEDS_GPU))
+def observe_template(
+    template: Template, reader: Reader, reads: Reads, ties: TemplateTies, system_namespace: str
+) -> ObservedTemplate:
+    """Return a template and what its plan depends on; the model of its own scope comes first (TPL-MDL-1)."""
+    models = ties.model.find(reader, template)
+    broken = next((item for item in models.unreadable if hides(item, models.objects)), None)
+    model = models.first if broken is None else None
+    cache = ties.cache.find(reader, template).first
+    observed = ObservedTemplate(
+        template=template,
+        config=observe_config(reader, template.spec.runtime_config_name, template.metadata.namespace),
+        system_namespace=system_namespace,
+        model=model,
+        unreadable_model=broken,
+        shared_pull_secrets=_shared_pull_secrets(template, reader, ties) if model is not None else (),
+        inventory=_inventory(reader),
+        cache=cache,
+    )
+    return with_reads(_with_run(observed, reader, ties), reads)
 
-    return templates
+
+def _shared_pull_secrets(template: Template, reader: Reader, ties: TemplateTies) -> tuple[str, ...]:
+    """Return the pull secrets of the services that use the model of a namespaced template (TPL-DSC-10)."""
+    if not template.metadata.namespace:
+        return ()
+    users = ties.model_users.find(reader, template) + ties.image_users.find(reader, template)
+    return shared_pull_secrets(users.objects)
+
+
+def _with_run(observed: ObservedTemplate, reader: Reader, ties: TemplateTies) -> ObservedTemplate:
+    """Add the discovery Jobs of the template: the one for its present inputs with its pods, and all others."""
+    owned: tuple[Manifest, ...] = ties.jobs.find(reader, observed.template).objects
+    context = discovery_context(observed)
+    wanted = job_key(context) if context is not None else None
+    job = next((item for item in owned if key_of(item) == wanted), None)
+    others = tuple(item for item in owned if item is not job)
+    pods = ties.pods.of(reader, (job,), observed.key.namespace).objects if job is not None else ()
+    return replace(observed, run=DiscoveryRun(job=job, others=others, pods=pods))
+
+
+def _inventory(reader: Reader) -> GpuInventory | None:
+    nodes = reader.cache[NODE]
+    if not (nodes.available and nodes.synced):
+        return None
+    return inventory_of(labels_of(node) for node in nodes.list())

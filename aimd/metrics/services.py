@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from aimd.controllers.service_watches import BY_INFERENCE_SERVICE
+from aimd.controllers.relation import Reader
+from aimd.controllers.relations import SERVICE_POD
 from aimd.metrics.figures import gpu_requests, missing_gpu, ready_reason, replica_figures, word_of
 from aimd.metrics.fleet import Fleet
 from aimd.metrics.gauges import Gauge, Series, counted, summed
 from aimd.planning.kinds import AIM_SERVICE, INFERENCE_SERVICE
 from aimd.planning.service.autoscaler import count_ready
-from aimd.runtime.kinds import POD
 from aimd.runtime.objects import Key, controller_of, key_of
 
 
@@ -48,7 +48,7 @@ def _ready_pods(fleet: Fleet) -> Mapping[Key, int]:
     for inference_service in fleet.objects(INFERENCE_SERVICE):
         key, owner = key_of(inference_service), controller_of(inference_service)
         if owner is not None and owner.get("kind") == AIM_SERVICE.name:
-            pods = fleet.cache[POD].by_index(BY_INFERENCE_SERVICE, str(key))
+            pods = SERVICE_POD.of(Reader(fleet.cache), (inference_service,), key.namespace).objects
             ready[Key(key.namespace, str(owner.get("name")))] += count_ready(pods)
     return ready
 

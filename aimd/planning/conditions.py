@@ -4,7 +4,7 @@ Pure: what was observed and what applying returned go in, the conditions to stor
 reconcile, after apply, so that a failing write shows (OBJ-STA-4).
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -55,12 +55,11 @@ def summarize(
     generation: int,
     now: datetime,
     extra_conditions: Sequence[Condition] = (),
-    sticky: Collection[str] = (),
 ) -> Summary:
     """Conditions and status word of an object.
 
-    `previous` are the stored conditions; those of components no longer reported are dropped unless `sticky` names
-    the component (OBJ-CND-3). Transition times move when status or reason changes (OBJ-CND-4).
+    `previous` are the stored conditions; those of components no longer reported are dropped (OBJ-CND-3). Transition
+    times move when status or reason changes (OBJ-CND-4).
     """
     stored = {condition.type: condition for condition in previous}
     reported = _with_apply_failures([component for component in components if component.type], applied)
@@ -69,14 +68,9 @@ def summarize(
     grace = _within_grace(framework, stored, now)
 
     by_component = {item.type: _component_condition(item, stored, grace) for item in reported}
-    kept = {
-        f"{name}Ready": stored[f"{name}Ready"]
-        for name in sticky
-        if f"{name}Ready" in stored and f"{name}Ready" not in by_component
-    }
-    state, ready_condition = _root(reported, {**kept, **by_component}, failures, framework)
+    state, ready_condition = _root(reported, by_component, failures, framework)
     fresh = [*framework.values(), *by_component.values(), *extra_conditions, ready_condition]
-    conditions = _stamped(fresh, kept, previous, generation, now)
+    conditions = _stamped(fresh, previous, generation, now)
     return Summary(
         conditions=conditions,
         state=state,
@@ -210,7 +204,6 @@ def _counted(component: Component | None, condition: Condition) -> State:
 
 def _stamped(
     fresh: Sequence[Condition],
-    kept: Mapping[str, Condition],
     previous: Sequence[Condition],
     generation: int,
     now: datetime,
@@ -230,9 +223,9 @@ def _stamped(
             observed_generation=generation,
             last_transition_time=before.last_transition_time if before and unchanged else timestamp(now),
         )
-    ordered = [condition.type for condition in previous if condition.type in result or condition.type in kept]
+    ordered = [condition.type for condition in previous if condition.type in result]
     ordered += [type_ for type_ in result if type_ not in stored]
-    return tuple(result.get(type_) or kept[type_] for type_ in ordered)
+    return tuple(result[type_] for type_ in ordered)
 
 
 def _cut(message: str) -> str:

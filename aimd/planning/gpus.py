@@ -158,6 +158,11 @@ def needs_gpu(hardware: Hardware | None) -> bool:
     return gpu is not None and (gpu.requests > 0 or bool(gpu.model.strip()))
 
 
+def asks_for_gpu(*hardware: Hardware | None) -> bool:
+    """Return whether one of the hardware descriptions has a GPU."""
+    return any(item is not None and item.gpu is not None for item in hardware)
+
+
 def gpu_component(hardware: Hardware | None, inventory: GpuInventory | None) -> Component | None:
     """Health of the component `GPU`; None when no GPU is asked for.
 

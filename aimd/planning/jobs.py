@@ -6,8 +6,9 @@ from enum import StrEnum
 from typing import Any
 
 from aimd.api.reasons import Reason
+from aimd.planning.objects import condition_of, is_being_deleted, spec_of
 from aimd.planning.time import parse_timestamp
-from aimd.runtime.objects import Category, Failure, metadata_of
+from aimd.runtime.objects import Category, Condition, Failure
 
 
 class JobPhase(StrEnum):
@@ -28,35 +29,45 @@ _FAILURES: Mapping[str, tuple[str, Category]] = {
 
 
 def job_phase(job: Mapping[str, Any] | None) -> JobPhase:
-    """The phase of a Job, by its conditions (OBJ-POD-5)."""
+    """Return the phase of a Job, by its conditions (OBJ-POD-5)."""
     if job is None:
         return JobPhase.ABSENT
-    if metadata_of(job).get("deletionTimestamp"):
+    if is_being_deleted(job):
         return JobPhase.ENDING
-    if _condition(job, "Complete"):
+    if _condition(job, "Complete") is not None:
         return JobPhase.COMPLETE
-    return JobPhase.FAILED if _condition(job, "Failed") else JobPhase.RUNNING
+    return JobPhase.FAILED if _condition(job, "Failed") is not None else JobPhase.RUNNING
+
+
+def has_ended(job: Mapping[str, Any]) -> bool:
+    """Return whether a Job completed or failed."""
+    return _end(job) is not None
 
 
 def job_failure(job: Mapping[str, Any]) -> Failure:
-    """Why a failed Job was given up; what its pods say is closer to the cause."""
+    """Return why a failed Job was given up; what its pods say is closer to the cause."""
     condition = _condition(job, "Failed")
-    name, category = _FAILURES.get(str(condition.get("reason") or ""), (Reason.JOB_FAILED, Category.INVALID_SPEC))
-    return Failure(category, name, str(condition.get("message") or "The job failed"))
+    reason, message = (condition.reason, condition.message) if condition is not None else ("", "")
+    name, category = _FAILURES.get(reason, (Reason.JOB_FAILED, Category.INVALID_SPEC))
+    return Failure(category, name, message or "The job failed")
 
 
 def finished_at(job: Mapping[str, Any]) -> datetime | None:
-    """When a Job failed or completed, None while it runs."""
-    condition = _condition(job, "Failed") or _condition(job, "Complete")
-    return parse_timestamp(str(condition.get("lastTransitionTime") or ""))
+    """Return when a Job failed or completed, None while it runs."""
+    end = _end(job)
+    return parse_timestamp(end.last_transition_time) if end is not None else None
 
 
 def time_to_live(job: Mapping[str, Any]) -> int | None:
-    """Seconds that a finished Job is kept, None for ever."""
-    seconds = (job.get("spec") or {}).get("ttlSecondsAfterFinished")
+    """Return the seconds that a finished Job is kept, None for ever."""
+    seconds = spec_of(job).get("ttlSecondsAfterFinished")
     return int(seconds) if seconds is not None else None
 
 
-def _condition(job: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
-    conditions = (job.get("status") or {}).get("conditions") or ()
-    return next((item for item in conditions if item.get("type") == type_ and item.get("status") == "True"), {})
+def _end(job: Mapping[str, Any]) -> Condition | None:
+    return _condition(job, "Failed") or _condition(job, "Complete")
+
+
+def _condition(job: Mapping[str, Any], type_: str) -> Condition | None:
+    found = condition_of(job, type_)
+    return found if found is not None and found.status == "True" else None

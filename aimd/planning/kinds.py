@@ -1,5 +1,8 @@
 """The resource types that plans name beyond Kubernetes' own (those are in `aimd.runtime.kinds`)."""
 
+from collections.abc import Mapping
+
+from aimd.api.core import ApiObject
 from aimd.api.kinds import RESOURCES
 from aimd.runtime.objects import Key, Kind, Manifest, owner_reference
 
@@ -7,6 +10,9 @@ _OURS = {
     resource.kind: Kind(resource.group, resource.version, resource.kind, resource.plural, resource.namespaced)
     for resource in RESOURCES
 }
+
+MODELS: Mapping[Kind, type[ApiObject]] = {_OURS[resource.kind]: resource.model for resource in RESOURCES}
+"""The pydantic models of our own kinds."""
 
 AIM_SERVICE = _OURS["AIMService"]
 AIM_MODEL = _OURS["AIMModel"]

@@ -151,6 +151,7 @@ class ContainerState:
 
     name: str
     ready: bool = False
+    running: bool = False
     waiting: Waiting | None = None
     ended: Terminated | None = None
     last_ended: Terminated | None = None
@@ -164,6 +165,7 @@ def containers_of(pod: View) -> tuple[ContainerState, ...]:
         ContainerState(
             name=text(item, "name"),
             ready=item.get("ready") is True,
+            running="running" in part(item, "state"),
             waiting=_waiting(part(part(item, "state"), "waiting")),
             ended=_ended(part(part(item, "state"), "terminated")),
             last_ended=_ended(part(part(item, "lastState"), "terminated")),
@@ -206,6 +208,11 @@ def storage_class_of(claim: View) -> str:
 def involved_uid(event: View) -> str:
     """Return the UID of the object that an Event is about."""
     return text(part(event, "involvedObject"), "uid")
+
+
+def involved_name(event: View) -> str:
+    """Return the name of the object that an Event is about."""
+    return text(part(event, "involvedObject"), "name")
 
 
 def event_time(event: View) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aimd.planning.component import Component
+from aimd.planning.needs import Need
 from aimd.runtime.objects import Condition, Deletion, Desired
 
 
@@ -15,8 +16,8 @@ class Plan:
     `components` is the health of what was observed, `desired` and `deletions` are applied in order unless a
     component blocks, `status` holds the kind's own status keys in JSON form (None removes a key, an absent key is
     left alone), `extra_conditions` are conditions that are no component (`Discovered`, `DownloadComplete`),
-    `sticky` names components whose stored condition outlives their observation, and `requeue_after` (seconds)
-    asks for another look.
+    and `requeue_after` (seconds) asks for another look. `needs` are live reads that the decision lacks: while there
+    are any, nothing of the plan is carried out; they are read, and the object is planned again.
     """
 
     components: tuple[Component, ...] = ()
@@ -25,4 +26,4 @@ class Plan:
     status: Mapping[str, Any] = field(default_factory=dict)
     extra_conditions: tuple[Condition, ...] = ()
     requeue_after: float | None = None
-    sticky: frozenset[str] = frozenset()
+    needs: tuple[Need, ...] = ()

@@ -25,6 +25,7 @@ from aimd.planning.environment import merge_container_env
 from aimd.planning.kinds import AIM_CLUSTER_RUNTIME_CONFIG, AIM_RUNTIME_CONFIG, resource_reference
 from aimd.planning.path_template import InvalidPathTemplate, check_template
 from aimd.planning.plan import Plan
+from aimd.planning.unreadable import Unreadable, unreadable_reference
 from aimd.runtime.objects import Category, Failure, Key, Manifest
 
 DEFAULT_NAME = "default"
@@ -85,15 +86,16 @@ def resolve_config(
     cluster: AIMClusterRuntimeConfig | None,
     *,
     namespace: str = "",
-    unreadable: Failure | None = None,
+    unreadable: Unreadable | None = None,
 ) -> ResolvedConfig:
     """Merges the two configs of a name; `namespaced` is None for cluster-scoped consumers (CFG-FND-1).
 
-    A missing `default` is fine, any other missing name is a MissingUpstream failure `ConfigNotFound`.
+    A missing `default` is fine, any other missing name is a MissingUpstream failure `ConfigNotFound`, as is a config
+    that does not parse (`unreadable`).
     """
     name = config_name(name)
     if unreadable is not None:
-        return ResolvedConfig(name, failure=unreadable)
+        return ResolvedConfig(name, failure=unreadable_reference(unreadable, Reason.CONFIG_NOT_FOUND))
     if namespaced is None and cluster is None:
         missing = None if name == DEFAULT_NAME else _not_found(name, namespace)
         return ResolvedConfig(name, failure=missing)

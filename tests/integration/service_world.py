@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
-from aimd.controllers.service import ServiceReconciler
+from aimd.controllers.all import build_reconcilers
 from aimd.planning.kinds import (
     AIM_MODEL,
     AIM_RUNTIME_CONFIG,
@@ -17,10 +17,14 @@ from aimd.planning.kinds import (
     INFERENCE_SERVICE,
     SCALED_OBJECT,
 )
-from aimd.runtime.client import ClientOptions, connect
+from aimd.planning.settings import ControllerSettings
+from aimd.registry.client import RegistryClient
+from aimd.runtime.client import Client, ClientOptions, connect
+from aimd.runtime.controller import Reconciler
 from aimd.runtime.errors import ApiError
 from aimd.runtime.kinds import POD
 from aimd.runtime.objects import Key, Kind, Manifest, key_of, uid_of
+from aimd.runtime.store import Cache
 from aimd.sandbox.control_plane import ControlPlane
 from tests.integration.stand_ins import install_crds, make_namespace
 from tests.integration.world import World, operating, served
@@ -52,6 +56,13 @@ class ServiceWorld(World):
         return await self.until(lambda: self.service(name), holds, seconds)
 
 
+def service_reconciler(client: Client, cache: Cache) -> list[Reconciler]:
+    """The service controller alone."""
+    no_registries = cast(RegistryClient, None)
+    every = build_reconcilers(client, cache, ControllerSettings(), no_registries)
+    return [reconciler for reconciler in every if reconciler.kind == AIM_SERVICE]
+
+
 @asynccontextmanager
 async def service_world(api_server: ControlPlane) -> AsyncIterator[ServiceWorld]:
     """A namespace of its own; the controller ends with it."""
@@ -60,7 +71,7 @@ async def service_world(api_server: ControlPlane) -> AsyncIterator[ServiceWorld]
         await served(admin, INFERENCE_SERVICE, HTTP_ROUTE, SCALED_OBJECT, AIM_SERVICE, AIM_TEMPLATE_CACHE)
         namespace = f"service-{uuid4().hex[:8]}"
         await make_namespace(admin, namespace)
-        async with operating(api_server, USER, lambda client, cache: [ServiceReconciler(client, cache)]):
+        async with operating(api_server, USER, service_reconciler):
             yield ServiceWorld(admin, namespace, api_server.audit_log, USER)
 
 

@@ -6,22 +6,26 @@ Jobs are run by the real Job controller, so failure policies and back-off are Ku
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
 
-from aimd.controllers.artifact import ArtifactReconciler
-from aimd.controllers.discovery import DiscoveryRuns, DiscoverySlots
-from aimd.controllers.inspection import ImageInspections, PullSecrets
-from aimd.controllers.model import ClusterModelReconciler, ModelReconciler
-from aimd.controllers.runtime_config import ClusterRuntimeConfigReconciler, RuntimeConfigReconciler
-from aimd.controllers.service_template import ClusterServiceTemplateReconciler, ServiceTemplateReconciler
-from aimd.controllers.template_cache import FINALIZER, TemplateCacheReconciler
+from aimd.controllers.all import build_reconcilers
+from aimd.controllers.template_cache import FINALIZER
 from aimd.planning.artifact import download as artifact_download
 from aimd.planning.artifact.observed import COMPLETE
-from aimd.planning.kinds import AIM_ARTIFACT, AIM_MODEL, AIM_RUNTIME_CONFIG, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE
+from aimd.planning.kinds import (
+    AIM_ARTIFACT,
+    AIM_CLUSTER_MODEL_SOURCE,
+    AIM_MODEL,
+    AIM_RUNTIME_CONFIG,
+    AIM_SERVICE,
+    AIM_SERVICE_TEMPLATE,
+    AIM_TEMPLATE_CACHE,
+)
 from aimd.planning.settings import ControllerSettings
+from aimd.registry.client import RegistryClient
 from aimd.registry.credentials import Keyring
 from aimd.registry.failures import Problem, RegistryFailure, failure
 from aimd.registry.reference import ImageReference
@@ -132,19 +136,10 @@ async def world(api_server: Any) -> AsyncIterator[DownloadWorld]:
 
 
 def reconcilers(client: Client, cache: Cache, namespace: str) -> list[Reconciler]:
-    settings = ControllerSettings(downloader_image="aimd:test", retry_base_seconds=3)
-    inspections = ImageInspections(NoRegistry(), PullSecrets(client, namespace))
-    runs = DiscoveryRuns(client, cache, namespace, DiscoverySlots(cache, 10))
-    return [
-        ArtifactReconciler(client, cache, settings),
-        RuntimeConfigReconciler(client, cache),
-        ClusterRuntimeConfigReconciler(client, cache),
-        TemplateCacheReconciler(client, cache),
-        ModelReconciler(client, cache, inspections),
-        ClusterModelReconciler(client, cache, inspections),
-        ServiceTemplateReconciler(client, cache, runs),
-        ClusterServiceTemplateReconciler(client, cache, runs),
-    ]
+    """All controllers but those of services and model sources; no registry is asked."""
+    settings = ControllerSettings(downloader_image="aimd:test", retry_base_seconds=3, system_namespace=namespace)
+    every = build_reconcilers(client, cache, settings, cast(RegistryClient, NoRegistry()))
+    return [item for item in every if item.kind not in (AIM_SERVICE, AIM_CLUSTER_MODEL_SOURCE)]
 
 
 async def make(world: DownloadWorld) -> None:

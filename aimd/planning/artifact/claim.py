@@ -18,18 +18,18 @@ from aimd.planning.artifact.observed import (
     ObservedArtifact,
     headroom_percent,
     is_complete,
-    newest_event,
 )
 from aimd.planning.artifact.stages import POLL_SECONDS, Stage, downstream, failing, not_there
 from aimd.planning.component import Component, Direction, State, ready
 from aimd.planning.jobs import JobPhase
 from aimd.planning.labels import PREFIX, label_value, name_label
+from aimd.planning.objects import newest_event
 from aimd.planning.pod_failures import report_of
 from aimd.planning.pods import is_ready_pod
 from aimd.planning.quantities import InvalidQuantity, claim_size, display_size, parse_bytes
 from aimd.planning.time import timestamp
 from aimd.runtime.kinds import PERSISTENT_VOLUME_CLAIM
-from aimd.runtime.objects import Category, Desired, Failure, Manifest, key_of, labels_of, metadata_of
+from aimd.runtime.objects import Category, Desired, Failure, Manifest, key_of, labels_of, metadata_of, uid_of
 
 _REFUSALS = frozenset({"ProvisioningFailed", "FailedBinding"})
 _PROVISIONING = _REFUSALS | {"ProvisioningSucceeded", "Provisioning", "ExternalProvisioning", "WaitForFirstConsumer"}
@@ -127,7 +127,7 @@ def _fitting(observed: ObservedArtifact, claim: Manifest, size_bytes: int, bound
 
 
 def _expanding(observed: ObservedArtifact, claim: Manifest) -> Stage:
-    event = newest_event(observed.events, claim, _RESIZING)
+    event = newest_event(observed.events, uid_of(claim), _RESIZING)
     text = "The claim is being expanded"
     if event is not None and event.get("reason") == "VolumeResizeFailed":
         text = f"The claim cannot be expanded yet: VolumeResizeFailed: {event.get('message') or ''}"
@@ -174,7 +174,7 @@ def _needs_a_pod(claim: Manifest) -> bool:
 
 def _pending_claim(observed: ObservedArtifact, claim: Manifest) -> Component:
     """A claim that waits for its volume, with what the provisioner says (ART-CLM-6)."""
-    event = newest_event(observed.events, claim, _PROVISIONING)
+    event = newest_event(observed.events, uid_of(claim), _PROVISIONING)
     if event is not None and event.get("reason") in _REFUSALS:
         text = f"{event['reason']}: {event.get('message') or ''}"
         return failing(

@@ -1,31 +1,28 @@
 """What one decision about an AIMArtifact is based on."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from aimd.api.artifact import AIMArtifact
 from aimd.api.shared import CommonCondition
 from aimd.api.source_uri import InvalidSourceUri, SourceUri
 from aimd.planning.artifact.download_job import JobContext
-from aimd.planning.environment import merge_env
 from aimd.planning.jobs import JobPhase, job_phase
 from aimd.planning.labels import PREFIX
-from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, needs_log
-from aimd.planning.pods import STARTING_SECONDS, is_waiting_for_events, newest
+from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES
+from aimd.planning.pods import newest
 from aimd.planning.quantities import InvalidQuantity, parse_bytes
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.settings import ControllerSettings
-from aimd.planning.time import age_seconds, created_at, parse_timestamp
-from aimd.runtime.objects import Manifest, metadata_of, uid_of
+from aimd.planning.time import created_at, parse_timestamp
+from aimd.runtime.objects import Manifest, metadata_of
 
 COMPLETE = PREFIX + "download-complete"
 HEADROOM = PREFIX + "pvc-headroom-percent"
 MAXIMUM_BYTES = 2**50
-
-_CHANGING = frozenset({JobPhase.ABSENT, JobPhase.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +41,6 @@ class JobRun:
         return newest(self.pods)
 
 
-class Reference(NamedTuple):
-    """A key of a Secret or ConfigMap that the environment refers to."""
-
-    kind: str
-    name: str
-    key: str
-
-
 @dataclass(frozen=True, slots=True)
 class References:
     """What became of looking references up: which are missing, in words, and a digest of the versions of the rest.
@@ -67,9 +56,8 @@ class References:
 class ObservedArtifact:
     """An artifact and everything its plan depends on.
 
-    `logs` gives log tails by pod name, of the pods that `pods_to_read` names; `events` are those of the objects that
-    `objects_to_explain` names; `references` tells about those that `references_to_read` names. `storage_class` is the
-    claim's (None: unknown), `users` are the InferenceServices that mount the claim.
+    `logs` (by pod name), `events` and `references` are live reads (see `needs`). `storage_class` is the claim's (None:
+    unknown), `users` are the InferenceServices that mount the claim.
     """
 
     artifact: AIMArtifact
@@ -157,82 +145,3 @@ def condition_since(artifact: AIMArtifact, type_: str, status: str, reason: str 
         if condition.type == type_ and condition.status == status and reason in ("", condition.reason):
             return parse_timestamp(condition.last_transition_time)
     return None
-
-
-def pods_to_read(observed: ObservedArtifact) -> tuple[Manifest, ...]:
-    """Pods whose log has to be read: failed ones that do not say why, and a finished size check."""
-    return tuple(pod for run in (observed.download, observed.check_size) for pod in _unexplained(run, observed))
-
-
-def _unexplained(run: JobRun, observed: ObservedArtifact) -> Iterator[Manifest]:
-    pod = run.newest_pod
-    if pod is None or run.phase in (JobPhase.ABSENT, JobPhase.ENDING):
-        return
-    phase = (pod.get("status") or {}).get("phase")
-    failed = phase == "Failed" and needs_log(pod, observed.exit_codes)
-    answered = phase == "Succeeded" and run is observed.check_size and not stated_size(observed.artifact)
-    if failed or answered:
-        yield pod
-
-
-def objects_to_explain(observed: ObservedArtifact, now: datetime) -> tuple[Manifest, ...]:
-    """Objects whose events have to be read: what has been waiting for some seconds without saying why (OBJ-POD-3).
-
-    Events have no index on the server: a question costs it a walk through all of the namespace's.
-    """
-    return tuple(item for item in _waiting_objects(observed) if age_seconds(item, now) >= STARTING_SECONDS)
-
-
-def explained_after(observed: ObservedArtifact, now: datetime) -> float | None:
-    """In how many seconds the next of those objects is old enough; None when nothing waits for that."""
-    ages = (age_seconds(item, now) for item in _waiting_objects(observed))
-    return min((STARTING_SECONDS - age for age in ages if age < STARTING_SECONDS), default=None)
-
-
-def _waiting_objects(observed: ObservedArtifact) -> list[Manifest]:
-    found: list[Manifest] = []
-    if is_complete(observed):
-        return found
-    claim = observed.claim
-    if claim is not None and ((claim.get("status") or {}).get("phase") == "Pending" or _is_resizing(claim)):
-        found.append(claim)
-    for run in (observed.download, observed.check_size):
-        pod = run.newest_pod
-        if run.phase is not JobPhase.RUNNING or run.job is None:
-            continue
-        if pod is None:
-            found.append(run.job)
-        elif is_waiting_for_events(pod):
-            found.append(pod)
-    return found
-
-
-def _is_resizing(claim: Manifest) -> bool:
-    conditions = (claim.get("status") or {}).get("conditions") or ()
-    return any("Resiz" in str(item.get("type")) for item in conditions)
-
-
-def references_to_read(observed: ObservedArtifact) -> tuple[Reference, ...]:
-    """Secrets and ConfigMaps to look up: before a Job is made, and while it waits for what may cure its failure
-    (ART-DWN-6)."""
-    run = observed.download if stated_size(observed.artifact) else observed.check_size
-    if is_complete(observed) or run.phase not in _CHANGING:
-        return ()
-    found: list[Reference] = []
-    for variable in merge_env(observed.config.spec.env, observed.artifact.spec.env):
-        for kind, source in (("Secret", "secretKeyRef"), ("ConfigMap", "configMapKeyRef")):
-            reference = (variable.value_from or {}).get(source) or {}
-            if reference.get("name") and not reference.get("optional"):
-                found.append(Reference(kind, str(reference["name"]), str(reference.get("key") or "")))
-    return tuple(dict.fromkeys(found))
-
-
-def newest_event(events: Sequence[Manifest], about: Mapping[str, Any], reasons: frozenset[str]) -> Manifest | None:
-    """The latest event about an object with one of the reasons."""
-    uid = uid_of(about)
-    own = [
-        event
-        for event in events
-        if (event.get("involvedObject") or {}).get("uid") == uid and event.get("reason") in reasons
-    ]
-    return max(own, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""), default=None)

@@ -12,9 +12,9 @@ from aimd.api.source_uri import SourceUri
 from aimd.planning.artifact.claim import bytes_of, requested_bytes, settle_claim
 from aimd.planning.artifact.download import DownloadStage, settle_download
 from aimd.planning.artifact.download_job import claim_name
+from aimd.planning.artifact.needs import artifact_needs, explained_after
 from aimd.planning.artifact.observed import (
     ObservedArtifact,
-    explained_after,
     given_size,
     headroom_percent,
     is_complete,
@@ -52,6 +52,7 @@ def plan_artifact(observed: ObservedArtifact, now: datetime) -> Plan:
         status={**_status(observed, size_bytes, download.outcome), **last_used},
         extra_conditions=tuple(item for item in (download.condition, used) if item is not None),
         requeue_after=min(delays) if delays else None,
+        needs=artifact_needs(observed, now),
     )
 
 

@@ -6,9 +6,10 @@ from datetime import datetime
 from aimd.api.artifact import ArtifactCondition
 from aimd.api.foreign_reasons import ForeignReason
 from aimd.api.reasons import Reason
-from aimd.planning.artifact.observed import JobRun, ObservedArtifact, newest_event
+from aimd.planning.artifact.observed import JobRun, ObservedArtifact
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.jobs import job_failure
+from aimd.planning.objects import newest_event
 from aimd.planning.pod_failures import pod_failure
 from aimd.planning.pods import STARTING_SECONDS, PodHealth, probe_pods
 from aimd.planning.time import age_seconds
@@ -76,7 +77,7 @@ def running_pods(run: JobRun, observed: ObservedArtifact, retrying: str, now: da
         text = f"A pod failed and another one follows: {cause.reason}: {cause.message}"
         return PodHealth(State.PROGRESSING, retrying, text)
     if pod is None and run.job is not None:
-        refused = newest_event(observed.events, run.job, frozenset({ForeignReason.FAILED_CREATE}))
+        refused = newest_event(observed.events, uid_of(run.job), frozenset({ForeignReason.FAILED_CREATE}))
         if refused is not None:
             return PodHealth(
                 State.PENDING, ForeignReason.FAILED_CREATE, str(refused.get("message") or "Pods are refused")

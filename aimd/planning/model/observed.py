@@ -48,7 +48,8 @@ class ObservedModel:
 
     `templates` are all of its scope that name it; `manifests` are these, the ones it owns and the ones whose names it
     wants, by name. `applied` are the names of templates that this controller has written, as opposed to copies of
-    them, `used` those that services run with or name. `inspection` is None when the registry was not asked.
+    them, `used` those that services run with or name. `shared_pull_secrets` are those
+    of its users. `inspection` is None when the registry was not asked.
     """
 
     model: Model
@@ -57,6 +58,7 @@ class ObservedModel:
     manifests: Mapping[str, Manifest] = field(default_factory=dict)
     applied: frozenset[str] = frozenset()
     used: frozenset[str] = frozenset()
+    shared_pull_secrets: tuple[str, ...] = ()
     inspection: Inspection | None = None
 
     @property

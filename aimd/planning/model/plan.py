@@ -9,6 +9,7 @@ from aimd.api.model import ImageMetadata, ModelCondition, SourceType
 from aimd.api.reasons import Reason
 from aimd.api.shared import CommonCondition
 from aimd.planning.component import Component, State, ready
+from aimd.planning.model.needs import model_needs
 from aimd.planning.model.observed import (
     Expectation,
     Inspection,
@@ -47,6 +48,7 @@ def plan_model(observed: ObservedModel, now: datetime) -> Plan:
         status=_status(observed),
         extra_conditions=_credentials_refused(inspection),
         requeue_after=inspection.again_after if inspection is not None else None,
+        needs=model_needs(observed, templates),
     )
 
 

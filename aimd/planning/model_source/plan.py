@@ -2,7 +2,7 @@
 docs/rules/model-source.md."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from aimd.planning.model_source.filters import (
     parse_filter,
     plan_imports,
 )
+from aimd.planning.needs import ListImages, Reads
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.time import timestamp
@@ -54,6 +55,16 @@ class ImageCounts:
 
     seen: int = 0
     over_limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The answer to the need `ListImages`; the fields are those of `ObservedSource`."""
+
+    results: Sequence[FilterResult] = ()
+    listed_at: datetime | None = None
+    again_after: float = DEFAULT_INTERVAL_SECONDS
+    secret: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +106,26 @@ def plan_model_source(observed: ObservedSource, now: datetime) -> Plan:
         status=_status(observed, imports),
         extra_conditions=(_limit(observed, imports),),
         requeue_after=observed.again_after,
+        needs=(_listing(observed),),
     )
+
+
+def with_reads(observed: ObservedSource, reads: Reads) -> ObservedSource:
+    """Return what was observed together with what the registry listed."""
+    listed: Listed | None = reads.answers.get(_listing(observed))
+    if listed is None:
+        return observed
+    return replace(
+        observed,
+        results=listed.results,
+        listed_at=listed.listed_at,
+        again_after=listed.again_after,
+        secret=listed.secret,
+    )
+
+
+def _listing(observed: ObservedSource) -> ListImages:
+    return ListImages(Key("", observed.source.metadata.name))
 
 
 def image_counts(observed: ObservedSource) -> ImageCounts:

@@ -43,6 +43,25 @@ def inference_service_name(name: str, namespace: str) -> str:
     return derived
 
 
+def inference_service_names(service: AIMService) -> tuple[str, str]:
+    """Return the names under which a service's InferenceService may be: the former one, then the derived one.
+
+    Either is empty when there is no such name.
+    """
+    name, namespace = service.metadata.name, service.metadata.namespace
+    try:
+        derived = inference_service_name(name, namespace)
+    except InvalidServiceName:
+        derived = ""
+    return former_inference_service_name(name, namespace), derived
+
+
+def http_route_names(service: AIMService) -> tuple[str, str]:
+    """Return the names under which a service's HTTPRoute may be: the former one, then the derived one."""
+    name, namespace = service.metadata.name, service.metadata.namespace
+    return former_http_route_name(name, namespace), http_route_name(name, namespace)
+
+
 def former_inference_service_name(name: str, namespace: str) -> str:
     """The name without the collision rule; an owned object under it is kept (SVC-NAM-2)."""
     return _by_namespace(name, namespace, max(_inference_service_limit(namespace), _MINIMUM_LIMIT))

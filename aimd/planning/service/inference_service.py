@@ -1,15 +1,15 @@
 """The KServe InferenceService of a service."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from aimd.api.core import LocalObjectReference
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.environment import render_env
 from aimd.planning.kinds import INFERENCE_SERVICE
 from aimd.planning.labels import COMPONENT as COMPONENT_LABEL
 from aimd.planning.labels import MANAGED_BY, PREFIX, label_value
+from aimd.planning.objects import names_in, predictor_container, predictor_of
+from aimd.planning.objects import parts as parts_of
+from aimd.planning.pull_secrets import names_of, predictor_pull_secrets
 from aimd.planning.service.container_environment import container_env
 from aimd.planning.service.observed import Model, Observed, Template, is_ready, labels, owner_references
 from aimd.planning.service.profile_config_map import CHECKSUM_ANNOTATION, profile_volumes
@@ -53,7 +53,7 @@ class PredictorInputs:
 
 def render_inference_service(observed: Observed, parts: PredictorInputs) -> Desired | None:
     """The InferenceService, None when there is no image to run (SVC-ORD-3)."""
-    live_image = str(_live_container(observed).get("image") or "")
+    live_image = str(predictor_container(observed.inference_service).get("image") or "")
     image = parts.model.spec.image if parts.model is not None else live_image
     if not image:
         return None
@@ -82,7 +82,11 @@ def _predictor(observed: Observed, parts: PredictorInputs, image: str) -> Manife
         "env": render_env(container_env(observed.service, parts.template, observed.config.spec.env)),
         "volumeMounts": list(volumes.mounts),
     }
-    resources = _resources(observed, parts) if parts.model is not None else _live_container(observed).get("resources")
+    resources = (
+        _resources(observed, parts)
+        if parts.model is not None
+        else predictor_container(observed.inference_service).get("resources")
+    )
     if resources:
         container["resources"] = resources
     predictor: Manifest = {"containers": [container], "volumes": list(volumes.volumes)}
@@ -135,32 +139,18 @@ def _resources(observed: Observed, parts: PredictorInputs) -> Manifest:
     )
 
 
-def _pull_secrets(observed: Observed, parts: PredictorInputs) -> list[str]:
-    """Secrets of service, template and model, each name once (SVC-RES-5)."""
+def _pull_secrets(observed: Observed, parts: PredictorInputs) -> tuple[str, ...]:
+    """Return the names of the pods' pull secrets; without a model, those that only it knew stay (SVC-RES-5)."""
     if parts.model is not None:
-        last = [secret.name for secret in parts.model.spec.image_pull_secrets]
+        others = names_of(parts.model.spec.image_pull_secrets)
     else:
-        last = [secret.get("name", "") for secret in _live_predictor(observed).get("imagePullSecrets") or ()]
-    levels: Sequence[Sequence[LocalObjectReference]] = (
-        observed.service.spec.image_pull_secrets,
-        parts.template.spec.image_pull_secrets,
-    )
-    names = [*(secret.name for level in levels for secret in level), *last]
-    return list(dict.fromkeys(name for name in names if name))
+        others = names_in(parts_of(predictor_of(observed.inference_service), "imagePullSecrets"))
+    template = parts.template.spec.image_pull_secrets
+    return predictor_pull_secrets(observed.service.spec.image_pull_secrets, template, others)
 
 
 def _service_account(observed: Observed, parts: PredictorInputs) -> str:
     own = observed.service.spec.service_account_name or parts.template.spec.service_account_name
     if own or parts.model is not None:
         return own or (parts.model.spec.service_account_name if parts.model is not None else "")
-    return str(_live_predictor(observed).get("serviceAccountName") or "")
-
-
-def _live_predictor(observed: Observed) -> Mapping[str, Any]:
-    predictor: Mapping[str, Any] = ((observed.inference_service or {}).get("spec") or {}).get("predictor") or {}
-    return predictor
-
-
-def _live_container(observed: Observed) -> Mapping[str, Any]:
-    containers = _live_predictor(observed).get("containers") or ()
-    return containers[0] if containers else {}
+    return str(predictor_of(observed.inference_service).get("serviceAccountName") or "")

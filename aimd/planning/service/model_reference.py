@@ -7,8 +7,10 @@ from aimd.api.reasons import Reason
 from aimd.api.service import AIMService, ServiceCondition
 from aimd.api.shared import ModelSource, Scope
 from aimd.planning.component import Component, Direction, State
+from aimd.planning.kinds import AIM_CLUSTER_MODEL, AIM_MODEL
 from aimd.planning.service.child_names import InvalidImageReference, model_name_from_image, split_image
 from aimd.planning.service.observed import Model, is_ready, kind_of_model, ready_message
+from aimd.planning.unreadable import Unreadable, find_unreadable, hides, unreadable_reference
 from aimd.runtime.objects import Category, Failure
 
 ENDPOINT = "AWS_ENDPOINT_URL"
@@ -27,14 +29,17 @@ class ModelChoice:
         return self.model is not None and is_ready(self.model.status.status)
 
 
-def resolve_model(service: AIMService, models: Sequence[Model]) -> ModelChoice:
-    """Chooses among `models`, which holds at least every model the service names, remembers or shares an image with."""
+def resolve_model(service: AIMService, models: Sequence[Model], unreadable: Sequence[Unreadable] = ()) -> ModelChoice:
+    """Choose among `models`, which holds at least every model the service names, remembers or shares an image with.
+
+    `unreadable` are objects that do not parse; a service that names one of them waits for its correction.
+    """
     remembered = _remembered(service, models)
     if remembered is not None:
         return _found(remembered)
     wanted = service.spec.model
     if wanted.name.strip():
-        return _by_name(service, models)
+        return _by_name(service, models, unreadable)
     if wanted.image.strip():
         return _by_image(wanted.image.strip(), models)
     if wanted.custom is not None:
@@ -52,6 +57,11 @@ def same_weights(one: Model, other: Model) -> bool:
     return one.spec.image == other.spec.image and _identities(one.spec.model_sources) == _identities(
         other.spec.model_sources
     )
+
+
+def weights_identity(image: str, sources: Sequence[ModelSource]) -> str:
+    """Return an image with its weights as one text, equal for custom models that serve the same."""
+    return " ".join(map(str, (image, *_identities(sources))))
 
 
 def _remembered(service: AIMService, models: Sequence[Model]) -> Model | None:
@@ -72,10 +82,13 @@ def _remembered(service: AIMService, models: Sequence[Model]) -> Model | None:
     )
 
 
-def _by_name(service: AIMService, models: Sequence[Model]) -> ModelChoice:
+def _by_name(service: AIMService, models: Sequence[Model], unreadable: Sequence[Unreadable]) -> ModelChoice:
     """The model that the service names, in the namespace before the cluster (SVC-MDL-2)."""
     name = service.spec.model.name.strip()
     namesakes = [model for model in models if model.metadata.name == name]
+    broken = find_unreadable(unreadable, (AIM_MODEL, AIM_CLUSTER_MODEL), name)
+    if broken is not None and hides(broken, namesakes):
+        return ModelChoice(None, _blocked(unreadable_reference(broken, Reason.MODEL_NOT_FOUND)))
     if namesakes:
         return _found(min(namesakes, key=lambda model: not model.metadata.namespace))
     failure = Failure(

@@ -19,8 +19,10 @@ from aimd.planning.kinds import (
     resource_reference,
 )
 from aimd.planning.labels import child_labels
+from aimd.planning.objects import is_controlled_by
 from aimd.planning.runtime_config import ResolvedConfig
-from aimd.runtime.objects import Key, Kind, Manifest, controller_of, labels_of
+from aimd.planning.unreadable import Unreadable
+from aimd.runtime.objects import Key, Kind, Manifest
 
 Model: TypeAlias = AIMModel | AIMClusterModel
 Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
@@ -34,10 +36,11 @@ class Observed:
     """A service and everything its plan depends on; None means the object does not exist.
 
     `manifest` is the service as JSON, which path templates look into. `models`, `templates` and `caches` hold every
-    candidate, of both scopes; `leftovers` are templates that were derived for the service and that nobody wants any
-    more. `gpu_models` are the GPU models of the cluster's nodes, None when nodes may not be
-    read. `logs` has the last lines of failed containers, by pod name. `lost_claims` are claims that the
-    InferenceService mounts and that are gone or going. `absent_kinds` names kinds whose CRD is not installed.
+    candidate, of both scopes; `unreadable` are those of them that do not parse. `derived_templates` were derived for
+    the service or are used by it, `sharers` are all services that name or use one of those, and `leftovers` are the
+    ones to delete. `claims` are the mounted claims that the cache has; `lost_claims` are those that are gone or going.
+    `gpu_models` are the GPU models of the cluster's nodes, None when nodes may not be read. `logs` has the last lines
+    of failed containers, by pod name. `absent_kinds` names kinds whose CRD is not installed.
     """
 
     service: AIMService
@@ -45,10 +48,14 @@ class Observed:
     config: ResolvedConfig
     models: Sequence[Model] = ()
     templates: Sequence[Template] = ()
+    unreadable: Sequence[Unreadable] = ()
+    derived_templates: Sequence[Template] = ()
+    sharers: Sequence[AIMService] = ()
     leftovers: Sequence[Template] = ()
     caches: Sequence[AIMTemplateCache] = ()
     inference_service: Manifest | None = None
     inference_service_events: Sequence[Manifest] = ()
+    claims: Sequence[Manifest] = ()
     lost_claims: frozenset[str] = frozenset()
     pods: Sequence[Manifest] = ()
     pod_events: Sequence[Manifest] = ()
@@ -96,17 +103,11 @@ def owner_references(service: AIMService) -> list[Manifest]:
 
 
 def is_owned(service: AIMService, manifest: Mapping[str, Any] | None) -> bool:
-    """Whether the service controls the object."""
-    owner = controller_of(manifest) if manifest else None
-    return owner is not None and owner.get("uid") == service.metadata.uid
+    """Return whether the service controls the object."""
+    return is_controlled_by(manifest, service.metadata.uid)
 
 
 def labels(observed: Observed, own: Mapping[str, str]) -> dict[str, str]:
     """Labels of a child: its own, the propagated ones, the controller's (OBJ-LBL-1)."""
     metadata = observed.service.metadata
     return child_labels(CONTROLLER, metadata.labels, metadata.name, own, observed.config.label_patterns)
-
-
-def label_of(manifest: Mapping[str, Any], key: str) -> str:
-    """One label of an object, empty when it has none."""
-    return labels_of(manifest).get(key, "")

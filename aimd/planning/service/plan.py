@@ -33,6 +33,7 @@ from aimd.planning.service.ignored_fields import ignored_fields_condition
 from aimd.planning.service.inference_service import PredictorInputs, render_inference_service
 from aimd.planning.service.model_creation import render_model
 from aimd.planning.service.model_reference import ModelChoice, resolve_model
+from aimd.planning.service.needs import service_needs
 from aimd.planning.service.observed import (
     Observed,
     is_owned,
@@ -89,12 +90,13 @@ def plan_service(observed: Observed, now: datetime) -> Plan:
         status=_status(observed, decision),
         extra_conditions=() if ignored is None else (ignored,),
         requeue_after=min(waits, default=None),
+        needs=service_needs(observed, now),
     )
 
 
 def _decide(observed: Observed) -> _Decision:
     name, problem = _inference_service_name(observed)
-    model = resolve_model(observed.service, observed.models)
+    model = resolve_model(observed.service, observed.models, observed.unreadable)
     template = resolve_template(observed, model.model)
     profile, template = _with_profile(template)
     cache = find_cache(observed.service, template.template, observed.caches)

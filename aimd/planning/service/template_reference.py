@@ -7,6 +7,7 @@ from aimd.api.reasons import Reason, Verdict
 from aimd.api.service import AIMService, ServiceCondition
 from aimd.api.shared import ResolvedReference, Scope
 from aimd.planning.component import Component, Direction, State
+from aimd.planning.kinds import AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE
 from aimd.planning.service.child_names import derived_template_name, former_derived_template_name, has_overrides
 from aimd.planning.service.model_reference import same_weights
 from aimd.planning.service.observed import (
@@ -29,6 +30,7 @@ from aimd.planning.service.template_selection import (
     listed,
     select_template,
 )
+from aimd.planning.unreadable import find_unreadable, hides, unreadable_reference
 from aimd.runtime.objects import Category, Failure, Manifest
 
 _CANDIDATES_KEPT = 20
@@ -65,7 +67,7 @@ def resolve_template(observed: Observed, model: Model | None) -> TemplateChoice:
     running = observed.inference_service is not None
     if remembered is not None and (running or (is_ready(remembered.status.status) and not _is_provisional(service))):
         return _checked(observed, model, remembered)
-    if _named(service):
+    if template_name(service):
         return _by_name(observed, model)
     if model is None:
         return TemplateChoice(None, _waiting(Reason.TEMPLATE_NOT_FOUND, "a template is chosen once the model is known"))
@@ -92,7 +94,7 @@ def _fallen(selection: Selection) -> str:
 
 def candidates_status(service: AIMService, choice: TemplateChoice) -> list[Manifest] | None:
     """`status.templateCandidates`: of the last automatic choice; None where the template is named (SVC-SEL-9)."""
-    if _named(service):
+    if template_name(service):
         return None
     if not choice.candidates:
         return [verdict.manifest() for verdict in service.status.template_candidates] or None
@@ -118,10 +120,11 @@ def requirements_of(observed: Observed) -> Requirements:
 
 def is_named(service: AIMService) -> bool:
     """Whether the service names its template; otherwise one is chosen for it."""
-    return bool(_named(service))
+    return bool(template_name(service))
 
 
-def _named(service: AIMService) -> str:
+def template_name(service: AIMService) -> str:
+    """Return the template that a service names, empty when one is chosen for it."""
     return service.spec.template.name.strip() if service.spec.template is not None else ""
 
 
@@ -142,7 +145,7 @@ def _referenced(stored: ResolvedReference | None, templates: Sequence[Template])
 def _kept(observed: Observed) -> Template | None:
     """The remembered template, unless the service has come to override the one it names, or to override it no more."""
     service = observed.service
-    stored, name = service.status.resolved_template, _named(service)
+    stored, name = service.status.resolved_template, template_name(service)
     if name and has_overrides(service.spec.overrides) and stored is not None:
         wanted = (
             derived_template_name(name, service.spec.overrides),
@@ -159,13 +162,16 @@ def _is_provisional(service: AIMService) -> bool:
     """Whether the remembered template was chosen while others of its model were still being made or discovered
     (SVC-TPL-2)."""
     conditions = {condition.type: condition.status for condition in service.status.conditions}
-    return not _named(service) and conditions.get(ServiceCondition.MODEL_READY) == "False"
+    return not template_name(service) and conditions.get(ServiceCondition.MODEL_READY) == "False"
 
 
 def _by_name(observed: Observed, model: Model | None) -> TemplateChoice:
     """The template that the service names: in the namespace, in the cluster, by its alias (SVC-TPL-3, SVC-TPL-4)."""
-    name = _named(observed.service)
+    name = template_name(observed.service)
     namesakes = [template for template in observed.templates if template.metadata.name == name]
+    broken = find_unreadable(observed.unreadable, (AIM_SERVICE_TEMPLATE, AIM_CLUSTER_SERVICE_TEMPLATE), name)
+    if broken is not None and hides(broken, namesakes):
+        return TemplateChoice(None, _blocked(unreadable_reference(broken, Reason.TEMPLATE_NOT_FOUND)))
     if not namesakes and model is not None:
         namesakes = _by_alias(name, model, observed.templates)
     if not namesakes:
@@ -245,7 +251,7 @@ def _other_model(observed: Observed, model: Model | None, template: Template) ->
 
 def _better_exists(observed: Observed, model: Model | None, template: Template) -> bool:
     """Whether a running service sits on a chosen template that an optimized Ready one has overtaken (SVC-TPL-7)."""
-    if model is None or observed.inference_service is None or _named(observed.service) or is_optimized(template):
+    if model is None or observed.inference_service is None or template_name(observed.service) or is_optimized(template):
         return False
     if not is_ready(template.status.status) or is_user_written(template):
         return False

@@ -1,11 +1,12 @@
 """Volumes of the predictor: shared memory, profile, caches, and those that a running predictor keeps."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.naming import name_part
+from aimd.planning.objects import claim_of, mounted_claims, parts, predictor_container, predictor_of
 from aimd.planning.service.observed import is_ready
 from aimd.planning.service_template import profile_file as custom_profile
 from aimd.planning.weights import mount_point
@@ -55,17 +56,16 @@ def preserved_volumes(
 
     A custom profile is never preserved: without one in the template its ConfigMap is gone.
     """
-    predictor = _predictor_of(existing)
-    containers = predictor.get("containers") or ()
-    if not containers:
+    predictor, container = predictor_of(existing), predictor_container(existing)
+    if not container:
         return NONE
-    lost = {volume.get("name") for volume in predictor.get("volumes") or () if claim_of(volume) in lost_claims - {""}}
+    lost = {volume.get("name") for volume in parts(predictor, "volumes") if claim_of(volume) in lost_claims - {""}}
     taken = {volume["name"] for volume in rendered.volumes} | {PROFILE_VOLUME} | lost
     paths = {mount["mountPath"] for mount in rendered.mounts}
-    volumes = [volume for volume in predictor.get("volumes") or () if volume.get("name") not in taken]
+    volumes = [dict(volume) for volume in parts(predictor, "volumes") if volume.get("name") not in taken]
     mounts = [
-        mount
-        for mount in containers[0].get("volumeMounts") or ()
+        dict(mount)
+        for mount in parts(container, "volumeMounts")
         if mount.get("name") not in taken and mount.get("mountPath") not in paths
     ]
     return Volumes(tuple(volumes), tuple(mounts))
@@ -81,29 +81,6 @@ def replaced_volumes(existing: Mapping[str, Any], rendered: Volumes, fresh: Volu
     return kept + Volumes(tuple(volumes), tuple(mounts))
 
 
-def claim_of(volume: Mapping[str, Any]) -> str:
-    """The claim behind a volume, empty for one without."""
-    return str((volume.get("persistentVolumeClaim") or {}).get("claimName") or "")
-
-
-def claims_of(inference_service: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """Names of the claims that an InferenceService mounts."""
-    volumes = _volumes_of(inference_service) if inference_service is not None else ()
-    return tuple(name for volume in volumes if (name := claim_of(volume)))
-
-
 def mounts_cache(inference_service: Mapping[str, Any] | None) -> bool:
     """Whether an InferenceService has a claim mounted, that is, runs on cached weights."""
-    return inference_service is not None and any(
-        volume.get("persistentVolumeClaim") for volume in _volumes_of(inference_service)
-    )
-
-
-def _volumes_of(inference_service: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    volumes: Iterable[Mapping[str, Any]] = _predictor_of(inference_service).get("volumes") or ()
-    return tuple(volumes)
-
-
-def _predictor_of(inference_service: Mapping[str, Any]) -> Mapping[str, Any]:
-    predictor: Mapping[str, Any] = (inference_service.get("spec") or {}).get("predictor") or {}
-    return predictor
+    return any(mounted_claims(inference_service))

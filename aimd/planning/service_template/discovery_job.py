@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from aimd.api.core import EnvVar, LocalObjectReference
+from aimd.api.core import EnvVar
 from aimd.api.model import AIMClusterModel, AIMModel
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.api.shared import GpuHardware
@@ -17,6 +17,7 @@ from aimd.planning.environment import render_env
 from aimd.planning.kinds import AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE, owned_by
 from aimd.planning.labels import COMPONENT, MANAGED_BY, PREFIX, child_labels, name_label
 from aimd.planning.naming import derive_name
+from aimd.planning.pull_secrets import discovery_pull_secrets
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service_template.profile_file import VOLUME, ProfileFile, profile_folder, profile_id_of
 from aimd.runtime.kinds import CONFIG_MAP, JOB
@@ -41,15 +42,18 @@ _NAME_LENGTH = 45
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryContext:
-    """What a discovery Job is made from; `profile` is the template's own, `system_namespace` the operator's, `lent` are
-    pull secrets of services that use the model."""
+    """What a discovery Job is made from.
+
+    `profile` is the template's own, `system_namespace` the operator's, `shared_pull_secrets` are those of services that
+    use the model.
+    """
 
     template: Template
     model: Model
     config: ResolvedConfig
     system_namespace: str
     profile: ProfileFile | None = None
-    lent: tuple[str, ...] = ()
+    shared_pull_secrets: tuple[str, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -66,13 +70,9 @@ class DiscoveryContext:
 
     @property
     def pull_secrets(self) -> tuple[str, ...]:
-        """Names, the model's before the template's before those of services (TPL-DSC-10)."""
-        given: tuple[LocalObjectReference, ...] = (
-            *self.model.spec.image_pull_secrets,
-            *self.template.spec.image_pull_secrets,
-        )
-        own = (reference.name for reference in given if reference.name)
-        return tuple(dict.fromkeys((*own, *self.lent)))
+        """Return the names of the pod's pull secrets (TPL-DSC-10)."""
+        own = self.model.spec.image_pull_secrets, self.template.spec.image_pull_secrets
+        return discovery_pull_secrets(*own, self.shared_pull_secrets)
 
     @property
     def service_account(self) -> str:

@@ -5,15 +5,13 @@ Templates with inline sources are settled here; for others the model's image is 
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
-from aimd.api.model import AIMClusterModel, AIMModel, ModelCondition
+from aimd.api.model import ModelCondition
 from aimd.api.reasons import Reason
 from aimd.api.service_template import (
     AIMClusterServiceTemplate,
-    AIMServiceTemplate,
     Profile,
     ProfileMetadata,
     TemplateCondition,
@@ -21,7 +19,7 @@ from aimd.api.service_template import (
 from aimd.api.shared import Hardware, ModelSource
 from aimd.planning.component import READY, Component, Direction, State, ready
 from aimd.planning.environment import render_env
-from aimd.planning.gpus import GpuInventory, gpu_component, minimum_vram, node_affinity
+from aimd.planning.gpus import gpu_component, minimum_vram, node_affinity
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
     AIM_MODEL,
@@ -32,57 +30,25 @@ from aimd.planning.kinds import (
 )
 from aimd.planning.labels import child_labels
 from aimd.planning.plan import Plan
-from aimd.planning.runtime_config import ResolvedConfig, config_component
+from aimd.planning.runtime_config import config_component
 from aimd.planning.service_template.discovery import (
     DISCOVERED,
     DiscoveryPlan,
-    DiscoveryRun,
     plan_discovery,
     running_jobs_to_delete,
-    wants_job,
 )
-from aimd.planning.service_template.discovery_job import DiscoveryContext
 from aimd.planning.service_template.discovery_output import DiscoveredProfile, UnusableOutput, read_output
+from aimd.planning.service_template.needs import discovery_needs
+from aimd.planning.service_template.observed import Model, ObservedTemplate, Template, discovery_context, hardware_there
 from aimd.planning.service_template.profile_file import InvalidProfile, profile_file
+from aimd.planning.unreadable import unreadable_reference
 from aimd.runtime.objects import Category, Condition, Desired, Failure, Key, Manifest, key_of, uid_of
-
-Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
-Model: TypeAlias = AIMModel | AIMClusterModel
 
 INLINE_MESSAGE = "Model sources provided in-line in spec"
 DEFAULT_RESOURCE = "amd.com/gpu"
 _TEMPLATE_AGGREGATES = frozenset(
     {ModelCondition.SERVICE_TEMPLATES_READY, ModelCondition.CLUSTER_SERVICE_TEMPLATES_READY}
 )
-
-
-NO_RUN = DiscoveryRun()
-
-
-@dataclass(frozen=True, slots=True)
-class ObservedTemplate:
-    """A template and everything its plan depends on.
-
-    `lent` are pull secrets of services that use its model; `inventory` is None when nodes may not be read; `cache` is
-    the AIMTemplateCache that the template owns; `run` is what there is of the discovery.
-    """
-
-    template: Template
-    config: ResolvedConfig
-    model: Model | None = None
-    lent: tuple[str, ...] = ()
-    inventory: GpuInventory | None = None
-    cache: Manifest | None = None
-    run: DiscoveryRun = NO_RUN
-    system_namespace: str = ""
-
-    @property
-    def is_cluster_scoped(self) -> bool:
-        return isinstance(self.template, AIMClusterServiceTemplate)
-
-    @property
-    def key(self) -> Key:
-        return Key(self.template.metadata.namespace, self.template.metadata.name)
 
 
 def plan_service_template(observed: ObservedTemplate, now: datetime) -> Plan:
@@ -103,31 +69,8 @@ def plan_service_template(observed: ObservedTemplate, now: datetime) -> Plan:
         status=_status(observed, hardware, discovery),
         extra_conditions=(discovery.condition,),
         requeue_after=discovery.requeue_after,
+        needs=discovery_needs(observed, now),
     )
-
-
-def discovery_context(observed: ObservedTemplate) -> DiscoveryContext | None:
-    """What discovery depends on; None for templates that need none, or whose model or profile cannot be used."""
-    template, model = observed.template, observed.model
-    if template.spec.model_sources or model is None or not model.spec.image:
-        return None
-    try:
-        profile = profile_file(template)
-    except InvalidProfile:
-        return None
-    return DiscoveryContext(template, model, observed.config, observed.system_namespace, profile, observed.lent)
-
-
-def wants_discovery(observed: ObservedTemplate, run: DiscoveryRun, now: datetime) -> bool:
-    """Whether a new discovery Job is due, if it has a place."""
-    context = discovery_context(observed)
-    return context is not None and _hardware_there(observed) and wants_job(context, run, now)
-
-
-def _hardware_there(observed: ObservedTemplate) -> bool:
-    """Whether the cluster has the GPU that the spec asks for; one verdict for health and plan (TPL-DSC-7)."""
-    wanted = gpu_component(observed.template.spec.hardware, observed.inventory)
-    return wanted is None or wanted.effective_state is State.READY
 
 
 def is_discovered(template: Template) -> bool:
@@ -178,6 +121,9 @@ def _model_component(observed: ObservedTemplate) -> Component:
     cluster = observed.is_cluster_scoped
     type_ = TemplateCondition.CLUSTER_MODEL_READY if cluster else TemplateCondition.MODEL_READY
     wanted, model = observed.template.spec.model_name, observed.model
+    if observed.unreadable_model is not None:
+        failure = unreadable_reference(observed.unreadable_model, Reason.REFERENCE_NOT_FOUND)
+        return Component(type_, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True)
     if model is None:
         kinds = "AIMClusterModel" if cluster else "AIMModel or AIMClusterModel"
         text = f"There is no {kinds} named {wanted}: create it, or recreate the template with another modelName"
@@ -216,7 +162,7 @@ def _discover(observed: ObservedTemplate, now: datetime) -> DiscoveryPlan:
         inline = Condition(DISCOVERED, "True", Reason.INLINE_MODEL_SOURCES, INLINE_MESSAGE)
         return DiscoveryPlan(inline, problem, deletions=obsolete)
     if context is not None:
-        return plan_discovery(context, observed.run, hardware_there=_hardware_there(observed), now=now)
+        return plan_discovery(context, observed.run, hardware_there=hardware_there(observed), now=now)
     if is_discovered(template) and not problem:
         kept = next((item for item in template.status.conditions if item.type == DISCOVERED), None)
         text = kept.message if kept is not None else "The profile was discovered from the model's image"

@@ -1,7 +1,7 @@
 """AIMTemplateCache: all weights of a template in one namespace. The rules are in docs/rules/template-cache.md."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -22,9 +22,11 @@ from aimd.planning.kinds import (
 )
 from aimd.planning.labels import PREFIX, child_labels, name_label
 from aimd.planning.naming import name_part
+from aimd.planning.needs import Lookup, Reads
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig, config_component
 from aimd.planning.template_cache.matching import ArtifactContext, Match, artifact_env, is_reconciled, match_sources
+from aimd.planning.unreadable import Unreadable, unreadable_reference
 from aimd.planning.weights import mount_point
 from aimd.runtime.objects import Category, Deletion, Desired, Failure, Key, Manifest
 
@@ -37,9 +39,11 @@ Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
 
 @dataclass(frozen=True, slots=True)
 class ObservedTemplateCache:
-    """A cache and everything its plan depends on; `artifacts` are all of the namespace.
+    """A cache and everything its plan depends on; `artifacts` are those of the namespace that it
+    lists or made, or that hold a source it wants.
 
-    `circumstances` go by artifact name; `used_elsewhere` are names of artifacts that other caches use.
+    `circumstances` go by artifact name; `used_elsewhere` are names of artifacts that other caches use, `taken_names`
+    those wanted for new artifacts that exist already, for whatever source.
     """
 
     cache: AIMTemplateCache
@@ -48,6 +52,8 @@ class ObservedTemplateCache:
     artifacts: Sequence[AIMArtifact] = ()
     contexts: Mapping[str, ArtifactContext] = field(default_factory=dict)
     used_elsewhere: frozenset[str] = frozenset()
+    taken_names: frozenset[str] = frozenset()
+    unreadable_template: Unreadable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +68,9 @@ class Leftover:
 
 def plan_template_cache(observed: ObservedTemplateCache, now: datetime) -> Plan:
     """The decision about a cache; pure and total."""
-    sources = sources_of(observed)
+    sources = sources_of(observed.cache, observed.template)
     matches = match_sources(observed.cache, sources, observed.artifacts, observed.config, observed.contexts)
-    existing = {artifact.metadata.name for artifact in observed.artifacts}
+    existing = {artifact.metadata.name for artifact in observed.artifacts} | observed.taken_names
     missing: dict[str, Match] = {}
     for match in matches:
         if match.artifact is None and match.name not in existing:
@@ -79,21 +85,27 @@ def plan_template_cache(observed: ObservedTemplateCache, now: datetime) -> Plan:
         deletions=_superseded(observed, matches),
         status=_status(observed, matches),
         requeue_after=PROGRESS_SECONDS if any(_is_coming(match.artifact) for match in matches) else None,
+        needs=tuple(_lookup(observed, match.name) for match in matches if match.artifact is None),
     )
 
 
-def sources_of(observed: ObservedTemplateCache) -> tuple[ModelSource, ...]:
-    """The cache's own list, else what the template's status says (TC-SRC-1)."""
-    if observed.cache.spec.model_sources:
-        return observed.cache.spec.model_sources
-    return observed.template.status.model_sources if observed.template is not None else ()
+def with_reads(observed: ObservedTemplateCache, reads: Reads) -> ObservedTemplateCache:
+    """Return what was observed together with the artifacts that have the names of those to be made."""
+    taken = (
+        name for need in reads.answers if isinstance(need, Lookup) and reads.found(need) and (name := need.key.name)
+    )
+    return replace(observed, taken_names=frozenset(taken))
 
 
-def uses_artifact(observed: ObservedTemplateCache, artifact: AIMArtifact) -> bool:
-    """Whether a change of the artifact concerns the cache: it is in use, or holds a wanted URI (TC-STA-5)."""
-    if artifact.metadata.name in {entry.name for entry in observed.cache.status.artifacts.values()}:
-        return True
-    return artifact.spec.source_uri in {source.source_uri for source in sources_of(observed)}
+def _lookup(observed: ObservedTemplateCache, name: str) -> Lookup:
+    return Lookup(AIM_ARTIFACT, Key(observed.cache.metadata.namespace, name))
+
+
+def sources_of(cache: AIMTemplateCache, template: Template | None) -> tuple[ModelSource, ...]:
+    """Return the sources of the weights: the cache's own list, else what the template's status says (TC-SRC-1)."""
+    if cache.spec.model_sources:
+        return cache.spec.model_sources
+    return template.status.model_sources if template is not None else ()
 
 
 def artifacts_to_delete(cache: AIMTemplateCache, leftover: Leftover) -> tuple[AIMArtifact, ...]:
@@ -111,6 +123,16 @@ def artifacts_to_delete(cache: AIMTemplateCache, leftover: Leftover) -> tuple[AI
     )
 
 
+def artifact_deletions(cache: AIMTemplateCache, leftover: Leftover) -> tuple[Deletion, ...]:
+    """Return the deletions of the artifacts that go with a cache."""
+    return tuple(
+        Deletion(
+            AIM_ARTIFACT, Key(item.metadata.namespace, item.metadata.name), item.metadata.uid, "template-cache-deleted"
+        )
+        for item in artifacts_to_delete(cache, leftover)
+    )
+
+
 def _is_wanted(artifact: AIMArtifact, leftover: Leftover) -> bool:
     return artifact.metadata.name in leftover.used_names or artifact.spec.source_uri in leftover.used_uris
 
@@ -118,6 +140,9 @@ def _is_wanted(artifact: AIMArtifact, leftover: Leftover) -> bool:
 def _template_component(observed: ObservedTemplateCache) -> Component:
     """The template's own `Ready`, copied (TC-TPL-2)."""
     type_, template, spec = TemplateCacheCondition.SERVICE_TEMPLATE_READY, observed.template, observed.cache.spec
+    if observed.unreadable_template is not None:
+        failure = unreadable_reference(observed.unreadable_template, Reason.REFERENCE_NOT_FOUND)
+        return Component(type_, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True)
     if template is None:
         places = {"Namespace": "in this namespace", "Cluster": "in the cluster"}
         where = places.get(spec.template_scope, "in this namespace or in the cluster")

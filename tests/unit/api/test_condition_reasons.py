@@ -25,7 +25,10 @@ SHARED_WORDS = {"Pending", "Progressing", "Ready"}
 """Reasons that are also status words, phases of pods and condition types of other programs."""
 REASON_ARGUMENTS = {"Component": 2, "Condition": 2, "Failure": 1, "PodHealth": 1, "ready": 1}
 """Functions that take a reason, and its position."""
-WORDS: tuple[type[StrEnum], ...] = (Reason, ForeignReason, Verdict, Status, CommonCondition, *CONDITION_TYPES)
+WORDS: tuple[type[StrEnum], ...] = (
+    *(Reason, ForeignReason, Verdict, Status, CommonCondition),
+    *sorted(CONDITION_TYPES, key=lambda words: words.__name__),
+)
 
 
 @pytest.mark.parametrize("words", WORDS, ids=lambda words: words.__name__)

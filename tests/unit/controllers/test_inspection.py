@@ -5,7 +5,6 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from aimd.api.model import AIMModel
 from aimd.controllers.inspection import (
     BUSY_SECONDS,
     PLACES_PER_REGISTRY,
@@ -15,9 +14,10 @@ from aimd.controllers.inspection import (
     PullSecrets,
 )
 from aimd.planning.model.observed import Inspection
+from aimd.planning.needs import InspectImage
 from aimd.registry.credentials import Keyring
 from aimd.registry.failures import Problem, RegistryFailure, failure
-from aimd.runtime.objects import Category, Failure
+from aimd.runtime.objects import Category, Failure, Key
 
 
 class World:
@@ -42,8 +42,7 @@ class World:
         return Credentials(Keyring())
 
     async def look(self, name: str = "m", image: str = "ghcr.io/org/image:1") -> Inspection:
-        obj = {"metadata": {"name": name, "namespace": "ns", "uid": name}, "spec": {"image": image}}
-        return await self.inspections.inspect(AIMModel.model_validate(obj))
+        return await self.inspections.inspect(InspectImage(Key("ns", name), name, image))
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,17 @@ from typing import Any, cast
 import pytest
 
 from aimd.api.model_source import AIMClusterModelSource
+from aimd.controllers.image_lists import ImageLists
 from aimd.controllers.inspection import Credentials, CredentialsMissing, PullSecrets
-from aimd.controllers.model_source import ModelSourceReconciler
+from aimd.controllers.model_source import model_source_controller
+from aimd.controllers.relation import Reader
 from aimd.planning.kinds import AIM_CLUSTER_MODEL
 from aimd.planning.model_source.plan import ImageCounts, ObservedSource
+from aimd.planning.needs import ListImages, Reads
 from aimd.registry.credentials import Keyring
 from aimd.registry.failures import Problem, failure
 from aimd.registry.listing import Listing, Repository
-from aimd.runtime.client import Client
-from aimd.runtime.objects import Category, Failure, Key, Request
+from aimd.runtime.objects import Category, Failure, Key
 from aimd.runtime.store import Cache, Store
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -49,7 +51,7 @@ class Secrets:
         self.missing = False
 
     async def credentials(
-        self, namespace: str, names: tuple[str, ...], account: str = "", lent: tuple[str, ...] = ()
+        self, namespace: str, names: tuple[str, ...], account: str = "", shared: tuple[str, ...] = ()
     ) -> Credentials:
         if self.missing:
             raise CredentialsMissing(Failure(Category.MISSING_UPSTREAM, "SecretNotFound", "no Secret"))
@@ -61,23 +63,26 @@ class World:
         self.registry, self.secrets, self.now = Registry(), Secrets(), 0.0
         self.cache = Cache()
         self.counts: dict[Key, ImageCounts] = {}
-        self.reconciler = ModelSourceReconciler(
-            cast(Client, None),
-            self.cache,
+        self.lists = ImageLists(
             self.registry,
             cast(PullSecrets, self.secrets),
             lambda: NOW,
-            counts=self.counts,
             monotonic=lambda: self.now,
             jitter=lambda: 0.5,
         )
-        for source in self.reconciler.informers:
-            self.cache.add(Store(source.kind, source.indexes, source.transform)).synced = True
+        self.controller = model_source_controller(self.lists, self.counts)
+        for informer in self.controller.informers:
+            self.cache.add(Store(informer.kind, {})).synced = True
 
     async def look(self, *filters: str, **spec: Any) -> ObservedSource:
+        """Observe a source with what the registry lists, and plan it."""
         wanted = [{"image": text} for text in filters or ("org/aim-*",)]
         obj = {"metadata": {"name": "s", "uid": "su"}, "spec": {"filters": wanted, "versions": [">=1.0.0"], **spec}}
-        return await self.reconciler.observe(AIMClusterModelSource.model_validate(obj))
+        source = AIMClusterModelSource.model_validate(obj)
+        reads = Reads({ListImages(Key("", "s")): await self.lists.read(source)})
+        observed = self.controller.observe(source, obj, Reader(self.cache), reads)
+        self.controller.plan(observed, NOW)
+        return observed
 
 
 @pytest.fixture
@@ -145,7 +150,8 @@ async def test_a_missing_secret_is_asked_for_again(world: World) -> None:
 async def test_what_was_seen_and_what_is_over_the_limit_is_counted(world: World) -> None:
     await world.look("org/aim-*", "org/aim-x:2.0.0", maxModels=2)
     assert world.counts == {Key("", "s"): ImageCounts(seen=4 + 1, over_limit=1)}
-    await world.reconciler.reconcile(Request(Key("", "s")))
+    assert world.controller.forget is not None
+    world.controller.forget(Key("", "s"))
     assert world.counts == {}
 
 

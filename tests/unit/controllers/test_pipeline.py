@@ -1,19 +1,20 @@
 """What one reconcile does with an object that is paused, or that cannot be parsed."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from aimd.controllers.pipeline import PAUSED
-from aimd.controllers.runtime_config import RuntimeConfigReconciler
+from aimd.controllers.pipeline import PAUSED, KindReconciler
+from aimd.controllers.runtime_config import runtime_config_controllers
 from aimd.planning.kinds import AIM_RUNTIME_CONFIG
-from aimd.runtime.client import Client
 from aimd.runtime.objects import Key, Kind, Request
-from aimd.runtime.store import Cache, Store
+from aimd.runtime.store import Cache
 
 KEY = Key("team", "default")
+Build = Callable[..., KindReconciler[Any, Any]]
 
 
 class Server:
@@ -28,18 +29,22 @@ class Server:
         return {}
 
 
-def reconciler(server: Server, spec: dict[str, Any], **annotations: str) -> RuntimeConfigReconciler:
-    cache = Cache()
-    found = RuntimeConfigReconciler(cast(Client, server), cache)
-    store = cache.add(Store(AIM_RUNTIME_CONFIG))
-    metadata = {"name": KEY.name, "namespace": KEY.namespace, "uid": "u", "resourceVersion": "1", "generation": 1}
-    store.upsert({"metadata": {**metadata, "annotations": annotations}, "spec": spec})
-    store.synced = True
-    return found
+@pytest.fixture
+def reconciler(build: Build) -> Callable[..., KindReconciler[Any, Any]]:
+    def make(server: Server, spec: dict[str, Any], **annotations: str) -> KindReconciler[Any, Any]:
+        cache = Cache()
+        found = build(runtime_config_controllers()[0], cache, server)
+        metadata = {"name": KEY.name, "namespace": KEY.namespace, "uid": "u", "resourceVersion": "1", "generation": 1}
+        cache[AIM_RUNTIME_CONFIG].upsert({"metadata": {**metadata, "annotations": annotations}, "spec": spec})
+        return found
+
+    return make
 
 
 @pytest.mark.parametrize(("value", "writes"), [("true", 0), ("false", 1)])
-async def test_a_paused_object_is_left_alone(value: str, writes: int) -> None:
+async def test_a_paused_object_is_left_alone(
+    reconciler: Callable[..., KindReconciler[Any, Any]], value: str, writes: int
+) -> None:
     """Prove OBJ-APL-6."""
     server = Server()
     broken = {"routing": {"requestTimeout": "soon"}}
@@ -47,7 +52,9 @@ async def test_a_paused_object_is_left_alone(value: str, writes: int) -> None:
     assert len(server.written) == writes
 
 
-async def test_an_object_that_cannot_be_parsed_has_an_invalid_spec_and_is_a_warning() -> None:
+async def test_an_object_that_cannot_be_parsed_has_an_invalid_spec_and_is_a_warning(
+    reconciler: Callable[..., KindReconciler[Any, Any]],
+) -> None:
     """Prove OBJ-APL-7 and OPS-LOG-1."""
     server = Server()
     with capture_logs() as lines:

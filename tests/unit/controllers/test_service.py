@@ -1,5 +1,6 @@
 """What the service controller sees of a cache, and whom a change wakes. The cache is the real one, filled by hand."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -7,8 +8,10 @@ from typing import Any, cast
 import pytest
 
 from aimd.api.service import AIMService
-from aimd.controllers.service import ServiceReconciler
-from aimd.controllers.service_watches import INFORMERS, WATCHES
+from aimd.controllers.pipeline import KindReconciler
+from aimd.controllers.relation import Reader, informers_of
+from aimd.controllers.relations import SERVICE_TIES
+from aimd.controllers.service import INFORMERS, observe_service, service_controller, service_status_word
 from aimd.planning.component import State
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
@@ -22,7 +25,10 @@ from aimd.planning.kinds import (
     HTTP_ROUTE,
     INFERENCE_SERVICE,
 )
-from aimd.runtime.client import Client
+from aimd.planning.needs import NO_READS
+from aimd.planning.service.observed import Observed
+from aimd.planning.service.plan import plan_service
+from aimd.runtime.controller import Watch
 from aimd.runtime.difference import differences
 from aimd.runtime.errors import Unavailable
 from aimd.runtime.kinds import EVENT, HORIZONTAL_POD_AUTOSCALER, NODE, POD
@@ -37,8 +43,8 @@ _versions = iter(range(1, 100_000))
 @pytest.fixture
 def cache() -> Cache:
     cache = Cache()
-    for source in INFORMERS:
-        store = cache.add(Store(source.kind, source.indexes, source.transform))
+    for informer in informers_of(SERVICE_TIES, Reader(cache), INFORMERS):
+        store = cache.add(Store(informer.kind, informer.indexes, informer.transform))
         store.synced = True
     return cache
 
@@ -53,8 +59,13 @@ def put(cache: Cache, kind: Kind, name: str, namespace: str = "ns", **fields: An
     return manifest
 
 
+def watches(cache: Cache) -> Sequence[Watch]:
+    nobody = cast(Any, None)
+    return KindReconciler(service_controller(), nobody, cache, nobody).watches
+
+
 def woken(cache: Cache, kind: Kind, manifest: Manifest) -> set[str]:
-    return {str(key) for watch in WATCHES if watch.kind == kind for key in watch.handler(manifest, cache)}
+    return {str(key) for watch in watches(cache) if watch.kind == kind for key in watch.handler(manifest, cache)}
 
 
 def owned(name: str) -> dict[str, Any]:
@@ -132,14 +143,14 @@ def test_children_wake_their_service(services: Cache) -> None:
 def test_nodes_wake_services_that_are_still_choosing(services: Cache) -> None:
     node = put(services, NODE, "n", metadata={"labels": GPU_NODE})
     assert woken(services, NODE, node) == {"ns/by-name", "ns/by-image", "elsewhere/by-name"}
-    changed = next(watch.predicate for watch in WATCHES if watch.kind == NODE)
+    changed = next(watch.predicate for watch in watches(Cache()) if watch.kind == NODE)
     assert not changed(node, {**node, "status": {"x": 1}})
     assert changed(node, {**node, "metadata": {**node["metadata"], "labels": {}}})
 
 
 def test_our_own_status_writes_wake_nobody(services: Cache) -> None:
     """Prove SVC-ORD-5."""
-    changed = next(watch.predicate for watch in WATCHES if watch.kind == AIM_SERVICE)
+    changed = next(watch.predicate for watch in watches(Cache()) if watch.kind == AIM_SERVICE)
     live = put(services, AIM_SERVICE, "x", spec={})
     assert not changed(live, {**live, "status": {"conditions": [{"type": "Ready"}]}})
     assert changed(live, {**live, "status": {"resolvedModel": {"name": "m"}}})
@@ -153,11 +164,11 @@ def test_no_manifest_upsets_an_index_or_a_mapping(cache: Cache, broken: dict[str
         woken(cache, source.kind, manifest)
 
 
-def reconciler(cache: Cache) -> ServiceReconciler:
-    return ServiceReconciler(cast(Client, None), cache, lambda: NOW)
+def observe(cache: Cache, manifest: Manifest) -> Observed:
+    return observe_service(cache.parse(AIMService, manifest), manifest, Reader(cache), NO_READS)
 
 
-async def test_a_service_is_observed_with_everything_its_plan_needs(cache: Cache) -> None:
+def test_a_service_is_observed_with_everything_its_plan_needs(cache: Cache) -> None:
     put(cache, AIM_MODEL, "m", spec={"image": "i:1"}, status={"status": "Ready"})
     put(cache, AIM_CLUSTER_MODEL, "m", spec={"image": "i:1"})
     put(cache, AIM_SERVICE_TEMPLATE, "t", spec={"modelName": "m"}, status={"status": "Ready"})
@@ -168,48 +179,45 @@ async def test_a_service_is_observed_with_everything_its_plan_needs(cache: Cache
     put(cache, AIM_RUNTIME_CONFIG, "default", spec={"env": [{"name": "A", "value": "1"}]})
     put(cache, NODE, "n", metadata={"labels": GPU_NODE})
     manifest = put(cache, AIM_SERVICE, "svc", spec={"model": {"name": "m"}})
-    service = reconciler(cache)
-    seen = await service.observe(cache.parse(AIMService, manifest))
+    seen = observe(cache, manifest)
     assert {(item.metadata.namespace, item.metadata.name) for item in seen.models} == {("ns", "m"), ("", "m")}
     assert [item.metadata.name for item in seen.templates] == ["t", "t2"]
     assert [(item.metadata.namespace, item.metadata.name) for item in seen.caches] == [("ns", "c")]
     assert seen.config.spec.env[0].name == "A"
     assert seen.gpu_models == frozenset({"MI300X"})
     assert seen.inference_service is None
-    plan = service.plan(seen, NOW)
+    plan = plan_service(seen, NOW)
     assert [desired.key for desired in plan.desired][-1].name.startswith("svc-")
     inference_service = put(cache, INFERENCE_SERVICE, plan.desired[-1].key.name, metadata=owned("svc"))
     labels = {"serving.kserve.io/inferenceservice": plan.desired[-1].key.name}
     put(cache, POD, "p", metadata={"labels": labels})
-    seen = await service.observe(cache.parse(AIMService, manifest))
+    seen = observe(cache, manifest)
     assert seen.inference_service == inference_service
     assert [pod["metadata"]["name"] for pod in seen.pods] == ["p"]
 
 
-async def test_kinds_that_are_missing_or_not_listed_yet(cache: Cache) -> None:
+def test_kinds_that_are_missing_or_not_listed_yet(cache: Cache) -> None:
     """Prove SVC-ORD-4."""
     manifest = put(cache, AIM_SERVICE, "svc", spec={"model": {"name": "m"}})
-    service, parsed = reconciler(cache), cache.parse(AIMService, manifest)
     cache[INFERENCE_SERVICE].available = False
     cache[NODE].synced = False
-    seen = await service.observe(parsed)
+    seen = observe(cache, manifest)
     assert seen.absent_kinds == {"InferenceService"}
     assert seen.gpu_models is None
     cache[HTTP_ROUTE].synced = False
     with pytest.raises(Unavailable):
-        await service.observe(parsed)
+        observe(cache, manifest)
 
 
-async def test_an_owned_object_under_its_former_name_is_kept(cache: Cache) -> None:
+def test_an_owned_object_under_its_former_name_is_kept(cache: Cache) -> None:
     """Prove SVC-NAM-2."""
     long = "qwen-qwen3-32b-instruct-production-canary-blue"
     manifest = put(cache, AIM_SERVICE, long, "ml-team", spec={"model": {"name": "m"}})
     former = "qwen-qwen3-32b-instruct-production-c-a04542d9"
     put(cache, INFERENCE_SERVICE, former, "ml-team", metadata=owned("somebody-else"))
-    service, parsed = reconciler(cache), cache.parse(AIMService, manifest)
-    assert (await service.observe(parsed)).inference_service is None
+    assert (observe(cache, manifest)).inference_service is None
     ours = put(cache, INFERENCE_SERVICE, former, "ml-team", metadata=owned(long))
-    assert (await service.observe(parsed)).inference_service == ours
+    assert (observe(cache, manifest)).inference_service == ours
 
 
 def owned_tree(value: Any) -> dict[str, Any]:
@@ -217,12 +225,11 @@ def owned_tree(value: Any) -> dict[str, Any]:
     return {f"f:{name}": owned_tree(item) for name, item in value.items()} if isinstance(value, dict) else {}
 
 
-async def test_what_kserve_fills_in_is_no_difference(cache: Cache) -> None:
+def test_what_kserve_fills_in_is_no_difference(cache: Cache) -> None:
     put(cache, AIM_MODEL, "m", spec={"image": "i:1"}, status={"status": "Ready"})
     put(cache, AIM_SERVICE_TEMPLATE, "t", spec={"modelName": "m"}, status={"status": "Ready"})
     manifest = put(cache, AIM_SERVICE, "svc", spec={"model": {"name": "m"}, "resources": {"requests": {"cpu": "0.5"}}})
-    service = reconciler(cache)
-    desired = service.plan(await service.observe(cache.parse(AIMService, manifest)), NOW).desired[-1]
+    desired = plan_service(observe(cache, manifest), NOW).desired[-1]
     live = deepcopy(desired.manifest)
     live["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] = "Standard"
     container = live["spec"]["predictor"]["containers"][0]
@@ -240,7 +247,7 @@ async def test_what_kserve_fills_in_is_no_difference(cache: Cache) -> None:
     ]
 
 
-def test_the_words_of_a_service(cache: Cache) -> None:
+def test_the_words_of_a_service() -> None:
     """Prove SVC-STA-1."""
-    words = {reconciler(cache).status_word(state) for state in State}
+    words = {service_status_word(state) for state in State}
     assert words <= {"Pending", "Starting", "Running", "Degraded", "Failed"}

@@ -1,12 +1,16 @@
 """Which change wakes which services, exactly. The cache is the real one, filled by hand."""
 
+from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from aimd.api.service import ServiceOverrides
-from aimd.controllers.service_watches import INFORMERS, WATCHES
+from aimd.controllers.pipeline import KindReconciler
+from aimd.controllers.relation import Reader, informers_of
+from aimd.controllers.relations import SERVICE_TIES
+from aimd.controllers.service import INFORMERS, service_controller
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
     AIM_CLUSTER_RUNTIME_CONFIG,
@@ -21,7 +25,8 @@ from aimd.planning.kinds import (
     SCALED_OBJECT,
 )
 from aimd.planning.service.child_names import derived_template_name
-from aimd.runtime.kinds import CONFIG_MAP, EVENT, HORIZONTAL_POD_AUTOSCALER, NODE, POD
+from aimd.runtime.controller import Watch
+from aimd.runtime.kinds import CONFIG_MAP, EVENT, HORIZONTAL_POD_AUTOSCALER, NODE, PERSISTENT_VOLUME_CLAIM, POD
 from aimd.runtime.objects import Kind, Manifest
 from aimd.runtime.store import Cache, Store
 
@@ -58,6 +63,7 @@ SERVICES: dict[str, dict[str, Any]] = {
     f"ns/{LONG}": {"spec": {"model": {"name": "y"}, "template": {"name": "y"}}},
     "else/names": {"spec": {"model": {"name": "m"}, "template": {"name": "t"}}},
 }
+MOUNTS_WEIGHTS = {"predictor": {"volumes": [{"name": "w", "persistentVolumeClaim": {"claimName": "weights"}}]}}
 _OF_M = {"ns/chooses", "ns/chose", "ns/names", "ns/overrides", "ns/by-alias"}
 _UNCONFIGURED = set(SERVICES) - {"ns/by-image", "ns/bystander"}
 
@@ -84,7 +90,8 @@ def gone(before: Manifest) -> Update:
 
 
 def changed(before: Manifest, **fields: Any) -> Update:
-    return before, {**deepcopy(before), **fields}
+    after = {**deepcopy(before), **fields}
+    return before, {**after, "metadata": {**after["metadata"], "resourceVersion": "2"}}
 
 
 def relabelled(before: Manifest, **labels: str) -> Update:
@@ -94,8 +101,8 @@ def relabelled(before: Manifest, **labels: str) -> Update:
 @pytest.fixture
 def cache() -> Cache:
     cache = Cache()
-    for source in INFORMERS:
-        cache.add(Store(source.kind, source.indexes, source.transform)).synced = True
+    for informer in informers_of(SERVICE_TIES, Reader(cache), INFORMERS):
+        cache.add(Store(informer.kind, informer.indexes, informer.transform)).synced = True
     for key, fields in SERVICES.items():
         namespace, _, name = key.partition("/")
         cache[AIM_SERVICE].upsert(manifest(AIM_SERVICE, name, namespace, **fields))
@@ -103,7 +110,7 @@ def cache() -> Cache:
         manifest(AIM_MODEL, "tiny", spec={"image": BASE, "modelSources": [WEIGHTS]}),
         manifest(AIM_CLUSTER_MODEL, "for-image", spec={"image": "registry/aim:1"}),
         manifest(AIM_SERVICE_TEMPLATE, "of-other", spec={"modelName": "other"}),
-        manifest(INFERENCE_SERVICE, "chose-1", metadata=owned("chose")),
+        manifest(INFERENCE_SERVICE, "chose-1", metadata=owned("chose"), spec=MOUNTS_WEIGHTS),
         manifest(INFERENCE_SERVICE, "long-1", metadata=owned(LONG)),
         manifest(INFERENCE_SERVICE, "foreign"),
     ):
@@ -115,12 +122,17 @@ def present_kind(present: Manifest) -> Kind:
     return next(source.kind for source in INFORMERS if source.kind.name == present["kind"])
 
 
+def watches(cache: Cache) -> Sequence[Watch]:
+    nobody = cast(Any, None)
+    return KindReconciler(service_controller(), nobody, cache, nobody).watches
+
+
 def woken(cache: Cache, update: Update) -> set[str]:
     before, after = update
     kind = (after or before or {})["kind"]
-    watches = [watch for watch in WATCHES if watch.kind.name == kind and watch.predicate(before, after)]
+    concerned = [watch for watch in watches(cache) if watch.kind.name == kind and watch.predicate(before, after)]
     states = [state for state in update if state is not None]
-    return {str(key) for watch in watches for state in states for key in watch.handler(state, cache)}
+    return {str(key) for watch in concerned for state in states for key in watch.handler(state, cache)}
 
 
 def template(name: str = "t", model: str = "m", **fields: Any) -> Manifest:
@@ -154,6 +166,10 @@ def about(inference_service: str) -> Manifest:
 
 def node(**labels: str) -> Manifest:
     return manifest(NODE, "n", metadata={"labels": labels})
+
+
+def claim(name: str) -> Manifest:
+    return manifest(PERSISTENT_VOLUME_CLAIM, name)
 
 
 SERVICE_X = manifest(AIM_SERVICE, "x", spec={"replicas": 1}, status={"status": "Running"})
@@ -257,6 +273,13 @@ TABLE: dict[str, tuple[Update, set[str]]] = {
         set(),
     ),
     "a ScaledObject of somebody else": (made(scaled_object("foreign")), set()),
+    "a mounted claim gone": (gone(claim("weights")), {"ns/chose"}),
+    "a mounted claim that begins to go": (
+        changed(claim("weights"), metadata={**claim("weights")["metadata"], "deletionTimestamp": "now"}),
+        {"ns/chose"},
+    ),
+    "a mounted claim bound": (changed(claim("weights"), status={"phase": "Bound"}), set()),
+    "another claim gone": (gone(claim("other")), set()),
     "a GPU": (
         relabelled(node(), **{"amd.com/gpu.device-id": "74a1"}),
         {"ns/chooses", "ns/by-image", "ns/custom", "ns/custom-elsewhere"},
@@ -275,4 +298,4 @@ def test_a_change_wakes_exactly(cache: Cache, change: str) -> None:
 
 def test_every_watched_kind_has_a_row() -> None:
     told = {(after or before or {})["kind"] for (before, after), _ in TABLE.values()}
-    assert {watch.kind.name for watch in WATCHES} == told
+    assert {watch.kind.name for watch in watches(Cache())} == told

@@ -1,16 +1,20 @@
 """Which template a cache means, and what its end deletes. The store is the real one, filled by hand."""
 
-from typing import Any, cast
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from aimd.api.template_cache import AIMTemplateCache
-from aimd.controllers.template_cache import TemplateCacheReconciler, observe_template_cache
-from aimd.planning.kinds import AIM_ARTIFACT, AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE
-from aimd.runtime.client import Client
+from aimd.controllers.pipeline import KindReconciler
+from aimd.controllers.relation import Reader, users_of
+from aimd.controllers.relations import CACHE_ARTIFACTS
+from aimd.controllers.template_cache import FINALIZER, observe_template_cache, template_cache_controller
+from aimd.planning.kinds import AIM_ARTIFACT, AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE
 from aimd.runtime.errors import ApiError, Forbidden, NotFound
-from aimd.runtime.objects import Key, Kind, Manifest
-from aimd.runtime.store import Cache, Store
+from aimd.runtime.objects import Key, Kind, Manifest, Request
+from aimd.runtime.store import Cache
 
 _versions = iter(range(1, 100_000))
 
@@ -21,6 +25,8 @@ class Server:
     def __init__(self, namespace: Manifest | ApiError) -> None:
         self.namespace = namespace
         self.deleted: list[str] = []
+        self.finalizers_removed = 0
+        self.metrics = SimpleNamespace(count_status_write=lambda *_: None, count_event=lambda *_: None)
 
     async def get(self, kind: Kind, key: Key) -> Manifest:
         if isinstance(self.namespace, ApiError):
@@ -30,12 +36,20 @@ class Server:
     async def delete(self, kind: Kind, key: Key, **_: Any) -> None:
         self.deleted.append(str(key))
 
+    async def patch(self, kind: Kind, key: Key, body: list[dict[str, Any]], **_: Any) -> Manifest:
+        assert body[-1]["op"] == "remove"
+        self.finalizers_removed += 1
+        return {}
 
-def reconciler(server: Server | None = None) -> TemplateCacheReconciler:
-    found = TemplateCacheReconciler(cast(Client, server), Cache())
-    for informer in found.informers:
-        found.cache.add(Store(informer.kind, informer.indexes, informer.transform)).synced = True
-    return found
+
+Build = Callable[..., KindReconciler[Any, Any]]
+
+
+@pytest.fixture
+def cache(build: Build) -> Cache:
+    cache = Cache()
+    build(template_cache_controller(), cache)
+    return cache
 
 
 def put(cache: Cache, kind: Kind, name: str, namespace: str = "", **fields: Any) -> None:
@@ -63,14 +77,15 @@ def template_cache(scope: str = "Namespace") -> AIMTemplateCache:
         ("Unknown", False, True, ""),
     ],
 )
-def test_the_scope_says_where_the_template_is(scope: str, namespaced: bool, cluster: bool, found: str | None) -> None:
+def test_the_scope_says_where_the_template_is(
+    cache: Cache, scope: str, namespaced: bool, cluster: bool, found: str | None
+) -> None:
     """Prove TC-TPL-1."""
-    cache = reconciler().cache
     if namespaced:
         put(cache, AIM_SERVICE_TEMPLATE, "t", "ns")
     if cluster:
         put(cache, AIM_CLUSTER_SERVICE_TEMPLATE, "t")
-    template = observe_template_cache(cache, template_cache(scope)).template
+    template = observe_template_cache(template_cache(scope), Reader(cache)).template
     assert (template.metadata.namespace if template is not None else None) == found
 
 
@@ -83,13 +98,44 @@ def test_the_scope_says_where_the_template_is(scope: str, namespaced: bool, clus
         (Forbidden("not yours", status=403), []),
     ],
 )
-async def test_an_ending_namespace_is_left_to_itself(namespace: Manifest | ApiError, deleted: list[str]) -> None:
+async def test_an_ending_namespace_is_left_to_itself(
+    build: Build, namespace: Manifest | ApiError, deleted: list[str]
+) -> None:
     """Prove TC-DEL-2."""
-    server = Server(namespace)
-    found = reconciler(server)
+    server, cache = Server(namespace), Cache()
+    found = build(template_cache_controller(), cache, server)
     made = {"labels": {"aim.eai.amd.com/template-cache.name": "c"}}
-    put(
-        found.cache, AIM_ARTIFACT, "a", "ns", metadata=made, spec={"sourceUri": "hf://o/w"}, status={"status": "Failed"}
-    )
-    assert await found.finalize(template_cache())
+    put(cache, AIM_ARTIFACT, "a", "ns", metadata=made, spec={"sourceUri": "hf://o/w"}, status={"status": "Failed"})
+    ending = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [FINALIZER]}
+    put(cache, AIM_TEMPLATE_CACHE, "c", "ns", metadata=ending, spec={"templateName": "t", "templateScope": "Namespace"})
+    await found.reconcile(Request(Key("ns", "c")))
     assert server.deleted == deleted
+    assert server.finalizers_removed == 1
+
+
+def test_who_is_concerned_by_an_artifact(cache: Cache) -> None:
+    """Prove TC-STA-5."""
+    put(
+        cache,
+        AIM_SERVICE_TEMPLATE,
+        "t",
+        "ns",
+        spec={"modelName": "m"},
+        status={"modelSources": [{"modelId": "o/w", "sourceUri": "hf://o/w"}]},
+    )
+    spec = {"templateName": "t", "templateScope": "Namespace"}
+    put(cache, AIM_TEMPLATE_CACHE, "wants", "ns", spec=spec)
+    listed = {"artifacts": {"other": {"name": "other", "uid": "u", "model": "m"}}}
+    put(cache, AIM_TEMPLATE_CACHE, "lists", "ns", spec={**spec, "templateName": "gone"}, status=listed)
+    own = [{"modelId": "o/own", "sourceUri": "hf://o/own"}]
+    put(cache, AIM_TEMPLATE_CACHE, "brings", "ns", spec={**spec, "modelSources": own})
+    put(cache, AIM_TEMPLATE_CACHE, "wants", "elsewhere", spec={**spec, "modelSources": own})
+    for name, uri, expected in (
+        ("weights", "hf://o/w", {"ns/wants"}),
+        ("other", "hf://x/y", {"ns/lists"}),
+        ("own", "hf://o/own", {"ns/brings"}),
+        ("stranger", "hf://x/y", set()),
+    ):
+        put(cache, AIM_ARTIFACT, name, "ns", spec={"sourceUri": uri})
+        users = [users_of(tie, Reader(cache), AIM_ARTIFACT, Key("ns", name)).objects for tie in CACHE_ARTIFACTS]
+        assert {f"{user.metadata.namespace}/{user.metadata.name}" for found in users for user in found} == expected

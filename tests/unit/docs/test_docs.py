@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aimd.controllers.discovery import BY_ACTIVITY, DiscoverySlots, _activity_of
+from aimd.controllers.discovery_slots import BY_ACTIVITY, DiscoverySlots, activity_of
 from aimd.metrics.counts import FleetCounts
 from aimd.metrics.history import FleetHistory
 from aimd.metrics.registries import RegistryMetrics
@@ -58,7 +58,7 @@ def test_every_metric_is_told() -> None:
     """If this fails: tell in docs/metrics.md what the metric means."""
     cache = Cache()
     kinds = (AIM_SERVICE, AIM_ARTIFACT, AIM_SERVICE_TEMPLATE, AIM_CLUSTER_SERVICE_TEMPLATE)
-    for store in (*map(Store, kinds), Store(JOB, {BY_ACTIVITY: _activity_of})):
+    for store in (*map(Store, kinds), Store(JOB, {BY_ACTIVITY: activity_of})):
         cache.add(store)
     registry = ManagerMetrics("aimd", ClientMetrics("aimd").collectors).registry
     registry.register(BuildInfo("abc"))

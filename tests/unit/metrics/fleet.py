@@ -7,8 +7,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from aimd.controllers.discovery import DISCOVERY_INFORMERS, DiscoverySlots
-from aimd.controllers.service_watches import INFORMERS
+from aimd.controllers.discovery_slots import DiscoverySlots
+from aimd.controllers.relation import Reader
+from aimd.controllers.relations import SERVICE_POD
+from aimd.controllers.service_template import DISCOVERY_INFORMERS
 from aimd.metrics.counts import FleetCounts
 from aimd.metrics.history import FleetHistory
 from aimd.metrics.state import FleetState
@@ -61,9 +63,10 @@ class FleetWorld:
             PERSISTENT_VOLUME_CLAIM,
         ):
             self.cache.add(Store(kind))
-        for informer in (*INFORMERS, *DISCOVERY_INFORMERS):
-            if informer.kind in (POD, JOB) and informer.indexes:
-                self.cache.add(Store(informer.kind, informer.indexes))
+        self.cache.add(Store(POD, SERVICE_POD.indexes(Reader(self.cache))[POD]))
+        for informer in DISCOVERY_INFORMERS:
+            if informer.kind == JOB:
+                self.cache.add(Store(JOB, informer.indexes))
         self.seconds = 0.0
         self.version = 0
         self.registry = CollectorRegistry()

@@ -186,13 +186,10 @@ def test_infrastructure_grace_keeps_a_true_condition_for_ten_seconds() -> None:
     assert condition(recovered, "DependenciesReachable").reason == "Reachable"
 
 
-def test_conditions_of_components_no_longer_reported_are_dropped_unless_sticky() -> None:
+def test_conditions_of_components_no_longer_reported_are_dropped() -> None:
     """Prove OBJ-CND-3."""
     before = run(READY_MODEL, Component("HTTPRouteReady", State.PROGRESSING, "HTTPRoutePending", direction=DOWN))
     assert types(run(READY_MODEL, previous=before.conditions)) == ["ModelReady", "Ready"]
-    kept = run(READY_MODEL, previous=before.conditions, sticky={"HTTPRoute"})
-    assert "HTTPRouteReady" in types(kept)
-    assert kept.state is State.PROGRESSING
 
 
 def test_transition_time_moves_with_status_or_reason_only() -> None:

@@ -110,7 +110,12 @@ def test_containers_come_before_init_containers() -> None:
     }
     assert phase_of(pod) == "Pending"
     assert containers_of(pod) == (
-        ContainerState("main", True, Waiting("ErrImagePull", "denied"), None, Terminated("OOMKilled", "x", 137)),
+        ContainerState(
+            "main",
+            ready=True,
+            waiting=Waiting("ErrImagePull", "denied"),
+            last_ended=Terminated("OOMKilled", "x", 137),
+        ),
         ContainerState("init", ended=Terminated("Error", "", 3)),
     )
 

@@ -14,14 +14,12 @@ from hypothesis import strategies as st
 from aimd.api.artifact import AIMArtifact
 from aimd.api.runtime_config import AIMRuntimeConfig
 from aimd.planning.artifact.download_job import CLAIM_UID
+from aimd.planning.artifact.needs import objects_to_explain, pods_to_read, references_to_read
 from aimd.planning.artifact.observed import (
     COMPLETE,
     JobRun,
     ObservedArtifact,
     References,
-    objects_to_explain,
-    pods_to_read,
-    references_to_read,
 )
 from aimd.planning.artifact.plan import plan_artifact
 from aimd.planning.component import may_apply
@@ -108,7 +106,6 @@ class World:
             generation=1,
             now=self.now,
             extra_conditions=plan.extra_conditions,
-            sticky=plan.sticky,
         )
         conditions = [
             {

@@ -17,12 +17,8 @@ from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service_template.discovery import DiscoveryRun, wait_seconds
 from aimd.planning.service_template.discovery_job import job_key, spec_hash
-from aimd.planning.service_template.plan import (
-    ObservedTemplate,
-    discovery_context,
-    plan_service_template,
-    wants_discovery,
-)
+from aimd.planning.service_template.observed import ObservedTemplate, discovery_context, wants_discovery
+from aimd.planning.service_template.plan import plan_service_template
 from aimd.runtime.objects import Applied, Manifest
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -168,10 +168,10 @@ def test_own_variables_win_over_namesakes_of_the_template() -> None:
 def test_services_lend_their_pull_secrets() -> None:
     """Prove TPL-DSC-10."""
     own = context(imagePullSecrets=[{"name": "b"}])
-    lent = replace(own, lent=("a", "b"))
-    assert [item["name"] for item in job(lent)["spec"]["template"]["spec"]["imagePullSecrets"]] == ["b", "a"]
-    assert job_key(lent) != job_key(own)
-    assert spec_hash(lent) == spec_hash(own)
+    shared = replace(own, shared_pull_secrets=("a", "b"))
+    assert [item["name"] for item in job(shared)["spec"]["template"]["spec"]["imagePullSecrets"]] == ["b", "a"]
+    assert job_key(shared) != job_key(own)
+    assert spec_hash(shared) == spec_hash(own)
 
 
 def test_pull_secrets_are_united_and_the_template_names_the_account() -> None:

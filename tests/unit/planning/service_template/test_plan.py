@@ -11,7 +11,8 @@ from aimd.planning.conditions import Summary, summarize
 from aimd.planning.gpus import inventory_of
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig, resolve_config
-from aimd.planning.service_template.plan import ObservedTemplate, Template, hardware_summary, plan_service_template
+from aimd.planning.service_template.observed import ObservedTemplate, Template
+from aimd.planning.service_template.plan import hardware_summary, plan_service_template
 from aimd.runtime.objects import Applied
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -24,7 +24,6 @@ from aimd.planning.template_cache.plan import (
     ObservedTemplateCache,
     artifacts_to_delete,
     plan_template_cache,
-    uses_artifact,
 )
 from aimd.runtime.objects import Applied
 
@@ -402,17 +401,6 @@ def test_sources_of_the_cache_replace_those_of_the_template() -> None:
     own = [{"sourceUri": "s3://bucket/x/", "modelId": "a/b"}]
     plan, _ = settle(ObservedTemplateCache(cache(modelSources=own), ResolvedConfig(), template(), []))
     assert [item.manifest["spec"]["sourceUri"] for item in plan.desired] == ["s3://bucket/x/"]
-
-
-def test_who_is_concerned_by_an_artifact() -> None:
-    """Prove TC-STA-5."""
-    observed = ObservedTemplateCache(cache(), ResolvedConfig(), template())
-    assert uses_artifact(observed, artifact())
-    assert not uses_artifact(observed, artifact(uri="hf://x/y"))
-    user = cache().model_copy(
-        update={"status": cache().status.model_validate({"artifacts": {"a": {"name": "a", "uid": "u", "model": "m"}}})}
-    )
-    assert uses_artifact(ObservedTemplateCache(user, ResolvedConfig(), None), artifact(uri="hf://x/y"))
 
 
 def test_clean_up_takes_what_is_unfinished_and_unwanted() -> None:

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from aimd.controllers.discovery import DISCOVERY_INFORMERS, DiscoverySlots
+from aimd.controllers.discovery_slots import DiscoverySlots
+from aimd.controllers.service_template import DISCOVERY_INFORMERS
 from aimd.planning.kinds import AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE
+from aimd.planning.needs import DiscoverySlot
 from aimd.planning.service_template.discovery_job import JOB_LABELS
 from aimd.runtime.kinds import JOB
 from aimd.runtime.objects import Key, Kind
@@ -29,8 +31,8 @@ def cache() -> Cache:
     return cache
 
 
-def ticket(name: str, kind: Kind = AIM_SERVICE_TEMPLATE) -> tuple[Kind, Key]:
-    return kind, Key("ns", name)
+def slot(name: str, kind: Kind = AIM_SERVICE_TEMPLATE) -> DiscoverySlot:
+    return DiscoverySlot(kind, Key("ns", name))
 
 
 def put_job(cache: Cache, name: str, ended: str = "", **labels: str) -> None:
@@ -45,53 +47,53 @@ def put_job(cache: Cache, name: str, ended: str = "", **labels: str) -> None:
     cache[JOB].upsert({"metadata": metadata, "status": {"conditions": conditions}})
 
 
-def test_running_jobs_and_promises_fill_the_places(cache: Cache) -> None:
+def test_running_jobs_and_granted_slots_fill_the_total(cache: Cache) -> None:
     """Prove TPL-DSC-2."""
-    places = DiscoverySlots(cache, 3)
+    slots = DiscoverySlots(cache, 3)
     put_job(cache, "running")
     put_job(cache, "done", "Complete")
     put_job(cache, "broken", "Failed")
     put_job(cache, "download", **{"app.kubernetes.io/component": "download"})
-    assert places.ask(ticket("a"))
-    assert places.ask(ticket("b", AIM_CLUSTER_SERVICE_TEMPLATE))
-    assert not places.ask(ticket("c"))
-    places.settle(ticket("a"))
-    assert places.ask(ticket("c"))
+    assert slots.grant(slot("a"))
+    assert slots.grant(slot("b", AIM_CLUSTER_SERVICE_TEMPLATE))
+    assert not slots.grant(slot("c"))
+    slots.release(AIM_SERVICE_TEMPLATE, Key("ns", "a"))
+    assert slots.grant(slot("c"))
 
 
-def test_a_job_that_was_made_keeps_the_place_of_its_promise(cache: Cache) -> None:
-    places = DiscoverySlots(cache, 1)
-    assert places.ask(ticket("a"))
+def test_a_job_that_was_made_keeps_the_slot_that_was_granted(cache: Cache) -> None:
+    slots = DiscoverySlots(cache, 1)
+    assert slots.grant(slot("a"))
     put_job(cache, "of-a")
-    places.settle(ticket("a"))
-    assert not places.ask(ticket("b"))
+    slots.release(AIM_SERVICE_TEMPLATE, Key("ns", "a"))
+    assert not slots.grant(slot("b"))
     put_job(cache, "of-a", "Complete")
-    assert places.next_in_line(AIM_SERVICE_TEMPLATE) == [Key("ns", "b")]
-    assert places.next_in_line(AIM_CLUSTER_SERVICE_TEMPLATE) == []
-    assert places.ask(ticket("b"))
+    assert slots.next_in_line(AIM_SERVICE_TEMPLATE) == [Key("ns", "b")]
+    assert slots.next_in_line(AIM_CLUSTER_SERVICE_TEMPLATE) == []
+    assert slots.grant(slot("b"))
 
 
 def test_who_came_first_is_first(cache: Cache) -> None:
     """Prove TPL-DSC-2."""
-    places = DiscoverySlots(cache, 1)
+    slots = DiscoverySlots(cache, 1)
     put_job(cache, "running")
-    assert not any(places.ask(ticket(name)) for name in "abc")
+    assert not any(slots.grant(slot(name)) for name in "abc")
     put_job(cache, "running", "Complete")
-    assert not places.ask(ticket("c"))
-    assert not places.ask(ticket("b"))
-    assert places.ask(ticket("a"))
-    places.settle(ticket("a"))
-    assert places.ask(ticket("b"))
+    assert not slots.grant(slot("c"))
+    assert not slots.grant(slot("b"))
+    assert slots.grant(slot("a"))
+    slots.release(AIM_SERVICE_TEMPLATE, Key("ns", "a"))
+    assert slots.grant(slot("b"))
 
 
 def test_who_does_not_ask_any_more_holds_nobody_up(cache: Cache) -> None:
     """Prove TPL-DSC-2."""
     clock = Clock()
-    places = DiscoverySlots(cache, 1, clock)
+    slots = DiscoverySlots(cache, 1, clock)
     put_job(cache, "running")
-    assert not places.ask(ticket("deleted"))
+    assert not slots.grant(slot("deleted"))
     clock.now = 15
-    assert not places.ask(ticket("b"))
+    assert not slots.grant(slot("b"))
     put_job(cache, "running", "Complete")
     clock.now = 25
-    assert places.ask(ticket("b"))
+    assert slots.grant(slot("b"))

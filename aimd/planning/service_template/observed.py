@@ -1,0 +1,73 @@
+"""What one decision about a template is based on, and what follows for its discovery."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from aimd.api.model import AIMClusterModel, AIMModel
+from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.planning.component import State
+from aimd.planning.gpus import GpuInventory, gpu_component
+from aimd.planning.runtime_config import ResolvedConfig
+from aimd.planning.service_template.discovery import DiscoveryRun, wants_job
+from aimd.planning.service_template.discovery_job import DiscoveryContext
+from aimd.planning.service_template.profile_file import InvalidProfile, profile_file
+from aimd.planning.unreadable import Unreadable
+from aimd.runtime.objects import Key, Manifest
+
+Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
+Model: TypeAlias = AIMModel | AIMClusterModel
+
+NO_RUN = DiscoveryRun()
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedTemplate:
+    """A template and everything its plan depends on.
+
+    `shared_pull_secrets` are those of services that use its model; `inventory` is None when nodes may not be read;
+    `cache` is the AIMTemplateCache that the template owns; `run` is the state of its discovery.
+    """
+
+    template: Template
+    config: ResolvedConfig
+    model: Model | None = None
+    unreadable_model: Unreadable | None = None
+    shared_pull_secrets: tuple[str, ...] = ()
+    inventory: GpuInventory | None = None
+    cache: Manifest | None = None
+    run: DiscoveryRun = NO_RUN
+    system_namespace: str = ""
+
+    @property
+    def is_cluster_scoped(self) -> bool:
+        return isinstance(self.template, AIMClusterServiceTemplate)
+
+    @property
+    def key(self) -> Key:
+        return Key(self.template.metadata.namespace, self.template.metadata.name)
+
+
+def discovery_context(observed: ObservedTemplate) -> DiscoveryContext | None:
+    """What discovery depends on; None for templates that need none, or whose model or profile cannot be used."""
+    template, model = observed.template, observed.model
+    if template.spec.model_sources or model is None or not model.spec.image:
+        return None
+    try:
+        profile = profile_file(template)
+    except InvalidProfile:
+        return None
+    shared = observed.shared_pull_secrets
+    return DiscoveryContext(template, model, observed.config, observed.system_namespace, profile, shared)
+
+
+def wants_discovery(observed: ObservedTemplate, run: DiscoveryRun, now: datetime) -> bool:
+    """Whether a new discovery Job is due, if it has a place."""
+    context = discovery_context(observed)
+    return context is not None and hardware_there(observed) and wants_job(context, run, now)
+
+
+def hardware_there(observed: ObservedTemplate) -> bool:
+    """Whether the cluster has the GPU that the spec asks for; one verdict for health and plan (TPL-DSC-7)."""
+    wanted = gpu_component(observed.template.spec.hardware, observed.inventory)
+    return wanted is None or wanted.effective_state is State.READY
