@@ -1,0 +1,1 @@
+"""A local Kubernetes cluster for laptops, demos and tests: a real control plane, the real KServe, and stand-ins."""

@@ -1,8 +1,8 @@
-"""Fictional pod addresses, and where their ports really listen.
+"""Fictional pod addresses, and the loopback ports that stand for the ports of a pod.
 
-EndpointSlices refuse loopback addresses, and every predictor wants port 8000, so a pod that is really a local process
-gets an address from a private network that is routed nowhere. Kubelet and gateway share this table, which says on which
-loopback port a pod's port is served. No packet is ever sent to a fictional address.
+EndpointSlices reject loopback addresses, and every predictor listens on port 8000. So a pod, which is a local process
+here, gets an address of a private network that is routed nowhere. Kubelet and gateway share this table, which maps the
+port of a pod to a loopback port. No packet is ever sent to a fictional address.
 """
 
 import ipaddress
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 
 class AddressTable:
-    """(pod address, container port) → local port on 127.0.0.1; lives in the sandbox process only."""
+    """A map from pod address and container port to a port on 127.0.0.1, in the memory of the sandbox process."""
 
     def __init__(self, network: str = "10.250.0.0/16") -> None:
         self._network = ipaddress.ip_network(network)
@@ -18,10 +18,10 @@ class AddressTable:
         self._ports: dict[str, dict[int, int]] = {}
 
     def allocate(self) -> str:
-        """An address no living pod has. Raises RuntimeError when the network is full.
+        """Return an address that no pod has. Raises RuntimeError if the network is full.
 
-        Addresses go round: one that was just released comes again last, so that an EndpointSlice which is still to
-        be updated does not point to another pod.
+        All other addresses are used before one that was released, so that an EndpointSlice that is out of date does
+        not point to another pod.
         """
         for _ in range(self._network.num_addresses):
             address = next(self._candidates)
@@ -31,19 +31,19 @@ class AddressTable:
         raise RuntimeError(f"no free pod address left in {self._network}")
 
     def release(self, address: str) -> None:
-        """Forgets a pod's address and all its ports; no error if it is unknown."""
+        """Release the address of a pod with all its ports; an unknown address is ignored."""
         self._ports.pop(address, None)
 
     def publish(self, address: str, port: int, local_port: int) -> None:
-        """From now on `port` of the pod is served on `local_port`; raises KeyError for an address not allocated."""
+        """Map `port` of a pod to `local_port`. Raises KeyError for an address that is not allocated."""
         self._ports[address][port] = local_port
 
     def withdraw(self, address: str, port: int) -> None:
-        """Nothing serves this port any more."""
+        """Remove a port; an unknown one is ignored."""
         self._ports.get(address, {}).pop(port, None)
 
     def resolve(self, address: str, port: int) -> int | None:
-        """The loopback port that serves a pod's port, None while nothing does."""
+        """Return the loopback port for the port of a pod, None if nothing listens there."""
         return self._ports.get(address, {}).get(port)
 
     def _endless(self) -> Iterator[str]:

@@ -1,10 +1,10 @@
-"""Where the sandbox's binaries and the CRD files of their modules come from.
+"""Find the binaries of the sandbox and the CRD files of their modules, or build them.
 
-In this order: the folder named by `KUBEBUILDER_ASSETS`; the user's cache; a build of what `tools/*/go.mod` pin, with
-the machine's Go or, where there is none, the one packaged for Python. A module's cache folder is named after its
-version and a hash of its pins, so a changed pin is a new folder.
+They come from, in this order: the folder in `KUBEBUILDER_ASSETS`; the user's cache; a build of the modules that
+`tools/*/go.mod` pin, with the Go on the PATH or else the one that is packaged for Python. The cache folder of a module
+is named after its version and a hash of its pins, so a changed pin has a new folder.
 
-Builds hold a lock and work under names of their own; each file appears under its final name complete or not at all.
+A build holds a lock and writes to temporary names. A file gets its final name only when it is complete.
 """
 
 import os
@@ -12,9 +12,9 @@ import shutil
 import subprocess
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import IO
 
 import orjson
 import yaml
@@ -31,9 +31,9 @@ EVERYTHING = (*CONTROL_PLANE, "kubectl", "kserve-manager", "helm", "registry")
 
 _UNFINISHED = ".unfinished-"
 _OUTPUT_TAIL = 8
-_ADVICE = f"make a Go module proxy reachable, or point {ASSETS_VARIABLE} at a folder with the binaries"
+_ADVICE = f"make a Go module proxy reachable, or set {ASSETS_VARIABLE} to a folder with the binaries"
 
-# What the sandbox installs: a name for us, and a folder or file of the module that carries it.
+# What the sandbox installs: a name, the module, and a folder or file of the module.
 _MANIFESTS = (
     ("kserve", KSERVE, "config/crd/full"),
     ("kserve-webhooks", KSERVE, "config/webhook/manifests.yaml"),
@@ -43,42 +43,42 @@ _MANIFESTS = (
 )
 
 
-def silent(line: str) -> None:
-    """Progress nobody looks at."""
+def silent(_line: str) -> None:
+    """Ignore progress."""
 
 
 class Binaries:
-    """Paths of binaries by name."""
+    """The paths of binaries by name."""
 
     def __init__(self, paths: Mapping[str, Path]) -> None:
         self._paths = dict(paths)
 
     def path(self, name: str) -> Path:
-        """Path of a binary that was asked for; KeyError otherwise."""
+        """Return the path of a binary. Raises KeyError for one that was not requested."""
         return self._paths[name]
 
 
 class ManifestFiles:
-    """Objects that come with KServe, Gateway API and KEDA, in a folder with one JSON file per name."""
+    """The objects that KServe, Gateway API and KEDA ship, in a folder with one JSON file per name."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def read(self, name: str) -> list[Manifest]:
-        """The objects under a name: `kserve`, `kserve-webhooks`, `gateway-api`, …"""
+        """Return the objects under a name: `kserve`, `kserve-webhooks`, `gateway-api`, and so on."""
         objects: list[Manifest] = orjson.loads((self.folder / f"{name}.json").read_bytes())
         return objects
 
 
 def locate_binaries(names: Sequence[str] = CONTROL_PLANE, progress: Progress = silent) -> Binaries:
-    """Find these binaries, building what is nowhere. Raises BinariesUnavailable."""
+    """Find these binaries, and build those that do not exist. Raises BinariesUnavailable."""
     return Binaries({name: _locate(name, progress) for name in names})
 
 
 def locate_manifests(progress: Progress = silent) -> ManifestFiles:
-    """Find the manifest files, reading them from the Go module cache the first time. Raises BinariesUnavailable.
+    """Find the manifest files; the first time, read them from the Go module cache. Raises BinariesUnavailable.
 
-    They are kept as JSON, because parsing megabytes of YAML takes longer than starting the control plane.
+    They are stored as JSON, because parsing megabytes of YAML takes longer than starting the control plane.
     """
     pins = GATEWAY_API.cache_name.rpartition("-")[2]
     folder = cache_folder() / f"{KSERVE.cache_name}-manifests-{pins}"
@@ -86,7 +86,7 @@ def locate_manifests(progress: Progress = silent) -> ManifestFiles:
     if not _complete(targets.values()):
         with locked(folder, progress):
             if not _complete(targets.values()):
-                progress("Fetching the CRDs of KServe, Gateway API and KEDA")
+                progress("Downloading the CRDs of KServe, Gateway API and KEDA")
                 for name, module, source in _MANIFESTS:
                     unfinished = folder / f"{_UNFINISHED}{name}"
                     unfinished.write_bytes(orjson.dumps(_read_objects(_module_folder(module, progress) / source)))
@@ -114,7 +114,9 @@ def _complete(paths: Iterable[Path]) -> bool:
 
 def _build(module: Module, folder: Path, progress: Progress) -> None:
     toolchain = find_toolchain(module.go_version, progress)
-    for leftover in folder.glob(f"{_UNFINISHED}*"):  # of a build that was killed; the lock says nobody uses it
+    for leftover in folder.glob(
+        f"{_UNFINISHED}*"
+    ):  # From a build that was killed; because of the lock, no other one is running.
         shutil.rmtree(leftover, ignore_errors=True)
     with Keeper() as keeper:
         unfinished = Path(mkdtemp(prefix=_UNFINISHED, dir=folder))
@@ -130,12 +132,13 @@ def _build(module: Module, folder: Path, progress: Progress) -> None:
             (source / "main.go").write_text(edited, encoding="utf-8")
             packages = ["."]
         command = ["build", "-v", "-buildvcs=false", "-ldflags", module.linker_flags, "-o", f"{output}/", *packages]
-        _run_go(toolchain, command, source, keeper, f"Building {module.title} {module.version}, once", progress)
+        step = _Step(f"Building {module.title} {module.version} (only the first time)", progress)
+        _run_go(toolchain, command, source, keeper, step)
         _publish_all(module, output, folder)
 
 
 def _publish_all(module: Module, output: Path, folder: Path) -> None:
-    """Go names a binary after the last element of its package, the sandbox after what it is."""
+    """Publish the binaries under our names; Go names them after the last element of the package."""
     built = {path.name: path for path in output.iterdir()}
     for name in module.binaries:
         publish(built[name] if name in built else next(iter(built.values())), folder / name)
@@ -144,17 +147,23 @@ def _publish_all(module: Module, output: Path, folder: Path) -> None:
 def _edited_main(edit: Edit, module_folder: Path) -> str:
     text = (module_folder / edit.file).read_text(encoding="utf-8")
     if text.count(edit.old) != 1:
-        raise BinariesUnavailable(f"The pinned {edit.file} is not as expected: {edit.old!r} must occur once.")
+        raise BinariesUnavailable(f"The pinned {edit.file} has changed: {edit.old!r} must occur once.")
     return text.replace(edit.old, edit.new)
 
 
-def _run_go(
-    toolchain: GoToolchain, arguments: Sequence[str], cwd: Path, keeper: Keeper, what: str, progress: Progress
-) -> None:
-    """Run go, telling how many packages are done; raises BinariesUnavailable with the end of its output."""
-    progress(what)
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What a command of Go is for, and where to report how far it is."""
+
+    title: str
+    progress: Progress
+
+
+def _run_go(toolchain: GoToolchain, arguments: Sequence[str], cwd: Path, keeper: Keeper, step: _Step) -> None:
+    """Run a command of Go and report its progress. Raises BinariesUnavailable with the end of its output."""
+    step.progress(step.title)
     command = [str(toolchain.command), *arguments]
-    with subprocess.Popen(
+    with subprocess.Popen(  # noqa: S603 (our own command)
         command,
         cwd=cwd,
         env=toolchain.full_environment(),
@@ -164,25 +173,25 @@ def _run_go(
         start_new_session=True,
     ) as process:
         keeper.hold(process.pid)
-        assert process.stdout is not None
-        tail = _report(process.stdout, what, progress)
+        tail = _report(process.stdout or (), step)
         code = process.wait()
         keeper.release(process.pid)
     if code != 0:
-        raise BinariesUnavailable(f"{what}, failed; {_ADVICE}. Go says: {' / '.join(tail)}")
+        raise BinariesUnavailable(f"{step.title} failed; {_ADVICE}. Output of Go: {' / '.join(tail)}")
 
 
-def _report(output: IO[str], what: str, progress: Progress) -> Sequence[str]:
+def _report(output: Iterable[str], step: _Step) -> Sequence[str]:
+    """Report how many modules and packages are done; return the last lines of the output."""
     tail: deque[str] = deque(maxlen=_OUTPUT_TAIL)
     compiled = downloaded = 0
     for line in output:
         tail.append(line.strip())
         if line.startswith("go: downloading"):
             downloaded += 1
-        elif " " not in line:  # the name of a package; anything else is talk
+        elif " " not in line:  # The name of a package.
             compiled += 1
         counts = [f"{downloaded} modules downloaded"] * bool(downloaded) + [f"{compiled} packages compiled"]
-        progress(f"{what}: {', '.join(counts)}")
+        step.progress(f"{step.title}: {', '.join(counts)}")
     return tail
 
 
@@ -191,9 +200,9 @@ def _module_folder(module: Module, progress: Progress) -> Path:
 
 
 def _download(module: Module, toolchain: GoToolchain, cwd: Path, progress: Progress) -> Path:
-    """The module's folder in Go's module cache, fetched and verified against go.sum."""
-    progress(f"Fetching {module.title} {module.version}")
-    answer = subprocess.run(
+    """Download the module and verify it against go.sum; return its folder in the module cache of Go."""
+    progress(f"Downloading {module.title} {module.version}")
+    answer = subprocess.run(  # noqa: S603 (our own command)
         [toolchain.command, "mod", "download", "-json", module.name],
         cwd=cwd,
         env=toolchain.full_environment(),
@@ -203,7 +212,7 @@ def _download(module: Module, toolchain: GoToolchain, cwd: Path, progress: Progr
     )
     if answer.returncode != 0:
         raise BinariesUnavailable(
-            f"{module.title} {module.version} cannot be fetched; {_ADVICE}. Go says: {_reason(answer)}"
+            f"{module.title} {module.version} cannot be downloaded; {_ADVICE}. Output of Go: {_reason(answer)}"
         )
     return Path(orjson.loads(answer.stdout)["Dir"])
 
@@ -216,7 +225,7 @@ def _reason(answer: subprocess.CompletedProcess[str]) -> str:
 
 
 def _read_objects(source: Path) -> list[Manifest]:
-    """All objects of a YAML file, or of a folder's `*.yaml` files that are not for kustomize."""
+    """Return all objects of a YAML file, or of the `*.yaml` files of a folder except those for kustomize."""
     files = sorted(source.glob("*.yaml")) if source.is_dir() else [source]
     return [
         document

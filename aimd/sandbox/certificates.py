@@ -1,4 +1,4 @@
-"""Certificates of one sandbox: an authority in memory, and what it issues. Nothing outlives the sandbox's folder."""
+"""The certificates of one sandbox: an authority in memory, and the certificates that it issues."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ _LOOPBACK = (IPv4Address("127.0.0.1"),)
 
 @dataclass(frozen=True)
 class KeyPair:
-    """A certificate and its private key, both PEM."""
+    """A certificate and its private key, both in PEM format."""
 
     certificate: bytes
     key: bytes
 
     def write(self, folder: Path, stem: str) -> "KeyPairFiles":
-        """Write `<stem>.crt` and `<stem>.key`, the key readable by its owner only."""
+        """Write `<stem>.crt` and `<stem>.key`; only the owner can read the key."""
         folder.mkdir(parents=True, exist_ok=True)
         files = KeyPairFiles(folder / f"{stem}.crt", folder / f"{stem}.key")
         files.certificate.write_bytes(self.certificate)
@@ -35,14 +35,14 @@ class KeyPair:
 
 @dataclass(frozen=True)
 class KeyPairFiles:
-    """Where a certificate and its private key lie."""
+    """The files of a certificate and its private key."""
 
     certificate: Path
     key: Path
 
 
 class Authority:
-    """A certificate authority; `certificate` is PEM."""
+    """A certificate authority; `certificate` is in PEM format."""
 
     def __init__(self, name: str) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -67,7 +67,7 @@ class Authority:
         self.certificate = certificate.public_bytes(serialization.Encoding.PEM)
 
     def server(self, name: str, *, names: Sequence[str] = ("localhost",)) -> KeyPair:
-        """A serving certificate for 127.0.0.1 and `names`."""
+        """Issue a serving certificate for 127.0.0.1 and `names`."""
         alternatives = x509.SubjectAlternativeName(
             [*(x509.DNSName(each) for each in names), *(x509.IPAddress(each) for each in _LOOPBACK)]
         )
@@ -76,7 +76,7 @@ class Authority:
         )
 
     def client(self, user: str, *, groups: Sequence[str] = ()) -> KeyPair:
-        """A client certificate by which the API server knows `user`, a member of `groups`."""
+        """Issue a client certificate that authenticates `user`, a member of `groups`."""
         subject = x509.Name(
             [
                 *(x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups),
@@ -115,7 +115,7 @@ class Authority:
 
 
 def signing_key() -> bytes:
-    """A private key, PEM in the one form of which kube-apiserver also reads the public half (SEC 1)."""
+    """Return a private key in PEM format, as SEC 1: the one form from which kube-apiserver derives the public key."""
     return ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     )

@@ -1,6 +1,6 @@
-"""The operator's identity: what the chart renders, so that `aimd run` has exactly its rights and arguments.
+"""The identity of the operator: the service account, RBAC and arguments that the chart renders for `aimd run`.
 
-The Deployment itself is not applied: the sandbox's users start `aimd run` as a process of their own.
+The Deployment is not applied, because `aimd run` is a local process here.
 """
 
 import subprocess
@@ -17,17 +17,17 @@ RELEASE = "aimd"
 _PACKAGED = Path(__file__).parent / "_chart"
 _CHECKOUT = Path(__file__).parents[2] / "charts" / "aimd"
 _ONLY_FOR_PODS = frozenset({"Deployment", "Service"})
-# Ports of the pod's own address; on a laptop they may be taken. The last flag of a name wins.
+# The ports may be in use on this machine. The last flag of a name wins.
 _NO_PORTS = ("--health-probe-bind-address=0", "--metrics-bind-address=0")
 
 
 class ChartError(RuntimeError):
-    """helm refused to render the chart."""
+    """The chart cannot be rendered; the text is the output of helm."""
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorIdentity:
-    """Who `aimd run` is and how it is started: `user` as the audit log names it, flags as the Deployment gives them."""
+    """The user that `aimd run` is, as the audit log names it, and the arguments that the Deployment passes."""
 
     kubeconfig: Path
     namespace: str
@@ -36,20 +36,20 @@ class OperatorIdentity:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that the Deployment sets through the downward API."""
+        """Return the variables that the Deployment sets through the downward API."""
         return {"KUBECONFIG": str(self.kubeconfig), "AIM_SYSTEM_NAMESPACE": self.namespace}
 
 
 def chart_folder() -> Path:
-    """The chart of this installation: packaged, or of the checkout."""
+    """Return the folder of the chart: the packaged one, or that of the checkout."""
     return _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
 
 
 def render_chart(helm: Path, *settings: str, namespace: str = NAMESPACE) -> list[Manifest]:
-    """All objects `helm template` renders; `settings` are `key=value` as for `--set`. Raises ChartError."""
+    """Return all objects that `helm template` renders; `settings` are as for `--set`. Raises ChartError."""
     options = [argument for setting in settings for argument in ("--set", setting)]
     command = [str(helm), "template", RELEASE, str(chart_folder()), "--namespace", namespace, *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own command)
     if done.returncode:
         raise ChartError(done.stderr.strip())
     return parse_manifests(done.stdout)
@@ -58,11 +58,11 @@ def render_chart(helm: Path, *settings: str, namespace: str = NAMESPACE) -> list
 async def install_operator_identity(
     client: Client, helm: Path, plane: ControlPlane, *settings: str
 ) -> OperatorIdentity:
-    """Applies the chart's ServiceAccount and RBAC and takes a token of that account. Raises ChartError, ApiError.
+    """Apply the ServiceAccount and RBAC of the chart, and create a kubeconfig for that account.
 
-    `settings` are `key=value` as for `--set`.
+    `settings` are as for `--set`. Raises ChartError or ApiError.
     """
-    # Whoever starts the control plane installs the CRDs, and waits until they are served.
+    # The CRDs have been installed with the control plane.
     rendered = render_chart(helm, "crd.enable=false", *settings)
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
     await apply_manifests(client, [namespace, *(item for item in rendered if item["kind"] not in _ONLY_FOR_PODS)])

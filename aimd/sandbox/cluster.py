@@ -1,9 +1,9 @@
-"""The whole sandbox: a real control plane, the real KServe, and stand-ins for everything that needs a machine room.
+"""The whole sandbox: a real control plane, the real KServe, and stand-ins for everything that needs hardware.
 
-Real: etcd, API server, controller manager, scheduler, KServe's controller manager and webhooks, an image registry, and
-the rights of aimd's chart. Stand-ins, each described in its module: nodes and kubelet, gateway, storage provisioner,
-model hub, and the one image in the registry. The stand-ins run in this process; everything else, and what pods run, are
-child processes that end with it.
+Real: etcd, API server, controller manager, scheduler, the controller manager and webhooks of KServe, an image registry,
+and the RBAC of aimd's chart. Stand-ins, each described in its module: nodes and kubelet, gateway, storage provisioner,
+KEDA, model hub, and the image in the registry. The stand-ins run in this process. Everything else, including the
+containers of pods, runs in child processes that end with it.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -37,10 +37,10 @@ from aimd.sandbox.processes import Keeper, Supervisor, supervise
 from aimd.sandbox.provisioner import VolumeSettings, run_volumes
 
 STAND_INS = "sandbox-stand-ins"
-"""User name of the stand-ins, in the audit log."""
+"""User name of the stand-ins in the audit log."""
 
 QUICKSTART_MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
-"""What examples/quickstart serves."""
+"""The model that examples/quickstart serves."""
 
 _AIMD_IMAGES = "*aimd:*"
 _PACKAGED_CRDS = Path(__file__).parents[1] / "api" / "_crds"
@@ -49,11 +49,11 @@ _CHECKOUT_CRDS = Path(__file__).parents[2] / "crds"
 
 @dataclass(frozen=True)
 class SandboxSettings:
-    """`nodes` with eight GPUs each; `progress` is told what is being done.
+    """Settings of a sandbox.
 
-    `models` are repositories the hub has from the start, with the size of their synthetic weights in bytes;
-    `hub_bytes_per_second` slows downloads down, so that they can be watched. With `operator`, `aimd run` is one of
-    the sandbox's processes; otherwise it is the user's to start, under `Sandbox.operator`.
+    `nodes` have eight GPUs each. `progress` is called with each step. `models` are the repositories of the hub, with
+    the size of their synthetic weights in bytes. `hub_bytes_per_second` slows downloads down, so that they can be
+    watched. With `operator`, the sandbox runs `aimd run`; otherwise the user starts it, as `Sandbox.operator`.
     """
 
     nodes: int = 2
@@ -67,9 +67,9 @@ class SandboxSettings:
 class Sandbox:
     """A running sandbox.
 
-    `version` is Kubernetes', `kubeconfig` the administrator's, `operator` the identity to run `aimd run` under.
-    `hub_root` is the folder whose repositories the hub serves. `audit_log` has one JSON event per line. What
-    `keeper` is told of ends with the sandbox, even when this process is killed.
+    `version` is that of Kubernetes, `kubeconfig` the administrator's, `operator` the identity for `aimd run`.
+    `hub_root` is the folder with the repositories of the hub. `audit_log` has one JSON event per line. `keeper` ends
+    the processes that it holds with the sandbox, even if this process is killed.
     """
 
     version: str
@@ -87,7 +87,7 @@ class Sandbox:
 
 @asynccontextmanager
 async def sandbox_cluster(settings: SandboxSettings = SandboxSettings()) -> AsyncIterator[Sandbox]:
-    """A sandbox for as long as the context is open; a part that dies ends the context with its error.
+    """Run a sandbox while the context is open; if a part of it fails, the context ends with its error.
 
     Raises BinariesUnavailable, ProcessFailed, ChartError or ApiError.
     """
@@ -98,18 +98,24 @@ async def sandbox_cluster(settings: SandboxSettings = SandboxSettings()) -> Asyn
             plane = await start_control_plane(supervisor, binaries)
             options = ClientOptions(kubeconfig=plane.add_user(STAND_INS, groups=[ADMIN_GROUP]), user_agent=STAND_INS)
             async with connect(options) as client, anyio.create_task_group() as tasks:
-                yield await _furnish(settings, supervisor, binaries, plane, client, tasks)
+                yield await _furnish(settings, _Foundation(supervisor, binaries, plane, client), tasks)
                 tasks.cancel_scope.cancel()
 
 
-async def _furnish(
-    settings: SandboxSettings,
-    supervisor: Supervisor,
-    binaries: Binaries,
-    plane: ControlPlane,
-    client: Client,
-    tasks: TaskGroup,
-) -> Sandbox:
+@dataclass(frozen=True, slots=True)
+class _Foundation:
+    """What every part of a sandbox needs; `client` is that of the stand-ins."""
+
+    supervisor: Supervisor
+    binaries: Binaries
+    plane: ControlPlane
+    client: Client
+
+
+async def _furnish(settings: SandboxSettings, foundation: _Foundation, tasks: TaskGroup) -> Sandbox:
+    """Install the CRDs, then start the stand-ins in `tasks`, KServe, the image registry and the operator."""
+    supervisor, binaries = foundation.supervisor, foundation.binaries
+    plane, client = foundation.plane, foundation.client
     manifests = await anyio.to_thread.run_sync(locate_manifests, settings.progress, abandon_on_cancel=True)
     settings.progress("Installing CRDs")
     async with plane.http() as http:
@@ -154,7 +160,7 @@ async def _furnish(
 
 
 def aim_crds() -> list[Manifest]:
-    """The definitions of aimd's own kinds: packaged, or of the checkout."""
+    """Return the CRDs of our own kinds: the packaged ones, or those of the checkout."""
     return read_manifests(_PACKAGED_CRDS if _PACKAGED_CRDS.is_dir() else _CHECKOUT_CRDS)
 
 
@@ -170,13 +176,13 @@ def _kubelet_settings(
         certificate=serving.certificate,
         key=serving.key,
         keeper=supervisor.keeper,
-        # Jobs that say nothing else ask the local hub, and tell how far they are often enough to be watched.
+        # By default, jobs use the local hub and report their progress often enough to be watched.
         environment={"HF_ENDPOINT": hub_url, "PROGRESS_INTERVAL": "1"},
     )
 
 
 def _keda_settings(supervisor: Supervisor, plane: ControlPlane, addresses: AddressTable) -> KedaSettings:
-    """The API server wants a certificate for the Service's name."""
+    """Return the settings of KEDA, with a certificate for the name of its Service."""
     pair = plane.authority.server("keda", names=[SERVING_NAME])
     serving = pair.write(supervisor.folder / "keda-tls", "metrics")
     return KedaSettings(addresses, serving.certificate, serving.key, plane.authority.certificate)
@@ -184,7 +190,7 @@ def _keda_settings(supervisor: Supervisor, plane: ControlPlane, addresses: Addre
 
 @contextmanager
 def _stand_ins_log_to(path: Path) -> Iterator[None]:
-    """Keep the stand-ins' log lines off the terminal, unless the program has decided where its log goes."""
+    """Write the log lines of the stand-ins to a file, unless the program has configured its log."""
     if structlog.is_configured():
         yield
         return

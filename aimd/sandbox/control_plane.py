@@ -1,8 +1,8 @@
 """A real Kubernetes control plane on loopback: etcd, kube-apiserver, kube-controller-manager, kube-scheduler.
 
-Everything lies in the supervisor's temporary folder and listens on free ports of 127.0.0.1. Authorization is RBAC;
-every request is in the audit log. Left out against a cluster made by kubeadm: cloud and node life cycle controllers
-(the nodes are stand-ins), kube-proxy, DNS, the aggregation layer's certificates.
+All files are in the supervisor's temporary folder, and all processes listen on free ports of 127.0.0.1. Authorization
+is RBAC, and every request is in the audit log. Left out, compared with a cluster of kubeadm: the controllers of clouds
+and of node life cycles (the nodes are stand-ins), kube-proxy, DNS, the certificates of the aggregation layer.
 """
 
 import base64
@@ -29,7 +29,7 @@ _CLUSTER_IP_RANGE = "10.96.0.0/16"
 _KUBERNETES_SERVICE_NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
 _KUBELET_CLIENT = "kube-apiserver-kubelet-client"
 _DISABLED_CONTROLLERS = ("nodeipam", "nodelifecycle", "cloud-node-lifecycle")
-# It taints new nodes until the node life cycle controller, which is off, has seen their heartbeat.
+# It taints new nodes until the node life cycle controller, which is disabled, removes the taint.
 _DISABLED_ADMISSION = "TaintNodesByCondition"
 _AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
@@ -37,12 +37,15 @@ _AUDIT_POLICY = {
     "omitStages": ["RequestReceived"],
     "rules": [{"level": "Metadata"}],
 }
-_AUDIT_LOG_MEGABYTES = 2000  # no rotation: tests read one file
+_AUDIT_LOG_MEGABYTES = 2000  # Enough to avoid rotation: tests read one file.
 
 
 @dataclass(frozen=True)
 class ControlPlane:
-    """A running control plane. `kubeconfig` is the administrator's; `audit_log` has one JSON event per line."""
+    """A running control plane.
+
+    `kubeconfig` is the administrator's. `audit_log` has one JSON event per line.
+    """
 
     url: str
     folder: Path
@@ -54,7 +57,7 @@ class ControlPlane:
     token: str
 
     def add_user(self, name: str, *, groups: Sequence[str] = ()) -> Path:
-        """A kubeconfig for user `name` in `groups`, known to the API server by a client certificate."""
+        """Create a kubeconfig for the user `name` in `groups`, with a client certificate."""
         pair = self.authority.client(name, groups=groups).write(self.folder / "users", _file_name(name))
         user = {
             "client-certificate-data": _base64(pair.certificate.read_bytes()),
@@ -63,15 +66,15 @@ class ControlPlane:
         return self._write_kubeconfig(name, user)
 
     async def version(self) -> str:
-        """The Kubernetes version the API server says it is, `v1.34.4`."""
+        """Return the version of Kubernetes that the API server reports, such as `v1.34.4`."""
         async with self.http() as http:
             answer = (await http.get("/version")).raise_for_status()
         return str(answer.json()["gitVersion"])
 
     async def service_account(self, namespace: str, name: str, *, lifetime: int = 7 * 24 * 3600) -> Path:
-        """A kubeconfig by whose bound token one is that ServiceAccount, which must exist; `lifetime` in seconds.
+        """Create a kubeconfig with a token of a ServiceAccount, which must exist; `lifetime` is in seconds.
 
-        Raises httpx.HTTPStatusError when the API server refuses.
+        Raises httpx.HTTPStatusError if the API server refuses.
         """
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
         body = {
@@ -85,7 +88,7 @@ class ControlPlane:
         return self._write_kubeconfig(f"system:serviceaccount:{namespace}:{name}", user, namespace=namespace)
 
     def http(self) -> httpx.AsyncClient:
-        """The administrator's plain HTTP access, for what aimd.runtime.client does not offer."""
+        """Return an HTTP client with administrator rights, for requests that aimd.runtime.client does not have."""
         return httpx.AsyncClient(
             base_url=self.url,
             headers={"Authorization": f"Bearer {self.token}"},
@@ -97,14 +100,26 @@ class ControlPlane:
     def _write_kubeconfig(self, name: str, user: dict[str, str], *, namespace: str = "default") -> Path:
         folder = self.folder / "kubeconfigs"
         folder.mkdir(exist_ok=True)
-        path = folder / f"{_file_name(name)}.kubeconfig"
-        _write_kubeconfig(path, self.url, self.authority, name, user, namespace)
-        return path
+        return self.write_kubeconfig(folder / f"{_file_name(name)}.kubeconfig", name, user, namespace)
+
+    def write_kubeconfig(self, path: Path, name: str, user: dict[str, str], namespace: str = "default") -> Path:
+        """Write a kubeconfig for a user with these credentials, as JSON, which is YAML and needs no quoting rules."""
+        cluster = {"server": self.url, "certificate-authority-data": _base64(self.authority.certificate)}
+        context = {"cluster": "aimd-sandbox", "user": name, "namespace": namespace}
+        content = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "aimd-sandbox", "cluster": cluster}],
+            "users": [{"name": name, "user": user}],
+            "contexts": [{"name": "aimd-sandbox", "context": context}],
+            "current-context": "aimd-sandbox",
+        }
+        return _write_private(path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
 
 
 @asynccontextmanager
 async def control_plane(binaries: Binaries | None = None) -> AsyncIterator[ControlPlane]:
-    """A control plane of its own, for tests; see `start_control_plane` for what is raised."""
+    """Run a control plane while the context is open, for tests. Raises what `start_control_plane` raises."""
     if binaries is None:
         binaries = await anyio.to_thread.run_sync(locate_binaries, abandon_on_cancel=True)
     async with supervise() as supervisor:
@@ -120,9 +135,10 @@ async def start_control_plane(supervisor: Supervisor, binaries: Binaries) -> Con
     authority = Authority("aimd-sandbox")
     authority_file = folder / "ca.crt"
     authority_file.write_bytes(authority.certificate)
-    etcd_port = await _start_etcd(supervisor, binaries, authority, authority_file)
+    start = _Start(supervisor, binaries, authority, authority_file)
+    etcd_port = await _start_etcd(start)
     token = secrets.token_urlsafe(32)
-    port = await _start_api_server(supervisor, binaries, authority, authority_file, etcd_port, token)
+    port = await _start_api_server(start, etcd_port, token)
     plane = ControlPlane(
         url=f"https://127.0.0.1:{port}",
         folder=folder,
@@ -133,20 +149,31 @@ async def start_control_plane(supervisor: Supervisor, binaries: Binaries) -> Con
         authority_file=authority_file,
         token=token,
     )
-    _write_kubeconfig(plane.kubeconfig, plane.url, authority, ADMIN, {"token": token}, "default")
+    plane.write_kubeconfig(plane.kubeconfig, ADMIN, {"token": token})
     await _start_scheduler(supervisor, binaries, plane)
     await _start_controller_manager(supervisor, binaries, plane)
     return plane
 
 
-async def _start_etcd(supervisor: Supervisor, binaries: Binaries, authority: Authority, authority_file: Path) -> int:
-    server = authority.server("etcd").write(supervisor.folder / "etcd-tls", "server")
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What the processes of a control plane are started with; `authority_file` has the authority's certificate."""
+
+    supervisor: Supervisor
+    binaries: Binaries
+    authority: Authority
+    authority_file: Path
+
+
+async def _start_etcd(start: _Start) -> int:
+    supervisor = start.supervisor
+    server = start.authority.server("etcd").write(supervisor.folder / "etcd-tls", "server")
 
     def command(ports: Sequence[int]) -> Sequence[str | Path]:
         url = f"https://127.0.0.1:{ports[0]}"
         peer = f"http://127.0.0.1:{ports[1]}"
         return [
-            binaries.path("etcd"),
+            start.binaries.path("etcd"),
             f"--data-dir={supervisor.folder / f'etcd-{ports[0]}'}",
             "--unsafe-no-fsync",
             f"--listen-client-urls={url}",
@@ -156,7 +183,7 @@ async def _start_etcd(supervisor: Supervisor, binaries: Binaries, authority: Aut
             f"--initial-cluster=default={peer}",
             f"--cert-file={server.certificate}",
             f"--key-file={server.key}",
-            f"--trusted-ca-file={authority_file}",
+            f"--trusted-ca-file={start.authority_file}",
             "--client-cert-auth",
             "--log-level=warn",
         ]
@@ -167,14 +194,8 @@ async def _start_etcd(supervisor: Supervisor, binaries: Binaries, authority: Aut
     return (await supervisor.start_on_free_ports("etcd", command, count=2, ready=ready))[0]
 
 
-async def _start_api_server(
-    supervisor: Supervisor,
-    binaries: Binaries,
-    authority: Authority,
-    authority_file: Path,
-    etcd_port: int,
-    token: str,
-) -> int:
+async def _start_api_server(start: _Start, etcd_port: int, token: str) -> int:
+    supervisor, authority, authority_file = start.supervisor, start.authority, start.authority_file
     folder = supervisor.folder / "kube-apiserver"
     serving = authority.server("kube-apiserver", names=_KUBERNETES_SERVICE_NAMES).write(folder, "serving")
     etcd = authority.client("kube-apiserver-etcd-client").write(folder, "etcd")
@@ -186,9 +207,9 @@ async def _start_api_server(
 
     def command(ports: Sequence[int]) -> Sequence[str | Path]:
         return [
-            binaries.path("kube-apiserver"),
+            start.binaries.path("kube-apiserver"),
             "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",  # or it looks for a default route, which a laptop may not have
+            "--advertise-address=127.0.0.1",  # Otherwise it looks for a default route, which a laptop may not have.
             "--external-hostname=localhost",
             f"--secure-port={ports[0]}",
             f"--cert-dir={folder}",
@@ -236,12 +257,12 @@ async def _start_controller_manager(supervisor: Supervisor, binaries: Binaries, 
         f"--root-ca-file={plane.authority_file}",
         "--controllers=*," + ",".join(f"-{name}" for name in _DISABLED_CONTROLLERS),
         "--horizontal-pod-autoscaler-sync-period=5s",
-        # With the default of 20 a second, garbage collection is what tests would wait for.
+        # With the default of 20 per second, tests would wait for garbage collection.
         "--kube-api-qps=200",
         "--kube-api-burst=400",
     ]
     async with plane.http() as http:
-        # Admission refuses pods until the controller manager has made their namespace's service account.
+        # Admission rejects pods until the controller manager has created the service account of their namespace.
         ready = partial(_exists, http, "/api/v1/namespaces/default/serviceaccounts/default")
         await supervisor.start("kube-controller-manager", command, ready=ready)
 
@@ -278,24 +299,6 @@ async def _answers(url: str, context: ssl.SSLContext, token: str) -> bool:
 
 async def _exists(http: httpx.AsyncClient, path: str) -> bool:
     return (await http.get(path)).status_code == httpx.codes.OK
-
-
-def _write_kubeconfig(
-    path: Path, url: str, authority: Authority, name: str, user: dict[str, str], namespace: str
-) -> None:
-    """JSON is YAML: every client reads it, and no quoting rule has to be remembered."""
-    cluster = {"server": url, "certificate-authority-data": _base64(authority.certificate)}
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "aimd-sandbox", "cluster": cluster}],
-        "users": [{"name": name, "user": user}],
-        "contexts": [
-            {"name": "aimd-sandbox", "context": {"cluster": "aimd-sandbox", "user": name, "namespace": namespace}}
-        ],
-        "current-context": "aimd-sandbox",
-    }
-    _write_private(path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
 
 
 def _write_private(path: Path, content: bytes) -> Path:

@@ -1,4 +1,4 @@
-"""Installing CustomResourceDefinitions, and waiting until the API server serves what they define."""
+"""Install CustomResourceDefinitions, and wait until the API server serves their kinds."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -16,9 +16,9 @@ _TIMEOUT = 60.0
 
 
 def foreign_crds(*names: str) -> list[Manifest]:
-    """The pinned definitions of KServe, Gateway API and KEDA that are named, by plural and group.
+    """Return pinned CRDs of KServe, Gateway API and KEDA by name (plural and group).
 
-    Raises BinariesUnavailable, or LookupError for a name that none of them defines.
+    Raises BinariesUnavailable, or LookupError for a name that none of them has.
     """
     files = locate_manifests()
     found = {crd["metadata"]["name"]: crd for source in ("kserve", "gateway-api", "keda") for crd in files.read(source)}
@@ -26,10 +26,10 @@ def foreign_crds(*names: str) -> list[Manifest]:
 
 
 async def install_crds(client: Client, http: httpx.AsyncClient, definitions: Iterable[Manifest]) -> None:
-    """Create the definitions and return when every served version answers; `http` talks to the same API server.
+    """Create the CRDs, and return when every served version is in the discovery document.
 
-    Raises ApiError, or TimeoutError after a minute. Asked is the discovery document, not the condition Established:
-    programs that look for a kind when they start look there, and it comes last.
+    `http` is a client of the same API server. Programs look for a kind in the discovery document, which is updated
+    after the condition Established is set. Raises ApiError, or TimeoutError after a minute.
     """
     definitions = list(definitions)
     async with anyio.create_task_group() as tasks:
@@ -37,7 +37,7 @@ async def install_crds(client: Client, http: httpx.AsyncClient, definitions: Ite
             tasks.start_soon(_create, client, definition)
     with anyio.fail_after(_TIMEOUT):
         for path, plurals in _discovery(definitions).items():
-            while not plurals <= await _served(http, path):  # noqa: ASYNC110 - only asking tells
+            while not plurals <= await _served(http, path):  # noqa: ASYNC110 (there is no event to wait for)
                 await anyio.sleep(_POLL)
 
 
@@ -46,7 +46,7 @@ async def _create(client: Client, definition: Manifest) -> None:
 
 
 def _discovery(definitions: Iterable[Manifest]) -> Mapping[str, set[str]]:
-    """Plurals that must appear, by path of the discovery document."""
+    """Return the plurals that must appear, by path of the discovery document."""
     expected: dict[str, set[str]] = defaultdict(set)
     for definition in definitions:
         spec = definition["spec"]

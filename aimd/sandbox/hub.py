@@ -1,8 +1,8 @@
-"""Stand-in for the Hugging Face hub: serves a folder of model repositories to an unmodified `hf download`.
+"""Stand-in for the Hugging Face hub: serves a folder with model repositories to an unmodified `hf download`.
 
-A repository is a folder `<root>/<organization>/<name>`; its only branch is `main`, and its commit id is derived from
-the content, so that a changed file is a new commit. Answers with the hub's own headers and error codes
-(`X-Repo-Commit`, `X-Linked-Etag`, `X-Error-Code`, …), ranges included.
+A repository is a folder `<root>/<organization>/<name>`. Its only branch is `main`, and its commit id is derived from
+the content, so that a changed file makes a new commit. Headers and error codes are those of the hub (`X-Repo-Commit`,
+`X-Linked-Etag`, `X-Error-Code`, and so on); ranges are supported.
 
 Left out: datasets and spaces, history, tags and pull requests, repositories without an organization, uploads, search,
 Xet storage, redirects to a content network, paging.
@@ -34,9 +34,10 @@ _CHUNK = 64 * 2**10
 
 @dataclass(frozen=True, slots=True)
 class HubSettings:
-    """What to serve and where; `gated` maps a repository (`org/name`) to the token that opens it.
+    """What to serve, and where.
 
-    `rate_limit_bytes_per_second` is shared by all downloads, so that a small model takes long enough to watch.
+    `gated` maps a repository (`org/name`) to the token that it requires. `rate_limit_bytes_per_second` is shared by
+    all downloads, so that a small model takes long enough to watch.
     """
 
     root: Path
@@ -46,7 +47,7 @@ class HubSettings:
 
 
 async def run_hub(settings: HubSettings, *, task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED) -> None:
-    """Serves until cancelled; `started` gets the URL to use as HF_ENDPOINT."""
+    """Serve until cancelled; report the URL to use as HF_ENDPOINT when started."""
     application = hub_app(
         settings.root,
         rate_limit_bytes_per_second=settings.rate_limit_bytes_per_second,
@@ -60,7 +61,7 @@ async def run_hub(settings: HubSettings, *, task_status: TaskStatus[str] = anyio
 def hub_app(
     root: Path, *, rate_limit_bytes_per_second: int | None = None, gated: Mapping[str, str] | None = None
 ) -> Starlette:
-    """The endpoint as an ASGI application; `application.state.hub` is its `Hub`, with counters."""
+    """Return the endpoint as an ASGI application; `application.state.hub` is its `Hub`, with counters."""
     hub = Hub(root, rate_limit_bytes_per_second, gated or {})
     application = Starlette(
         routes=[
@@ -77,7 +78,7 @@ def hub_app(
 
 
 def make_repository(root: Path, repository: str, size_bytes: int) -> Path:
-    """Writes a synthetic model of one tensor (`size_bytes`, random but the same each time); gives its folder."""
+    """Write a synthetic model with one tensor of `size_bytes`, the same each time; return its folder."""
     folder = root / repository
     folder.mkdir(parents=True, exist_ok=True)
     config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64, "vocab_size": 256}
@@ -90,7 +91,7 @@ def make_repository(root: Path, repository: str, size_bytes: int) -> Path:
     header += b" " * (-len(header) % 8)
     with (folder / "model.safetensors").open("wb") as weights:
         weights.write(struct.pack("<Q", len(header)) + header)
-        generator = random.Random(repository)
+        generator = random.Random(repository)  # noqa: S311 (synthetic weights)
         for start in range(0, size_bytes, 2**20):
             weights.write(generator.randbytes(min(2**20, size_bytes - start)))
     return folder
@@ -98,7 +99,7 @@ def make_repository(root: Path, repository: str, size_bytes: int) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """One file of a repository with the identities the hub gives it; `sha256` is empty unless it is an LFS file."""
+    """One file of a repository, with the IDs that the hub gives it; `sha256` is empty unless it is an LFS file."""
 
     path: str
     location: Path
@@ -109,16 +110,18 @@ class StoredFile:
 
     @property
     def etag(self) -> str:
+        """Return the entity tag, without quotes."""
         return self.sha256 or self.blob_id
 
     def headers(self, commit: str) -> dict[str, str]:
+        """Return the headers of a response with this file, or a part of it."""
         linked = {"X-Linked-Etag": f'"{self.sha256}"', "X-Linked-Size": str(self.size)} if self.sha256 else {}
         return {"ETag": f'"{self.etag}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes", **linked}
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A folder as the hub shows it at its one commit; `files` by path."""
+    """A repository at its only commit; `files` are by path."""
 
     id: str
     commit: str
@@ -126,7 +129,7 @@ class Repository:
 
 
 class Hub:
-    """The request handlers. `bytes_sent` counts file content, `requests` every file request, for tests."""
+    """The request handlers; `bytes_sent` counts file content, and `requests` all file requests, for tests."""
 
     def __init__(self, root: Path, rate_limit: int | None, gated: Mapping[str, str]) -> None:
         self.root = root
@@ -138,12 +141,12 @@ class Hub:
         self._files: dict[tuple[Path, int, int], StoredFile] = {}
 
     async def model(self, request: Request) -> Response:
-        """`/api/models/…`: commit and files, with sizes and checksums when `blobs` is asked for."""
+        """Answer `/api/models/…` with commit and files, and with sizes and checksums if `blobs` is set."""
         repository = await self._repository(request)
         blobs = request.query_params.get("blobs", "").lower() in ("true", "1")
         return JSONResponse(
             {
-                "_id": hashlib.sha1(repository.id.encode()).hexdigest()[:24],
+                "_id": _sha1(repository.id.encode())[:24],
                 "id": repository.id,
                 "modelId": repository.id,
                 "author": repository.id.partition("/")[0],
@@ -154,22 +157,22 @@ class Hub:
                 "downloads": 0,
                 "likes": 0,
                 "tags": ["safetensors"],
-                "siblings": [_sibling(file, blobs) for file in repository.files.values()],
+                "siblings": [_sibling(file, blobs=blobs) for file in repository.files.values()],
             }
         )
 
     async def tree(self, request: Request) -> Response:
-        """`/api/models/…/tree/…`: the entries below a folder, all of them with `recursive`."""
+        """Answer `/api/models/…/tree/…` with the entries of a folder, and of those below it if `recursive` is set."""
         repository = await self._repository(request)
         folder = request.path_params.get("path", "").strip("/")
         recursive = request.query_params.get("recursive", "").lower() in ("true", "1")
         below = [file for path, file in repository.files.items() if not folder or path.startswith(f"{folder}/")]
         if folder and not below:
             raise _refusal(404, "EntryNotFound", f"{folder} does not exist on {repository.commit}")
-        return JSONResponse(_entries(below, folder, recursive))
+        return JSONResponse(_entries(below, folder, recursive=recursive))
 
     async def resolve(self, request: Request) -> Response:
-        """`/…/resolve/…`: one file; HEAD, and GET with `Range` and `If-Range`."""
+        """Answer `/…/resolve/…` with one file, for HEAD, and for GET with `Range` and `If-Range`."""
         self.requests += 1
         repository = await self._repository(request)
         self._require_access(request, repository)
@@ -191,7 +194,7 @@ class Hub:
         return StreamingResponse(self._content(file, start, end), status_code=status, headers=headers)
 
     async def _content(self, file: StoredFile, start: int, end: int) -> AsyncIterator[bytes]:
-        # Opened for each chunk: a response whose client is gone is dropped half-way and would leave the file open.
+        # Opened for each chunk: a response whose client disconnects is dropped and would leave the file open.
         while start < end and (chunk := await anyio.to_thread.run_sync(_read_chunk, file.location, start, end)):
             await self._pace(len(chunk))
             yield chunk
@@ -205,7 +208,7 @@ class Hub:
         await anyio.sleep_until(self._free_at)
 
     async def _repository(self, request: Request) -> Repository:
-        """Raises the hub's refusals: without a token a missing repository is answered with 401, as there."""
+        """Return the repository. Raises the error of the hub: without a token, 401 for a missing repository."""
         repository_id = f"{request.path_params['organization']}/{request.path_params['name']}"
         folder = (self.root / repository_id).resolve()
         if not folder.is_relative_to(self.root.resolve()) or not folder.is_dir():
@@ -220,7 +223,7 @@ class Hub:
         locations = sorted(location for location in folder.rglob("*") if location.is_file())
         files = {str(location.relative_to(folder)): self._stored(folder, location) for location in locations}
         identity = "".join(f"{path}\0{file.etag}\n" for path, file in files.items())
-        return Repository(repository_id, hashlib.sha1(identity.encode()).hexdigest(), files)
+        return Repository(repository_id, _sha1(identity.encode()), files)
 
     def _stored(self, folder: Path, location: Path) -> StoredFile:
         stat = location.stat()
@@ -256,10 +259,14 @@ def _describe(path: str, location: Path, size: int) -> StoredFile:
 
 
 def _blob_id(content: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    return _sha1(b"blob %d\0" % len(content) + content)
 
 
-def _sibling(file: StoredFile, blobs: bool) -> dict[str, Any]:
+def _sha1(content: bytes) -> str:
+    return hashlib.sha1(content, usedforsecurity=False).hexdigest()
+
+
+def _sibling(file: StoredFile, *, blobs: bool) -> dict[str, Any]:
     if not blobs:
         return {"rfilename": file.path}
     lfs = {"sha256": file.sha256, "size": file.size, "pointerSize": file.pointer_size}
@@ -267,15 +274,14 @@ def _sibling(file: StoredFile, blobs: bool) -> dict[str, Any]:
     return {**described, "lfs": lfs} if file.sha256 else described
 
 
-def _entries(files: list[StoredFile], folder: str, recursive: bool) -> list[dict[str, Any]]:
+def _entries(files: list[StoredFile], folder: str, *, recursive: bool) -> list[dict[str, Any]]:
     depth = len(folder.split("/")) + 1 if folder else 1
     entries: dict[str, dict[str, Any]] = {}
     for file in files:
         parts = file.path.split("/")
         for end in range(depth, len(parts) if recursive else min(depth + 1, len(parts))):
             path = "/".join(parts[:end])
-            oid = hashlib.sha1(path.encode()).hexdigest()
-            entries[path] = {"type": "directory", "oid": oid, "size": 0, "path": path}
+            entries[path] = {"type": "directory", "oid": _sha1(path.encode()), "size": 0, "path": path}
         if recursive or len(parts) == depth:
             lfs = {"oid": file.sha256, "size": file.size, "pointerSize": file.pointer_size}
             entry = {"type": "file", "oid": file.blob_id, "size": file.size, "path": file.path}
@@ -284,7 +290,7 @@ def _entries(files: list[StoredFile], folder: str, recursive: bool) -> list[dict
 
 
 def _requested_range(request: Request, file: StoredFile) -> tuple[int, int]:
-    """First byte and end (exclusive); anything but one plain range means the whole file, as HTTP allows."""
+    """Return the first byte and the end (exclusive); anything but one plain range means the whole file."""
     unit, _, wanted = request.headers.get("range", "").partition("=")
     first, dash, last = wanted.partition("-")
     condition = request.headers.get("if-range", "")
@@ -298,5 +304,6 @@ def _refusal(status: int, code: str, message: str) -> HTTPException:
 
 
 async def _error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+    if not isinstance(error, HTTPException):
+        raise error
     return JSONResponse({"error": error.detail}, status_code=error.status_code, headers=error.headers)

@@ -1,7 +1,7 @@
-"""A real image registry (CNCF Distribution) on loopback, and images to put into it.
+"""A real image registry (CNCF Distribution) on loopback, and images to push to it.
 
-The images are real as far as a registry and its readers see: manifest, configuration with labels, one small layer.
-Nobody can run them.
+To a registry and its clients, the images are real: a manifest, a configuration with labels, one small layer. They
+cannot be run.
 """
 
 import hashlib
@@ -33,10 +33,10 @@ _LAYER = bytes(1024)  # an empty tar archive
 async def start_registry(
     supervisor: Supervisor, binary: Path, *, serving: KeyPairFiles | None = None, htpasswd: str = "", page_size: int = 0
 ) -> int:
-    """Starts a registry with an empty store on a free port, and returns that.
+    """Start an empty registry on a free port, and return the port.
 
-    HTTPS with a serving certificate, basic authentication with lines of an htpasswd file (bcrypt). `page_size` is the
-    most names in one answer, 0 for the registry's own limit.
+    With a serving certificate, it serves HTTPS. `htpasswd` are the lines of an htpasswd file (bcrypt), for basic
+    authentication. `page_size` is the maximum number of names in a response, 0 for the default of the registry.
     """
     folder = supervisor.folder / f"registry-{len(list(supervisor.folder.glob('registry-*')))}"
     folder.mkdir()
@@ -58,14 +58,14 @@ async def start_registry(
         if page_size:
             config["catalog"] = {"maxentries": page_size}
             config["tags"] = {"maxtags": page_size}
-        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML.
         return [binary, "serve", folder / "config.json"]
 
     scheme = "http" if serving is None else "https"
 
     async def ready(ports: Sequence[int]) -> bool:
         try:
-            async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+            async with httpx.AsyncClient(trust_env=False, verify=False) as client:  # noqa: S501 (loopback)
                 answer = await client.get(f"{scheme}://127.0.0.1:{ports[0]}/v2/")
         except httpx.HTTPError:
             return False
@@ -78,7 +78,7 @@ async def start_registry(
 
 @dataclass(frozen=True)
 class Image:
-    """An image to push: labels, and the platforms it is for; more than one make an index."""
+    """An image to push: its labels, and its platforms; several platforms make an index."""
 
     labels: Mapping[str, str] = field(default_factory=dict)
     platforms: Sequence[tuple[str, str]] = (("linux", "amd64"),)
@@ -86,9 +86,9 @@ class Image:
 
 
 async def push_image(client: httpx.AsyncClient, name: str, tag: str, image: Image) -> str:
-    """Puts an image under a tag, and returns the digest of what the tag then stands for.
+    """Push an image under a tag, and return the digest that the tag then refers to.
 
-    `client` has the registry's base URL and whatever it takes to be let in. Raises httpx.HTTPError.
+    `client` has the base URL of the registry, and credentials if it requires any. Raises httpx.HTTPError.
     """
     manifests = [await _push_platform(client, name, image, platform) for platform in image.platforms]
     if len(manifests) == 1:

@@ -1,8 +1,8 @@
-"""Stand-in for KEDA with its OpenTelemetry scaler: ScaledObjects scale by what the pods of their Deployment report.
+"""Stand-in for KEDA with its OpenTelemetry scaler: ScaledObjects scale by the metrics of their Deployment's pods.
 
-Each ScaledObject gets the HorizontalPodAutoscaler that KEDA would make of it. The real autoscaling controller then asks
-for the value of each trigger by way of the API server's aggregation layer (`external.metrics.k8s.io`), and is answered
-with the sum of a metric over the Deployment's running pods, read from them at that moment.
+Each ScaledObject gets the HorizontalPodAutoscaler that KEDA would create. The real autoscaling controller then requests
+the value of each trigger through the aggregation layer of the API server (`external.metrics.k8s.io`). The value is the
+sum of a metric over the running pods of the Deployment, scraped from them for each request.
 
 Left out: triggers other than KServe's external ones, operations over time, scaling to zero, formulas, fallback,
 pausing, ScaledJobs, the store of the collector and its sidecars.
@@ -31,7 +31,7 @@ from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import DEPLOYMENT, HORIZONTAL_POD_AUTOSCALER, NAMESPACE, POD, SERVICE
 from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.objects import Key, Kind, Manifest, Result, key_of, labels_of, metadata_of, uid_of
-from aimd.runtime.objects import Request as Turn
+from aimd.runtime.objects import Request as ReconcileRequest
 from aimd.runtime.predicates import generation_changed
 from aimd.runtime.status import StatusWriter
 from aimd.runtime.store import Cache
@@ -44,7 +44,7 @@ API_SERVICE = Kind("apiregistration.k8s.io", "v1", "APIService", "apiservices", 
 NAMESPACE_NAME = "keda"
 SERVER_NAME = "keda-operator-metrics-apiserver"
 SERVING_NAME = f"{SERVER_NAME}.{NAMESPACE_NAME}.svc"
-"""What the API server expects the metrics server's certificate to be for."""
+"""The name that the API server expects in the certificate of the metrics server."""
 
 _FIELD_MANAGER = "aimd-sandbox-keda"
 _GROUP, _VERSION = "external.metrics.k8s.io", "v1beta1"
@@ -57,7 +57,11 @@ _QUERY = re.compile(
 
 @dataclass(frozen=True)
 class KedaSettings:
-    """Where pods really listen; the certificate of the metrics server, and who has signed it (PEM)."""
+    """Settings of the KEDA stand-in.
+
+    `addresses` is shared with the kubelet. `certificate` and `key` are those of the metrics server, `authority` is the
+    certificate (PEM) of their issuer.
+    """
 
     addresses: AddressTable
     certificate: Path
@@ -67,7 +71,7 @@ class KedaSettings:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """What a trigger asks for: a metric, summed over a Deployment's pods, and how much of it one pod bears."""
+    """A metric, summed over the pods of a Deployment, and its target value per pod."""
 
     metric: str
     deployment: Key
@@ -77,9 +81,9 @@ class Trigger:
 async def run_keda(
     client: Client, settings: KedaSettings, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
 ) -> None:
-    """Runs until cancelled; reports that it started once its API is registered and all ScaledObjects are known.
+    """Run until cancelled; report as started once its API is registered and its caches are synced.
 
-    Raises ApiError when the API cannot be registered.
+    Raises ApiError if the API cannot be registered.
     """
     manager = Manager(client, ManagerOptions(metric_prefix="aimd_sandbox_keda"))
     manager.add(ScaledObjectReconciler(client, manager.cache))
@@ -92,7 +96,7 @@ async def run_keda(
 
 
 async def register(client: Client, port: int, authority: bytes) -> None:
-    """Tells the API server who answers for the external metrics: by an external name, which may be loopback's."""
+    """Register the metrics server, through a Service with an external name, which may be that of loopback."""
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE_NAME}}
     service = {
         "apiVersion": SERVICE.api_version,
@@ -118,7 +122,7 @@ async def register(client: Client, port: int, authority: bytes) -> None:
 
 
 def triggers_of(scaled_object: Manifest) -> list[Trigger | None]:
-    """Its triggers in their order, None for each that is not understood."""
+    """Return the triggers in their order, with None for each that is not supported."""
     found: list[Trigger | None] = []
     for trigger in scaled_object["spec"].get("triggers") or ():
         metadata = trigger.get("metadata") or {}
@@ -132,7 +136,7 @@ def triggers_of(scaled_object: Manifest) -> list[Trigger | None]:
 
 
 def autoscaler_of(scaled_object: Manifest) -> Manifest:
-    """The HorizontalPodAutoscaler that KEDA makes of a ScaledObject."""
+    """Return the HorizontalPodAutoscaler that KEDA creates for a ScaledObject."""
     key, spec = key_of(scaled_object), scaled_object["spec"]
     selector = {"matchLabels": {_OWNER_LABEL: key.name}}
     metrics = [
@@ -176,12 +180,12 @@ def autoscaler_of(scaled_object: Manifest) -> Manifest:
 
 
 def metric_name(position: int) -> str:
-    """Of a trigger, by its position."""
+    """Return the name of a trigger's metric, by the position of the trigger."""
     return f"s{position}-external"
 
 
 class ScaledObjectReconciler:
-    """Keeps the HorizontalPodAutoscaler of each ScaledObject."""
+    """Reconciles the HorizontalPodAutoscaler of each ScaledObject."""
 
     name = "scaledobject"
     kind = SCALED_OBJECT
@@ -202,20 +206,20 @@ class ScaledObjectReconciler:
         self._cache = cache
         self._status = StatusWriter(client, cache, _FIELD_MANAGER)
 
-    async def reconcile(self, request: Turn) -> Result:
-        """Applies the autoscaler and says so; without a trigger that is understood there is none."""
+    async def reconcile(self, request: ReconcileRequest) -> Result:
+        """Apply the autoscaler and report it; without a supported trigger, create none."""
         live = self._cache[SCALED_OBJECT].get(request.key)
         if live is None or metadata_of(live).get("deletionTimestamp"):
             return Result()
         if not any(triggers_of(live)):
-            text = "no trigger of type external with a sum over a Deployment's pods"
-            await self._report(live, condition("Ready", False, "ScaledObjectCheckFailed", text))
+            text = "no trigger is of type external with a sum over the pods of a Deployment"
+            await self._report(live, condition("Ready", "False", "ScaledObjectCheckFailed", text))
             return Result()
         autoscaler = autoscaler_of(live)
         await self._client.apply(
             HORIZONTAL_POD_AUTOSCALER, autoscaler, field_manager=_FIELD_MANAGER, reason="scaled-object"
         )
-        await self._report(live, condition("Ready", True, "ScaledObjectReady", "ScaledObject is ready for scaling"))
+        await self._report(live, condition("Ready", "True", "ScaledObjectReady", "ScaledObject is ready for scaling"))
         return Result()
 
     async def _report(self, live: Manifest, ready: Manifest) -> None:
@@ -224,14 +228,14 @@ class ScaledObjectReconciler:
 
 
 class ExternalMetrics:
-    """The API `external.metrics.k8s.io`, as much of it as the autoscaling controller uses."""
+    """The part of the API `external.metrics.k8s.io` that the autoscaling controller uses."""
 
     def __init__(self, cache: Cache, addresses: AddressTable) -> None:
         self._cache = cache
         self._addresses = addresses
 
     def application(self) -> Starlette:
-        """Discovery, and the values."""
+        """Return the ASGI application: discovery, and the values."""
         base = f"/apis/{_GROUP}/{_VERSION}"
         return Starlette(
             routes=[
@@ -241,7 +245,7 @@ class ExternalMetrics:
         )
 
     async def resources(self, _: Request) -> Response:
-        """What there is in the group's version."""
+        """Answer with the discovery document of the group's version."""
         resource = {"name": "externalmetrics", "singularName": "", "namespaced": True, "verbs": ["get"]}
         resource["kind"] = "ExternalMetricValueList"
         version = f"{_GROUP}/{_VERSION}"
@@ -250,7 +254,7 @@ class ExternalMetrics:
         )
 
     async def value(self, request: Request) -> Response:
-        """The value of the trigger that the metric's name and the selector name; an empty list where nobody answers."""
+        """Answer with the value of a trigger, by metric name and selector; with an empty list if no pod responds."""
         _, _, owner = request.query_params.get("labelSelector", "").partition("=")
         scaled_object = self._cache[SCALED_OBJECT].get(Key(request.path_params["namespace"], owner))
         triggers = dict(enumerate(triggers_of(scaled_object))) if scaled_object is not None else {}
@@ -268,7 +272,7 @@ class ExternalMetrics:
         )
 
     async def _read(self, trigger: Trigger) -> list[float]:
-        """The metric of each pod that answers."""
+        """Return the metric of each pod that responds."""
         values: list[float] = []
         async with httpx.AsyncClient(trust_env=False, timeout=2.0) as http:
             for port in self._ports(trigger.deployment):
@@ -280,7 +284,7 @@ class ExternalMetrics:
         return values
 
     def _ports(self, deployment: Key) -> Iterable[int]:
-        """Loopback ports at which the running pods of a Deployment tell their metrics."""
+        """Yield the loopback ports of the metrics of a Deployment's running pods."""
         live = self._cache[DEPLOYMENT].get(deployment)
         wanted: dict[str, Any] = live["spec"]["selector"].get("matchLabels") or {} if live is not None else {}
         for pod in self._cache[POD].list(deployment.namespace) if wanted else ():

@@ -1,11 +1,11 @@
-"""The keeper: a small process that clears up after a sandbox, however the sandbox ends.
+"""The keeper: a small process that cleans up after a sandbox, however the sandbox ends.
 
-It holds the read end of a pipe whose only write end is in the sandbox's process. The kernel closes that end when the
-process exits, is interrupted or is killed; the keeper then kills every process group it was told of, removes every
-path it was told of, and exits. A clean shutdown takes the same road, so the road is tried every day.
+It holds the read end of a pipe whose only write end is in the process of the sandbox. The kernel closes that end when
+the process exits or is killed. The keeper then kills every process group that it holds, removes every path that it was
+given, and exits. A clean shutdown works the same way.
 
-Spoken over the pipe, one line each: `hold <process group>`, `release <process group>`, `remove <path>`. The module
-runs as a script of its own and imports nothing but the standard library.
+The protocol on the pipe has one command per line: `hold <process group>`, `release <process group>`, `remove <path>`.
+The module runs as a script and imports only the standard library.
 """
 
 import contextlib
@@ -16,12 +16,12 @@ import sys
 import time
 from collections.abc import Iterable
 
-_PATIENCE = 10.0
+_TIMEOUT = 10.0
 _PAUSE = 0.02
 
 
 def main() -> None:
-    """Listen until the pipe closes, then clear up."""
+    """Read commands until the pipe closes, then clean up."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     groups: dict[int, None] = {}
@@ -34,27 +34,27 @@ def main() -> None:
             groups.pop(int(argument), None)
         elif verb == "remove":
             paths.append(argument)
-    clear_up(groups, paths)
+    clean_up(groups, paths)
 
 
-def clear_up(groups: Iterable[int], paths: Iterable[str]) -> None:
-    """End the process groups, then remove the paths; gives up after some seconds on each."""
+def clean_up(groups: Iterable[int], paths: Iterable[str]) -> None:
+    """Kill the process groups, then remove the paths; give up on each after ten seconds."""
     _kill(groups)
     for path in paths:
         _remove(path)
 
 
 def _kill(groups: Iterable[int]) -> None:
-    """SIGKILL at once: nothing a sandbox process could still save outlives the folder it would save it to."""
+    """Send SIGKILL at once: what a process could still save would be in a folder that is removed next."""
     remaining = set(groups)
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _TIMEOUT
     while remaining and time.monotonic() < deadline:
         for group in list(remaining):
             try:
                 os.killpg(group, signal.SIGKILL)
             except ProcessLookupError:
                 remaining.discard(group)
-            except PermissionError:  # macOS answers so for a group of zombies
+            except PermissionError:  # macOS reports this for a group of zombies.
                 remaining.discard(group)
             else:
                 if _only_zombies(group):
@@ -63,7 +63,7 @@ def _kill(groups: Iterable[int]) -> None:
 
 
 def _only_zombies(group: int) -> bool:
-    """Whether the leader waits to be reaped by a parent that may never do so (a container without an init)."""
+    """Return whether the leader is a zombie, which its parent may never reap (a container without an init)."""
     try:
         with open(f"/proc/{group}/stat", encoding="ascii", errors="replace") as stat:
             return stat.read().rpartition(")")[2].split()[0] == "Z"
@@ -72,8 +72,8 @@ def _only_zombies(group: int) -> bool:
 
 
 def _remove(path: str) -> None:
-    """Remove a file or folder, again until no process writes into it any more."""
-    deadline = time.monotonic() + _PATIENCE
+    """Remove a file or folder, again and again until no process writes to it any more."""
+    deadline = time.monotonic() + _TIMEOUT
     while os.path.lexists(path) and time.monotonic() < deadline:
         if os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path, ignore_errors=True)

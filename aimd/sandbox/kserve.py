@@ -1,8 +1,8 @@
-"""KServe's real controller manager, in Standard mode, with its webhooks, beside the control plane.
+"""The real controller manager of KServe, in Standard mode, with its webhooks.
 
 Real: the controller manager, its CRDs, ConfigMap and admission webhooks, all of the pinned version. Left out: Knative,
-Istio, the local model cache and LLMInferenceService controllers, serving runtimes, KServe's own RBAC (it runs as an
-administrator), cert-manager (the certificate is ours).
+Istio, the controllers of the local model cache and of LLMInferenceServices, serving runtimes, the RBAC of KServe (it
+runs as an administrator), cert-manager (the certificate is our own).
 """
 
 import base64
@@ -28,20 +28,20 @@ _WEBHOOKS = {
     name: Kind("admissionregistration.k8s.io", "v1", name, f"{name.lower()}s", namespaced=False)
     for name in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
 }
-# Without ingress objects, KServe makes no routes beside aimd's.
+# With ingress objects disabled, KServe creates no routes beside those of aimd.
 _SETTINGS: dict[str, Manifest] = {
     "deploy": {"defaultDeploymentMode": "Standard"},
     "ingress": {"enableGatewayApi": False, "disableIngressCreation": True},
     "inferenceService": {"resource": {"cpuLimit": "", "memoryLimit": "", "cpuRequest": "", "memoryRequest": ""}},
     "localModel": {"enabled": False},
-    # Five minutes are long to watch.
+    # The default of five minutes is too long for a demo.
     "autoscaler": {"scaleDownStabilizationWindowSeconds": "15"},
 }
 _EXAMPLES = "_example"
 
 
 def kserve_crds(manifests: ManifestFiles) -> list[Manifest]:
-    """All definitions the controller manager wants before it starts."""
+    """Return all CRDs that the controller manager requires at start."""
     return [*(definition for name in _CRDS for definition in manifests.read(name)), _open_telemetry_collector()]
 
 
@@ -88,7 +88,7 @@ async def _create_configuration(client: Client, manifests: ManifestFiles) -> Non
 
 
 def _configured(manifest: Manifest) -> Manifest:
-    """The module's ConfigMap with our settings over its own; each of its values is a JSON object as text."""
+    """Return the ConfigMap of the module with our settings; each of its values is a JSON object as text."""
     data = {name: text for name, text in manifest["data"].items() if name != _EXAMPLES}
     for name, settings in _SETTINGS.items():
         data[name] = orjson.dumps(orjson.loads(data[name]) | settings, option=orjson.OPT_INDENT_2).decode()
@@ -96,7 +96,7 @@ def _configured(manifest: Manifest) -> Manifest:
 
 
 def _pointed_at(configuration: Manifest, port: int, authority: bytes) -> Manifest:
-    """A webhook configuration that calls the process instead of a Service."""
+    """Return the webhook configuration, with the URL of the process instead of a Service."""
     bundle = base64.b64encode(authority).decode()
     webhooks = [
         {
@@ -120,7 +120,7 @@ async def _is_ready(url: str) -> bool:
 
 
 def _open_telemetry_collector() -> Manifest:
-    """OpenTelemetry's operator is not here; KServe only wants to write objects of its kind."""
+    """Return a permissive CRD: KServe only writes objects of this kind, and its operator is left out."""
     group, plural = "opentelemetry.io", "opentelemetrycollectors"
     anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     version = {

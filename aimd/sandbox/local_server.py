@@ -1,4 +1,4 @@
-"""An HTTP(S) server on loopback inside the sandbox's own event loop."""
+"""An HTTP(S) server on loopback, in the event loop of the sandbox."""
 
 import contextlib
 import socket
@@ -21,7 +21,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals belong to the sandbox process, not to one of its servers."""
+        """Leave signals to the process of the sandbox."""
         yield
 
 
@@ -29,9 +29,9 @@ class _Server(uvicorn.Server):
 async def serve_locally(
     application: Starlette, *, port: int = 0, certificate: Path | None = None, key: Path | None = None
 ) -> AsyncIterator[int]:
-    """Serves on 127.0.0.1 while the context is open, giving the port (a free one for 0); HTTPS with a certificate.
+    """Serve on 127.0.0.1 while the context is open, and yield the port: a free one for 0; HTTPS with a certificate.
 
-    Raises OSError if the port is taken. On leaving, open responses get one second to end.
+    On exit, open responses have one second to finish. Raises OSError if the port is in use.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -58,6 +58,6 @@ async def serve_locally(
 
 
 async def _serve(server: _Server, listener: socket.socket) -> None:
-    # A server that is cancelled half-way never closes its connections; it is asked to stop instead.
+    # A cancelled server does not close its connections; `should_exit` makes it stop instead.
     with anyio.CancelScope(shield=True):
         await server.serve(sockets=[listener])

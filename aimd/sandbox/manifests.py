@@ -1,4 +1,4 @@
-"""Manifest files: reading them, and applying them as a user would."""
+"""Read manifest files, and apply them as a user would."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,25 +9,25 @@ from aimd.runtime.client import Client
 from aimd.runtime.objects import Kind, Manifest, metadata_of
 
 FIELD_MANAGER = "aimd-sandbox"
-# libyaml, where it is there, is several times faster: CRDs are long.
+# libyaml, if it is installed, is several times faster: CRDs are long.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_manifests(path: Path) -> list[Manifest]:
-    """All objects of a YAML file, or of a folder's `*.yaml` files: namespaces first, then by file name."""
+    """Return all objects of a YAML file, or of the `*.yaml` files of a folder: namespaces first, then by file name."""
     files = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
     manifests = [manifest for file in files for manifest in parse_manifests(file.read_text())]
     return sorted(manifests, key=lambda manifest: manifest["kind"] != "Namespace")
 
 
 def parse_manifests(text: str) -> list[Manifest]:
-    """All objects of a YAML stream, `List`s unfolded."""
+    """Return all objects of a YAML stream, and the items of `List`s."""
     documents = [document for document in yaml.load_all(text, _LOADER) if document]
     return [item for document in documents for item in (document.get("items") or [document])]
 
 
 async def apply_manifests(client: Client, manifests: Iterable[Manifest]) -> list[Manifest]:
-    """Applies the objects in order, server-side; raises the first ApiError."""
+    """Apply the objects in order, server-side. Raises the first ApiError."""
     return [
         await client.apply(kind_of(manifest), manifest, field_manager=FIELD_MANAGER, reason="sandbox")
         for manifest in manifests
@@ -35,7 +35,7 @@ async def apply_manifests(client: Client, manifests: Iterable[Manifest]) -> list
 
 
 def kind_of(manifest: Manifest) -> Kind:
-    """The resource type of a manifest, by Kubernetes' own guess at plurals; namespaced when it names a namespace."""
+    """Return the kind of a manifest, with the plural that Kubernetes guesses; namespaced if it has a namespace."""
     group, _, version = manifest["apiVersion"].rpartition("/")
     name = manifest["kind"]
     return Kind(group, version, name, _plural(name.lower()), namespaced=bool(metadata_of(manifest).get("namespace")))

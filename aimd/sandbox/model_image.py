@@ -1,12 +1,12 @@
-"""Stand-in for an AIM image: what its labels say, and the program in it.
+"""Stand-in for an AIM image: its labels, and its program.
 
-The labels lie in a real registry, on a real manifest, under a host that the operator finds by `--registry-mirrors`. The
-program answers a dry run with the profile that fits the question best, and
-serves the image's model as `model_server` does.
+The labels are in a real registry, on a real manifest, under a host that the operator finds by `--registry-mirrors`. The
+program answers a dry run with the profiles of the image, the best match first, and serves the model of the image as
+`model_server` does.
 
-Left out: several models in one image, profiles for several GPUs at once, custom profiles that are mounted.
+Left out: several models in one image, profiles for several GPUs, custom profiles that are mounted.
 
-Run it with `python -m aimd.sandbox.model_image dry-run --format=json`, or with `serve` and the server's options.
+Run it with `python -m aimd.sandbox.model_image dry-run --format=json`, or with `serve` and the options of the server.
 """
 
 import json
@@ -32,7 +32,7 @@ _SIZE_GB = 0.03125
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A way to run the model that the image knows."""
+    """A profile of the image."""
 
     gpu: str
     metric: str
@@ -41,7 +41,7 @@ class Profile:
 
     @property
     def name(self) -> str:
-        """As in the file name of a profile."""
+        """Return the name of the profile, as in its file name."""
         return f"vllm-{self.gpu.lower()}-{self.precision}-tp{self.gpu_count}-{self.metric}"
 
 
@@ -49,7 +49,7 @@ PROFILES = (Profile("MI300X", "latency"), Profile("MI350X", "latency"))
 
 
 async def start_image_registry(supervisor: Supervisor, binary: Path) -> str:
-    """A registry that holds the image; returns its URL. Raises ProcessFailed, httpx.HTTPError."""
+    """Start a registry with the image, and return its URL. Raises ProcessFailed or httpx.HTTPError."""
     url = f"http://127.0.0.1:{await start_registry(supervisor, binary)}"
     async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
         await push_image(http, REPOSITORY, TAG, Image(image_labels()))
@@ -57,7 +57,7 @@ async def start_image_registry(supervisor: Supervisor, binary: Path) -> str:
 
 
 def image_labels() -> dict[str, str]:
-    """What the image says about itself: its model, and a recommended deployment for each profile."""
+    """Return the labels of the image: its model, and a recommended deployment for each profile."""
     recommended = [
         {
             "gpuModel": profile.gpu,
@@ -78,7 +78,7 @@ def image_labels() -> dict[str, str]:
 
 
 def dry_run(environment: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The profiles that fit the question in the environment (`AIM_GPU_MODEL`, `AIM_METRIC`, …), the best one first."""
+    """Return the profiles, those that match the environment (`AIM_GPU_MODEL`, `AIM_METRIC`, …) best first."""
     asked = {
         "gpu": environment.get("AIM_GPU_MODEL", ""),
         "metric": environment.get("AIM_METRIC", ""),
@@ -115,12 +115,12 @@ def _described(profile: Profile) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the profiles as JSON, or serves; status 2 for anything else."""
+    """Print the profiles as JSON, or serve; return status 2 for any other command."""
     command, *rest = (sys.argv[1:] if arguments is None else arguments) or [""]
     if command == "serve":
         return model_server.main([*rest, "--model", MODEL])
     if (command, *rest) != ("dry-run", "--format=json"):
-        print(f"error: this image cannot do {command!r}; try dry-run --format=json, or serve", file=sys.stderr)
+        print(f"error: unknown command {command!r}; use dry-run --format=json, or serve", file=sys.stderr)
         return 2
     print(json.dumps(dry_run(os.environ), indent=2))
     return 0

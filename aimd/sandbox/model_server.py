@@ -1,12 +1,12 @@
-"""Stand-in for a model image: a small OpenAI-compatible server that echoes what it is told.
+"""Stand-in for a model image: a small OpenAI-compatible server that echoes the last message.
 
-Answers `/health`, `/metrics`, `/v1/models` and `/v1/chat/completions` (also as a stream) under the names that vLLM
-gives them. It serves only if the files of the model it was promised (`AIM_MODEL_ID`) are really there below the cache
-(`AIM_CACHE_PATH`); otherwise it says what is missing and exits with status 1, as an engine without weights does.
+It serves `/health`, `/metrics`, `/v1/models` and `/v1/chat/completions` (also as a stream), with the metric names of
+vLLM. It starts only if the files of the model (`AIM_MODEL_ID`) are in the cache (`AIM_CACHE_PATH`); otherwise it prints
+what is missing and exits with status 1, as an inference engine does.
 
-`ECHO_TOKEN_SECONDS` is how long a word of a stream takes, so that load can be made; nothing by default.
+`ECHO_TOKEN_SECONDS` is the time per word of a stream, to generate load; 0 by default.
 
-Left out: inference, tokenisation (a token is a word), completions, embeddings, tools, several choices, authentication.
+Left out: inference, tokenization (a token is a word), completions, embeddings, tools, several choices, authentication.
 
 Run it with `python -m aimd.sandbox.model_server --port N [--model ID] [--cache DIR]`.
 """
@@ -31,11 +31,11 @@ from starlette.routing import Route
 
 
 class MissingModel(Exception):
-    """The promised weights are not where they should be; the message says which and where."""
+    """The weights are missing; the message says which, and where they should be."""
 
 
 class BadRequest(Exception):
-    """A request the OpenAI API refuses; `status` is the HTTP status."""
+    """A request that the OpenAI API rejects; `status` is the HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -43,16 +43,16 @@ class BadRequest(Exception):
 
 
 def require_weights(cache: Path, model: str) -> Path:
-    """The folder with the model's files, `<cache>/<model>`, raising MissingModel if it holds no file with content.
+    """Return the folder of the model, `<cache>/<model>`. Raises MissingModel if it has no file with content.
 
-    Hidden files are the downloader's bookkeeping and do not count.
+    Hidden files belong to the downloader and do not count.
     """
     folder = cache / model
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         if any(not name.startswith(".") and (Path(parent) / name).stat().st_size for name in files):
             return folder
-    raise MissingModel(f"the files of model {model} are not below {cache}: is its volume mounted at {folder}?")
+    raise MissingModel(f"the files of model {model} are missing in {cache}: is its volume mounted at {folder}?")
 
 
 class EchoModel:
@@ -64,15 +64,15 @@ class EchoModel:
         self._created = int(time.time())
         self._registry = CollectorRegistry()
         label = ["model_name"]
-        self._running = Gauge("vllm:num_requests_running", "Requests now served.", label, registry=self._registry)
-        self._waiting = Gauge("vllm:num_requests_waiting", "Requests queued.", label, registry=self._registry)
-        self._succeeded = Counter("vllm:request_success", "Requests answered.", label, registry=self._registry)
+        self._running = Gauge("vllm:num_requests_running", "Requests in progress.", label, registry=self._registry)
+        self._waiting = Gauge("vllm:num_requests_waiting", "Requests in the queue.", label, registry=self._registry)
+        self._succeeded = Counter("vllm:request_success", "Finished requests.", label, registry=self._registry)
         self._running.labels(model)
         self._waiting.labels(model)
         self._succeeded.labels(model)
 
     def application(self) -> Starlette:
-        """The server's routes."""
+        """Return the ASGI application."""
         return Starlette(
             routes=[
                 Route("/health", self.health),
@@ -84,21 +84,24 @@ class EchoModel:
         )
 
     async def health(self, _: Request) -> Response:
+        """Answer that the server is healthy."""
         return PlainTextResponse("")
 
     async def metrics(self, _: Request) -> Response:
+        """Answer with the metrics for Prometheus."""
         return PlainTextResponse(generate_latest(self._registry))
 
     async def models(self, _: Request) -> Response:
+        """Answer with the only model."""
         card = {"id": self.model, "object": "model", "created": self._created, "owned_by": "aimd-sandbox"}
         return JSONResponse({"object": "list", "data": [card]})
 
     async def chat(self, request: Request) -> Response:
-        """Echoes the last user message, as one answer or as server-sent events."""
+        """Echo the last user message, as one response or as server-sent events."""
         body = await read_body(request)
         wanted = body.get("model") or self.model
         if wanted != self.model:
-            raise BadRequest(404, f"The model `{wanted}` does not exist; this server has `{self.model}`.")
+            raise BadRequest(404, f"The model `{wanted}` does not exist; this server serves `{self.model}`.")
         prompt = last_user_message(body.get("messages"))
         words = f"You said: {prompt}".split(" ")
         limit = body.get("max_completion_tokens") or body.get("max_tokens") or len(words)
@@ -106,7 +109,9 @@ class EchoModel:
         answer = Answer(self.model, words[:limit], finish_reason, len(prompt.split()), self._token_seconds)
         if body.get("stream"):
             with_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-            return StreamingResponse(self._counted(answer.events(with_usage)), media_type="text/event-stream")
+            return StreamingResponse(
+                self._counted(answer.events(with_usage=with_usage)), media_type="text/event-stream"
+            )
         self._succeeded.labels(self.model).inc()
         return JSONResponse(answer.completion())
 
@@ -118,7 +123,7 @@ class EchoModel:
 
 
 class Answer:
-    """One reply, in the two shapes of the OpenAI API."""
+    """One response, in the two shapes of the OpenAI API."""
 
     def __init__(
         self, model: str, words: Sequence[str], finish_reason: str, prompt_tokens: int, token_seconds: float
@@ -134,13 +139,13 @@ class Answer:
         }
 
     def completion(self) -> dict[str, Any]:
-        """The whole reply as `chat.completion`."""
+        """Return the whole response as `chat.completion`."""
         message = {"role": "assistant", "content": " ".join(self._words)}
         choice = {"index": 0, "message": message, "finish_reason": self._finish_reason}
         return {**self._head, "object": "chat.completion", "choices": [choice], "usage": self._usage}
 
-    async def events(self, with_usage: bool) -> AsyncIterator[str]:
-        """The reply as `chat.completion.chunk` events, a word each, ended by `[DONE]`."""
+    async def events(self, *, with_usage: bool) -> AsyncIterator[str]:
+        """Yield the response as `chat.completion.chunk` events, one per word, then `[DONE]`."""
         yield self._chunk({"role": "assistant", "content": ""})
         for position, word in enumerate(self._words):
             if self._token_seconds:
@@ -159,7 +164,7 @@ class Answer:
 
 
 async def read_body(request: Request) -> dict[str, Any]:
-    """The request's JSON object; raises BadRequest for anything else."""
+    """Return the JSON object of a request. Raises BadRequest for anything else."""
     try:
         body = await request.json()
     except ValueError as error:
@@ -170,7 +175,7 @@ async def read_body(request: Request) -> dict[str, Any]:
 
 
 def last_user_message(messages: Any) -> str:
-    """Text of the last message with role `user`; raises BadRequest if the list is missing, empty or has none."""
+    """Return the text of the last message with role `user`. Raises BadRequest if there is none."""
     if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
         raise BadRequest(400, "`messages` must be a list with at least one message.")
     for message in reversed(messages):
@@ -180,25 +185,27 @@ def last_user_message(messages: Any) -> str:
 
 
 def message_text(content: Any) -> str:
-    """Text of a message's content, given as a string or as a list of parts."""
+    """Return the text of a message's content, which is a string or a list of parts."""
     if isinstance(content, list):
         return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     return str(content or "")
 
 
 async def refused(_: Request, error: Exception) -> Response:
-    """An error in the shape of the OpenAI API."""
+    """Answer with an error in the shape of the OpenAI API."""
     status = error.status if isinstance(error, BadRequest) else 500
     kind = "NotFoundError" if status == 404 else "BadRequestError"
     return JSONResponse({"error": {"message": str(error), "type": kind, "code": status}}, status_code=status)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves until SIGTERM; status 1 when the promised weights are missing."""
+    """Serve until SIGTERM; return status 1 if the weights are missing."""
     parser = argparse.ArgumentParser(prog="aimd.sandbox.model_server", description="OpenAI-compatible echo server.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--model", default=os.environ.get("AIM_MODEL_ID", ""), help="model whose weights must be there")
+    parser.add_argument(
+        "--model", default=os.environ.get("AIM_MODEL_ID", ""), help="model to serve; its weights must be in the cache"
+    )
     parser.add_argument("--cache", type=Path, default=os.environ.get("AIM_CACHE_PATH") or "/workspace/cache")
     options = parser.parse_args(arguments)
     if options.model:

@@ -1,7 +1,7 @@
-"""Nodes with AMD GPUs that exist as objects only; the process kubelet runs their pods.
+"""Nodes with AMD GPUs that exist only as objects; the process kubelet runs their pods.
 
-They carry the labels of AMD's node labeller and the capacity of its device plugin. Left out:
-heartbeats and leases, since the controller that would look at them is switched off.
+They have the labels of AMD's node labeller and the capacity of its device plugin. Left out: heartbeats and leases,
+because the controller that reads them is disabled.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ GPU_RESOURCE = "amd.com/gpu"
 
 @dataclass(frozen=True)
 class Accelerator:
-    """A GPU model as node labels tell it."""
+    """A GPU model, as the labels of a node describe it."""
 
     product: str
     device_id: str
@@ -26,14 +26,14 @@ class Accelerator:
 MI300X = Accelerator("AMD_Instinct_MI300X_OAM", "74a1", "192G")
 MI350X = Accelerator("AMD_Instinct_MI350X_OAM", "75a0", "288G")
 ACCELERATORS = (MI300X, MI350X)
-"""What the sandbox's nodes have, in turn."""
+"""The GPU models of the nodes, in rotation."""
 
 _GPUS = "8"
 _RESOURCES = {"cpu": "128", "memory": "2Ti", "ephemeral-storage": "4Ti", "pods": "110", GPU_RESOURCE: _GPUS}
 
 
 async def register_nodes(client: Client, count: int, *, version: str, kubelet_port: int) -> list[str]:
-    """Create `count` nodes, ready for pods, whose logs are asked for at `kubelet_port`; gives their names."""
+    """Create `count` ready nodes, and return their names; the API server reads logs from `kubelet_port`."""
     names = []
     for index in range(count):
         node = _node(f"gpu-{index + 1}", ACCELERATORS[index % len(ACCELERATORS)])
@@ -61,7 +61,7 @@ def _node(name: str, accelerator: Accelerator) -> Manifest:
 def _status(version: str, kubelet_port: int) -> Manifest:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     healthy = {
-        "Ready": ("True", "KubeletReady", "the sandbox's process kubelet runs pods here"),
+        "Ready": ("True", "KubeletReady", "the process kubelet of the sandbox runs the pods of this node"),
         "MemoryPressure": ("False", "KubeletHasSufficientMemory", ""),
         "DiskPressure": ("False", "KubeletHasNoDiskPressure", ""),
         "PIDPressure": ("False", "KubeletHasSufficientPID", ""),

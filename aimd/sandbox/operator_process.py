@@ -1,4 +1,4 @@
-"""The operator as a process of the sandbox: `aimd run` with the chart's rights and flags."""
+"""The operator as a process of the sandbox: `aimd run` with the RBAC and the flags of the chart."""
 
 import sys
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ NAME = "aimd"
 
 
 async def start_operator(supervisor: Supervisor, identity: OperatorIdentity) -> None:
-    """Starts `aimd run`; returns when its caches are synced. Raises ProcessFailed."""
+    """Start `aimd run`, and return when its caches are synced. Raises ProcessFailed."""
 
     def command(ports: Sequence[int]) -> Sequence[str]:
         address = f"--health-probe-bind-address=127.0.0.1:{ports[0]}"

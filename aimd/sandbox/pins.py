@@ -1,4 +1,4 @@
-"""What `tools/*/go.mod` pin: the modules whose commands the sandbox runs and whose CRD files it installs."""
+"""The Go modules that `tools/*/go.mod` pin: the sandbox runs their commands and installs their CRDs."""
 
 import hashlib
 import re
@@ -17,13 +17,13 @@ _VERSION_PACKAGE = "k8s.io/component-base/version"
 
 
 def tools_folder() -> Path:
-    """The pins of this installation: packaged, or of the checkout."""
+    """Return the folder of the pins: the packaged one, or that of the checkout."""
     return _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A main package compiled from its own file with one text replaced by another, for what no flag can set."""
+    """A replacement in the main package of a module, for what no flag can set."""
 
     file: str
     old: str
@@ -32,9 +32,10 @@ class Edit:
 
 @dataclass(frozen=True)
 class Module:
-    """A folder of `tools/`: `name` is the Go module it pins, `binaries` maps file names to Go packages of it.
+    """A folder in `tools/` that pins the Go module `name`.
 
-    `title` is for people.
+    `title` is the name in messages. `binaries` maps file names to Go packages of the module. A `stamped` module is
+    linked with its version, as Kubernetes requires.
     """
 
     folder: str
@@ -46,15 +47,17 @@ class Module:
 
     @property
     def path(self) -> Path:
+        """Return the folder."""
         return tools_folder() / self.folder
 
     @property
     def go_mod(self) -> str:
+        """Return the content of go.mod."""
         return (self.path / "go.mod").read_text(encoding="utf-8")
 
     @property
     def version(self) -> str:
-        """The pinned version, `v1.34.4`."""
+        """Return the pinned version, such as `v1.34.4`."""
         match = re.search(rf"^(?:require|)\s*{re.escape(self.name)} (v\S+)", self.go_mod, re.MULTILINE)
         if match is None:
             raise ValueError(f"{self.path / 'go.mod'} does not require {self.name}")
@@ -62,13 +65,13 @@ class Module:
 
     @property
     def go_version(self) -> Version:
-        """The Go version the folder needs."""
+        """Return the version of Go that the module requires."""
         match = _GO_LINE.search(self.go_mod)
         return parse_version(match[1]) if match else ()
 
     @property
     def cache_name(self) -> str:
-        """Name of the cache folder: changes with every pin and with what is edited."""
+        """Return the name of the cache folder, which depends on every pin and on the edit."""
         digest = hashlib.sha256(repr((self.edit, sorted(self.binaries.items()))).encode())
         for name in ("go.mod", "go.sum"):
             digest.update((self.path / name).read_bytes())
@@ -76,7 +79,7 @@ class Module:
 
     @property
     def linker_flags(self) -> str:
-        """Strip symbols; tell Kubernetes its version, which its release scripts do otherwise."""
+        """Return the flags that strip symbols and, for a stamped module, set the version."""
         flags = ["-s", "-w"]
         if self.stamped:
             major, minor, _ = self.version.removeprefix("v").split(".", 2)
@@ -117,7 +120,7 @@ KSERVE = Module(
     name="github.com/kserve/kserve",
     title="KServe",
     binaries={"kserve-manager": "github.com/kserve/kserve/cmd/manager"},
-    # Its webhook server listens on every interface of the machine, and no flag says otherwise.
+    # Its webhook server listens on every interface of the machine, and no flag changes that.
     edit=Edit(
         file="cmd/manager/main.go",
         old="Port: options.webhookPort,",

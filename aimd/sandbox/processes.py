@@ -1,8 +1,8 @@
-"""Child processes that live exactly as long as the sandbox that started them.
+"""Child processes that end with the sandbox that started them.
 
-Each gets a session of its own (a Ctrl-C at the terminal reaches the sandbox, which then ends them in order), a log
-file, and an entry with the keeper (aimd/sandbox/keeper.py), which ends it if the sandbox cannot. A process that dies
-although nobody asked it to is an error of the whole sandbox, raised with the last lines of its log.
+Each has a session of its own (Ctrl-C at the terminal reaches only the sandbox, which then ends them in order), a log
+file, and is held by the keeper (aimd/sandbox/keeper.py), which ends it if the sandbox cannot. A process that exits
+unexpectedly is an error of the whole sandbox, raised with the last lines of its log.
 """
 
 import contextlib
@@ -29,59 +29,60 @@ _ATTEMPTS = 5
 
 
 class ProcessFailed(Exception):
-    """A process ended by itself, or did not become ready in time; the text ends with the tail of its log."""
+    """A process exited, or did not become ready in time; the text ends with the last lines of its log."""
 
     def __init__(self, name: str, what: str, output: str) -> None:
-        super().__init__(f"{name} {what}. Its last words:\n{output}" if output else f"{name} {what}.")
+        super().__init__(f"{name} {what}. End of its log:\n{output}" if output else f"{name} {what}.")
         self.name = name
         self.output = output
 
 
 class Keeper:
-    """The near end of a keeper process; usable as a context manager, whose exit clears up and waits for it."""
+    """A keeper process, and the pipe to it; as a context manager, it cleans up on exit and waits for that."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
+        reading, writing = os.pipe()
+        self._pipe = os.fdopen(writing, "wb", buffering=0)
+        self._process = subprocess.Popen(  # noqa: S603 (our own command)
             [sys.executable, "-I", "-S", keeper.__file__],
-            stdin=subprocess.PIPE,
+            stdin=reading,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             cwd="/",
         )
+        os.close(reading)
         self._groups: dict[int, None] = {}
         self._paths: list[str] = []
 
     def hold(self, group: int) -> None:
-        """End this process group with the sandbox; its leader must have been started in a session of its own."""
+        """Kill this process group when the sandbox ends; its leader must have a session of its own."""
         self._groups[group] = None
-        self._tell(f"hold {group}")
+        self._send(f"hold {group}")
 
     def release(self, group: int) -> None:
-        """Forget a process group: it has ended, and its number may be given to a stranger."""
+        """Release a process group that has ended, because its number may be used again."""
         self._groups.pop(group, None)
-        self._tell(f"release {group}")
+        self._send(f"release {group}")
 
     def remove(self, path: Path) -> None:
-        """Remove this file or folder with the sandbox."""
+        """Remove this file or folder when the sandbox ends."""
         self._paths.append(str(path))
-        self._tell(f"remove {path}")
+        self._send(f"remove {path}")
 
     @property
     def pid(self) -> int:
-        """Process id of the keeper."""
+        """Return the process id of the keeper."""
         return self._process.pid
 
     def close(self) -> None:
-        """Let go of the pipe: the keeper starts to clear up. Does not wait."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
+        """Close the pipe, so that the keeper cleans up; do not wait for that."""
+        self._pipe.close()
 
     def wait(self) -> None:
-        """Wait until everything is gone. If somebody killed the keeper, do its work here."""
+        """Wait until the keeper has cleaned up; if it was killed, clean up here."""
         if self._process.wait() != 0:
-            keeper.clear_up(self._groups, self._paths)
+            keeper.clean_up(self._groups, self._paths)
             self._groups.clear()
             self._paths.clear()
 
@@ -94,15 +95,13 @@ class Keeper:
         self.close()
         self.wait()
 
-    def _tell(self, line: str) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # somebody killed the keeper; `wait` makes up for it
-            self._process.stdin.write(line.encode() + b"\n")
-            self._process.stdin.flush()
+    def _send(self, line: str) -> None:
+        with contextlib.suppress(BrokenPipeError):  # The keeper was killed; `wait` makes up for it.
+            self._pipe.write(line.encode() + b"\n")
 
 
 class Supervisor:
-    """Starts processes and watches over them; made by `supervise()`.
+    """Starts processes and watches them; created by `supervise()`.
 
     `folder` is the sandbox's temporary folder, `logs` a folder inside it with one file per process.
     """
@@ -124,9 +123,9 @@ class Supervisor:
         ready: Callable[[], Awaitable[bool]] | None = None,
         timeout: float = 60.0,
     ) -> None:
-        """Start a process and return once `ready()` is true; `timeout` is in seconds.
+        """Start a process, and return once `ready()` is true; `timeout` is in seconds.
 
-        `environment` is added to the sandbox's own. Raises ProcessFailed when the process ends or stays unready.
+        `environment` is added to that of the sandbox. Raises ProcessFailed if the process exits or stays unready.
         """
         process = await self._spawn(name, command, environment)
         if ready is not None:
@@ -138,7 +137,7 @@ class Supervisor:
         self._processes.append(process)
         self._tasks.start_soon(self._watch, name, process)
 
-    async def start_on_free_ports(
+    async def start_on_free_ports(  # noqa: PLR0913 (options are named)
         self,
         name: str,
         command: Callable[[Sequence[int]], Sequence[str | Path]],
@@ -150,8 +149,8 @@ class Supervisor:
     ) -> Sequence[int]:
         """Start a process that listens on `count` ports, and return them.
 
-        A free port can be taken by somebody else before the process binds it; it then dies, and is started again on
-        others.
+        Another program can bind a free port before the process does. The process then exits, and is started again on
+        other ports. Raises ProcessFailed.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             ports = free_ports(count)
@@ -208,19 +207,19 @@ class Supervisor:
         return self.logs / f"{name}.log"
 
     def tail(self, name: str) -> str:
-        """The last lines of a process's log."""
+        """Return the last lines of a process's log."""
         with self._log(name).open(encoding="utf-8", errors="replace") as log:
             return "".join(deque(log, maxlen=_LOG_TAIL)).rstrip()
 
     async def reap(self) -> None:
-        """Wait for processes the keeper has killed, so that none stays a zombie."""
+        """Wait for the processes that the keeper has killed, so that none stays a zombie."""
         for process in self._processes:
             await process.wait()
 
 
 @asynccontextmanager
 async def supervise(prefix: str = "aimd-sandbox-") -> AsyncIterator[Supervisor]:
-    """A supervisor with a temporary folder; on exit every process is gone and so is the folder."""
+    """Yield a supervisor with a temporary folder; on exit, end all processes and remove the folder."""
     held = Keeper()
     try:
         folder = Path(tempfile.mkdtemp(prefix=prefix))
@@ -242,7 +241,7 @@ async def supervise(prefix: str = "aimd-sandbox-") -> AsyncIterator[Supervisor]:
 
 @asynccontextmanager
 async def _plain_errors() -> AsyncIterator[None]:
-    """One failure is raised as itself, not as a group of one."""
+    """Raise a single failure as itself instead of as a group of one."""
     try:
         yield
     except BaseExceptionGroup as group:
@@ -255,7 +254,7 @@ async def _plain_errors() -> AsyncIterator[None]:
 
 
 def free_ports(count: int) -> Sequence[int]:
-    """Distinct TCP ports that nobody listens on at this moment."""
+    """Return distinct TCP ports that are free at this moment."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

@@ -1,11 +1,11 @@
 """Stand-in for a storage provisioner: each PersistentVolumeClaim of our StorageClasses gets a folder as its volume.
 
-Creates the PersistentVolume with the access modes and the size that the claim asks for; the real persistent volume
-controller binds the two. When the claim has gone, folder and volume go too (reclaim policy Delete); with Retain both
-stay. A claim may grow.
+It creates the PersistentVolume with the access modes and the size that the claim requests; the real persistent volume
+controller binds the two. After the claim is deleted, folder and volume are deleted (reclaim policy Delete) or stay
+(Retain). A claim can be expanded.
 
-Left out: sizes are not enforced, access modes neither (every mode works, from every node), no topology, no block
-volumes, no snapshots, no cloning.
+Left out: sizes and access modes are not enforced (every mode works, from every node); topology, block volumes,
+snapshots, cloning.
 """
 
 import shutil
@@ -35,10 +35,10 @@ _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 @dataclass(frozen=True)
 class VolumeSettings:
-    """What the provisioner stand-in needs to know.
+    """Settings of the provisioner stand-in.
 
-    `folder` holds a folder for each PersistentVolume. The `storage_classes` are created at the start, the first one as
-    the cluster's default; claims of any class that names `provisioner` are served.
+    `folder` has a folder for each PersistentVolume. The `storage_classes` are created at the start, the first one as
+    the default of the cluster. Claims of any class that names `provisioner` get a volume.
     """
 
     folder: Path
@@ -49,7 +49,7 @@ class VolumeSettings:
 async def run_volumes(
     client: Client, settings: VolumeSettings, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
 ) -> None:
-    """Runs until cancelled; reports that it started once the classes exist and all claims are known."""
+    """Run until cancelled; report as started once the classes exist and the caches are synced."""
     settings.folder.mkdir(parents=True, exist_ok=True)
     await create_storage_classes(client, settings)
     manager = Manager(client, ManagerOptions(metric_prefix="aimd_sandbox_volumes"))
@@ -59,7 +59,7 @@ async def run_volumes(
 
 
 async def create_storage_classes(client: Client, settings: VolumeSettings) -> None:
-    """The classes of the settings; the first one is the default of the cluster."""
+    """Create the storage classes; the first one is the default of the cluster."""
     for index, name in enumerate(settings.storage_classes):
         manifest: Manifest = {
             "apiVersion": STORAGE_CLASS.api_version,
@@ -74,7 +74,7 @@ async def create_storage_classes(client: Client, settings: VolumeSettings) -> No
 
 
 class ClaimReconciler:
-    """Makes a volume for each claim that waits for one, and lets bound ones grow."""
+    """Creates a volume for each claim that waits for one, and expands bound claims."""
 
     name = "persistentvolumeclaim"
     kind = PERSISTENT_VOLUME_CLAIM
@@ -94,7 +94,7 @@ class ClaimReconciler:
         )
 
     async def reconcile(self, request: Request) -> Result:
-        """One claim: nothing for claims that are deleted or belong to others."""
+        """Reconcile one claim; ignore claims that are being deleted or belong to other provisioners."""
         claim = self._cache[PERSISTENT_VOLUME_CLAIM].get(request.key)
         if claim is None or metadata_of(claim).get("deletionTimestamp"):
             return Result()
@@ -155,7 +155,7 @@ class ClaimReconciler:
 
 
 class VolumeReconciler:
-    """Removes folder and volume once the claim has gone."""
+    """Deletes folder and volume after their claim has been deleted."""
 
     name = "persistentvolume"
     kind = PERSISTENT_VOLUME
@@ -169,7 +169,7 @@ class VolumeReconciler:
         self._settings = settings
 
     async def reconcile(self, request: Request) -> Result:
-        """One volume; the persistent volume controller has marked it Released when its claim is gone."""
+        """Reconcile one volume; the persistent volume controller marks it Released when its claim is deleted."""
         volume = self._cache[PERSISTENT_VOLUME].get(request.key)
         if volume is None:
             return Result()
@@ -204,7 +204,7 @@ _SUFFIXES = {
 
 
 def quantity(text: str) -> Decimal:
-    """Value of a storage quantity such as `10Gi` or `500M`; raises decimal.InvalidOperation for what is none."""
+    """Return the value of a quantity such as `10Gi` or `500M`. Raises decimal.InvalidOperation for any other text."""
     for suffix, factor in _SUFFIXES.items():
         if text.endswith(suffix):
             return Decimal(text.removesuffix(suffix)) * factor
@@ -212,7 +212,7 @@ def quantity(text: str) -> Decimal:
 
 
 def _wants_volume_now(claim: Manifest, storage_class: Manifest) -> bool:
-    """Not before the scheduler chose a node if the class waits for the first consumer."""
+    """Return whether to provision now; with WaitForFirstConsumer, not before the scheduler has selected a node."""
     if storage_class.get("volumeBindingMode") != "WaitForFirstConsumer":
         return True
     return _SELECTED_NODE in (metadata_of(claim).get("annotations") or {})

@@ -1,7 +1,7 @@
-"""Which sandbox the user has running, for the commands that come after `aimd sandbox up`.
+"""The user's running sandbox, for the commands that follow `aimd sandbox up`.
 
-One sandbox per user. Its process holds a lock for as long as it lives, so a state file without a held lock is a
-leftover, and a process id out of a file whose lock is held is nobody else's.
+There is one sandbox per user. Its process holds a lock while it runs, so a state file whose lock is free is out of
+date, and the process id in a state file whose lock is held is that of the sandbox.
 """
 
 import fcntl
@@ -18,20 +18,22 @@ from pydantic import BaseModel, ConfigDict
 from aimd.sandbox.user_cache import cache_folder
 
 _POLL = 0.05
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 
 
 class AlreadyRunning(Exception):
-    """The user's sandbox is up already; the text is for them."""
+    """A sandbox of the user is already running; the text is a sentence for the user."""
 
     def __init__(self) -> None:
-        super().__init__("A sandbox is already running: `aimd sandbox status` shows it, `aimd sandbox down` ends it.")
+        super().__init__(
+            "A sandbox is already running; to show it, run `aimd sandbox status`, and to stop it, `aimd sandbox down`."
+        )
 
 
 class SandboxState(BaseModel):
-    """What other commands need to know of a running sandbox; fields as in aimd.sandbox.cluster.Sandbox.
+    """What other commands need to know about a running sandbox; fields are as in aimd.sandbox.cluster.Sandbox.
 
-    `operator_command` is the shell line that runs the operator in it, empty when the sandbox runs it itself.
+    `operator_command` is the shell command that runs the operator, empty if the sandbox runs it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,13 +52,13 @@ class SandboxState(BaseModel):
 
 
 def state_file() -> Path:
-    """Where the state is kept while a sandbox runs."""
+    """Return the file that holds the state while a sandbox runs."""
     return cache_folder() / "run" / "sandbox.json"
 
 
 @contextmanager
 def claim() -> Iterator[None]:
-    """Be the user's only sandbox while the context is open. Raises AlreadyRunning."""
+    """Hold the lock of the user's only sandbox while the context is open. Raises AlreadyRunning."""
     with _lock_file() as lock:
         if not _try_lock(lock):
             raise AlreadyRunning
@@ -68,14 +70,14 @@ def claim() -> Iterator[None]:
 
 
 def write_state(state: SandboxState) -> None:
-    """Make the state known; the caller has claimed the place."""
+    """Write the state; the caller holds the lock."""
     temporary = state_file().with_suffix(".new")
     temporary.write_text(state.model_dump_json(indent=2), encoding="utf-8")
     temporary.rename(state_file())
 
 
 def read_state() -> SandboxState | None:
-    """The running sandbox, once it is up; None when there is none."""
+    """Return the state of the running sandbox, None if there is none or it is not ready yet."""
     if not is_claimed():
         return None
     try:
@@ -85,7 +87,7 @@ def read_state() -> SandboxState | None:
 
 
 def is_claimed() -> bool:
-    """Whether a sandbox runs, starts or stops."""
+    """Return whether a sandbox is running, starting or stopping."""
     if not state_file().parent.exists():
         return False
     with _lock_file() as lock:
@@ -93,12 +95,12 @@ def is_claimed() -> bool:
 
 
 def stop(state: SandboxState) -> None:
-    """End the sandbox and wait until nothing of it is left. Raises TimeoutError."""
+    """Stop the sandbox, and wait until its processes and files are gone. Raises TimeoutError."""
     os.kill(state.pid, signal.SIGTERM)
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _TIMEOUT
     while is_claimed() or state.folder.exists():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"The sandbox (process {state.pid}) does not end; its logs are in {state.logs}.")
+            raise TimeoutError(f"The sandbox (process {state.pid}) does not stop; see its logs in {state.logs}.")
         time.sleep(_POLL)
 
 

@@ -120,14 +120,14 @@ async def test_a_backend_that_does_not_listen() -> None:
     async with gateway(port=free_port()) as client:
         answer = await client.get("/team/chat")
     assert answer.status_code == 503
-    assert "the backend does not answer" in answer.json()["error"]
+    assert "the backend does not respond" in answer.json()["error"]
 
 
 async def test_the_timeout_of_the_route() -> None:
     async with gateway(timeouts={"request": "200ms"}) as client:
         answer = await client.get("/team/chat/slow")
     assert answer.status_code == 504
-    assert answer.json()["error"] == "route team/chat: no answer within 0.2 s"
+    assert answer.json()["error"] == "route team/chat: no response within 0.2 s"
 
 
 async def test_a_route_without_backend() -> None:

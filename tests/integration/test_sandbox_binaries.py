@@ -143,7 +143,8 @@ def test_leftovers_of_a_crashed_machine_are_cleared_away(machine: Machine) -> No
 def test_a_failed_build_says_why_and_leaves_nothing(machine: Machine) -> None:
     (machine.go / "broken").touch()
     with pytest.raises(
-        BinariesUnavailable, match=r"Building etcd v3\S+, once, failed; make a Go module proxy reachable.*no such host"
+        BinariesUnavailable,
+        match=r"Building etcd v3\S+ \(only the first time\) failed; make a Go module proxy reachable.*no such host",
     ):
         locate_binaries(["etcd"])
     assert machine.files() == []

@@ -1,4 +1,4 @@
-"""Stand-in for a Gateway API implementation; controllers.py says what it leaves out."""
+"""Stand-in for a Gateway API implementation; `controllers` describes it."""
 
 from aimd.sandbox.gateway.controllers import GATEWAY, GATEWAY_CLASS, HTTP_ROUTE, GatewaySettings, run_gateway
 

@@ -1,8 +1,8 @@
-"""Stand-in for a Gateway API implementation: accepts HTTPRoutes and really routes HTTP by them, on one loopback port.
+"""Stand-in for a Gateway API implementation: accepts HTTPRoutes and routes HTTP requests by them, on a loopback port.
 
-Serves every Gateway whose GatewayClass names our controller; class and Gateways named in the settings are created. A
-request goes to the ready endpoints of the route's Service as EndpointSlices have them, by way of the table of fictional
-pod addresses. All Gateways share the one port, whatever ports their listeners name.
+It serves every Gateway whose GatewayClass names our controller, and creates the class and the Gateways in its settings.
+A request is sent to a ready endpoint of the route's Service, from its EndpointSlices, through the table of fictional
+pod addresses. All Gateways share one port, whatever the ports of their listeners.
 
 Left out: TLS, hostnames of listeners, namespace selectors of listeners, ReferenceGrants, matches by header or query,
 filters other than URLRewrite, retries, backend timeouts, WebSockets, kinds of route other than HTTPRoute.
@@ -46,10 +46,11 @@ _FIELD_MANAGER = "aimd-sandbox-gateway"
 
 @dataclass(frozen=True)
 class GatewaySettings:
-    """What the gateway stand-in needs to know.
+    """Settings of the gateway stand-in.
 
     `addresses` is shared with the kubelet. `port` is the loopback port to serve on, 0 for a free one. The class and the
-    `gateways` are created at the start; Gateways made later with a class of `controller_name` are served as well.
+    `gateways` are created at the start; Gateways that are created later with a class of `controller_name` are served,
+    too.
     """
 
     addresses: AddressTable
@@ -62,9 +63,9 @@ class GatewaySettings:
 async def run_gateway(
     client: Client, settings: GatewaySettings, *, task_status: TaskStatus[str] = anyio.TASK_STATUS_IGNORED
 ) -> None:
-    """Runs until cancelled; reports its base URL (`http://127.0.0.1:PORT`) once it serves and knows all routes.
+    """Run until cancelled; report the base URL (`http://127.0.0.1:PORT`) once it serves and its caches are synced.
 
-    Raises NotFound if the CRDs of Gateway API are not installed.
+    Raises NotFound if the CRDs of the Gateway API are not installed.
     """
     manager = Manager(client, ManagerOptions(metric_prefix="aimd_sandbox_gateway"))
     routes = RouteTable()
@@ -83,7 +84,7 @@ async def run_gateway(
 
 
 async def create_gateways(client: Client, settings: GatewaySettings, port: int) -> None:
-    """The class, and the named Gateways with the real port as their listener's, open to routes of all namespaces."""
+    """Create the class and the Gateways, with a listener for the real port and for routes of all namespaces."""
     gateway_class: Manifest = {
         "apiVersion": GATEWAY_CLASS.api_version,
         "kind": GATEWAY_CLASS.name,
@@ -110,14 +111,14 @@ async def create_gateways(client: Client, settings: GatewaySettings, port: int) 
 
 
 class Endpoints:
-    """Finds where a backend is served, from Services, EndpointSlices and the address table."""
+    """Finds the loopback ports of a backend, from Services, EndpointSlices and the address table."""
 
     def __init__(self, cache: Cache, addresses: AddressTable) -> None:
         self._cache = cache
         self._addresses = addresses
 
     def local_ports(self, backend: Backend) -> Sequence[int]:
-        """Loopback ports of all ready endpoints, at least one; raises NoEndpoint."""
+        """Return the loopback ports of all ready endpoints, at least one. Raises NoEndpoint."""
         service = self._cache[SERVICE].get(backend.service)
         if service is None:
             raise NoEndpoint(f"Service {backend.service} does not exist")
@@ -147,7 +148,7 @@ class ClassReconciler:
         self._status = StatusWriter(client, cache, _FIELD_MANAGER)
 
     async def reconcile(self, request: Request) -> Result:
-        """Writes the class's status."""
+        """Write the status of the class."""
         live = self._cache[GATEWAY_CLASS].get(request.key)
         if live is not None and live["spec"].get("controllerName") == self._controller_name:
             await self._status.write(GATEWAY_CLASS, live, class_status(live, timestamp()))
@@ -175,7 +176,7 @@ class GatewayReconciler:
         )
 
     async def reconcile(self, request: Request) -> Result:
-        """Writes the Gateway's status."""
+        """Write the status of the Gateway."""
         live = our_gateway(self._cache, request.key, self._controller_name)
         if live is not None:
             attached = self._cache[HTTP_ROUTE].by_index("gateway", str(request.key))
@@ -184,7 +185,7 @@ class GatewayReconciler:
 
 
 class RouteReconciler:
-    """Reports routes to their Gateways' satisfaction, and keeps the route table."""
+    """Accepts the routes of our Gateways, and updates the route table."""
 
     name = "httproute"
     kind = HTTP_ROUTE
@@ -212,7 +213,7 @@ class RouteReconciler:
         )
 
     async def reconcile(self, request: Request) -> Result:
-        """Writes `status.parents` and enters the route into the table if a Gateway of ours accepts it."""
+        """Write `status.parents`, and add the route to the table if a Gateway of ours accepts it."""
         live = self._cache[HTTP_ROUTE].get(request.key)
         if live is None:
             self._routes.put(request.key, ())
@@ -230,7 +231,7 @@ class RouteReconciler:
 
 
 def our_gateway(cache: Cache, key: Key, controller_name: str) -> Manifest | None:
-    """The Gateway if its class names our controller."""
+    """Return the Gateway if its class names our controller, else None."""
     gateway = cache[GATEWAY].get(key)
     if gateway is None:
         return None

@@ -1,4 +1,4 @@
-"""The HTTP side of the gateway stand-in: sends a request where the route table says, and streams the answer back."""
+"""The proxy of the gateway stand-in: forwards a request by the route table, and streams the response back."""
 
 import itertools
 import random
@@ -23,29 +23,29 @@ _HOP_BY_HOP = frozenset(
 
 
 class NoEndpoint(Exception):
-    """Nothing can serve the request now; the message says which part is missing."""
+    """No endpoint can serve the request; the message says what is missing."""
 
 
 class Proxy:
-    """Routes HTTP requests; `local_ports` gives the loopback ports that serve a backend, or raises NoEndpoint."""
+    """Forwards HTTP requests; `local_ports` returns the loopback ports of a backend, or raises NoEndpoint."""
 
     def __init__(self, routes: RouteTable, local_ports: Callable[[Backend], Sequence[int]]) -> None:
         self._routes = routes
         self._local_ports = local_ports
-        self._turn = itertools.count()
+        self._round_robin = itertools.count()
         # No pooling limits and no proxy settings: the backends are on this machine.
         self._client = httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
     def application(self) -> Starlette:
-        """Every path and method goes to the route table."""
+        """Return the ASGI application, which handles every path and method."""
         return Starlette(routes=[Route("/{path:path}", self.handle, methods=_METHODS)])
 
     async def aclose(self) -> None:
-        """Closes the connections to backends."""
+        """Close the connections to backends."""
         await self._client.aclose()
 
     async def handle(self, request: Request) -> Response:
-        """404 when no route matches, 503 when nobody serves the backend, 504 after the route's timeout."""
+        """Forward a request: 404 if no route matches, 503 without an endpoint, 504 after the timeout of the route."""
         path = request.scope.get("raw_path", request.url.path.encode()).decode("latin-1")
         host = (request.headers.get("host") or "").rsplit(":", 1)[0].lower()
         rule = self._routes.match(host, request.method, path)
@@ -60,11 +60,11 @@ class Proxy:
             with anyio.fail_after(deadline - time.monotonic()):
                 upstream = await self._client.send(upstream_request, stream=True)
         except TimeoutError:
-            return _refusal(504, f"route {rule.route}: no answer within {rule.timeout:g} s")
+            return _refusal(504, f"route {rule.route}: no response within {rule.timeout:g} s")
         except ClientDisconnect:
-            return Response(status_code=400)  # nobody reads it
+            return Response(status_code=400)  # The client has disconnected.
         except httpx.TransportError as error:
-            return _refusal(503, f"route {rule.route}: the backend does not answer: {error or type(error).__name__}")
+            return _refusal(503, f"route {rule.route}: the backend does not respond: {error or type(error).__name__}")
         answer = StreamingResponse(_body(upstream, deadline), status_code=upstream.status_code)
         answer.raw_headers = list(_end_to_end(upstream.headers.raw))
         return answer
@@ -84,14 +84,14 @@ class Proxy:
     def _choose_port(self, rule: Rule) -> int:
         backends = [backend for backend in rule.backends if backend.weight > 0]
         if not backends:
-            raise NoEndpoint("it has no backend")
-        backend = random.choices(backends, [candidate.weight for candidate in backends])[0]
+            raise NoEndpoint("the route has no backend")
+        backend = random.choices(backends, [each.weight for each in backends])[0]  # noqa: S311 (balances load)
         ports = self._local_ports(backend)
-        return ports[next(self._turn) % len(ports)]
+        return ports[next(self._round_robin) % len(ports)]
 
 
 async def _body(upstream: httpx.Response, deadline: float) -> AsyncIterator[bytes]:
-    """The backend's bytes as they come; breaks off at the deadline, which the client sees as a cut connection."""
+    """Yield the response of the backend; at the deadline, break off, so that the client's connection is closed."""
     async with aclosing(upstream):
         chunks = upstream.aiter_raw()
         while True:

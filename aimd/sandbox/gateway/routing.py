@@ -1,8 +1,8 @@
-"""The gateway stand-in's decisions, free of I/O: what an HTTPRoute means, which rule a request meets, where it goes.
+"""The decisions of the gateway stand-in, without I/O: what an HTTPRoute means, and which rule a request matches.
 
-Gateway API v1, the part of it this gateway knows: matches by path (PathPrefix, Exact) and method, hostnames, the
-URLRewrite filter, backends of kind Service in the route's own namespace with weights, request timeouts. Anything else
-in a route makes `unsupported` name it, and the route is not accepted.
+It supports this part of Gateway API v1: matches by path (PathPrefix, Exact) and method, hostnames, the URLRewrite
+filter, backends of kind Service in the namespace of the route, with weights, request timeouts. A route with anything
+else is not accepted; `unsupported` names the reason.
 """
 
 import re
@@ -17,7 +17,7 @@ _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """A Service port that requests are sent to."""
+    """A port of a Service that requests are sent to."""
 
     service: Key
     port: int
@@ -26,7 +26,7 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """A URLRewrite filter; None leaves that part of the request as it is."""
+    """A URLRewrite filter; None keeps that part of the request."""
 
     prefix: str | None = None
     full_path: str | None = None
@@ -35,7 +35,7 @@ class Rewrite:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One match of one rule of a route, with what happens to the requests that meet it. `timeout` is in seconds."""
+    """One match of one rule of a route, and what happens to requests that match; `timeout` is in seconds."""
 
     route: Key
     created: str
@@ -48,7 +48,7 @@ class Rule:
     timeout: float | None = None
 
     def matches(self, host: str, method: str, path: str) -> bool:
-        """Whether a request meets this rule; a prefix matches whole path elements only."""
+        """Return whether a request matches; a prefix matches only whole path elements."""
         if self.method and self.method != method:
             return False
         if self.hostnames and not any(_host_matches(pattern, host) for pattern in self.hostnames):
@@ -59,7 +59,7 @@ class Rule:
         return path == prefix or path.startswith(prefix + "/")
 
     def rewritten(self, path: str) -> str:
-        """The path the backend sees (always absolute)."""
+        """Return the path for the backend, which is absolute."""
         if self.rewrite.full_path is not None:
             return self.rewrite.full_path
         if self.rewrite.prefix is None:
@@ -68,7 +68,7 @@ class Rule:
         return self.rewrite.prefix.rstrip("/") + rest or "/"
 
     def precedence(self) -> tuple[object, ...]:
-        """Sorts the rule that wins first: host, exact path, longest path, method, oldest route, its name."""
+        """Return the sort key: the rule that wins is first, by host, exact path, longest path, method, age, name."""
         longest_host = max((len(hostname.lstrip("*")) for hostname in self.hostnames), default=0)
         return (-longest_host, not self.exact, -len(self.path), not self.method, self.created, self.route)
 
@@ -81,7 +81,7 @@ class RouteTable:
         self._ordered: tuple[Rule, ...] = ()
 
     def put(self, route: Key, rules: Sequence[Rule]) -> None:
-        """Replaces all rules of a route; none takes it out."""
+        """Replace all rules of a route; without rules, the route is removed."""
         if tuple(rules) == self._by_route.get(route, ()):
             return
         if rules:
@@ -92,16 +92,16 @@ class RouteTable:
         self._ordered = tuple(sorted(every, key=Rule.precedence))
 
     def match(self, host: str, method: str, path: str) -> Rule | None:
-        """The rule that serves a request; `host` without port."""
+        """Return the rule for a request, None without one; `host` is without port."""
         return next((rule for rule in self._ordered if rule.matches(host, method, path)), None)
 
     def paths(self) -> tuple[str, ...]:
-        """All paths that are routed, for error messages."""
+        """Return all paths, for error messages."""
         return tuple(dict.fromkeys(rule.path for rule in self._ordered))
 
 
 def rules_of(route: Manifest) -> tuple[Rule, ...]:
-    """The rules of a route without unsupported parts; none if that is why it cannot be accepted."""
+    """Return the rules of a route, none if it has an unsupported part."""
     spec = route.get("spec") or {}
     if unsupported(route):
         return ()
@@ -120,14 +120,14 @@ def rules_of(route: Manifest) -> tuple[Rule, ...]:
                     hostnames=tuple(spec.get("hostnames") or ()),
                     backends=tuple(_backends(key_of(route).namespace, rule)),
                     rewrite=_rewrite(rule.get("filters") or ()),
-                    timeout=parse_duration((rule.get("timeouts") or {}).get("request") or "0s") or None,
+                    timeout=gateway_seconds((rule.get("timeouts") or {}).get("request") or "0s") or None,
                 )
             )
     return tuple(rules)
 
 
 def unsupported(route: Manifest) -> str:
-    """What in a route this gateway does not know, empty if it knows all of it."""
+    """Return the first part of a route that is not supported, empty if all are."""
     for index, rule in enumerate((route.get("spec") or {}).get("rules") or ()):
         for match in rule.get("matches") or ():
             for name in ("headers", "queryParams"):
@@ -144,9 +144,9 @@ def unsupported(route: Manifest) -> str:
 
 
 def backend_problem(route: Manifest, services: Mapping[Key, Manifest | None]) -> tuple[str, str] | None:
-    """Reason and message of `ResolvedRefs=False`, None if every backend is there.
+    """Return reason and message of `ResolvedRefs=False`, None if every backend exists.
 
-    `services` has what the store knows of each Service that `backend_keys` names.
+    `services` has each Service that `backend_keys` names, None for one that does not exist.
     """
     namespace = key_of(route).namespace
     for reference in _backend_references(route):
@@ -166,14 +166,14 @@ def backend_problem(route: Manifest, services: Mapping[Key, Manifest | None]) ->
 
 
 def backend_keys(route: Manifest) -> tuple[Key, ...]:
-    """The Services a route refers to."""
+    """Return the Services that a route refers to."""
     namespace = key_of(route).namespace
     references = _backend_references(route)
     return tuple(Key(reference.get("namespace") or namespace, reference.get("name") or "") for reference in references)
 
 
 def target_port(service: Manifest, port: int, endpoint_slice: Manifest) -> int | None:
-    """The pods' port behind a Service's port: EndpointSlices name it like the Service does. None if it is not there."""
+    """Return the port of the pods behind a port of a Service, which EndpointSlices name alike; None without one."""
     names = [item.get("name") or "" for item in service["spec"].get("ports") or () if item.get("port") == port]
     for item in endpoint_slice.get("ports") or ():
         if names and (item.get("name") or "") == names[0]:
@@ -183,14 +183,14 @@ def target_port(service: Manifest, port: int, endpoint_slice: Manifest) -> int |
 
 
 def ready_addresses(endpoint_slice: Manifest) -> Iterator[str]:
-    """Addresses of the endpoints that want traffic; an unknown readiness counts as ready, as Kubernetes says."""
+    """Yield the addresses of ready endpoints; unknown readiness counts as ready, as Kubernetes specifies."""
     for endpoint in endpoint_slice.get("endpoints") or ():
         if (endpoint.get("conditions") or {}).get("ready") in (True, None):
             yield from endpoint.get("addresses") or ()
 
 
-def parse_duration(text: str) -> float:
-    """Seconds of a Gateway API duration such as `1h30m` or `500ms` (GEP-2257); raises ValueError for others."""
+def gateway_seconds(text: str) -> float:
+    """Return the seconds of a Gateway API duration such as `1h30m` (GEP-2257). Raises ValueError for other texts."""
     parts = _DURATION_PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"not a Gateway API duration: {text!r}")

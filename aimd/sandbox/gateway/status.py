@@ -1,4 +1,4 @@
-"""What the gateway stand-in reports about classes, gateways and routes; pure functions from objects to their status."""
+"""The statuses that the gateway stand-in writes for classes, Gateways and routes; pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -10,18 +10,20 @@ GATEWAY_GROUP = "gateway.networking.k8s.io"
 
 
 def gateway_keys(route: Manifest) -> tuple[Key, ...]:
-    """The Gateways a route wants to be attached to."""
+    """Return the Gateways that a route refers to as parents."""
     return tuple(_parent_key(route, reference) for reference in _parent_references(route))
 
 
 def class_status(gateway_class: Manifest, now: str) -> Manifest:
-    """A GatewayClass of ours is accepted."""
-    new = condition("Accepted", True, "Accepted", "served by the gateway stand-in", _generation(gateway_class))
+    """Return the status of a class of ours: accepted."""
+    new = condition(
+        "Accepted", "True", "Accepted", "The gateway stand-in serves this class", _generation(gateway_class)
+    )
     return {"conditions": merged(_conditions(gateway_class), [new], now)}
 
 
 def gateway_status(gateway: Manifest, attached: Sequence[Manifest], now: str) -> Manifest:
-    """A Gateway of ours is programmed at 127.0.0.1; `attached` are the routes that name it as a parent."""
+    """Return the status of a Gateway of ours: programmed at 127.0.0.1; `attached` are the routes that refer to it."""
     generation = _generation(gateway)
     previous = {item["name"]: item for item in (gateway.get("status") or {}).get("listeners") or ()}
     listeners = []
@@ -30,9 +32,9 @@ def gateway_status(gateway: Manifest, attached: Sequence[Manifest], now: str) ->
         known = listener.get("protocol") == "HTTP"
         reason = "" if known else "UnsupportedProtocol"
         conditions = [
-            condition("Accepted", known, reason or "Accepted", "", generation),
-            condition("Programmed", known, reason or "Programmed", "", generation),
-            condition("ResolvedRefs", True, "ResolvedRefs", "", generation),
+            condition("Accepted", str(known), reason or "Accepted", "", generation),
+            condition("Programmed", str(known), reason or "Programmed", "", generation),
+            condition("ResolvedRefs", "True", "ResolvedRefs", "", generation),
         ]
         before = (previous.get(listener["name"]) or {}).get("conditions") or ()
         listeners.append(
@@ -44,8 +46,8 @@ def gateway_status(gateway: Manifest, attached: Sequence[Manifest], now: str) ->
             }
         )
     new = [
-        condition("Accepted", True, "Accepted", "", generation),
-        condition("Programmed", True, "Programmed", "", generation),
+        condition("Accepted", "True", "Accepted", "", generation),
+        condition("Programmed", "True", "Programmed", "", generation),
     ]
     return {
         "addresses": [{"type": "IPAddress", "value": "127.0.0.1"}],
@@ -61,9 +63,9 @@ def parent_statuses(
     controller_name: str,
     now: str,
 ) -> list[Manifest]:
-    """`status.parents` of a route: entries of other controllers as they are, and one for each parent that is ours.
+    """Return `status.parents` of a route: the entries of other controllers, and one for each parent that is ours.
 
-    `gateways` are only ours; a parent that is not among them gets no entry, as Gateway API demands.
+    `gateways` are only ours; a parent that is not among them gets no entry, as the Gateway API requires.
     """
     previous = (route.get("status") or {}).get("parents") or []
     parents = [entry for entry in previous if entry.get("controllerName") != controller_name]
@@ -80,7 +82,7 @@ def parent_statuses(
 
 
 def is_accepted(parents: Iterable[Manifest], controller_name: str) -> bool:
-    """Whether any gateway of ours accepted the route."""
+    """Return whether a Gateway of ours accepts the route."""
     ours = (entry for entry in parents if entry.get("controllerName") == controller_name)
     conditions = (item for entry in ours for item in entry["conditions"])
     return any(item["type"] == "Accepted" and item["status"] == "True" for item in conditions)
@@ -90,18 +92,18 @@ def _accepted(route: Manifest, reference: Manifest, gateway: Manifest) -> Manife
     generation = _generation(route)
     listeners = [item for item in gateway["spec"].get("listeners") or () if _listener_named(item, reference)]
     if not listeners:
-        return condition("Accepted", False, "NoMatchingParent", "the Gateway has no such listener", generation)
+        return condition("Accepted", "False", "NoMatchingParent", "the Gateway has no such listener", generation)
     if not any(_allows(item, gateway, route) for item in listeners):
         message = "no listener of the Gateway allows routes from this namespace"
-        return condition("Accepted", False, "NotAllowedByListeners", message, generation)
+        return condition("Accepted", "False", "NotAllowedByListeners", message, generation)
     if feature := unsupported(route):
-        return condition("Accepted", False, "UnsupportedValue", f"not supported here: {feature}", generation)
-    return condition("Accepted", True, "Accepted", "Route is accepted", generation)
+        return condition("Accepted", "False", "UnsupportedValue", f"not supported here: {feature}", generation)
+    return condition("Accepted", "True", "Accepted", "Route is accepted", generation)
 
 
 def _resolved(route: Manifest, services: Mapping[Key, Manifest | None]) -> Manifest:
     reason, message = backend_problem(route, services) or ("ResolvedRefs", "All references are resolved")
-    return condition("ResolvedRefs", reason == "ResolvedRefs", reason, message, _generation(route))
+    return condition("ResolvedRefs", str(reason == "ResolvedRefs"), reason, message, _generation(route))
 
 
 def _accepting_listener(route: Manifest, gateway: Manifest, listener: Manifest) -> bool:
@@ -115,7 +117,7 @@ def _listener_named(listener: Manifest, reference: Manifest) -> bool:
 
 
 def _allows(listener: Manifest, gateway: Manifest, route: Manifest) -> bool:
-    """Namespace rule of a listener; `Selector` is not known here and allows nothing."""
+    """Return whether a listener allows the namespace of a route; `Selector` is not supported and allows none."""
     allowed = ((listener.get("allowedRoutes") or {}).get("namespaces") or {}).get("from") or "Same"
     return allowed == "All" or (allowed == "Same" and key_of(route).namespace == key_of(gateway).namespace)
 

@@ -1,4 +1,4 @@
-"""Stand-in for kubelet, container runtime and device plugin; kubelet.py says what it leaves out."""
+"""Stand-in for kubelet, container runtime and device plugin; `kubelet` describes it."""
 
 from aimd.sandbox.kubelet.kubelet import run_kubelet
 from aimd.sandbox.kubelet.programs import Program, default_programs

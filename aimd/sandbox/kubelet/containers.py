@@ -1,4 +1,4 @@
-"""The life of one container: pull, start, probes, end, restart with back-off, until its pod is done with it."""
+"""The life cycle of one container: pull, start, probes, end, restart with back-off."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ from aimd.runtime.objects import Manifest, key_of
 from aimd.sandbox.kubelet.environment import ConfigurationError, Read, expand, resolve_environment
 from aimd.sandbox.kubelet.execution import Execution, Simulation, StartError, local_process
 from aimd.sandbox.kubelet.files import SERVICE_ACCOUNT, TEMPORARY, ContainerRoot
-from aimd.sandbox.kubelet.probes import Probe, ask, follow, parse_probe
+from aimd.sandbox.kubelet.probes import Probe, follow, parse_probe, run_once
 from aimd.sandbox.kubelet.programs import ContainerCommand, Program
 from aimd.sandbox.kubelet.settings import KubeletSettings
 from aimd.sandbox.kubelet.status import (
@@ -44,7 +44,7 @@ _DEFAULT_PORT = 8000
 
 @dataclass(frozen=True)
 class PodContext:
-    """What the containers of a pod share. `volumes` is filled before the first one starts."""
+    """What the containers of a pod share; `volumes` is filled before the first one starts."""
 
     pod: Manifest
     settings: KubeletSettings
@@ -54,22 +54,22 @@ class PodContext:
     read: Read
     changed: Callable[[], None]
     event: Callable[[str, str, str], None]
-    """Records an event of the pod: type, reason, message."""
+    """Records an Event about the pod: type, reason, message."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Launch:
-    """A container ready to be started: the program's command line, environment and working directory."""
+    """How to start a container: command line, environment and working directory of its program."""
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
     folder: Path
     ports: Mapping[int, int]
-    """Local port by port of the container."""
+    """The local port by port of the container."""
 
 
 class Container:
-    """One container of a pod. `status` is always current; every change of it is told to the pod."""
+    """One container of a pod; `status` is always current, and every change of it is reported to the pod."""
 
     def __init__(self, context: PodContext, spec: Manifest, *, init: bool = False) -> None:
         self.spec = spec
@@ -85,20 +85,21 @@ class Container:
         self._stopping = anyio.Event()
 
     async def run(self) -> None:
-        """Runs the container until it will not start again; its processes end when this is cancelled."""
+        """Run the container until it is not restarted any more; on cancellation, end its processes."""
         if not await self._pull():
             return
         failures = 0
         while not self._stopping.is_set():
             began = time.monotonic()
             await self._start()
-            if self._stopping.is_set() or not will_restart(self._policy, self.status.state):
+            ended = self.status.state
+            if self._stopping.is_set() or not isinstance(ended, Terminated) or not will_restart(self._policy, ended):
                 return
             failures = 1 if time.monotonic() - began > _STEADY_AFTER else failures + 1
-            await self._back_off(failures)
+            await self._back_off(ended, failures)
 
     async def stop(self, grace: float) -> None:
-        """Ends the container and keeps it from starting again: SIGTERM, and SIGKILL after `grace` seconds."""
+        """End the container, and do not restart it: SIGTERM, then SIGKILL after `grace` seconds."""
         self._stopping.set()
         if self._execution is not None:
             name = self.status.name
@@ -106,7 +107,7 @@ class Container:
             await self._execution.stop(grace)
 
     def log_file(self, *, previous: bool = False) -> Path | None:
-        """Where the output of the current, or the previous, start goes; None if there was no such start."""
+        """Return the file with the output of the current or the previous start, None without one."""
         number = self.status.restarts - (1 if previous else 0)
         path = self._log_path(number)
         return path if number >= 0 and path.exists() else None
@@ -114,7 +115,7 @@ class Container:
     # Before a start
 
     async def _pull(self) -> bool:
-        """Images of hosts below `.invalid` cannot be pulled, all others can. False if the pod ended meanwhile."""
+        """Pull the image, which fails only for hosts below `.invalid`; return False if the pod has ended."""
         image, attempt = self.status.image, 0
         self._context.event("Normal", "Pulling", f'Pulling image "{image}"')
         while host := _unreachable_host(image):
@@ -127,11 +128,11 @@ class Container:
             self._set(state=Waiting("ImagePullBackOff", f'Back-off pulling image "{image}": ErrImagePull: {problem}'))
             if not await self._pause(restart_delay(attempt + 1) * self._context.settings.back_off_scale):
                 return False
-        self._context.event("Normal", "Pulled", f'Container image "{image}" is at hand')
+        self._context.event("Normal", "Pulled", f'Successfully pulled image "{image}"')
         return not self._stopping.is_set()
 
     async def _prepare(self, program: Program) -> _Launch | None:
-        """Waits until everything is there that the container's configuration refers to; None if the pod ended."""
+        """Wait until everything exists that the container refers to; return None if the pod has ended."""
         while not self._stopping.is_set():
             try:
                 return await self._launch(program)
@@ -145,7 +146,7 @@ class Container:
         try:
             self._root.prepare(context.volumes)
         except KeyError as error:
-            raise ConfigurationError(f"there is no volume {error}") from error
+            raise ConfigurationError(f"volume {error} does not exist") from error
         declared = await resolve_environment(context.pod, spec, context.read, context.address)
         root = self._root
         command = tuple(root.translate_argument(expand(word, declared)) for word in spec.get("command") or ())
@@ -159,7 +160,7 @@ class Container:
         return _Launch(tuple(words), environment, folder, ports)
 
     def _defaults(self) -> dict[str, str]:
-        """What a process gets besides its container's own environment: nothing of the host but its search path."""
+        """Return the variables that a process gets besides those of its container; of the host's, only a few."""
         settings, root = self._context.settings, self._root
         server = urlsplit(settings.api_server)
         variables = {name: os.environ[name] for name in _INHERITED if name in os.environ} | {
@@ -171,7 +172,7 @@ class Container:
             "KUBERNETES_SERVICE_PORT": str(server.port or 443),
             "AIM_SANDBOX_ROOT": str(root.folder),
             "AIMD_TERMINATION_LOG": str(root.on_disk(root.termination_log)),
-            # Without a token mounted the folder is empty, never the one of the host.
+            # Without a mounted token, the folder is empty and never that of the host.
             "AIMD_SERVICE_ACCOUNT_DIR": str(root.on_disk(SERVICE_ACCOUNT)),
         }
         return {**variables, **settings.environment}
@@ -179,7 +180,7 @@ class Container:
     # A start and its end
 
     async def _start(self) -> None:
-        """One start: until the container has ended, or could not be started."""
+        """Start the container, and wait until it has ended or could not be started."""
         started_at = timestamp()
         restarts = self.status.restarts + (1 if self.status.last else 0)
         try:
@@ -208,7 +209,7 @@ class Container:
 
     @asynccontextmanager
     async def _executed(self, log: Path) -> AsyncIterator[Execution | None]:
-        """The started program, or a simulation of an unknown one; None if the pod ended before."""
+        """Yield the started program, or a simulation of an unknown one; None if the pod has ended."""
         settings, program = self._context.settings, self._program
         if program is None:
             ends = self._init or self._policy != "Always"
@@ -229,7 +230,7 @@ class Container:
                     addresses.withdraw(address, port)
 
     async def _probed(self, execution: Execution) -> int:
-        """Asks the probes while the container runs; its exit code."""
+        """Run the probes while the container runs; return its exit code."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch_health, execution)
             code = await execution.wait()
@@ -246,60 +247,58 @@ class Container:
             started.set()
         async with anyio.create_task_group() as tasks:
             if (startup := self._probe("startupProbe")) is not None:
-                tasks.start_soon(self._follow, startup, partial(self._startup_told, execution, started))
+                tasks.start_soon(self._follow, startup, partial(self._startup_changed, execution, started))
             await started.wait()
             self._set(started=True)
             tasks.cancel_scope.cancel()
         async with anyio.create_task_group() as tasks:
             if (liveness := self._probe("livenessProbe")) is not None:
-                tasks.start_soon(self._follow, liveness, partial(self._liveness_told, execution))
+                tasks.start_soon(self._follow, liveness, partial(self._liveness_changed, execution))
             if (readiness := self._probe("readinessProbe")) is not None:
-                tasks.start_soon(self._follow, readiness, self._readiness_told)
+                tasks.start_soon(self._follow, readiness, self._readiness_changed)
             else:
                 self._set(ready=not self._init)
 
     def _probe(self, name: str) -> Probe | None:
         return None if self._program is None else parse_probe(self.spec, name)
 
-    async def _follow(self, probe: Probe, told: Callable[[bool, str], Awaitable[None]]) -> None:
+    async def _follow(self, probe: Probe, report: Callable[[str], Awaitable[None]]) -> None:
         addresses, address = self._context.settings.addresses, self._context.address
 
-        async def asked() -> str:
-            return await ask(probe, addresses.resolve(address, probe.port))
+        async def run() -> str:
+            return await run_once(probe, addresses.resolve(address, probe.port))
 
-        await follow(probe, asked, told)
+        await follow(probe, run, report)
 
-    async def _readiness_told(self, healthy: bool, problem: str) -> None:
+    async def _readiness_changed(self, problem: str) -> None:
         if problem:
             self._context.event("Warning", "Unhealthy", f"Readiness probe failed: {problem}")
-        self._set(ready=healthy)
+        self._set(ready=not problem)
 
-    async def _liveness_told(self, execution: Execution, healthy: bool, problem: str) -> None:
-        if not healthy:
+    async def _liveness_changed(self, execution: Execution, problem: str) -> None:
+        if problem:
             self._context.event("Warning", "Unhealthy", f"Liveness probe failed: {problem}")
             await execution.stop(self._grace())
 
-    async def _startup_told(self, execution: Execution, started: anyio.Event, healthy: bool, problem: str) -> None:
-        if healthy:
-            started.set()
-        else:
+    async def _startup_changed(self, execution: Execution, started: anyio.Event, problem: str) -> None:
+        if problem:
             self._context.event("Warning", "Unhealthy", f"Startup probe failed: {problem}")
             await execution.stop(self._grace())
+        else:
+            started.set()
 
-    async def _back_off(self, failures: int) -> None:
+    async def _back_off(self, last: Terminated, failures: int) -> None:
         delay = restart_delay(failures) * self._context.settings.back_off_scale
-        last = self.status.state
-        assert isinstance(last, Terminated)
         text = f"back-off {delay:.0f}s restarting failed container={self.status.name}"
         self._set(state=Waiting("CrashLoopBackOff", text), last=last)
         if delay:
             self._context.event("Warning", "BackOff", f"Back-off restarting failed container {self.status.name}")
             await self._pause(delay)
 
-    # Beneath
+    # Helpers
 
     def _message(self, code: int) -> str:
-        """What the container left in its termination log, else the end of its output if it failed and wants that."""
+        """Return the termination message: the termination log, or, if the policy says so, the end of the output."""
         if self._program is None:
             return ""
         message = _tail(self._root.on_disk(self._root.termination_log), _MESSAGE_BYTES)
@@ -315,7 +314,7 @@ class Container:
         return self._folder / f"{number}.log"
 
     async def _pause(self, seconds: float) -> bool:
-        """Waits; False as soon as the pod ends."""
+        """Wait; return False as soon as the pod ends."""
         with anyio.move_on_after(seconds):
             await self._stopping.wait()
         return not self._stopping.is_set()
@@ -328,7 +327,7 @@ class Container:
 
 
 def _tail(path: Path, size: int) -> str:
-    """The last bytes of a file as text; empty if there is none."""
+    """Return the last bytes of a file as text, empty if it does not exist."""
     try:
         with path.open("rb") as file:
             file.seek(max(path.stat().st_size - size, 0))
@@ -338,13 +337,13 @@ def _tail(path: Path, size: int) -> str:
 
 
 def _ports(container: Manifest) -> list[int]:
-    """The declared ports, each once; the usual one where none is declared."""
+    """Return the declared ports, each once; the default port if none is declared."""
     numbers = [int(item["containerPort"]) for item in container.get("ports") or ()]
     return list(dict.fromkeys(numbers)) or [_DEFAULT_PORT]
 
 
 def _free_ports(count: int) -> list[int]:
-    """Different loopback ports that nobody listens on right now."""
+    """Return distinct loopback ports that are free at this moment."""
     with ExitStack() as held:
         probes = [held.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:
@@ -353,6 +352,6 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _unreachable_host(image: str) -> str:
-    """The image's registry if it cannot exist (RFC 2606), else empty."""
+    """Return the registry of the image if it cannot exist (RFC 2606), else an empty text."""
     host = image.split("/")[0].split(":")[0]
     return host if "/" in image and host.endswith(".invalid") else ""

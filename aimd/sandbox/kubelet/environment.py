@@ -1,4 +1,4 @@
-"""A container's environment as Kubernetes defines it: `env`, `envFrom`, `valueFrom`, and `$(NAME)` references."""
+"""The environment of a container as Kubernetes defines it: `env`, `envFrom`, `valueFrom` and `$(NAME)` references."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -8,20 +8,20 @@ from aimd.runtime.objects import Kind, Manifest, key_of, metadata_of, uid_of
 from aimd.sandbox.kubelet.files import entries_of
 
 Read = Callable[[Kind, str], Awaitable[Manifest | None]]
-"""Reads a ConfigMap or Secret of the pod's namespace by name; None if it does not exist."""
+"""A function that reads a ConfigMap or Secret of the pod's namespace by name; None if it does not exist."""
 
 _REFERENCE = re.compile(r"\$\$|\$\(([-._a-zA-Z0-9]+)\)")
 _FIELD_KEY = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 
 
 class ConfigurationError(Exception):
-    """A container that cannot be created as it is configured; the message names what is missing."""
+    """The container cannot be created as it is configured; the message names what is missing."""
 
 
 async def resolve_environment(pod: Manifest, container: Manifest, read: Read, address: str) -> dict[str, str]:
-    """All variables in their order, later ones winning; raises ConfigurationError for what is missing.
+    """Return all variables in their order; later ones win.
 
-    `address` is the pod's, which its status may not have yet.
+    `address` is that of the pod, whose status may not have it yet. Raises ConfigurationError if something is missing.
     """
     environment: dict[str, str] = {}
     for source in container.get("envFrom") or ():
@@ -43,7 +43,7 @@ async def resolve_environment(pod: Manifest, container: Manifest, read: Read, ad
 
 
 def expand(text: str, environment: Mapping[str, str]) -> str:
-    """Replaces `$(NAME)` by a variable if it is known; `$$` stands for a dollar sign."""
+    """Replace `$(NAME)` with a known variable, and `$$` with a dollar sign."""
 
     def replacement(match: re.Match[str]) -> str:
         if match[0] == "$$":
@@ -54,7 +54,7 @@ def expand(text: str, environment: Mapping[str, str]) -> str:
 
 
 def pod_field(pod: Manifest, path: str, address: str) -> str:
-    """A pod's field for the downward API; raises ConfigurationError for one that is not known."""
+    """Return a field of the pod for the downward API. Raises ConfigurationError for one that is not supported."""
     if match := _FIELD_KEY.fullmatch(path):
         return str((metadata_of(pod).get(match[1]) or {}).get(match[2], ""))
     fields = {
@@ -72,7 +72,7 @@ def pod_field(pod: Manifest, path: str, address: str) -> str:
         values = metadata_of(pod).get(name) or {}
         fields[f"metadata.{name}"] = "\n".join(f'{key}="{value}"' for key, value in sorted(values.items()))
     if path not in fields:
-        raise ConfigurationError(f"field {path} of the pod is not known to the process kubelet")
+        raise ConfigurationError(f"field {path} of the pod is not supported by the process kubelet")
     return str(fields[path])
 
 
@@ -89,7 +89,7 @@ async def _value_from(item: Manifest, pod: Manifest, read: Read, address: str) -
             if reference.get("optional"):
                 return None
             raise ConfigurationError(f"couldn't find key {reference['key']} in {kind} {reference['name']}")
-    raise ConfigurationError(f"variable {item['name']}: the process kubelet does not know {', '.join(source)}")
+    raise ConfigurationError(f"variable {item['name']}: the process kubelet does not support {', '.join(source)}")
 
 
 async def _read(read: Read, kind: Kind, reference: Manifest) -> Manifest | None:

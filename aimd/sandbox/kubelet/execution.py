@@ -1,4 +1,4 @@
-"""One start of one container: a local process, or a pretence of one."""
+"""One start of one container: a local process, or a simulation of one."""
 
 import contextlib
 import os
@@ -20,23 +20,23 @@ class StartError(Exception):
 
 
 class ProcessKeeper(Protocol):
-    """Ends process groups if the sandbox dies (aimd/sandbox/processes.py)."""
+    """Kills process groups when the sandbox ends (aimd/sandbox/processes.py)."""
 
     def hold(self, group: int) -> None:
-        """End this process group with the sandbox."""
+        """Kill this process group when the sandbox ends."""
 
     def release(self, group: int) -> None:
-        """Forget a process group that has ended."""
+        """Release a process group that has ended."""
 
 
 class Execution(Protocol):
-    """Something that runs and ends."""
+    """A started container."""
 
     async def wait(self) -> int:
-        """The exit code, 128 + n after signal n."""
+        """Wait for the end; return the exit code, 128 + n after signal n."""
 
     async def stop(self, grace: float) -> None:
-        """Asks it to end, and ends it after `grace` seconds; `wait` tells when it has."""
+        """End it: SIGTERM, then SIGKILL after `grace` seconds; do not wait for the end."""
 
 
 class LocalProcess:
@@ -46,10 +46,12 @@ class LocalProcess:
         self._process = process
 
     async def wait(self) -> int:
+        """Wait for the end of the process; return the exit code, 128 + n after signal n."""
         code = await self._process.wait()
         return 128 - code if code < 0 else code
 
     async def stop(self, grace: float) -> None:
+        """End the process and its children: SIGTERM, then SIGKILL after `grace` seconds."""
         if grace > 0:
             self._signal(signal.SIGTERM)
             with anyio.move_on_after(grace):
@@ -62,19 +64,21 @@ class LocalProcess:
 
 
 class Simulation:
-    """What runs for an image nobody knows: ends well after `seconds`, or only when asked to if that is None."""
+    """A simulation of an unknown image: succeeds after `seconds`, or runs until it is stopped if that is None."""
 
     def __init__(self, seconds: float | None) -> None:
         self._seconds = seconds
         self._stopped = anyio.Event()
 
     async def wait(self) -> int:
+        """Wait for the end; return 0, or 143 if it was stopped."""
         with anyio.move_on_after(float("inf") if self._seconds is None else self._seconds):
             await self._stopped.wait()
             return TERMINATED
         return 0
 
-    async def stop(self, grace: float) -> None:
+    async def stop(self, grace: float) -> None:  # noqa: ARG002 (a simulation ends at once)
+        """End the simulation."""
         self._stopped.set()
 
 
@@ -82,9 +86,9 @@ class Simulation:
 async def local_process(
     command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path, keeper: ProcessKeeper | None
 ) -> AsyncIterator[LocalProcess]:
-    """Starts a process in `folder` with exactly this environment; on leaving, it and its children are gone.
+    """Start a process in `folder` with exactly this environment; on exit, end it and its children.
 
-    Both output streams go to `log`. Raises StartError.
+    Both output streams are written to `log`. Raises StartError.
     """
     try:
         process = await _spawn(command, environment, folder, log)

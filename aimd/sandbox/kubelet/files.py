@@ -1,14 +1,14 @@
-"""The files a container sees, without a mount namespace: a root folder with links, and paths rewritten to lead there.
+"""The files of a container, without a mount namespace: a root folder with links, and rewritten paths.
 
-A container's root is a folder of its own. At every mount path inside it stands a link to the volume's folder or file,
-so that a path of the container is found on disk below the root. Processes do not know this root; therefore values of
-environment variables, and arguments, are rewritten:
+Each container has a root folder. At every mount path in it there is a link to the folder or file of the volume, so that
+a path of the container exists on disk below the root. Processes do not know this root, so the values of environment
+variables, and arguments, are rewritten:
 
-    A value that is an absolute path, and is a mount path, lies below one or above one (other than `/`), gets the root
-    prepended; so does what follows `--flag=` in an argument. Everything else stays as it is.
+    A value that is an absolute path, and is a mount path, or below or above one (except `/`), gets the root as a
+    prefix; so does the text after `--flag=` in an argument. All other values stay as they are.
 
 With a volume at `/workspace/cache/Qwen/Qwen3`, `AIM_CACHE_PATH=/workspace/cache` becomes `<root>/workspace/cache`, and
-`Qwen/Qwen3` below it is the volume. `/tmp` and the termination log count as mounted, so that nothing is left on the
+`Qwen/Qwen3` below it is the volume. `/tmp` and the termination log count as mounted, so that nothing is written to the
 host. A mount inside another volume is a link inside that volume.
 """
 
@@ -20,13 +20,13 @@ from pathlib import Path, PurePosixPath
 
 from aimd.runtime.objects import Manifest
 
-TEMPORARY = "/tmp"
+TEMPORARY = "/tmp"  # noqa: S108 (a path of the container)
 TERMINATION_LOG = "/dev/termination-log"
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 class ContainerRoot:
-    """The root folder of one container; `translate` is the rule above."""
+    """The root folder of one container; `translate` implements the rule above."""
 
     def __init__(self, folder: Path, container: Manifest) -> None:
         self.folder = folder
@@ -36,9 +36,9 @@ class ContainerRoot:
         self._known |= {PurePosixPath(TEMPORARY), PurePosixPath(self.termination_log)}
 
     def prepare(self, volumes: Mapping[str, Path]) -> None:
-        """Makes the root afresh: what an earlier start of the container wrote outside its volumes is gone.
+        """Create the root again: files that an earlier start wrote outside of the volumes are deleted.
 
-        `volumes` gives each volume's folder by name; raises KeyError for a mount of an unknown volume.
+        `volumes` are the folders of the volumes by name. Raises KeyError for a mount of an unknown volume.
         """
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
@@ -54,11 +54,11 @@ class ContainerRoot:
         log.touch()
 
     def on_disk(self, path: str) -> Path:
-        """Where a path of the container lies on disk."""
+        """Return the path on disk for a path of the container."""
         return self.folder / path.lstrip("/")
 
     def translate(self, value: str) -> str:
-        """The value with the container's paths leading below the root."""
+        """Return the value, with the root as a prefix if it is a path of a mount."""
         if not value.startswith("/"):
             return value
         path = PurePosixPath(os.path.normpath(value))
@@ -68,7 +68,7 @@ class ContainerRoot:
         return f"{self.folder}{value}" if inside else value
 
     def translate_argument(self, argument: str) -> str:
-        """Like `translate`, also for what follows `--flag=`."""
+        """Return an argument, translated as a whole or after `--flag=`."""
         flag, equals, value = argument.partition("=")
         if equals and flag.startswith("-"):
             return f"{flag}={self.translate(value)}"
@@ -85,22 +85,22 @@ class ContainerRoot:
 
 
 def write_entries(folder: Path, entries: Mapping[str, bytes], items: Iterable[Manifest] = ()) -> None:
-    """Writes keys of a ConfigMap or Secret as files: all under their own names, or the `items` at their paths.
+    """Write the keys of a ConfigMap or Secret as files: all under their names, or only the `items`, at their paths.
 
-    Raises KeyError if an item names a key that is not there.
+    Raises KeyError if an item names a key that does not exist.
     """
     chosen = {item["path"]: entries[item["key"]] for item in items} or entries
     for name, content in chosen.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        # At once, as kubelets do: whoever reads meanwhile gets the old content or the new one.
+        # Atomically, as a kubelet does: a reader gets the old content or the new one.
         unfinished = path.with_name(f".{path.name}.unfinished")
         unfinished.write_bytes(content)
         unfinished.rename(path)
 
 
 def entries_of(manifest: Manifest) -> dict[str, bytes]:
-    """All keys of a ConfigMap (`data`, `binaryData`) or Secret (`data`, base64) with their content."""
+    """Return the content of a ConfigMap (`data`, `binaryData`) or Secret (`data`, base64) by key."""
     if manifest.get("kind") == "Secret":
         return {name: base64.b64decode(value) for name, value in (manifest.get("data") or {}).items()}
     texts = {name: value.encode() for name, value in (manifest.get("data") or {}).items()}

@@ -1,16 +1,16 @@
 """Stand-in for kubelet, container runtime and device plugin of all nodes: pods as local processes.
 
-Every pod that is bound to one of our nodes is run: containers of images that the table of programs knows as local
-processes, all others as a pretence that becomes ready, or ends well, after a moment. Real are: volumes (folders), the
-environment with everything it may refer to, the ServiceAccount token, arguments, logs, exit codes, termination
-messages, readiness, liveness and startup probes by HTTP and TCP, restarts with back-off, graceful termination. Images
-of hosts below `.invalid` cannot be pulled.
+It runs every pod that is bound to one of our nodes: containers of images in the table of programs as local processes,
+all others as simulations that become ready, or succeed, after a moment. Real: volumes (folders), the environment with
+all its references, the ServiceAccount token, arguments, logs, exit codes, termination messages, readiness, liveness and
+startup probes by HTTP and TCP, restarts with back-off, graceful termination. Images of hosts below `.invalid` cannot be
+pulled.
 
-Left out: every isolation (no namespaces, no cgroups, no users, no read-only mounts; paths are rewritten instead, see
-aimd/sandbox/kubelet/files.py), resource limits and OOM kills, evictions, devices (the nodes only say that they have
-them), image contents, lifecycle hooks, sidecars among the init containers, probes by command or gRPC, exec, attach and
-port-forward, log timestamps, refreshed volumes and tokens, node leases and heartbeats (nobody looks at them here). Pods
-get fictional addresses (aimd/sandbox/addresses.py); of a container's ports the first one is served.
+Left out: all isolation (no namespaces, cgroups, users or read-only mounts; paths are rewritten instead, see
+aimd/sandbox/kubelet/files.py), resource limits and OOM kills, evictions, devices (nodes only report them), the content
+of images, lifecycle hooks, sidecars among the init containers, probes by command or gRPC, exec, attach and
+port-forward, log timestamps, refreshed volumes except tokens, node leases and heartbeats (their controllers are
+disabled). Pods get fictional addresses (aimd/sandbox/addresses.py); of the ports of a container, the first is served.
 """
 
 import anyio
@@ -41,7 +41,10 @@ _log = structlog.get_logger()
 async def run_kubelet(
     client: Client, settings: KubeletSettings, *, task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED
 ) -> None:
-    """Runs until cancelled; reports the port of its HTTPS server once it knows all pods. Then no process is left."""
+    """Run until cancelled; report the port of the HTTPS server once the caches are synced.
+
+    On exit, all processes of pods end.
+    """
     settings.folder.mkdir(parents=True, exist_ok=True)
     manager = Manager(client, ManagerOptions(metric_prefix="aimd_sandbox_kubelet"))
     async with anyio.create_task_group() as pods:
@@ -56,7 +59,7 @@ async def run_kubelet(
 
 
 class Kubelet:
-    """Keeps one worker per pod."""
+    """Runs a worker for each pod."""
 
     name = "kubelet"
     kind = POD
@@ -77,7 +80,7 @@ class Kubelet:
         self._workers: dict[Key, PodWorker] = {}
 
     async def reconcile(self, request: Request) -> Result:
-        """Starts a worker for a new pod, and tells the worker of a pod that is deleted or gone."""
+        """Start a worker for a new pod; stop the worker of a pod that is being deleted or does not exist."""
         pod = self._cache[POD].get(request.key)
         worker = self._workers.get(request.key)
         if worker is not None and (pod is None or uid_of(pod) != worker.uid):
@@ -90,7 +93,7 @@ class Kubelet:
             if grace is not None:
                 worker.delete(grace)
         elif grace is not None:
-            await self._let_go(pod, request.key, grace)
+            await self._confirm_deletion(pod, request.key, grace)
         elif (pod.get("status") or {}).get("phase") not in _ENDED:
             worker = self._workers[request.key] = PodWorker(
                 self._client, self._cache, self._settings, self._events, pod
@@ -99,12 +102,12 @@ class Kubelet:
         return Result()
 
     def container(self, pod: Key, name: str) -> Container | None:
-        """A container of a pod that is here."""
+        """Return a container of a running pod, None if it is unknown."""
         worker = self._workers.get(pod)
         return worker.container(name) if worker else None
 
     async def _run(self, worker: PodWorker) -> None:
-        """A worker that fails takes no other pod with it."""
+        """Run a worker; its failure must not end other pods."""
         try:
             await worker.run()
         except Exception:
@@ -113,8 +116,8 @@ class Kubelet:
             if self._workers.get(worker.key) is worker:
                 del self._workers[worker.key]
 
-    async def _let_go(self, pod: Manifest, key: Key, grace: float) -> None:
-        """A deleted pod that nobody runs: nothing stands in the way of its deletion."""
+    async def _confirm_deletion(self, pod: Manifest, key: Key, grace: float) -> None:
+        """Delete a pod that is being deleted and has no worker."""
         if grace > 0:
             try:
                 await self._client.delete(POD, key, reason="pod ended", uid=uid_of(pod), grace_period_seconds=0)

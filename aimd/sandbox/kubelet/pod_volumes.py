@@ -1,7 +1,7 @@
-"""A pod's volumes as folders: persistent volumes as the provisioner made them, everything else written for the pod.
+"""The volumes of a pod as folders: persistent volumes from the provisioner, all others written for the pod.
 
-ConfigMaps, Secrets and pod fields are written once, when the pod starts; they are not refreshed, but for tokens
-(`renew_tokens`). Volume types that are not known here, host paths among them, become empty folders.
+ConfigMaps, Secrets and pod fields are written once, when the pod starts; only tokens are refreshed (`renew_tokens`).
+Volumes of other types, such as host paths, are empty folders.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ from aimd.sandbox.kubelet.files import entries_of, write_entries
 
 
 class VolumeNotReady(Exception):
-    """A volume that cannot be mounted yet; the message says what it waits for."""
+    """A volume cannot be mounted yet; the message says what is missing."""
 
 
 class PodVolumes:
-    """Makes the volumes of one pod below `folder`; `address` is the pod's."""
+    """Writes the volumes of one pod to `folder`; `address` is that of the pod."""
 
     def __init__(self, client: Client, cache: Cache, pod: Manifest, folder: Path, address: str) -> None:
         self._client = client
@@ -32,20 +32,20 @@ class PodVolumes:
         self._address = address
 
     async def prepare(self) -> dict[str, Path]:
-        """Folder by volume name; raises VolumeNotReady until all can be mounted."""
+        """Return the folders by volume name. Raises VolumeNotReady until all volumes can be mounted."""
         volumes: list[Manifest] = self._pod["spec"].get("volumes") or []
         claims = {item["name"]: self._claimed(item["persistentVolumeClaim"]) for item in volumes if _is_claim(item)}
         return claims | {item["name"]: await self._written(item) for item in volumes if not _is_claim(item)}
 
     async def renew_tokens(self) -> None:
-        """New tokens in place of those that the pod has. Raises ApiError, and VolumeNotReady without the account."""
+        """Replace the tokens of the pod. Raises ApiError, or VolumeNotReady if the account does not exist."""
         for volume in self._pod["spec"].get("volumes") or ():
             for source in (volume.get("projected") or {}).get("sources") or ():
                 if "serviceAccountToken" in source:
                     await self._write(self._folder / str(volume["name"]), source)
 
     async def read(self, kind: Kind, name: str) -> Manifest | None:
-        """A ConfigMap or Secret of the pod's namespace, None if it does not exist."""
+        """Return a ConfigMap or Secret of the pod's namespace, None if it does not exist."""
         try:
             return await self._client.get(kind, Key(self._namespace, name))
         except NotFound:
@@ -61,7 +61,7 @@ class PodVolumes:
         volume = self._cache[PERSISTENT_VOLUME].get(Key("", claim["spec"]["volumeName"]))
         host_path = ((volume or {}).get("spec") or {}).get("hostPath") or {}
         if not host_path:
-            raise VolumeNotReady(f'persistentvolume "{claim["spec"]["volumeName"]}" is no folder of this host')
+            raise VolumeNotReady(f'persistentvolume "{claim["spec"]["volumeName"]}" is not a folder of this host')
         return Path(host_path["path"])
 
     async def _written(self, volume: Manifest) -> Path:
@@ -75,7 +75,7 @@ class PodVolumes:
         return folder
 
     async def _write(self, folder: Path, source: Mapping[str, Manifest]) -> None:
-        """Writes one source of files; names differ a little between plain and projected volumes."""
+        """Write one source of files; field names differ between plain and projected volumes."""
         if config_map := source.get("configMap"):
             await self._write_keys(folder, CONFIG_MAP, config_map["name"], config_map)
         elif secret := source.get("secret"):
@@ -99,7 +99,7 @@ class PodVolumes:
             raise VolumeNotReady(f'{kind.name.lower()} "{name}" has no key {error}') from error
 
     async def _request_token(self, source: Manifest) -> str:
-        """A token of the pod's ServiceAccount that is bound to the pod, as kubelets ask for it."""
+        """Request a token of the pod's ServiceAccount that is bound to the pod, as a kubelet does."""
         account = self._pod["spec"].get("serviceAccountName") or "default"
         kind = Kind("", "v1", "TokenRequest", f"serviceaccounts/{account}/token")
         audience = source.get("audience")

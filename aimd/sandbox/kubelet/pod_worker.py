@@ -1,4 +1,4 @@
-"""The life of one pod: volumes, init containers, containers, and at the end its deletion."""
+"""The life cycle of one pod: volumes, init containers, containers, deletion."""
 
 import shutil
 
@@ -26,7 +26,7 @@ _log = structlog.get_logger()
 
 
 class PodWorker:
-    """Runs one pod from its binding to a node until it is gone from the API server."""
+    """Runs one pod from its binding to a node until it is deleted from the API server."""
 
     def __init__(self, client: Client, cache: Cache, settings: KubeletSettings, events: EventRecorder, pod: Manifest):
         self.key, self.uid = key_of(pod), uid_of(pod)
@@ -53,7 +53,7 @@ class PodWorker:
         self._main = tuple(Container(self._context, item) for item in spec["containers"])
 
     async def run(self) -> None:
-        """Ends when the pod is deleted; on cancellation its processes end at once."""
+        """Run the pod until it is deleted; on cancellation, end its processes at once."""
         try:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
@@ -70,22 +70,22 @@ class PodWorker:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def delete(self, grace: float) -> None:
-        """The pod is to end: SIGTERM to its containers, SIGKILL after `grace` seconds."""
+        """End the pod: SIGTERM to its containers, then SIGKILL after `grace` seconds."""
         if not self._stopping.is_set():
             self._grace = grace
             self._stopping.set()
 
     def vanish(self) -> None:
-        """The pod is already gone from the API server: everything ends at once, and nothing is reported."""
+        """End everything at once, and report nothing: the pod has been deleted from the API server."""
         self._vanished = True
         self.delete(0)
 
     def container(self, name: str) -> Container | None:
-        """A container by name, init containers included."""
+        """Return a container or init container by name, None if there is none."""
         return next((item for item in (*self._init, *self._main) if item.status.name == name), None)
 
     async def _live(self) -> None:
-        """Everything until no container runs any more."""
+        """Mount the volumes and run the containers until none runs any more."""
         await self._mount()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._stop_when_asked)
@@ -94,16 +94,16 @@ class PodWorker:
             tasks.cancel_scope.cancel()
 
     async def _mount(self) -> None:
-        """Waits until all volumes are there, or the pod is to end; an event says what is missing."""
-        told = ""
+        """Wait until all volumes are mounted, or the pod is deleted; an Event reports what is missing."""
+        reported = ""
         while not self._stopping.is_set():
             try:
                 self._context.volumes.update(await self._volumes.prepare())
                 return
             except (VolumeNotReady, ApiError, OSError) as error:
-                if str(error) != told:
-                    told = str(error)
-                    self._record("Warning", "FailedMount", f"MountVolume.SetUp failed: {told}")
+                if str(error) != reported:
+                    reported = str(error)
+                    self._record("Warning", "FailedMount", f"MountVolume.SetUp failed: {reported}")
             with anyio.move_on_after(_MOUNT_RETRY):
                 await self._stopping.wait()
 
@@ -135,7 +135,7 @@ class PodWorker:
                 tasks.start_soon(container.stop, self._grace)
 
     async def _finish(self) -> None:
-        """The last status, then the deletion that the API server has waited for."""
+        """Write the last status, then delete the pod, which the API server waits for."""
         try:
             await self._write_status()
             reason = "pod ended"
@@ -143,7 +143,7 @@ class PodWorker:
         except (NotFound, Conflict):
             return
         except ApiError as error:
-            # The next change of the pod finds no worker, and asks for its deletion again.
+            # The next change of the pod finds no worker, and the kubelet deletes the pod then.
             _log.warning("pod not deleted", pod=str(self.key), error=str(error))
 
     # Reports
@@ -180,7 +180,7 @@ class PodWorker:
 
 
 def deletion_grace(pod: Manifest) -> float | None:
-    """Seconds a deleted pod has to end; None if it is not deleted."""
+    """Return the seconds that a deleted pod has to end, None if it is not being deleted."""
     metadata = metadata_of(pod)
     if not metadata.get("deletionTimestamp"):
         return None

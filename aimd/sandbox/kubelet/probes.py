@@ -1,7 +1,7 @@
-"""Asks containers how they are: startup, readiness and liveness probes, by HTTP or by opening a TCP connection.
+"""Startup, readiness and liveness probes, by HTTP or by opening a TCP connection.
 
-Until a probe has succeeded it is asked more often than its period says, so that nobody waits for a pod that is ready;
-a failure counts once per period all the same. Probes by command or gRPC always succeed.
+Until a probe succeeds, it runs more often than its period, so that a ready pod is reported soon; a failure still counts
+only once per period. Probes by command or gRPC always succeed.
 """
 
 import time
@@ -13,12 +13,13 @@ import httpx
 
 from aimd.runtime.objects import Manifest
 
-_IMPATIENCE = 0.25
+_SHORT_PERIOD = 0.25
+"""Seconds between runs of a probe that has not succeeded yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A probe of a container; `port` is the container's, times in seconds, thresholds in numbers of answers."""
+    """A probe of a container; `port` is that of the container, times are in seconds, thresholds in numbers of runs."""
 
     port: int = 0
     http_path: str | None = None
@@ -33,7 +34,7 @@ class Probe:
 
 @dataclass(slots=True)
 class Verdict:
-    """Counts answers until a threshold is reached; `healthy` is None before that. Pure, times passed in."""
+    """Counts results until a threshold is reached; `healthy` is None before that. Pure: the time is an argument."""
 
     probe: Probe
     healthy: bool | None = None
@@ -41,8 +42,8 @@ class Verdict:
     _failures: int = 0
     _failed_at: float = field(default=float("-inf"))
 
-    def take(self, success: bool, now: float) -> bool:
-        """Takes an answer, `now` on a monotonic clock; whether the verdict has changed."""
+    def take(self, now: float, *, success: bool) -> bool:
+        """Count a result; return whether the verdict has changed. `now` is the time on a monotonic clock."""
         before = self.healthy
         if success:
             self._successes, self._failures, self._failed_at = self._successes + 1, 0, float("-inf")
@@ -58,7 +59,7 @@ class Verdict:
 
 
 def parse_probe(container: Manifest, name: str) -> Probe | None:
-    """`readinessProbe`, `livenessProbe` or `startupProbe` of a container; None if it has none that really asks."""
+    """Return the `readinessProbe`, `livenessProbe` or `startupProbe` of a container, or None."""
     probe = container.get(name) or {}
     action = probe.get("httpGet") or probe.get("tcpSocket")
     if not action:
@@ -77,44 +78,47 @@ def parse_probe(container: Manifest, name: str) -> Probe | None:
     )
 
 
-async def follow(probe: Probe, ask: Callable[[], Awaitable[str]], tell: Callable[[bool, str], Awaitable[None]]) -> None:
-    """Asks for ever, and tells each change of the verdict; `ask` gives what is wrong, empty if nothing is."""
+async def follow(probe: Probe, run: Callable[[], Awaitable[str]], report: Callable[[str], Awaitable[None]]) -> None:
+    """Run a probe for ever, and report each change of the verdict: the problem, empty if the container is healthy.
+
+    `run` returns the problem of one run.
+    """
     await anyio.sleep(probe.initial_delay)
     verdict = Verdict(probe)
     while True:
-        problem = await ask()
-        if verdict.take(not problem, time.monotonic()):
-            await tell(bool(verdict.healthy), problem)
-        await anyio.sleep(probe.period if verdict.healthy else min(probe.period, _IMPATIENCE))
+        problem = await run()
+        if verdict.take(time.monotonic(), success=not problem):
+            await report(problem)
+        await anyio.sleep(probe.period if verdict.healthy else min(probe.period, _SHORT_PERIOD))
 
 
-async def ask(probe: Probe, local_port: int | None) -> str:
-    """Asks once at the loopback port that stands for the container's; what is wrong, empty if nothing is."""
+async def run_once(probe: Probe, local_port: int | None) -> str:
+    """Run a probe once, at the loopback port for that of the container; return the problem, empty without one."""
     if local_port is None:
         return f"nothing listens on port {probe.port}"
     try:
         with anyio.fail_after(probe.timeout):
             if probe.http_path is not None:
-                return await _ask_http(probe, local_port)
+                return await _run_http(probe, local_port)
             connection = await anyio.connect_tcp("127.0.0.1", local_port)
             await connection.aclose()
     except TimeoutError:
-        return f"no answer within {probe.timeout:g} s"
+        return f"no response within {probe.timeout:g} s"
     except (OSError, httpx.TransportError) as error:
         return f"port {probe.port}: {error or type(error).__name__}"
     return ""
 
 
-async def _ask_http(probe: Probe, local_port: int) -> str:
+async def _run_http(probe: Probe, local_port: int) -> str:
     path = f"/{(probe.http_path or '').lstrip('/')}"
     url = f"{probe.scheme}://127.0.0.1:{local_port}{path}"
-    async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+    async with httpx.AsyncClient(trust_env=False, verify=False) as client:  # noqa: S501 (as a kubelet does)
         response = await client.get(url, headers=list(probe.headers), timeout=None)
     return "" if 200 <= response.status_code < 400 else f"HTTP probe failed with statuscode: {response.status_code}"
 
 
 def _port_number(container: Manifest, port: int | str) -> int:
-    """A port given by number, or by the name it has in the container; 0 for an unknown name."""
+    """Return a port, given by its number or by its name in the container; 0 for an unknown name."""
     if isinstance(port, int):
         return port
     named = (item["containerPort"] for item in container.get("ports") or () if item.get("name") == port)

@@ -1,7 +1,7 @@
-"""Which images the process kubelet knows, and how their containers run as local processes.
+"""The images that the process kubelet knows, and how their containers run as local processes.
 
-A table, asked from top to bottom; the first entry whose patterns fit the container's image and name decides. Containers
-that no entry fits are simulated.
+The first entry of the table whose patterns match the image and the name of a container decides. Containers that match
+no entry are simulated.
 """
 
 import re
@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 
 from aimd.runtime.objects import Manifest
 
-# -P: a file in the working directory, which may be a volume, must not pass for a module.
+# -P: a file in the working directory, which may be a volume, must not be imported as a module.
 _PYTHON = (sys.executable, "-P", "-m")
 _AIMD = (*_PYTHON, "aimd")
 _LISTENS = re.compile(r"(?P<flag>--[a-z-]+-bind-address)=:(?P<port>\d+)")
@@ -21,7 +21,7 @@ _LISTENS = re.compile(r"(?P<flag>--[a-z-]+-bind-address)=:(?P<port>\d+)")
 
 @dataclass(frozen=True, slots=True)
 class ContainerCommand:
-    """What a container is to run: `command` and `args` with paths translated, and the local number of each port."""
+    """The command of a container: `command` and `args` with translated paths, and the local port by port."""
 
     command: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
@@ -29,27 +29,27 @@ class ContainerCommand:
 
     @property
     def port(self) -> int:
-        """Local number of the first port, 0 without one."""
+        """Return the local port of the first port, 0 without one."""
         return next(iter(self.ports.values()), 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """An entry of the table: shell patterns for image and container name, and the local command line."""
+    """An entry of the table: shell patterns for image and container name, and the function of the command line."""
 
     command_line: Callable[[ContainerCommand], Sequence[str]]
     image: str = "*"
     container: str = "*"
 
     def fits(self, container: Manifest) -> bool:
-        """Whether a container (of a pod's spec) is to be run by this program."""
+        """Return whether a container of a pod spec matches the patterns."""
         return fnmatchcase(container.get("image") or "", self.image) and fnmatchcase(container["name"], self.container)
 
 
 def aimd_command_line(container: ContainerCommand) -> Sequence[str]:
-    """The aimd image: its `aimd` command, its `/check-size.sh`, and an entry point that downloads when given a URI.
+    """Return the command line of the aimd image: `aimd`, `/check-size.sh`, or a download if it gets a URI.
 
-    Where it would listen on all addresses of the pod, it listens on the loopback port that stands for that.
+    Instead of all addresses of the pod, it listens on the loopback port for that of the container.
     """
     words = tuple(_on_loopback(word, container.ports) for word in (*container.command, *container.arguments))
     if container.command:
@@ -68,20 +68,20 @@ def _on_loopback(word: str, ports: Mapping[int, int]) -> str:
 
 
 def model_command_line(container: ContainerCommand) -> Sequence[str]:
-    """A model image: the echo server; model and cache folder come from the container's environment."""
+    """Return the command line of a model image: the echo server, with model and cache folder from the environment."""
     return (*_PYTHON, "aimd.sandbox.model_server", "--port", str(container.port))
 
 
 def image_command_line(container: ContainerCommand) -> Sequence[str]:
-    """The sandbox's own model image: it knows its model, serves it, and tells its profiles when it is asked."""
+    """Return the command line of the sandbox's own model image, which serves its model or prints its profiles."""
     words = (*container.command, *container.arguments)
     return (*_PYTHON, "aimd.sandbox.model_image", *(words or ("serve", "--port", str(container.port))))
 
 
 def default_programs(aimd_image: str, model_image: str) -> tuple[Program, ...]:
-    """The aimd image, what stands in for it in download jobs, the sandbox's model image, and all that KServe serves.
+    """Return the table: the aimd image, the containers of download jobs, model images.
 
-    A model image that is not the sandbox's is simulated when it is asked for its profiles, and tells none.
+    A model image other than the sandbox's is simulated in a discovery job, and prints no profiles.
     """
     return (
         Program(aimd_command_line, image=aimd_image),

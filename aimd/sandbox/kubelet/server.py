@@ -1,4 +1,4 @@
-"""The kubelet's HTTPS server: container logs, for `kubectl logs` by way of the API server. No authentication."""
+"""The HTTPS server of the kubelet: container logs, which the API server reads for `kubectl logs`. No authentication."""
 
 import os
 from collections.abc import AsyncIterator, Callable
@@ -19,31 +19,31 @@ _POLL = 0.2
 
 
 class LoggingContainer(Protocol):
-    """What the server wants to know of a container."""
+    """A container, as the server sees it."""
 
     status: ContainerStatus
 
     def log_file(self, *, previous: bool = False) -> Path | None:
-        """Where its output is; None without such a start."""
+        """Return the file with the output of the current or the previous start, None without one."""
 
 
 FindContainer = Callable[[Key, str], LoggingContainer | None]
 
 
 def log_server(find: FindContainer) -> Starlette:
-    """The application; `find` gives a container by pod and name."""
+    """Return the ASGI application; `find` returns a container by pod and name."""
 
     async def logs(request: Request) -> Response:
         pod = Key(request.path_params["namespace"], request.path_params["pod"])
         name = request.path_params["container"]
         container = find(pod, name)
         if container is None:
-            return PlainTextResponse(f'container "{name}" in pod "{pod.name}" is not known here', 404)
+            return PlainTextResponse(f'container "{name}" in pod "{pod.name}" does not run here', 404)
         options = request.query_params
         previous = options.get("previous") == "true"
         path = container.log_file(previous=previous)
         if path is None:
-            return _without_log(pod, container.status, previous)
+            return _without_log(pod, container.status, previous=previous)
         start = _start_of_tail(path, int(options["tailLines"])) if "tailLines" in options else 0
         follow = options.get("follow") == "true" and not previous
         number = container.status.restarts
@@ -64,8 +64,8 @@ def log_server(find: FindContainer) -> Starlette:
     )
 
 
-def _without_log(pod: Key, status: ContainerStatus, previous: bool) -> Response:
-    """A simulated container says nothing; one that did not start (before) has nothing to show."""
+def _without_log(pod: Key, status: ContainerStatus, *, previous: bool) -> Response:
+    """Return the response for a container without a log: not started, not restarted, or simulated."""
     if previous:
         return PlainTextResponse(f'previous terminated container "{status.name}" in pod "{pod.name}" not found', 400)
     if isinstance(status.state, Waiting):
@@ -80,7 +80,7 @@ def _runs(container: LoggingContainer, number: int) -> bool:
 
 
 async def _content(path: Path, start: int, running: Callable[[], bool] | None) -> AsyncIterator[bytes]:
-    """The file from byte `start`; with `running` also what is added to it for as long as that is true."""
+    """Yield the file from byte `start`, and, with `running`, what is appended to it while that is true."""
     position = start
     while True:
         more = running is not None and running()
@@ -102,7 +102,7 @@ def _read(path: Path, position: int) -> bytes:
 
 
 def _start_of_tail(path: Path, lines: int) -> int:
-    """Byte at which the last `lines` lines begin."""
+    """Return the byte at which the last `lines` lines begin."""
     with path.open("rb") as file:
         position = file.seek(0, os.SEEK_END)
         if lines <= 0:

@@ -1,4 +1,4 @@
-"""What the process kubelet needs to know."""
+"""The settings of the process kubelet."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,10 +11,10 @@ from aimd.sandbox.kubelet.programs import Program
 
 @dataclass(frozen=True)
 class KubeletSettings:
-    """Settings of the process kubelet; times in seconds.
+    """Settings of the process kubelet; times are in seconds.
 
-    `folder` holds what pods write outside persistent volumes, and their logs. `api_server` is the URL by which pods
-    reach the API server. `certificate` and `key` (PEM files) and `port` (0: a free one) are of its own HTTPS server.
+    `folder` has the files that pods write outside of persistent volumes, and their logs. `api_server` is the URL of the
+    API server for pods. `certificate`, `key` (PEM files) and `port` (0 for a free one) are those of its HTTPS server.
     """
 
     folder: Path
@@ -25,15 +25,15 @@ class KubeletSettings:
     key: Path
     port: int = 0
     nodes: frozenset[str] = frozenset()
-    """The nodes whose pods it runs; empty: all."""
+    """Nodes whose pods it runs; if empty, all."""
     keeper: ProcessKeeper | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Variables that every process gets unless its container sets them."""
+    """Variables of every process, unless its container sets them."""
     simulated_ready_after: float = 0.5
-    """How long a simulated container takes to become ready."""
+    """Time until a simulated container is ready."""
     simulated_job_seconds: float = 1.0
-    """How long a simulated container runs in a pod that is meant to end, and a simulated init container in any."""
+    """Run time of a simulated init container, and of a simulated container in a pod that ends."""
     token_period: float = 30.0
-    """How often a pod gets a new token of its account; kubelets wait most of its hour."""
+    """Interval at which a pod gets a new token; a kubelet waits most of the token's lifetime of an hour."""
     back_off_scale: float = 1.0
-    """Factor for the waits between restarts and between attempts to pull an image."""
+    """Factor for the delays between restarts and between attempts to pull an image."""

@@ -1,4 +1,4 @@
-"""A pod's status from the states of its containers, as a kubelet reports it; pure."""
+"""The status of a pod, computed from the states of its containers as a kubelet does; pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _MAX_DELAY = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Not started yet, or between two starts."""
+    """A container that has not started, or is between two starts."""
 
     reason: str
     message: str = ""
@@ -21,14 +21,14 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Started and not ended."""
+    """A container that has started and not ended."""
 
     started_at: str
 
 
 @dataclass(frozen=True, slots=True)
 class Terminated:
-    """Ended; the exit code is 128 + n for a process ended by signal n."""
+    """A container that has ended; the exit code is 128 + n if signal n ended it."""
 
     exit_code: int
     reason: str
@@ -42,7 +42,7 @@ ContainerState: TypeAlias = Waiting | Running | Terminated
 
 @dataclass(frozen=True, slots=True)
 class ContainerStatus:
-    """One container as its pod reports it. `started` is false until a startup probe has succeeded."""
+    """The status of one container; `started` is false until the startup probe has succeeded."""
 
     name: str
     image: str
@@ -55,11 +55,11 @@ class ContainerStatus:
 
     @property
     def succeeded(self) -> bool:
-        """Ended with exit code 0."""
+        """Return whether the container ended with exit code 0."""
         return isinstance(self.state, Terminated) and self.state.exit_code == 0
 
     def manifest(self) -> Manifest:
-        """The entry of `containerStatuses`."""
+        """Return the entry for `containerStatuses`."""
         content: Manifest = {
             "name": self.name,
             "image": self.image,
@@ -75,7 +75,7 @@ class ContainerStatus:
 
 @dataclass(frozen=True, slots=True)
 class PodState:
-    """What the kubelet knows of a pod beyond its containers. `start_time` is RFC 3339."""
+    """The state of a pod: its containers, its address, its start time as RFC 3339."""
 
     init: tuple[ContainerStatus, ...]
     main: tuple[ContainerStatus, ...]
@@ -84,20 +84,20 @@ class PodState:
 
 
 def will_restart(policy: str, state: ContainerState) -> bool:
-    """Whether a container starts again under the pod's restart policy."""
+    """Return whether a container is restarted under the restart policy of its pod."""
     if not isinstance(state, Terminated):
         return True
     return policy == "Always" or (policy == "OnFailure" and state.exit_code != 0)
 
 
 def restart_delay(failures: int) -> float:
-    """Seconds to wait before a start: none before the first restart, then 10, 20, 40, … up to 300."""
+    """Return the seconds to wait before a restart: 0 for the first one, then 10, 20, 40, and so on up to 300."""
     return 0.0 if failures <= 1 else float(min(_INITIAL_DELAY * 2 ** (failures - 2), _MAX_DELAY))
 
 
 def phase(policy: str, state: PodState) -> str:
-    """Pending, Running, Succeeded or Failed."""
-    if any(_failed_for_good(policy, container) for container in state.init):
+    """Return the phase: Pending, Running, Succeeded or Failed."""
+    if any(_failed_permanently(policy, container) for container in state.init):
         return "Failed"
     if not all(container.succeeded for container in state.init):
         return "Pending"
@@ -109,7 +109,7 @@ def phase(policy: str, state: PodState) -> str:
 
 
 def pod_status(pod: Manifest, state: PodState, now: str) -> Manifest:
-    """The status to merge into the pod's; conditions of others (the scheduler's) are kept."""
+    """Return the status to merge into that of the pod; conditions of others (the scheduler) are kept."""
     previous = pod.get("status") or {}
     spec = pod["spec"]
     current = phase(spec.get("restartPolicy") or "Always", state)
@@ -132,25 +132,25 @@ def pod_status(pod: Manifest, state: PodState, now: str) -> Manifest:
 
 
 def _conditions(spec: Manifest, current: str, state: PodState, previous: Iterable[Manifest]) -> Iterable[Manifest]:
-    yield condition("PodReadyToStartContainers", current in ("Pending", "Running") and bool(state.address))
+    yield condition("PodReadyToStartContainers", str(current in ("Pending", "Running") and bool(state.address)))
     pending = [container.name for container in state.init if not container.succeeded]
     text = f"containers with incomplete status: [{' '.join(pending)}]"
     yield (
-        condition("Initialized", not pending, "ContainersNotInitialized", text)
+        condition("Initialized", str(not pending), "ContainersNotInitialized", text)
         if pending
-        else condition("Initialized", True)
+        else condition("Initialized", "True")
     )
     reason, message = _unreadiness(current, state.main)
-    yield condition("ContainersReady", not reason, reason, message)
+    yield condition("ContainersReady", str(not reason), reason, message)
     gates = [gate["conditionType"] for gate in spec.get("readinessGates") or ()]
     passed = {item["type"] for item in previous if item.get("status") == "True"}
     if not reason and not passed.issuperset(gates):
         reason, message = "ReadinessGatesNotReady", "the status of a pod readiness gate is not True"
-    yield condition("Ready", not reason, reason, message)
+    yield condition("Ready", str(not reason), reason, message)
 
 
 def _unreadiness(current: str, containers: Sequence[ContainerStatus]) -> tuple[str, str]:
-    """Reason and message of `Ready=False`, two empty texts if the containers are ready."""
+    """Return reason and message of `Ready=False`, two empty texts if the containers are ready."""
     if current == "Succeeded":
         return "PodCompleted", ""
     if current == "Failed":
@@ -161,7 +161,7 @@ def _unreadiness(current: str, containers: Sequence[ContainerStatus]) -> tuple[s
     return "", ""
 
 
-def _failed_for_good(policy: str, container: ContainerStatus) -> bool:
+def _failed_permanently(policy: str, container: ContainerStatus) -> bool:
     return policy == "Never" and isinstance(container.state, Terminated) and container.state.exit_code != 0
 
 

@@ -87,7 +87,7 @@ async def test_counts_requests() -> None:
 
 def test_weights_are_files_with_content_below_the_model(tmp_path: Path) -> None:
     folder = tmp_path / MODEL
-    with pytest.raises(MissingModel, match=re.escape(f"model {MODEL} are not below")):
+    with pytest.raises(MissingModel, match=re.escape(f"model {MODEL} are missing in")):
         require_weights(tmp_path, MODEL)
     (folder / ".cache").mkdir(parents=True)
     (folder / ".cache" / "weights.incomplete").write_text("half")

@@ -12,7 +12,7 @@ from aimd.sandbox.gateway.routing import (
     Backend,
     RouteTable,
     backend_problem,
-    parse_duration,
+    gateway_seconds,
     ready_addresses,
     rules_of,
     target_port,
@@ -113,13 +113,13 @@ def test_backends_and_timeout() -> None:
 
 @pytest.mark.parametrize(("text", "seconds"), [("3m0s", 180), ("1h30m0s", 5400), ("1s500ms", 1.5), ("0s", 0)])
 def test_durations(text: str, seconds: float) -> None:
-    assert parse_duration(text) == pytest.approx(seconds)
+    assert gateway_seconds(text) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("text", ["", "1.5s", "s", "1s ", "-1s", "1d"])
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match=re.escape(repr(text))):
-        parse_duration(text)
+        gateway_seconds(text)
 
 
 def test_endpoints_behind_a_service_port() -> None:

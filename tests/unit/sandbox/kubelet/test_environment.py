@@ -58,7 +58,7 @@ async def test_what_is_missing_is_named_unless_it_is_optional() -> None:
         await environment(env=[variable(name="token", key="x")])
     with pytest.raises(ConfigurationError, match='configmap "none" not found'):
         await environment(envFrom=[{"configMapRef": {"name": "none"}}])
-    with pytest.raises(ConfigurationError, match="does not know resourceFieldRef"):
+    with pytest.raises(ConfigurationError, match="does not support resourceFieldRef"):
         await environment(env=[{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}])
     optional = [variable(name="token", key="x", optional=True), variable(name="none", key="x", optional=True)]
     assert await environment(env=optional, envFrom=[{"secretRef": {"name": "none", "optional": True}}]) == {}

@@ -17,15 +17,15 @@ def test_probes_with_their_defaults() -> None:
 
 def test_a_verdict_needs_its_thresholds_and_failures_count_once_per_period() -> None:
     verdict = Verdict(Probe(period=10, failures=2, successes=2))
-    assert not verdict.take(True, 0)
+    assert not verdict.take(0, success=True)
     assert verdict.healthy is None
-    assert verdict.take(True, 1)
+    assert verdict.take(1, success=True)
     assert verdict.healthy is True
-    assert not verdict.take(False, 10)
-    assert not verdict.take(False, 12)
-    assert verdict.take(False, 20)
+    assert not verdict.take(10, success=False)
+    assert not verdict.take(12, success=False)
+    assert verdict.take(20, success=False)
     assert verdict.healthy is False
-    assert not verdict.take(True, 30)
-    assert not verdict.take(False, 40)
-    assert not verdict.take(True, 50)
-    assert verdict.take(True, 60)
+    assert not verdict.take(30, success=True)
+    assert not verdict.take(40, success=False)
+    assert not verdict.take(50, success=True)
+    assert verdict.take(60, success=True)
