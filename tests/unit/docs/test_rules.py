@@ -4,6 +4,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
+from tests.guides import ADD_A_FIELD
+
 ROOT = Path(__file__).parents[3]
 PAGES = ROOT / "docs" / "rules"
 RULE = re.compile(
@@ -58,25 +60,28 @@ def test_every_id_exists_once_and_is_on_the_page_of_its_prefix() -> None:
 
 
 def test_every_rule_is_named_by_the_code_that_follows_it() -> None:
-    """If this fails: end the docstring of the function that decides it with the id, or delete a rule nobody follows."""
+    """If this fails and no function decides the rule: delete it; the pages contain only rules that aimd follows."""
     code = named("aimd")
-    assert [found for found in IDS if found not in code] == []
+    assert [found for found in IDS if found not in code] == [], (
+        f"end the docstring of the function that decides each rule with its id; {ADD_A_FIELD}"
+    )
 
 
 def test_every_rule_is_named_by_a_test_that_proves_it() -> None:
-    """If this fails: name the id in the docstring of the test that proves the rule; write one if there is none."""
     tests = named("tests")
-    assert [found for found in IDS if found not in tests] == []
+    assert [found for found in IDS if found not in tests] == [], (
+        f"name each id in the docstring of the test that proves the rule; {ADD_A_FIELD}"
+    )
 
 
 def test_every_id_that_is_named_exists() -> None:
-    """If this fails: correct the id, or write the rule into its page in docs/rules."""
     places = named("aimd", "tests", "bench", "docs", "charts", "examples")
-    assert {found: paths for found, paths in places.items() if found not in IDS} == {}
+    assert {found: paths for found, paths in places.items() if found not in IDS} == {}, (
+        f"correct these ids, or write the rules into their pages in docs/rules; {ADD_A_FIELD}"
+    )
 
 
 def test_nothing_is_cited_that_a_reader_cannot_open() -> None:
-    """If this fails: name a rule of docs/rules, a page of docs/ or a public document instead."""
     folders = ("aimd", "tests", "bench", "docs", "charts", "crds", "examples")
     cited = [
         f"{path}:{number}: {line.strip()}"
@@ -84,4 +89,4 @@ def test_nothing_is_cited_that_a_reader_cannot_open() -> None:
         for number, line in enumerate(text.splitlines(), 1)
         if UNOPENABLE.search(line)
     ]
-    assert cited == []
+    assert cited == [], "name a rule of docs/rules, a page of docs/ or a public document instead"
