@@ -7,6 +7,8 @@ is named after its version and a hash of its pins, so a changed pin has a new fo
 A build holds a lock and writes to temporary names. A file gets its final name only when it is complete.
 """
 
+# tests: tests/integration/test_sandbox_binaries.py
+
 import os
 import shutil
 import subprocess

@@ -3,6 +3,8 @@
 The Deployment is not applied, because `aimd run` is a local process here.
 """
 
+# tests: tests/integration/test_chart.py
+
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path

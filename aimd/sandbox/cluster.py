@@ -6,6 +6,8 @@ KEDA, model hub, and the image in the registry. The stand-ins run in this proces
 containers of pods, runs in child processes that end with it.
 """
 
+# tests: tests/e2e/test_demo.py
+
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace

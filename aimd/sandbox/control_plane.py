@@ -5,6 +5,8 @@ is RBAC, and every request is in the audit log. Left out, compared with a cluste
 and of node life cycles (the nodes are stand-ins), kube-proxy, DNS, the certificates of the aggregation layer.
 """
 
+# tests: tests/integration/test_control_plane.py
+
 import base64
 import secrets
 import ssl

@@ -1,5 +1,7 @@
 """Install CustomResourceDefinitions, and wait until the API server serves their kinds."""
 
+# tests: tests/integration/test_takeover.py
+
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 

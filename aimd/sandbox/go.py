@@ -1,5 +1,7 @@
 """The Go toolchain that builds the sandbox's binaries: the one on the PATH, or the one packaged for Python."""
 
+# tests: tests/integration/test_sandbox_binaries.py
+
 import os
 import re
 import shutil

@@ -8,6 +8,8 @@ Left out: datasets and spaces, history, tags and pull requests, repositories wit
 Xet storage, redirects to a content network, paging.
 """
 
+# tests: tests/integration/test_hub.py
+
 import hashlib
 import json
 import random

@@ -4,6 +4,8 @@ To a registry and its clients, the images are real: a manifest, a configuration 
 cannot be run.
 """
 
+# tests: tests/integration/test_registry.py
+
 import hashlib
 import json
 from collections.abc import Mapping, Sequence

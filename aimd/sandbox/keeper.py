@@ -8,6 +8,8 @@ The protocol on the pipe has one command per line: `hold <process group>`, `rele
 The module runs as a script and imports only the standard library.
 """
 
+# tests: tests/integration/test_sandbox_processes.py
+
 import contextlib
 import os
 import shutil

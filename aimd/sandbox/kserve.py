@@ -5,6 +5,8 @@ Istio, the controllers of the local model cache and of LLMInferenceServices, ser
 runs as an administrator), cert-manager (the certificate is our own).
 """
 
+# tests: tests/e2e/test_quickstart.py
+
 import base64
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,5 +1,7 @@
 """An HTTP(S) server on loopback, in the event loop of the sandbox."""
 
+# tests: tests/integration/test_sandbox_servers.py
+
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator

@@ -1,5 +1,7 @@
 """The operator as a process of the sandbox: `aimd run` with the RBAC and the flags of the chart."""
 
+# tests: tests/integration/test_sandbox_cli.py
+
 import sys
 from collections.abc import Sequence
 

@@ -5,6 +5,8 @@ file, and is held by the keeper (aimd/sandbox/keeper.py), which ends it if the s
 unexpectedly is an error of the whole sandbox, raised with the last lines of its log.
 """
 
+# tests: tests/integration/test_sandbox_processes.py
+
 import contextlib
 import os
 import signal

@@ -8,6 +8,8 @@ Left out: TLS, hostnames of listeners, namespace selectors of listeners, Referen
 filters other than URLRewrite, retries, backend timeouts, WebSockets, kinds of route other than HTTPRoute.
 """
 
+# tests: tests/integration/test_standins.py
+
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 

@@ -1,5 +1,7 @@
 """The proxy of the gateway stand-in: forwards a request by the route table, and streams the response back."""
 
+# tests: tests/integration/test_gateway_proxy.py
+
 import itertools
 import random
 import time

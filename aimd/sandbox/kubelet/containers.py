@@ -1,5 +1,7 @@
 """The life cycle of one container: pull, start, probes, end, restart with back-off."""
 
+# tests: tests/integration/test_standins.py
+
 import os
 import socket
 import time

@@ -13,6 +13,8 @@ port-forward, log timestamps, refreshed volumes except tokens, node leases and h
 disabled). Pods get fictional addresses (aimd/sandbox/addresses.py); of the ports of a container, the first is served.
 """
 
+# tests: tests/integration/test_standins.py
+
 import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus

@@ -4,6 +4,8 @@ ConfigMaps, Secrets and pod fields are written once, when the pod starts; only t
 Volumes of other types, such as host paths, are empty folders.
 """
 
+# tests: tests/integration/test_standins.py
+
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """The life cycle of one pod: volumes, init containers, containers, deletion."""
 
+# tests: tests/integration/test_standins.py
+
 import shutil
 
 import anyio

@@ -1,5 +1,7 @@
 """The settings of the process kubelet."""
 
+# tests: tests/integration/test_standins.py
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
