@@ -100,7 +100,7 @@ class ImageLists:
         filters = filters_of(obj)
         answers = await self._ask(filters, credentials.keyring)
         results = [_result(wanted, answer) for wanted, answer in zip(filters, answers, strict=True)]
-        passing = any(failure.passing for answer in answers if answer is not None for failure in answer.failures)
+        passing = any(failure.transient for answer in answers if answer is not None for failure in answer.failures)
         unanswered = any(
             answer is None and not isinstance(wanted, FilterInvalid)
             for wanted, answer in zip(filters, answers, strict=True)

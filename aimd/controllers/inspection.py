@@ -212,5 +212,5 @@ def _refused(failure: RegistryFailure, credentials: Credentials) -> Inspection:
 def _waits(inspection: Inspection) -> tuple[float, float]:
     if inspection.secret is not None or inspection.awaits_secret:
         return SECRET_WAITS
-    passing = inspection.failure is not None and inspection.failure.passing
+    passing = inspection.failure is not None and inspection.failure.transient
     return PASSING_WAITS if passing else LASTING_WAITS

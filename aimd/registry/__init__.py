@@ -1,13 +1,13 @@
-"""OCI registries, read only: what an image says about itself, and which repositories and tags there are.
+"""Read-only access to image registries: labels of images, lists of repositories and tags.
 
-Stands alone: httpx and anyio, and nothing else of aimd; no Kubernetes client either. The way through it:
+Imports httpx and anyio, and nothing else of aimd.
 
-    reference, credentials, failures (values)      what is asked for, as whom, and how it can fail
-    client → cache → images, listing               one question, its deadline, its answer as a value
-    access → tokens → transport → gate             credentials in turn; logging in; one request; who may ask now
+    reference, credentials, failures (values)      an image, credentials for it, why a request failed
+    client → cache → images, listing               one call with its deadline; its result is a value
+    access → tokens → transport → gate             choice of credentials; login; one request; limits per host
 
-The client is our own. The OCI clients for Python (oras, python-dxf, docker-registry-client-async, crpy) block, or have
-no deadline over a whole exchange (where there is one, it starts anew with each piece that arrives), keep in memory
-whatever the registry sends, and leave it to their HTTP library where credentials go after a redirect. An operator asks
-registries that a tenant has named, so each of these is a way to bring it to a halt.
+aimd has its own client, because an operator contacts image registries that tenants have named, and each of these could
+block it. The OCI clients for Python (oras, python-dxf, docker-registry-client-async, crpy) block, or have no deadline
+for a whole exchange (at most one that restarts with each piece that arrives), keep in memory whatever the registry
+sends, and let their HTTP library decide where credentials go after a redirect.
 """

@@ -1,12 +1,11 @@
-"""What is known about images, so that a thousand models of fifty images cost fifty inspections.
+"""Cache of inspections: a thousand models of fifty images cost fifty inspections.
 
-What stands under a digest never changes, so it is kept until there is no room. What a tag stands for is believed for a
-while, then asked for without fetching the image, which registries do not count as a pull. A failure is kept shortly,
-so that many who ask at once meet it once.
+The content of a digest never changes, and is kept until it is evicted. A tag is trusted for 15 minutes, then its digest
+is requested without downloading the image, which registries do not count as a pull. A failure is kept for a short time,
+so that many callers at once meet it only once. Concurrent calls for the same image share one request.
 
-Nobody learns what his own credentials would not have shown him: answers are kept per set of credentials, save those of
-images that nobody has to log in for (REG-CRD-4). And who asks while the same question is under way waits for its
-answer.
+Results are cached per set of credentials, except for images that anonymous users can read (REG-CRD-4): no caller must
+learn what its own credentials do not show.
 """
 
 import time
@@ -19,14 +18,14 @@ import anyio
 
 from aimd.registry.credentials import Keyring
 from aimd.registry.failures import Problem, RegistryFailure
-from aimd.registry.gate import LONGEST_REST
+from aimd.registry.gate import LONGEST_PAUSE
 from aimd.registry.images import Inspection
 from aimd.registry.reference import ImageReference
 
 TAG_LIFE = 900.0
-"""Seconds for which a tag is believed to stand for the same image."""
+"""Seconds for which a tag is trusted to mean the same image."""
 FAILURE_LIFE = 20.0
-"""Seconds for which a failure is repeated without asking."""
+"""Seconds for which a failure is returned without a request."""
 MOST_IMAGES = 2048
 
 _K = TypeVar("_K")
@@ -34,112 +33,120 @@ _V = TypeVar("_V")
 
 
 class Inspector(Protocol):
-    """Who really asks: the client."""
+    """Inspects images without a cache; implemented by the client."""
 
-    async def inspect(self, reference: ImageReference, keyring: Keyring) -> Inspection | RegistryFailure: ...
+    async def inspect(self, reference: ImageReference, keyring: Keyring) -> Inspection | RegistryFailure:
+        """Return the labels of an image."""
 
-    async def digest(self, reference: ImageReference, keyring: Keyring) -> str | RegistryFailure: ...
+    async def digest(self, reference: ImageReference, keyring: Keyring) -> str | RegistryFailure:
+        """Return the current digest of a reference, empty if the registry does not say."""
 
 
 class InspectionCache:
-    """Inspections, each made once while it is known."""
+    """Inspects images, each once as long as its result is cached."""
 
     def __init__(self, inspector: Inspector, clock: Callable[[], float] = time.monotonic) -> None:
         self._inspector = inspector
         self._clock = clock
-        self._flights: dict[tuple[str, str], _Flight] = {}
+        self._pending: dict[tuple[str, str], _Pending] = {}
         self._images: _Bounded[tuple[str, str, str], Inspection] = _Bounded(MOST_IMAGES)
-        self._tags: _Bounded[tuple[str, str], _Tagged] = _Bounded(2 * MOST_IMAGES)
+        self._tags: _Bounded[tuple[str, str], _Tag] = _Bounded(2 * MOST_IMAGES)
         self._failures: _Bounded[tuple[str, str], _Failed] = _Bounded(2 * MOST_IMAGES)
 
     async def inspect(self, reference: ImageReference, keyring: Keyring) -> Inspection | RegistryFailure:
-        """What the image says about itself, from memory if that is allowed."""
-        who = keyring.fingerprint(reference.name)
-        while (known := self._known(reference, who)) is None:
-            flight = self._flights.get((str(reference), who))
-            if flight is None:
-                return await self._fly((str(reference), who), lambda: self._ask(reference, keyring, who))
-            await flight.landed.wait()
-            if flight.answer is not None:
-                return _for(reference, flight.answer)
-            # Whoever asked was cancelled before there was an answer: somebody else asks.
+        """Return the labels of an image, from the cache if possible."""
+        credentials_id = keyring.fingerprint(reference.name)
+        while (known := self._known(reference, credentials_id)) is None:
+            pending = self._pending.get((str(reference), credentials_id))
+            if pending is None:
+                key = (str(reference), credentials_id)
+                return await self._share(key, lambda: self._inspect(reference, keyring, credentials_id))
+            await pending.done.wait()
+            if pending.result is not None:
+                return _for(reference, pending.result)
+            # The caller that made the request was canceled before there was a result: this one makes it again.
         return known
 
-    async def _fly(
-        self, key: tuple[str, str], ask: Callable[[], Awaitable[Inspection | RegistryFailure]]
+    async def _share(
+        self, key: tuple[str, str], call: Callable[[], Awaitable[Inspection | RegistryFailure]]
     ) -> Inspection | RegistryFailure:
-        flight = self._flights[key] = _Flight()
+        """Make a call whose result concurrent callers wait for."""
+        pending = self._pending[key] = _Pending()
         try:
-            flight.answer = await ask()
+            pending.result = await call()
         finally:
-            del self._flights[key]
-            flight.landed.set()
-        return flight.answer
+            del self._pending[key]
+            pending.done.set()
+        return pending.result
 
-    def _known(self, reference: ImageReference, who: str) -> Inspection | RegistryFailure | None:
+    def _known(self, reference: ImageReference, credentials_id: str) -> Inspection | RegistryFailure | None:
+        """Return a cached result, None if there is none or it has expired."""
         now = self._clock()
-        for owner in dict.fromkeys(("", who)):
+        for owner in dict.fromkeys(("", credentials_id)):
             digest = reference.digest
             if not digest:
-                tagged = self._tags.get((str(reference), owner))
-                digest = tagged.digest if tagged is not None and tagged.until > now else ""
+                tag = self._tags.get((str(reference), owner))
+                digest = tag.digest if tag is not None and tag.until > now else ""
             image = self._images.get((reference.name, digest, owner)) if digest else None
             if image is not None:
                 return _for(reference, image)
-        failed = self._failures.get((str(reference), who))
+        failed = self._failures.get((str(reference), credentials_id))
         if failed is None or failed.until <= now:
             return None
         left = failed.failure.retry_after
         return failed.failure if left is None else failed.failure.after(max(left - (now - failed.since), 0.0))
 
-    async def _ask(self, reference: ImageReference, keyring: Keyring, who: str) -> Inspection | RegistryFailure:
-        same = await self._unchanged(reference, keyring, who)
-        if same is not None:
-            return same
-        answer = await self._inspector.inspect(reference, keyring)
+    async def _inspect(
+        self, reference: ImageReference, keyring: Keyring, credentials_id: str
+    ) -> Inspection | RegistryFailure:
+        """Request the image and cache the result."""
+        unchanged = await self._unchanged(reference, keyring, credentials_id)
+        if unchanged is not None:
+            return unchanged
+        result = await self._inspector.inspect(reference, keyring)
         now = self._clock()
-        if isinstance(answer, RegistryFailure):
-            wait = answer.retry_after if answer.problem is Problem.RATE_LIMIT else None
-            life = min(max(FAILURE_LIFE, wait or 0.0), LONGEST_REST)
-            self._failures.put((str(reference), who), _Failed(answer, now, now + life))
-            return answer
-        owner = "" if answer.public else who
-        self._images.put((reference.name, answer.digest, owner), answer)
-        self._tags.put((str(reference), owner), _Tagged(answer.digest, now + TAG_LIFE))
-        return answer
+        if isinstance(result, RegistryFailure):
+            wait = result.retry_after if result.problem is Problem.RATE_LIMIT else None
+            life = min(max(FAILURE_LIFE, wait or 0.0), LONGEST_PAUSE)
+            self._failures.put((str(reference), credentials_id), _Failed(result, now, now + life))
+            return result
+        owner = "" if result.public else credentials_id
+        self._images.put((reference.name, result.digest, owner), result)
+        self._tags.put((str(reference), owner), _Tag(result.digest, now + TAG_LIFE))
+        return result
 
-    async def _unchanged(self, reference: ImageReference, keyring: Keyring, who: str) -> Inspection | None:
-        """The image of a tag that was known before, if it still is, or if the registry cannot say now."""
-        for owner in dict.fromkeys(("", who)):
-            tagged = self._tags.get((str(reference), owner))
-            image = self._images.get((reference.name, tagged.digest, owner)) if tagged is not None else None
+    async def _unchanged(self, reference: ImageReference, keyring: Keyring, credentials_id: str) -> Inspection | None:
+        """Return the cached image of an expired tag if its digest is unchanged, or if the registry is unavailable."""
+        for owner in dict.fromkeys(("", credentials_id)):
+            tag = self._tags.get((str(reference), owner))
+            image = self._images.get((reference.name, tag.digest, owner)) if tag is not None else None
             if image is None:
                 continue
             digest = await self._inspector.digest(reference, keyring)
             if isinstance(digest, RegistryFailure):
-                return image if digest.passing else None
+                return image if digest.transient else None
             if digest == image.digest:
-                self._tags.put((str(reference), owner), _Tagged(digest, self._clock() + TAG_LIFE))
+                self._tags.put((str(reference), owner), _Tag(digest, self._clock() + TAG_LIFE))
                 return image
             return None
         return None
 
 
 @dataclass(slots=True, eq=False)
-class _Flight:
-    """A question under way; without an answer once landed, it was given up."""
+class _Pending:
+    """A call in progress; if it is done without a result, its caller was canceled."""
 
-    landed: anyio.Event
-    answer: Inspection | RegistryFailure | None
+    done: anyio.Event
+    result: Inspection | RegistryFailure | None
 
     def __init__(self) -> None:
-        self.landed = anyio.Event()
-        self.answer = None
+        self.done = anyio.Event()
+        self.result = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Tagged:
-    """What a tag stands for, and until when that is believed."""
+class _Tag:
+    """Digest of a tag, and the time until which it is trusted."""
 
     digest: str
     until: float
@@ -147,7 +154,7 @@ class _Tagged:
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """A failure, since when it is known, and until when it is repeated."""
+    """A failure, the time of the request, and the time until which it is returned."""
 
     failure: RegistryFailure
     since: float
@@ -155,7 +162,7 @@ class _Failed:
 
 
 class _Bounded(Generic[_K, _V]):
-    """The entries used last."""
+    """A mapping that keeps the most recently used entries."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -174,6 +181,6 @@ class _Bounded(Generic[_K, _V]):
             self._entries.popitem(last=False)
 
 
-def _for(reference: ImageReference, answer: Inspection | RegistryFailure) -> Inspection | RegistryFailure:
-    """The answer under the name that was asked for: two tags may share a digest."""
-    return replace(answer, reference=reference) if isinstance(answer, Inspection) else answer
+def _for(reference: ImageReference, result: Inspection | RegistryFailure) -> Inspection | RegistryFailure:
+    """Return the result with the requested reference, because several tags may share a digest."""
+    return replace(result, reference=reference) if isinstance(result, Inspection) else result

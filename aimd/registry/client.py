@@ -1,4 +1,5 @@
-"""`RegistryClient`: one question, one deadline, one answer, a value whatever happens."""
+# tests: tests/faults/test_registry_faults.py
+"""`RegistryClient`: calls with one deadline each, whose result is a value even if they fail."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,7 +21,7 @@ _T = TypeVar("_T")
 
 
 class RegistryClient:
-    """Asks registries; made by `connect_registries`. Nothing here raises for what a registry does or does not."""
+    """Client of all registries; create it with `connect_registries`. No method raises for a failure of a registry."""
 
     def __init__(self, options: RegistryOptions, transport: Transport, clock: Callable[[], float]) -> None:
         access = Access(transport, Tokens(transport, clock), options)
@@ -29,30 +30,31 @@ class RegistryClient:
         self._listings = Listings(access, transport, options)
 
     async def inspect(self, reference: ImageReference, keyring: Keyring) -> Inspection | RegistryFailure:
-        """What the image says about itself. Several requests, one deadline (`timeout`)."""
-        return await self._answered(reference.registry, lambda: self._images.inspect(reference, keyring))
+        """Return the labels of an image, from several requests within one deadline (`timeout`)."""
+        return await self._within_deadline(reference.registry, lambda: self._images.inspect(reference, keyring))
 
     async def digest(self, reference: ImageReference, keyring: Keyring) -> str | RegistryFailure:
-        """The digest that the reference stands for now; empty when the registry does not say. Fetches no image."""
-        return await self._answered(reference.registry, lambda: self._images.digest(reference, keyring))
+        """Return the current digest of a reference, empty if the registry does not say. Does not count as a pull."""
+        return await self._within_deadline(reference.registry, lambda: self._images.digest(reference, keyring))
 
     async def list_tags(self, registry: str, repository: str, keyring: Keyring) -> Listing:
-        """The tags of one repository."""
+        """Return the tags of one repository."""
         return await self._listings.tags(registry, repository, keyring)
 
     async def list_images(
         self, registry: str, pattern: str, accepts: Callable[[str], bool], keyring: Keyring
     ) -> Listing:
-        """The tags of each repository that is accepted, within `listing_timeout`.
+        """Return the tags of each accepted repository, within `listing_timeout`.
 
-        The part of `pattern` before its first slash tells where to look, where a registry has no list of everything.
+        For a registry without a list of all repositories, the part of `pattern` before its first slash is the
+        namespace to list.
         """
         return await self._listings.images(registry, pattern, accepts, keyring)
 
-    async def _answered(self, registry: str, ask: Callable[[], Awaitable[_T]]) -> _T | RegistryFailure:
+    async def _within_deadline(self, registry: str, call: Callable[[], Awaitable[_T]]) -> _T | RegistryFailure:
         try:
             with self._transport.deadline(registry):
-                return await ask()
+                return await call()
         except RegistryError as problem:
             return problem.failure
 
@@ -61,7 +63,7 @@ class RegistryClient:
 async def connect_registries(
     options: RegistryOptions | None = None, clock: Callable[[], float] = time.monotonic
 ) -> AsyncIterator[RegistryClient]:
-    """A client, until the block ends; no connection is opened before the first question."""
+    """Provide a client for the block. Connections are opened as needed and closed at its end."""
     settings = options or RegistryOptions()
     transport = Transport(settings, Gate(settings.concurrency, clock))
     try:

@@ -1,7 +1,6 @@
-"""Pull secrets: parsed as Docker writes them, matched as kubelet matches them (REG-CRD-1).
+"""Pull secrets: parsed like Docker's configuration, and matched to images as the kubelet does (REG-CRD-1).
 
-Helpers that Docker's configuration names (`credHelpers`, `credsStore`) are programs of somebody's laptop and are not
-run; neither are the cloud providers' ones.
+Credential helpers (`credHelpers`, `credsStore`) are programs on a laptop and are not run, nor are those of clouds.
 """
 
 import hashlib
@@ -21,13 +20,13 @@ DOCKER_CONFIG_JSON: Final = "kubernetes.io/dockerconfigjson"
 DOCKER_CFG: Final = "kubernetes.io/dockercfg"
 _KEYS = {DOCKER_CONFIG_JSON: ".dockerconfigjson", DOCKER_CFG: ".dockercfg"}
 
-# Fingerprints tell credentials apart inside this process and are of no use outside it.
+# With a salt per process, a fingerprint identifies credentials inside this process only.
 _SALT = secrets.token_bytes(32)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Credential:
-    """Something to identify with: a user and password, or a token; nothing at all is anonymous."""
+    """A user name and password, or a token. Without any of them it is anonymous."""
 
     username: str = ""
     password: str = ""
@@ -36,7 +35,7 @@ class Credential:
 
     @property
     def fingerprint(self) -> str:
-        """Equal for equal credentials, and tells nothing about them; empty for the anonymous one."""
+        """A salted hash that identifies the credential; empty for the anonymous one."""
         return "" if self == ANONYMOUS else _fingerprint(self._fields())
 
     def _fields(self) -> tuple[str, ...]:
@@ -51,9 +50,9 @@ ANONYMOUS: Final = Credential()
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """Credentials and what each is for: `host[:port][/path]`, where a label of the host may be a pattern.
+    """Credentials, each with the pattern of its images: `host[:port][/path]`, with wildcards in labels of the host.
 
-    `unreadable` names the entries of pull secrets that could not be read.
+    `unreadable` names the entries of pull secrets that could not be parsed.
     """
 
     entries: tuple[tuple[str, Credential], ...] = ()
@@ -63,42 +62,43 @@ class Keyring:
         return Keyring(self.entries + other.entries, self.unreadable + other.unreadable)
 
     def candidates(self, name: str) -> tuple[Credential, ...]:
-        """What to identify with at `registry/repository`, in the order to try: the longest pattern of a host first,
-        patterns last, and finally nobody.
+        """Return the credentials for `registry/repository` in the order to try.
+
+        The longest pattern of a host comes first, wildcards come last, then anonymous access.
         """
         ordered = sorted(self.entries, key=lambda entry: entry[0], reverse=True)
         spellings = _spellings(name)
-        found = [credential for pattern, credential in ordered if any(_covers(pattern, text) for text in spellings)]
+        found = [credential for pattern, credential in ordered if any(_matches(pattern, text) for text in spellings)]
         return tuple(dict.fromkeys([*found, ANONYMOUS]))
 
     def fingerprint(self, name: str) -> str:
-        """Equal for keyrings that have the same to offer there; empty when that is nothing."""
+        """Return a hash of the credentials for `registry/repository`; empty if there are none."""
         known = self.candidates(name)[:-1]
         return _fingerprint([credential.fingerprint for credential in known]) if known else ""
 
 
 def parse_pull_secret(name: str, secret_type: str, data: Mapping[str, str]) -> Keyring | RegistryFailure:
-    """The credentials of a Secret; `data` is base64 text, as the API server sends it.
+    """Parse the credentials of a Secret; `data` is base64 text, as the API server sends it.
 
-    An entry that cannot be read is left out and remembered; a Secret without any document is a failure.
+    An entry that cannot be parsed is only listed in `unreadable`. A Secret without a valid document is a failure.
     """
     key = _KEYS.get(secret_type)
     if key is None:
-        return _unusable(name, f"is of type {quoted(secret_type)!r}; pull secrets are {DOCKER_CONFIG_JSON}")
+        return _unusable(name, f"has type {quoted(secret_type)!r}, but a pull secret has type {DOCKER_CONFIG_JSON}")
     try:
         document = json.loads(b64decode(data[key], validate=True))
     except KeyError:
-        return _unusable(name, f"has no {key}; create it with kubectl create secret docker-registry")
+        return _unusable(name, f"has no key {key}: create it with kubectl create secret docker-registry")
     except (ValueError, RecursionError):  # base64, UTF-8 and JSON errors are ValueErrors
-        return _unusable(name, f"holds no JSON in {key}; create it with kubectl create secret docker-registry")
+        return _unusable(name, f"contains no JSON in {key}: create it with kubectl create secret docker-registry")
     hosts = document.get("auths") if secret_type == DOCKER_CONFIG_JSON and isinstance(document, dict) else document
     if not isinstance(hosts, dict):
-        return _unusable(name, f"holds no registries in {key}; create it with kubectl create secret docker-registry")
+        return _unusable(name, f"contains no registries in {key}: create it with kubectl create secret docker-registry")
     return keyring_of(hosts, origin=f"Secret {name}")
 
 
 def keyring_of(hosts: Mapping[str, Any], origin: str) -> Keyring:
-    """Credentials of the `auths` of a Docker configuration."""
+    """Return the credentials of the `auths` of a Docker configuration; `origin` names it in `unreadable`."""
     entries: list[tuple[str, Credential]] = []
     unreadable: list[str] = []
     for host, entry in hosts.items():
@@ -111,7 +111,7 @@ def keyring_of(hosts: Mapping[str, Any], origin: str) -> Keyring:
 
 
 def process_keyring(environment: Mapping[str, str]) -> Keyring:
-    """Credentials of the process's own Docker configuration; empty when there is none that can be read."""
+    """Return the credentials of the process's own Docker configuration; empty if there is none that can be parsed."""
     home = environment.get("HOME", "")
     folder = environment.get("DOCKER_CONFIG") or (f"{home}/.docker" if home else "")
     try:
@@ -123,7 +123,7 @@ def process_keyring(environment: Mapping[str, str]) -> Keyring:
 
 
 def _credential(entry: object) -> Credential | None:
-    """The credential of an entry; None when it cannot be read. `auth`, when given, wins over user and password."""
+    """Parse one entry; None if it is malformed. `auth` takes precedence over user name and password."""
     if not isinstance(entry, dict):
         return None
     fields = {key: entry.get(key) or "" for key in ("username", "password", "auth", "identitytoken", "registrytoken")}
@@ -134,7 +134,7 @@ def _credential(entry: object) -> Credential | None:
         padded = fields["auth"] + "=" * (-len(fields["auth"]) % 4)
         try:
             decoded = b64decode(padded, validate=True).decode()
-        except ValueError:  # no base64, or no UTF-8 inside
+        except ValueError:  # not base64, or not UTF-8 inside
             return None
         username, colon, password = decoded.partition(":")
         if not colon:
@@ -143,7 +143,7 @@ def _credential(entry: object) -> Credential | None:
 
 
 def _pattern(host: str) -> str:
-    """What an entry is for: without scheme, without the `/v1/` or `/v2/` that Docker writes."""
+    """Return the pattern of an entry, without scheme and without the `/v1/` or `/v2/` that Docker writes."""
     text = host.partition("://")[2] if host.startswith(("https://", "http://")) else host
     authority, slash, path = text.partition("/")
     path = f"{slash}{path}"
@@ -155,25 +155,25 @@ def _pattern(host: str) -> str:
 
 
 def _spellings(name: str) -> Sequence[str]:
-    """The image's name under each name of its registry."""
+    """Return the image's name with each name of its registry."""
     registry, _, repository = name.partition("/")
     registries = DOCKER_HUB_ALIASES if registry == DOCKER_HUB else (registry,)
     return [f"{registry}/{repository}" for registry in registries]
 
 
-def _covers(pattern: str, name: str) -> bool:
-    """Kubelet's rule: equal ports, as many labels, each label as a pattern, the path as a prefix of the text."""
+def _matches(pattern: str, name: str) -> bool:
+    """Match as the kubelet does: equal ports, as many labels, wildcards in each label, the path as a prefix."""
     (labels, port, path), (own_labels, own_port, own_path) = _parts(pattern), _parts(name)
     return (
         port == own_port
         and len(labels) == len(own_labels)
         and own_path.startswith(path)
-        and all(_label_covers(label, own) for label, own in zip(labels, own_labels, strict=True))
+        and all(_label_matches(label, own) for label, own in zip(labels, own_labels, strict=True))
     )
 
 
-def _label_covers(pattern: str, label: str) -> bool:
-    """Go's patterns negate a class with ^; the address in brackets is no class."""
+def _label_matches(pattern: str, label: str) -> bool:
+    """Match one label; Go negates a class with ^, and an IPv6 address in brackets is not a class."""
     return pattern == label or fnmatchcase(label, pattern.replace("[^", "[!"))
 
 

@@ -1,7 +1,4 @@
-"""How a question to a registry can fail: values with a stable reason (REG-ERR-1).
-
-The functions make the failures whose wording more than one module needs.
-"""
+"""Failures of requests to image registries, as values with a stable reason (REG-ERR-1)."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -10,22 +7,22 @@ _LONGEST_QUOTE = 200
 
 
 class Problem(StrEnum):
-    """What sort of trouble it is; decides who has to act and when to ask again."""
+    """Class of a failure; it decides who has to act, and when to retry."""
 
     REFERENCE = "Reference"
-    """The text names no image."""
+    """The text is not a valid image reference."""
     AUTH = "Auth"
-    """401 or 403 with everything there was to identify with, or a pull secret that cannot be read."""
+    """All credentials were refused (401 or 403), or a pull secret cannot be parsed."""
     NOT_FOUND = "NotFound"
-    """No such repository, tag, digest or platform."""
+    """The repository, tag, digest or platform does not exist."""
     RATE_LIMIT = "RateLimit"
-    """429, or what a registry means by it."""
+    """The registry limits requests (429, or its equivalent)."""
     UNAVAILABLE = "Unavailable"
-    """The registry answered that it cannot answer, or nothing that a registry would say."""
+    """The registry returned a server error, or nothing that a registry would return."""
     NETWORK = "Network"
-    """No answer: name resolution, connection, TLS, time."""
+    """There was no response: a failure of name resolution, connection or TLS, or a timeout."""
     CONTENT = "Content"
-    """The registry answered, but what it sent is no image that can be read."""
+    """The registry responded, but with content that is not an image."""
 
 
 _REASONS = {
@@ -37,16 +34,16 @@ _REASONS = {
     Problem.NETWORK: "NetworkError",
     Problem.CONTENT: "MetadataExtractionFailed",
 }
-_PASSING = frozenset({Problem.RATE_LIMIT, Problem.UNAVAILABLE, Problem.NETWORK})
+_TRANSIENT = frozenset({Problem.RATE_LIMIT, Problem.UNAVAILABLE, Problem.NETWORK})
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryFailure:
-    """Why there is no answer: the problem, a stable reason, and a message that says what to change.
+    """Why there is no result: the problem, a stable reason, and a message that says what to change.
 
     `reason` is that of the problem; a network failure has one of `ConnectionRefused`, `ConnectionReset`, `DNSFailure`,
-    `NetworkTimeout`, `NetworkError`. `retry_after` is how many seconds the registry wants to be left alone, None when
-    it did not say; the message never contains it, so that it does not change with time.
+    `NetworkTimeout`, `NetworkError`. `retry_after` is how many seconds the registry asks to wait, None if it does not
+    say; the message never contains it, so that it does not change with time.
     """
 
     problem: Problem
@@ -55,12 +52,12 @@ class RegistryFailure:
     retry_after: float | None = None
 
     @property
-    def passing(self) -> bool:
-        """Whether the same question may be answered soon without anybody changing anything."""
-        return self.problem in _PASSING
+    def transient(self) -> bool:
+        """Whether a retry may succeed without a change by anybody."""
+        return self.problem in _TRANSIENT
 
     def after(self, seconds: float) -> "RegistryFailure":
-        """The same failure, to be asked about again after so many seconds."""
+        """Return the same failure, to be retried after `seconds`."""
         return replace(self, retry_after=seconds)
 
 
@@ -73,26 +70,28 @@ class RegistryError(Exception):
 
 
 def failure(problem: Problem, message: str, *, reason: str = "", retry_after: float | None = None) -> RegistryFailure:
-    """A failure with the reason of its problem."""
+    """Return a failure; its reason is that of the problem unless another one is given."""
     return RegistryFailure(problem, reason or _REASONS[problem], message, retry_after)
 
 
-def error(problem: Problem, message: str, *, reason: str = "", retry_after: float | None = None) -> RegistryError:
-    """A failure on its way up."""
+def registry_error(
+    problem: Problem, message: str, *, reason: str = "", retry_after: float | None = None
+) -> RegistryError:
+    """Return an exception that carries a failure."""
     return RegistryError(failure(problem, message, reason=reason, retry_after=retry_after))
 
 
 def timed_out(host: str, seconds: float) -> RegistryFailure:
-    """The deadline of a question has passed."""
+    """Return the failure of a call that has exceeded its deadline."""
     return failure(
         Problem.NETWORK,
-        f"{host} did not answer within {seconds:g} s: check that it can be reached from the operator's pod (network "
-        "policies, proxy) and is not overloaded",
+        f"{host} did not answer within {seconds:g} s: check that the operator's pod can reach it (network policies, "
+        "proxy) and that it is not overloaded",
         reason="NetworkTimeout",
     )
 
 
 def quoted(text: str) -> str:
-    """Words of a stranger, fit for a message: one line, printable, short."""
+    """Return untrusted text shortened and made printable, in one line."""
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return line if len(line) <= _LONGEST_QUOTE else f"{line[:_LONGEST_QUOTE]} …"

@@ -1,7 +1,7 @@
-"""Who may ask a host now: so many at once, and nobody while it wants, or needs, to be left alone.
+"""Limits per host: how many requests at the same time, and pauses after failures and rate limits.
 
-A registry that hangs costs its own images a deadline each, then nothing: after three failures in a row it rests, and
-who asks meanwhile gets the last failure at once. Other registries never notice.
+A registry that hangs costs its own images a deadline each, then nothing: after three failures in a row its requests
+fail at once with the last failure, for 30 s. Other registries are not affected (REG-NET-4).
 """
 
 from collections import OrderedDict
@@ -13,78 +13,81 @@ import anyio
 
 from aimd.registry.failures import RegistryError, RegistryFailure
 
-FAILURES_BEFORE_REST = 3
-REST = 30.0
-LONGEST_REST = 3600.0
+FAILURES_BEFORE_PAUSE = 3
+PAUSE = 30.0
+"""Seconds."""
+LONGEST_PAUSE = 3600.0
+"""Seconds."""
 _HOSTS = 512
 _ANONYMOUS = "anonymous"
 
 
 @dataclass(slots=True)
-class _Rest:
-    """Until when to leave somebody alone, and why."""
+class _Pause:
+    """When a pause ends, and the failure that caused it."""
 
     until: float
     failure: RegistryFailure
 
 
 class Gate:
-    """Limits per host; a rest after 429 is for one credential, because registries count by it."""
+    """Admits requests to hosts. A rate limit pauses one credential only, because registries count by credential."""
 
     def __init__(self, concurrency: int, clock: Callable[[], float]) -> None:
         self._concurrency = concurrency
         self._clock = clock
         self._slots: dict[str, anyio.CapacityLimiter] = {}
-        self._rests: OrderedDict[tuple[str, str], _Rest] = OrderedDict()
+        self._pauses: OrderedDict[tuple[str, str], _Pause] = OrderedDict()
         self._failures: OrderedDict[str, int] = OrderedDict()
 
     @asynccontextmanager
-    async def turn(self, host: str) -> AsyncIterator[None]:
-        """One of the host's places, waited for."""
+    async def slot(self, host: str) -> AsyncIterator[None]:
+        """Wait for one of the host's concurrent slots, and hold it for the block."""
         slots = self._slots.get(host)
         if slots is None:
-            self._forget_idle()
+            self._drop_idle()
             slots = self._slots[host] = anyio.CapacityLimiter(self._concurrency)
         async with slots:
             yield
 
-    def check(self, host: str, who: str) -> None:
-        """Raises the failure that made the host rest, for everybody or for this credential."""
-        for key in ((host, ""), (host, who or _ANONYMOUS)):
-            rest = self._rests.get(key)
-            if rest is None:
+    def check(self, host: str, credential_id: str) -> None:
+        """Raise the failure that paused the host or this credential, if the pause has not ended."""
+        for key in ((host, ""), (host, credential_id or _ANONYMOUS)):
+            pause = self._pauses.get(key)
+            if pause is None:
                 continue
-            remaining = rest.until - self._clock()
+            remaining = pause.until - self._clock()
             if remaining > 0:
-                raise RegistryError(rest.failure.after(remaining))
-            del self._rests[key]
+                raise RegistryError(pause.failure.after(remaining))
+            del self._pauses[key]
 
-    def answered(self, host: str) -> None:
-        """The host works."""
+    def succeeded(self, host: str) -> None:
+        """Record a response of the host."""
         self._failures.pop(host, None)
 
-    def unanswered(self, host: str, failure: RegistryFailure) -> None:
-        """A question got no answer, however often it was repeated (REG-NET-4). (A host that answers 500 costs nobody
-        time.)
+    def failed(self, host: str, failure: RegistryFailure) -> None:
+        """Record that a request got no response after all its retries.
+
+        A host that returns 500 is not recorded, because it costs nobody time.
         """
         count = self._failures[host] = self._failures.get(host, 0) + 1
         self._failures.move_to_end(host)
         if len(self._failures) > _HOSTS:
             self._failures.popitem(last=False)
-        if count >= FAILURES_BEFORE_REST:
-            self._rest((host, ""), REST, failure)
+        if count >= FAILURES_BEFORE_PAUSE:
+            self._pause((host, ""), PAUSE, failure)
 
-    def limited(self, host: str, who: str, failure: RegistryFailure) -> None:
-        """The host counts requests, and this credential has had its share (REG-NET-4). Anonymous requests share one."""
-        self._rest((host, who or _ANONYMOUS), failure.retry_after or REST, failure)
+    def limited(self, host: str, credential_id: str, failure: RegistryFailure) -> None:
+        """Record that the host limits the requests of a credential; all anonymous requests share one."""
+        self._pause((host, credential_id or _ANONYMOUS), failure.retry_after or PAUSE, failure)
 
-    def _rest(self, key: tuple[str, str], seconds: float, failure: RegistryFailure) -> None:
-        self._rests[key] = _Rest(self._clock() + min(seconds, LONGEST_REST), failure)
-        self._rests.move_to_end(key)
-        if len(self._rests) > _HOSTS:
-            self._rests.popitem(last=False)
+    def _pause(self, key: tuple[str, str], seconds: float, failure: RegistryFailure) -> None:
+        self._pauses[key] = _Pause(self._clock() + min(seconds, LONGEST_PAUSE), failure)
+        self._pauses.move_to_end(key)
+        if len(self._pauses) > _HOSTS:
+            self._pauses.popitem(last=False)
 
-    def _forget_idle(self) -> None:
+    def _drop_idle(self) -> None:
         if len(self._slots) >= _HOSTS:
             busy = {host: slots for host, slots in self._slots.items() if slots.statistics().borrowed_tokens}
             self._slots = busy

@@ -1,20 +1,18 @@
-"""Which hosts may be asked, and how: by their names and addresses alone."""
+"""Which hosts may be contacted, and how, judged by their names and addresses alone."""
 
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import httpx
 
-from aimd.registry.failures import Problem, error, quoted
+from aimd.registry.failures import Problem, quoted, registry_error
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _PRIVATE = tuple(ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 
 
-def may_be_plain(host: str) -> bool:
-    """Whether plain HTTP will do: this machine, names that only the local network knows, private addresses
-    (REG-NET-1).
-    """
+def allows_plain_http(host: str) -> bool:
+    """Return whether plain HTTP is acceptable: on loopback, private addresses and `.local` names (REG-NET-1)."""
     address = _address(host)
     if address is None:
         lowered = host.lower().rstrip(".")
@@ -23,29 +21,32 @@ def may_be_plain(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the host is this machine, so that no proxy can help."""
+    """Return whether the host is this machine, which no proxy can reach."""
     address = _address(host)
     return address.is_loopback if address is not None else f".{host.lower()}".endswith(".localhost")
 
 
 def require_public_address(url: httpx.URL) -> None:
-    """Raises RegistryError for a URL that no registry has: another scheme, or an address such as those where clouds
-    keep the machine's credentials (REG-NET-2).
+    """Check that a registry can be at a URL: not at link-local addresses or other schemes (REG-NET-2).
+
+    Clouds serve the credentials of a machine at link-local addresses. Raises RegistryError.
     """
     address = _address(url.host)
-    strange = address.is_link_local if address is not None else not _NAME.fullmatch(url.raw_host.decode("ascii"))
-    if strange or url.scheme not in ("http", "https"):
+    forbidden = address.is_link_local if address is not None else not _NAME.fullmatch(url.raw_host.decode("ascii"))
+    if forbidden or url.scheme not in ("http", "https"):
         shown = quoted(f"{url.scheme}://{url.host}")
-        raise error(Problem.UNAVAILABLE, f"{shown} is not asked, because no registry can be there: correct the address")
+        raise registry_error(
+            Problem.UNAVAILABLE, f"{shown} is not allowed as the address of an image registry: correct the address"
+        )
 
 
-def same_place(url: httpx.URL, other: httpx.URL) -> bool:
-    """Whether credentials for the one may be shown to the other: same scheme, host and port (REG-CRD-3)."""
+def same_origin(url: httpx.URL, other: httpx.URL) -> bool:
+    """Return whether scheme, host and port are equal, so that credentials may be sent to both (REG-CRD-3)."""
     return (url.scheme, url.host, url.port) == (other.scheme, other.host, other.port)
 
 
 def authority(url: httpx.URL) -> str:
-    """Host and port as in the URL."""
+    """Return host and port as in the URL, in lower case."""
     return url.netloc.decode("ascii", errors="replace").lower()
 
 

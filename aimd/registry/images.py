@@ -1,6 +1,6 @@
-"""From a reference to the labels of its image: manifest, for several platforms the index before it, configuration.
+"""Labels of an image, read from its configuration by way of its manifest, and of its index for several platforms.
 
-OCI's and Docker's media types are read alike. Everything that has a digest is checked against it.
+The media types of OCI and of Docker are both supported. All content is verified against its digest.
 """
 
 import hashlib
@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
-from aimd.registry.access import Access, Target, Wanted, repository_target
+from aimd.registry.access import Access, Document, Target, repository_target
 from aimd.registry.credentials import ANONYMOUS, Credential, Keyring
-from aimd.registry.failures import Problem, error, quoted
+from aimd.registry.failures import Problem, quoted, registry_error
 from aimd.registry.reference import ImageReference, is_digest
-from aimd.registry.reply import Reply, json_of
+from aimd.registry.reply import Reply, parse_json
 
 PLATFORM: Final = ("linux", "amd64")
 MANIFEST_LIMIT: Final = 4 * 1024 * 1024
-"""Bytes; what the distribution specification asks registries to accept."""
+"""Bytes; registries must accept manifests of this size according to the distribution specification."""
 CONFIG_LIMIT: Final = 8 * 1024 * 1024
 """Bytes."""
 
@@ -35,10 +35,9 @@ _SHOWN_PLATFORMS = 6
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What an image says about itself.
+    """Labels and digest of an image.
 
-    `digest` is what the reference stands for, the index where there are several platforms; `public` tells whether
-    nobody had to log in for it.
+    `digest` is that of the index if there are several platforms. `public` is whether anonymous access was enough.
     """
 
     reference: ImageReference
@@ -48,30 +47,30 @@ class Inspection:
 
 
 class Images:
-    """Inspects images; raises RegistryError."""
+    """Inspects images. Raises RegistryError."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
 
     async def inspect(self, reference: ImageReference, keyring: Keyring) -> Inspection:
-        """The labels of the image, of its linux/amd64 variant where there are several."""
+        """Return the labels of the image, or of its linux/amd64 variant if there are several."""
         target = _target(reference, reference.identifier)
-        reply, credential = await self._access.first(target, _manifest(reference, reference.identifier), keyring)
+        reply, credential = await self._access.get_first(target, _manifest(reference, reference.identifier), keyring)
         digest = _checked(reply, reference.digest, target)
         document = _object(reply, "a manifest")
         if _is_index(document, reply.media_type):
             reply, document = await self._variant(reference, credential, _platform_digest(document, target))
         config = _config_digest(document, reply, target)
-        blob = Wanted(f"/v2/{reference.repository}/blobs/{config}", "config", CONFIG_LIMIT)
+        blob = Document(f"/v2/{reference.repository}/blobs/{config}", "config", CONFIG_LIMIT)
         reply = await self._access.get(target, blob, credential)
         _checked(reply, config, target)
         labels = labels_of(_object(reply, "an image's configuration"), target)
         return Inspection(reference, digest, labels, public=credential == ANONYMOUS)
 
     async def digest(self, reference: ImageReference, keyring: Keyring) -> str:
-        """What the reference stands for now, without fetching it; empty when the registry does not say."""
-        wanted = replace(_manifest(reference, reference.identifier), method="HEAD", operation="digest")
-        reply, _ = await self._access.first(_target(reference, reference.identifier), wanted, keyring)
+        """Return the current digest of the reference without downloading it; empty if the registry does not say."""
+        document = replace(_manifest(reference, reference.identifier), method="HEAD", operation="digest")
+        reply, _ = await self._access.get_first(_target(reference, reference.identifier), document, keyring)
         digest = reply.headers.get("docker-content-digest", "")
         return digest if is_digest(digest) else ""
 
@@ -88,39 +87,39 @@ def _target(reference: ImageReference, identifier: str) -> Target:
     return repository_target(reference.registry, reference.repository, identifier)
 
 
-def _manifest(reference: ImageReference, identifier: str) -> Wanted:
-    return Wanted(f"/v2/{reference.repository}/manifests/{identifier}", "manifest", MANIFEST_LIMIT, _ACCEPT)
+def _manifest(reference: ImageReference, identifier: str) -> Document:
+    return Document(f"/v2/{reference.repository}/manifests/{identifier}", "manifest", MANIFEST_LIMIT, _ACCEPT)
 
 
 def labels_of(config: Mapping[str, Any], target: Target) -> Mapping[str, str]:
-    """`config.Labels`; empty where there are none. Raises RegistryError when they are not what they have to be."""
+    """Return `config.Labels`, empty if there are none. Raises RegistryError if they are malformed."""
     section = config.get("config")
     labels = section.get("Labels") if isinstance(section, dict) else None
     if labels is None:
         return MappingProxyType({})
     if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
-        raise error(Problem.CONTENT, f"{target.what} has labels that are no texts: build the image again")
+        raise registry_error(Problem.CONTENT, f"{target.what} has labels that are not strings: build the image again")
     return MappingProxyType(labels)
 
 
 def _object(reply: Reply, what: str) -> Mapping[str, Any]:
-    document = json_of(reply, what)
+    document = parse_json(reply, what)
     if not isinstance(document, dict):
-        raise error(Problem.CONTENT, f"{reply.host} sent JSON that is not {what}: push the image again")
+        raise registry_error(Problem.CONTENT, f"{reply.host} sent JSON that is not {what}: push the image again")
     return document
 
 
 def _checked(reply: Reply, expected: str, target: Target) -> str:
-    """The digest of a body. Raises RegistryError when it is not the one asked for, or announced."""
+    """Return the digest of the body. Raises RegistryError if it is not the requested or announced one."""
     announced = reply.headers.get("docker-content-digest", "")
     wanted = expected or (announced if is_digest(announced) else "")
     algorithm = wanted.partition(":")[0] or "sha256"
     digest = f"{algorithm}:{hashlib.new(algorithm, reply.body).hexdigest()}"
     if wanted and digest != wanted:
-        raise error(
+        raise registry_error(
             Problem.CONTENT,
-            f"{reply.host} sent other content for {target.what} than its digest {wanted} says: the registry, or "
-            "a cache in front of it, has to be put right",
+            f"{reply.host} sent content for {target.what} that differs from its digest {wanted}: check the registry, "
+            "and caches in front of it",
         )
     return digest
 
@@ -131,7 +130,7 @@ def _is_index(document: Mapping[str, Any], media_type: str) -> bool:
 
 
 def _platform_digest(index: Mapping[str, Any], target: Target) -> str:
-    """The digest of the linux/amd64 manifest."""
+    """Return the digest of the linux/amd64 manifest. Raises RegistryError if there is none."""
     entries = index.get("manifests")
     seen: list[str] = []
     for entry in entries if isinstance(entries, list) else ():
@@ -145,10 +144,10 @@ def _platform_digest(index: Mapping[str, Any], target: Target) -> str:
         if all(isinstance(part, str) for part in named):
             seen.append("/".join(str(part) for part in named))
     listed = ", ".join(sorted(set(seen) - {"unknown/unknown"})[:_SHOWN_PLATFORMS])
-    raise error(
+    raise registry_error(
         Problem.NOT_FOUND,
-        f"{target.what} has no variant for {'/'.join(PLATFORM)}, only {quoted(listed) or 'unnamed ones'}: name an "
-        "image that has one",
+        f"{target.what} has no variant for {'/'.join(PLATFORM)}, only {quoted(listed) or 'unnamed ones'}: use an image "
+        "that has one",
     )
 
 
@@ -158,6 +157,8 @@ def _config_digest(manifest: Mapping[str, Any], reply: Reply, target: Target) ->
     if isinstance(digest, str) and is_digest(digest):
         return digest
     if manifest.get("schemaVersion") == 1:
-        raise error(Problem.CONTENT, f"{target.what} has a manifest of schema 1: push it again with a current tool")
-    kind = quoted(str(manifest.get("mediaType") or reply.media_type)) or "nothing"
-    raise error(Problem.CONTENT, f"{target.what} is no container image but {kind}: correct the image's name")
+        raise registry_error(
+            Problem.CONTENT, f"{target.what} has a manifest of schema version 1: push it again with a current tool"
+        )
+    kind = quoted(str(manifest.get("mediaType") or reply.media_type)) or "of unknown type"
+    raise registry_error(Problem.CONTENT, f"{target.what} is {kind}, not a container image: correct the image's name")

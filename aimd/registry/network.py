@@ -1,4 +1,4 @@
-"""What lies at the bottom of a transport error."""
+"""The cause of a transport error, with its reason and advice."""
 
 import socket
 import ssl
@@ -6,33 +6,34 @@ from collections.abc import Iterator
 
 import httpx
 
-from aimd.registry.failures import Problem, RegistryError, error, quoted
+from aimd.registry.failures import Problem, RegistryError, quoted, registry_error
 
 _ADVICE = {
-    "ConnectionRefused": "nothing listens there: check the registry's name and port",
-    "ConnectionReset": "the connection was cut: check the registry and what stands between",
+    "ConnectionRefused": "no service listens there: check the registry's name and port",
+    "ConnectionReset": "the connection was closed: check the registry, and proxies and firewalls in front of it",
     "DNSFailure": "the name cannot be resolved: correct the image, or the cluster's DNS",
-    "NetworkTimeout": "there was no answer in time: check network policies and the proxy",
-    "NetworkError": "check the registry and what stands between",
+    "NetworkTimeout": "the connection timed out: check network policies and the proxy",
+    "NetworkError": "check the registry, and proxies and firewalls in front of it",
 }
 _CERTIFICATE_ADVICE = (
-    "its certificate cannot be verified: have the operator trust its authority with SSL_CERT_FILE, or renew it"
+    "its certificate cannot be verified: add its authority to the operator's trust with SSL_CERT_FILE, or renew the "
+    "certificate"
 )
 
 
 def network_failure(host: str, problem: Exception) -> RegistryError:
-    """A failure with the reason that the error hides."""
+    """Return an exception with the reason of the error's root cause."""
     causes = list(_causes(problem))
     if is_certificate_error(problem):
-        return error(Problem.NETWORK, f"{host} could not be asked: {_CERTIFICATE_ADVICE}")
+        return registry_error(Problem.NETWORK, f"request to {host} failed: {_CERTIFICATE_ADVICE}")
     reason = _reason(causes)
     detail = quoted(str(problem)) or type(problem).__name__
-    text = f"{host} could not be asked ({detail}): {_ADVICE[reason]}"
-    return error(Problem.NETWORK, text, reason=reason)
+    text = f"request to {host} failed ({detail}): {_ADVICE[reason]}"
+    return registry_error(Problem.NETWORK, text, reason=reason)
 
 
 def is_certificate_error(problem: Exception) -> bool:
-    """Whether TLS is spoken, by somebody whom we have no reason to believe."""
+    """Return whether the host speaks TLS with a certificate that cannot be verified."""
     return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(problem))
 
 
@@ -50,7 +51,7 @@ def _reason(causes: list[BaseException]) -> str:
 
 
 def _causes(problem: BaseException) -> Iterator[BaseException]:
-    """The error and all it came from, also what `raise … from None` hides and what groups hold."""
+    """Yield the error and its causes, also those hidden by `raise … from None` and those in exception groups."""
     pending, seen = [problem], set[int]()
     while pending:
         current = pending.pop(0)

@@ -1,4 +1,4 @@
-"""What an administrator can set about registries."""
+"""Options of the registry client that an administrator can set."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,26 +7,25 @@ from typing import TypeAlias
 from aimd.registry.reference import DOCKER_HUB
 
 Observer: TypeAlias = Callable[[str, str, str, float], None]
-"""(registry, operation, code, seconds), once for each request; the code is `<error>` when no answer came."""
+"""Called for each request with registry, operation, code and seconds; the code is `<error>` without a response."""
 
 _ENDPOINTS = {DOCKER_HUB: "https://registry-1.docker.io"}
 
 
-def unobserved(registry: str, operation: str, code: str, seconds: float) -> None:
-    """Nobody counts."""
+def unobserved(*_: object) -> None:
+    """Ignore a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class RegistryOptions:
-    """Limits and addresses; times in seconds.
+    """Limits and addresses; durations in seconds.
 
-    `timeout` is for a whole question (`--registry-timeout`): waiting for a turn, logging in and every repetition
-    included. A listing may take `listing_timeout`, each of its pages `timeout`. `concurrency` is how many requests go
-    to one host at once (`--registry-concurrency`). `retry_delays` are the pauses before a request is repeated.
+    `timeout` limits a whole call (`--registry-timeout`), with waiting for a slot, login and retries. A listing may take
+    `listing_timeout`, each of its pages `timeout`. `concurrency` is the number of concurrent requests to one host
+    (`--registry-concurrency`). `retry_delays` are the pauses before the retries of a request.
 
-    `endpoints` names for a registry the base URL that answers for it, as a mirror does: its requests go there and
-    nowhere else, with the credentials for the mirror's host; `http://` is plain HTTP on purpose. `docker_hub_api` and
-    `github_api` are where repositories are listed.
+    `endpoints` maps a registry to the base URL of its mirror: its requests go there only, with the credentials for the
+    mirror's host; `http://` is intended plain HTTP. `docker_hub_api` and `github_api` list repositories.
     """
 
     timeout: float = 30.0
@@ -41,10 +40,10 @@ class RegistryOptions:
     observer: Observer = unobserved
 
     def endpoint(self, registry: str) -> str:
-        """Base URL of a registry, without a slash at its end."""
+        """Return the base URL of a registry, without a slash at its end."""
         known = {**_ENDPOINTS, **self.endpoints}
         return known.get(registry, f"https://{registry}").rstrip("/")
 
     def mirrored(self, registry: str) -> bool:
-        """Whether another address answers for this registry than its own."""
+        """Return whether requests for this registry go to a mirror."""
         return registry in self.endpoints

@@ -1,4 +1,4 @@
-"""Lists that come in pages: followed to their end, bounded, and never to another host."""
+"""Paginated lists: followed to their end, within bounds, and never to another host."""
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from aimd.registry.failures import Problem, RegistryError, RegistryFailure, failure, quoted
+from aimd.registry.failures import Problem, RegistryError, RegistryFailure, failure, quoted, registry_error
 from aimd.registry.reply import Reply
 
 MOST_PAGES = 100
@@ -18,7 +18,7 @@ _NEXT = re.compile(r'<([^<>]*)>[^,<]*?;\s*rel="?next\b', re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some entries, and the path of the next page, empty at the end."""
+    """Entries of one page, and the path of the next one, empty at the end."""
 
     entries: tuple[str, ...]
     next_path: str = ""
@@ -26,22 +26,22 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """What the pages held, and the failure that ended them early, if one did."""
+    """Names of all pages, and the failure that ended the list early, if any."""
 
     names: tuple[str, ...] = field(default=())
     failure: RegistryFailure | None = None
 
 
 async def collect(what: str, path: str, read: Callable[[str], Awaitable[Page]]) -> Entries:
-    """All entries of a list, each once, in order. Raises RegistryError when the first page fails.
+    """Return all distinct entries of a list in order; `what` names it in messages.
 
-    A later failure leaves what was found until then.
+    Raises RegistryError if the first page fails. A failure of another page ends the list, and is part of the result.
     """
     found: dict[str, None] = {}
     seen: set[str] = set()
     while path:
         if path in seen or len(seen) >= MOST_PAGES:
-            text = f"{what} does not end after {len(seen)} pages; what follows is left out: ask for less"
+            text = f"{what} does not end after {len(seen)} pages, and the rest is left out: use a narrower filter"
             return Entries(tuple(found), failure(Problem.UNAVAILABLE, text))
         seen.add(path)
         try:
@@ -55,14 +55,14 @@ async def collect(what: str, path: str, read: Callable[[str], Awaitable[Page]]) 
     return Entries(tuple(found))
 
 
-def linked(reply: Reply, base: str) -> str:
-    """The path of the next page in the `Link` header, below a base URL."""
+def next_path(reply: Reply, base: str) -> str:
+    """Return the path of the next page from the `Link` header, below a base URL; empty at the end."""
     match = _NEXT.search(reply.headers.get("link", "")[:8192])
     return path_below(base, match[1]) if match else ""
 
 
 def path_below(base: str, url: str) -> str:
-    """Path and query of a URL, relative or not, below a base URL; of its host nothing is believed."""
+    """Return path and query of a URL, absolute or relative, below a base URL. The URL's host is ignored."""
     try:
         target = httpx.URL(f"{base}/").join(url)
     except httpx.InvalidURL:
@@ -70,17 +70,17 @@ def path_below(base: str, url: str) -> str:
     return target.raw_path.decode("ascii", errors="replace").removeprefix(httpx.URL(base).path.rstrip("/"))
 
 
-def texts(values: object, accepts: Callable[[str], bool]) -> tuple[str, ...]:
-    """The acceptable texts of what should be a list of them."""
+def accepted_texts(values: object, accepts: Callable[[str], bool]) -> tuple[str, ...]:
+    """Return the accepted texts of an untrusted list."""
     entries: Iterable[object] = values if isinstance(values, list) else ()
     return tuple(entry for entry in entries if isinstance(entry, str) and accepts(entry))
 
 
-def unexpected(reply: Reply, what: str, registry: str) -> RegistryError:
-    """The failure for an answer of one of the listing APIs that is not 200."""
-    said = f"{reply.host} answered {reply.status}{reply.own_words} for {what}"
+def listing_error(reply: Reply, what: str, registry: str) -> RegistryError:
+    """Return the error for a response of a listing API other than 200."""
+    said = f"{reply.host} returned {reply.status}{reply.quoted_error} for {what}"
     if reply.status in (401, 403):
-        return RegistryError(failure(Problem.AUTH, f"{said}: give a pull secret for {registry} that may list it"))
+        return registry_error(Problem.AUTH, f"{said}: add a pull secret for {registry} that may list it")
     if reply.status == 404:
-        return RegistryError(failure(Problem.NOT_FOUND, f"{said}: correct the first part of the filter"))
-    return RegistryError(failure(Problem.CONTENT, f"{said}: check that {quoted(registry)}'s API answers there"))
+        return registry_error(Problem.NOT_FOUND, f"{said}: correct the first part of the filter")
+    return registry_error(Problem.CONTENT, f"{said}: check the address of {quoted(registry)}'s API")

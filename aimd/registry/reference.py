@@ -1,4 +1,4 @@
-"""Names of images, `[registry/]repository[:tag][@digest]`, as Docker and kubelet read them."""
+"""Image references, `[registry/]repository[:tag][@digest]`, parsed as Docker and the kubelet do."""
 
 import re
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _LONGEST_TEXT = 512
 
 @dataclass(frozen=True, slots=True)
 class ImageReference:
-    """An image: registry (`docker.io`, `host:port`), repository, and a tag, a digest or both; the digest counts."""
+    """An image: registry (`docker.io`, `host:port`), repository, tag and digest. With both, the digest counts."""
 
     registry: str
     repository: str
@@ -31,12 +31,12 @@ class ImageReference:
 
     @property
     def name(self) -> str:
-        """Registry and repository, the text that pull secrets are matched with."""
+        """Registry and repository, which pull secrets are matched against."""
         return f"{self.registry}/{self.repository}"
 
     @property
     def identifier(self) -> str:
-        """What the registry is asked for: the digest, else the tag."""
+        """The digest, else the tag."""
         return self.digest or self.tag
 
     def __str__(self) -> str:
@@ -46,25 +46,26 @@ class ImageReference:
 
 
 def parse_reference(text: str) -> ImageReference | RegistryFailure:
-    """The image that a text names; a failure that says what is wrong with it otherwise.
+    """Parse an image reference, or return a failure that says what is wrong with it.
 
-    Without a registry it is one of Docker Hub, where a single word stands for an image of `library/`; without tag and
-    digest it is `latest`.
+    The default registry is Docker Hub, where a single word means an image of `library/`; the default tag is `latest`.
     """
     if not text or text != text.strip() or len(text) > _LONGEST_TEXT:
-        return _invalid(text, "it is empty, too long, or has blanks around it")
+        return _invalid(text, "it is empty or too long, or has spaces around it")
     name, at, digest = text.partition("@")
     if at and not _DIGEST.fullmatch(digest):
-        return _invalid(text, "what follows the @ is no sha256 or sha512 digest")
+        return _invalid(text, "the part after @ is not a sha256 or sha512 digest")
     registry, rest = split_registry(name)
     repository, colon, tag = rest.partition(":")
     if colon and not _TAG.fullmatch(tag):
-        return _invalid(text, "what follows the last colon is no tag")
+        return _invalid(text, "the part after the last colon is not a tag")
     if not _REGISTRY.fullmatch(registry):
-        return _invalid(text, f"{quoted(registry)!r} is no host, with or without a port")
+        return _invalid(text, f"{quoted(registry)!r} is not a host with or without a port")
     if not _REPOSITORY.fullmatch(repository) or len(registry) + len(repository) >= _LONGEST_NAME:
         return _invalid(
-            text, "a repository is lower-case letters, digits and single separators between slashes, at most 255 long"
+            text,
+            "a repository consists of lower-case letters, digits and single separators between slashes, at most 255 "
+            "characters in all",
         )
     return ImageReference(
         normal_registry(registry), qualified(registry, repository), tag or ("" if at else DEFAULT_TAG), digest
@@ -72,7 +73,7 @@ def parse_reference(text: str) -> ImageReference | RegistryFailure:
 
 
 def split_registry(name: str) -> tuple[str, str]:
-    """Registry and the rest: the part before the first slash is a registry if it has a dot or port, or is localhost."""
+    """Split off the registry: the part before the first slash if it has a dot or a port, or is localhost."""
     first, slash, rest = name.partition("/")
     if slash and ("." in first or ":" in first or first.lower() == "localhost"):
         return first, rest
@@ -80,34 +81,34 @@ def split_registry(name: str) -> tuple[str, str]:
 
 
 def normal_registry(registry: str) -> str:
-    """Lower case; the names of Docker Hub are one."""
+    """Return a registry in lower case, and Docker Hub by its first name."""
     lowered = registry.lower()
     return DOCKER_HUB if lowered in DOCKER_HUB_ALIASES else lowered
 
 
 def qualified(registry: str, repository: str) -> str:
-    """On Docker Hub, a single word is an image of `library/`."""
+    """Return the repository in full: on Docker Hub, a single word means an image of `library/`."""
     single = normal_registry(registry) == DOCKER_HUB and "/" not in repository
     return f"library/{repository}" if single else repository
 
 
 def is_repository(text: str) -> bool:
-    """Whether a repository may have this name."""
+    """Return whether the text is a valid name of a repository."""
     return len(text) < _LONGEST_NAME and _REPOSITORY.fullmatch(text) is not None
 
 
 def is_tag(text: str) -> bool:
-    """Whether a tag may have this name."""
+    """Return whether the text is a valid tag."""
     return _TAG.fullmatch(text) is not None
 
 
 def is_digest(text: str) -> bool:
-    """Whether this is a digest that can be checked."""
+    """Return whether the text is a digest of a supported algorithm."""
     return _DIGEST.fullmatch(text) is not None
 
 
 def _invalid(text: str, why: str) -> RegistryFailure:
     return failure(
         Problem.REFERENCE,
-        f"{quoted(text)!r} names no image: {why}; write for example ghcr.io/organization/name:1.0.0",
+        f"{quoted(text)!r} is not a valid image reference: {why}; write for example ghcr.io/organization/name:1.0.0",
     )

@@ -1,4 +1,4 @@
-"""What a registry answers, read to its end or given up as too long."""
+"""A response of a registry, read up to a size limit (REG-NET-3)."""
 
 import json
 from collections.abc import Mapping
@@ -7,14 +7,14 @@ from typing import Any
 
 import httpx
 
-from aimd.registry.failures import Problem, error, quoted
+from aimd.registry.failures import Problem, RegistryError, quoted, registry_error
 
 _LONGEST_ERROR_BODY = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole answer; `url` is where it came from after redirects."""
+    """A complete response; `url` is its URL after redirects."""
 
     status: int
     headers: Mapping[str, str]
@@ -23,24 +23,24 @@ class Reply:
 
     @property
     def host(self) -> str:
-        """Who answered."""
+        """Host that sent the response."""
         return httpx.URL(self.url).host
 
     @property
     def media_type(self) -> str:
-        """Content type without parameters, lower case."""
+        """Content type without parameters, in lower case."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     @property
-    def own_words(self) -> str:
-        """What the registry says about its refusal, for the middle of a message."""
+    def quoted_error(self) -> str:
+        """The registry's own error message in quotes, to be inserted into a message; empty without one."""
         code, message = self.first_error
         text = quoted(message or code)
         return f' ("{text}")' if text else ""
 
     @property
     def first_error(self) -> tuple[str, str]:
-        """Code and message of the first of the body's `errors`, empty where it has none."""
+        """Code and message of the first of the body's `errors`, empty without one."""
         try:
             first = json.loads(self.body)["errors"][0]
             code, message = first.get("code"), first.get("message")
@@ -50,9 +50,9 @@ class Reply:
 
 
 async def read_reply(response: httpx.Response, limit: int) -> Reply:
-    """The whole answer, given up as soon as it is longer than `limit` bytes. Raises RegistryError.
+    """Read a response, up to `limit` bytes. Raises RegistryError if it is longer.
 
-    The body of an error is only for a message, so it is cut off instead.
+    The body of an error response is only used in messages, so it is truncated instead.
     """
     success = response.is_success and response.request.method != "HEAD"
     allowed = limit if success else _LONGEST_ERROR_BODY
@@ -72,26 +72,29 @@ async def read_reply(response: httpx.Response, limit: int) -> Reply:
     return Reply(response.status_code, response.headers, bytes(body[:allowed]), str(response.url))
 
 
-def json_of(reply: Reply, what: str) -> Any:
-    """The body as JSON. Raises RegistryError."""
+def parse_json(reply: Reply, what: str) -> Any:
+    """Parse the body as JSON; `what` names the expected document in messages. Raises RegistryError."""
     try:
         return json.loads(reply.body)
     except (ValueError, RecursionError):
-        kind = quoted(reply.media_type) or "something"
-        raise error(
+        kind = quoted(reply.media_type) or "content of unknown type"
+        raise registry_error(
             Problem.CONTENT,
-            f"{reply.host} sent {kind} that is no JSON where {what} was asked for: check that a registry answers there "
-            "and not a proxy's page",
+            f"{reply.host} sent {kind} instead of {what} as JSON: check that the address is that of an image registry, "
+            "and that no proxy replaces its responses",
         ) from None
 
 
-def too_long(host: str, limit: int) -> Exception:
-    """The failure for a body over its limit."""
-    return error(Problem.CONTENT, f"{host} sent more than the {limit} bytes that are read of such an answer")
+def too_long(host: str, limit: int) -> RegistryError:
+    """Return the error for a body that exceeds its limit."""
+    return registry_error(Problem.CONTENT, f"{host} sent more than the limit of {limit} bytes for such a response")
 
 
 def _refuse_encoded(response: httpx.Response) -> None:
-    """A compressed body may be any size once unpacked, and it was not asked for."""
+    """Refuse a compressed body, which could have any size once unpacked. Raises RegistryError."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
-        raise error(Problem.CONTENT, f"{response.url.host} sent a body compressed as {quoted(encoding)!r} unasked")
+        raise registry_error(
+            Problem.CONTENT,
+            f"{response.url.host} sent a body compressed as {quoted(encoding)!r} without being asked to",
+        )

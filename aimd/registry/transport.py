@@ -1,9 +1,9 @@
-"""One request to a host of a registry: bounded in bytes and hops, never with credentials on a way nobody asked for.
+# tests: tests/faults/test_registry_faults.py
+"""One request to a host of a registry, with limits on bytes, redirects and time; credentials stay with their host.
 
-TLS everywhere, except for hosts that are on this machine or in a private network: they may speak plain HTTP, which is
-tried when what listens there does not speak TLS at all (REG-NET-1). A certificate that cannot
-be verified is never a reason to go without. Proxies come from the environment, as httpx reads it, but never for
-loopback.
+TLS is used everywhere. Only hosts on this machine or in a private network may speak plain HTTP, which is tried if they
+do not speak TLS at all (REG-NET-1); a certificate that cannot be verified is never a reason for plain HTTP. httpx reads
+the proxies from the environment; they are not used for loopback.
 """
 
 import random
@@ -16,26 +16,26 @@ from dataclasses import dataclass
 import anyio
 import httpx
 
-from aimd.registry.failures import Problem, RegistryError, error, quoted, timed_out
+from aimd.registry.failures import Problem, RegistryError, quoted, registry_error, timed_out
 from aimd.registry.gate import Gate
-from aimd.registry.hosts import authority, is_loopback, may_be_plain, require_public_address, same_place
+from aimd.registry.hosts import allows_plain_http, authority, is_loopback, require_public_address, same_origin
 from aimd.registry.network import is_certificate_error, network_failure
 from aimd.registry.options import RegistryOptions
 from aimd.registry.reply import Reply, read_reply
-from aimd.registry.waiting import retry_after
+from aimd.registry.retry_after import retry_after
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
-_BROKEN = frozenset({408, 499})
+_TRANSIENT_STATUSES = frozenset({408, 499})
 _PROBE_TIMEOUT = 3.0
-_LONGEST_PAUSE = 5.0
+_LONGEST_WAIT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """A request about a registry: `limit` is in bytes of the answer's body, `operation` is for metrics.
+class RegistryRequest:
+    """A request about a registry: `limit` is in bytes of the response's body, `operation` is for metrics.
 
-    `authorization` is shown to the URL's own host only; `who` is the fingerprint of the credential it comes from.
+    `authorization` is sent to the URL's own host only (REG-CRD-3); `credential_id` identifies its credential.
     """
 
     url: str
@@ -45,20 +45,20 @@ class Ask:
     method: str = "GET"
     accept: str = "application/json"
     authorization: str = ""
-    who: str = ""
+    credential_id: str = ""
     content: bytes = b""
     content_type: str = ""
-    more: tuple[tuple[str, str], ...] = ()
+    extra_headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def headers(self) -> dict[str, str]:
-        """All of them but the credentials."""
+        """All headers except for the credentials."""
         content = {"Content-Type": self.content_type} if self.content_type else {}
-        return {"Accept": self.accept, **content, **dict(self.more)}
+        return {"Accept": self.accept, **content, **dict(self.extra_headers)}
 
 
 class _NoTls(Exception):
-    """What listens there does not speak TLS, or nothing listens on the port of HTTPS."""
+    """The host does not speak TLS, or does not listen on the port of HTTPS."""
 
 
 class Transport:
@@ -68,7 +68,7 @@ class Transport:
         self._options = options
         self._gate = gate
         self._plain: set[str] = set()
-        tls = httpx.create_ssl_context()  # honours SSL_CERT_FILE and SSL_CERT_DIR
+        tls = httpx.create_ssl_context()  # honors SSL_CERT_FILE and SSL_CERT_DIR
         self._clients = {direct: self._client(tls, trust_env=not direct) for direct in (False, True)}
 
     def _client(self, tls: ssl.SSLContext, *, trust_env: bool) -> httpx.AsyncClient:
@@ -82,111 +82,119 @@ class Transport:
 
     @contextmanager
     def deadline(self, registry: str, seconds: float | None = None) -> Iterator[None]:
-        """For everything inside together; httpx's own timeouts start anew with each piece that arrives (REG-NET-3).
+        """Limit the time of the whole block; httpx's own timeouts restart with each piece that arrives (REG-NET-3).
 
-        Raises RegistryError, and lets the gate know that the registry hangs.
+        Raises RegistryError, and records the failure of the registry in the gate.
         """
         limit = seconds or self._options.timeout
         with anyio.move_on_after(limit) as scope:
             yield
         if scope.cancelled_caught:
             late = timed_out(registry, limit)
-            self._gate.unanswered(authority(httpx.URL(self._options.endpoint(registry))), late)
+            self._gate.failed(authority(httpx.URL(self._options.endpoint(registry))), late)
             raise RegistryError(late)
 
     async def aclose(self) -> None:
-        """Closes all connections."""
+        """Close all connections."""
         with anyio.CancelScope(shield=True):
             for client in self._clients.values():
                 await client.aclose()
 
-    async def send(self, ask: Ask) -> Reply:
-        """The answer, of any status that is the asker's business; asked for again when the host is in trouble.
+    async def send(self, request: RegistryRequest) -> Reply:
+        """Return the response, whatever its status; retry transient failures of the host.
 
-        Raises RegistryError, also for 429 and for what says that the host is broken.
+        Raises RegistryError, also for 429 and for server errors.
         """
         for pause in self._options.retry_delays:
             try:
-                return await self._attempt(ask)
+                return await self._attempt(request)
             except RegistryError as problem:
                 wait = problem.failure.retry_after or 0.0
-                if problem.failure.problem not in (Problem.NETWORK, Problem.UNAVAILABLE) or wait > _LONGEST_PAUSE:
+                if problem.failure.problem not in (Problem.NETWORK, Problem.UNAVAILABLE) or wait > _LONGEST_WAIT:
                     raise
-                await anyio.sleep(max(wait, pause * random.uniform(0.5, 1.0)))
+                jitter = random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, not a secret
+                await anyio.sleep(max(wait, pause * jitter))
         try:
-            return await self._attempt(ask)
+            return await self._attempt(request)
         except RegistryError as problem:
             if problem.failure.problem is Problem.NETWORK and problem.failure.retry_after is None:
-                self._gate.unanswered(authority(httpx.URL(ask.url)), problem.failure)
+                self._gate.failed(authority(httpx.URL(request.url)), problem.failure)
             raise
 
-    async def _attempt(self, ask: Ask) -> Reply:
-        host = authority(httpx.URL(ask.url))
-        self._gate.check(host, ask.who)
-        reply = await self._follow(ask)
+    async def _attempt(self, request: RegistryRequest) -> Reply:
+        host = authority(httpx.URL(request.url))
+        self._gate.check(host, request.credential_id)
+        reply = await self._follow(request)
         wait = retry_after(reply.headers, time.time())
-        if reply.status in _BROKEN or reply.status >= 500:
-            text = f"{reply.host} answered {reply.status}{reply.own_words}: the registry has to be put right"
-            raise error(Problem.UNAVAILABLE, text, retry_after=wait)
-        self._gate.answered(host)
-        if reply.status == 429 or (reply.status == 403 and wait is not None):  # GitHub says it with a 403
-            text = f"{reply.host} limits how often it may be asked{reply.own_words}: wait, or use a pull secret of an "
-            limited = error(Problem.RATE_LIMIT, f"{text}account with a higher limit", retry_after=wait)
-            self._gate.limited(host, ask.who, limited.failure)
+        if reply.status in _TRANSIENT_STATUSES or reply.status >= 500:
+            text = f"{reply.host} returned {reply.status}{reply.quoted_error}: check the registry"
+            raise registry_error(Problem.UNAVAILABLE, text, retry_after=wait)
+        self._gate.succeeded(host)
+        if reply.status == 429 or (reply.status == 403 and wait is not None):  # GitHub's way of a 429
+            text = f"{reply.host} limits the rate of requests{reply.quoted_error}: wait, or use a pull secret of an "
+            limited = registry_error(Problem.RATE_LIMIT, f"{text}account with a higher limit", retry_after=wait)
+            self._gate.limited(host, request.credential_id, limited.failure)
             raise limited
         return reply
 
-    async def _follow(self, ask: Ask) -> Reply:
-        """The answer at the end of the redirects. The first host's credentials stay with it."""
-        home = url = httpx.URL(ask.url)
+    async def _follow(self, request: RegistryRequest) -> Reply:
+        """Return the response at the end of the redirects, with credentials for the first host only (REG-CRD-3)."""
+        home = url = httpx.URL(request.url)
         for _ in range(_MOST_REDIRECTS + 1):
-            reply = await self._exchange(ask, url, ask.authorization if same_place(url, home) else "")
+            reply = await self._exchange(request, url, request.authorization if same_origin(url, home) else "")
             location = reply.headers.get("location", "")
             if reply.status not in _REDIRECTS or not location:
                 return reply
             url = self._target(url, location)
-        raise error(
+        raise registry_error(
             Problem.UNAVAILABLE,
-            f"{home.host} redirects without end, lastly to {url.host}: the registry, or the proxy in front of it, has "
-            "to be put right",
+            f"{home.host} redirects more than {_MOST_REDIRECTS} times, the last time to {url.host}: check the "
+            "registry, and proxies in front of it",
         )
 
     def _target(self, url: httpx.URL, location: str) -> httpx.URL:
         try:
             target = url.join(location)
         except httpx.InvalidURL:
-            raise error(Problem.UNAVAILABLE, f"{url.host} redirects to {quoted(location)!r}, which is no URL") from None
+            raise registry_error(
+                Problem.UNAVAILABLE, f"{url.host} redirects to {quoted(location)!r}, which is not a URL"
+            ) from None
         if target.scheme == "http" and authority(target) in self._plain:
-            return target.copy_with(scheme="https")  # the name under which we know what speaks plain HTTP
-        if target.scheme == "http" and url.scheme == "https" and not may_be_plain(target.host):
-            raise error(Problem.UNAVAILABLE, f"{url.host} redirects from HTTPS to plain HTTP at {target.host}")
+            return target.copy_with(scheme="https")  # the key of hosts that speak plain HTTP
+        if target.scheme == "http" and url.scheme == "https" and not allows_plain_http(target.host):
+            raise registry_error(Problem.UNAVAILABLE, f"{url.host} redirects from HTTPS to plain HTTP at {target.host}")
         return target
 
-    async def _exchange(self, ask: Ask, url: httpx.URL, authorization: str) -> Reply:
-        """One request and its answer; over plain HTTP where nothing else is spoken and that is allowed."""
+    async def _exchange(self, request: RegistryRequest, url: httpx.URL, authorization: str) -> Reply:
+        """Make one request, over plain HTTP if the host does not speak TLS and that is allowed (REG-NET-1)."""
         require_public_address(url)
-        if url.scheme != "https" or not may_be_plain(url.host):
-            return await self._once(ask, url, authorization)
+        if url.scheme != "https" or not allows_plain_http(url.host):
+            return await self._once(request, url, authorization)
         plain = url.copy_with(scheme="http")
         if authority(url) in self._plain:
             try:
-                return await self._once(ask, plain, authorization)
+                return await self._once(request, plain, authorization)
             except RegistryError:
                 self._plain.discard(authority(url))
                 raise
         try:
-            return await self._once(ask, url, authorization, probe=True)
+            return await self._once(request, url, authorization, probe=True)
         except _NoTls:
-            reply = await self._once(ask, plain, authorization)
+            reply = await self._once(request, plain, authorization)
             self._plain.add(authority(url))
             return reply
 
-    async def _once(self, ask: Ask, url: httpx.URL, authorization: str, probe: bool = False) -> Reply:
+    async def _once(
+        self, request: RegistryRequest, url: httpx.URL, authorization: str, *, probe: bool = False
+    ) -> Reply:
         started, code = time.monotonic(), "<error>"
         try:
-            async with self._gate.turn(authority(url)), self._stream(ask, url, authorization, probe) as response:
+            async with (
+                self._gate.slot(authority(url)),
+                self._stream(request, url, authorization, probe=probe) as response,
+            ):
                 code = str(response.status_code)
-                return await read_reply(response, ask.limit)
+                return await read_reply(response, request.limit)
         except (httpx.ConnectError, httpx.ConnectTimeout) as problem:
             if probe and not is_certificate_error(problem):
                 raise _NoTls from problem
@@ -194,14 +202,18 @@ class Transport:
         except (httpx.HTTPError, httpx.InvalidURL) as problem:
             raise network_failure(url.host, problem) from problem
         finally:
-            self._options.observer(ask.registry, ask.operation, code, time.monotonic() - started)
+            self._options.observer(request.registry, request.operation, code, time.monotonic() - started)
 
     @asynccontextmanager
-    async def _stream(self, ask: Ask, url: httpx.URL, authorization: str, probe: bool) -> AsyncIterator[httpx.Response]:
+    async def _stream(
+        self, request: RegistryRequest, url: httpx.URL, authorization: str, *, probe: bool
+    ) -> AsyncIterator[httpx.Response]:
         limits = self._options
         connect = min(_PROBE_TIMEOUT, limits.connect_timeout) if probe else limits.connect_timeout
-        headers = {**ask.headers, "Authorization": authorization} if authorization else ask.headers
+        headers = {**request.headers, "Authorization": authorization} if authorization else request.headers
         timeout = httpx.Timeout(limits.timeout, connect=connect)
         client = self._clients[is_loopback(url.host)]
-        async with client.stream(ask.method, url, headers=headers, content=ask.content or None, timeout=timeout) as got:
+        async with client.stream(
+            request.method, url, headers=headers, content=request.content or None, timeout=timeout
+        ) as got:
             yield got

@@ -187,8 +187,8 @@ async def test_content_that_does_not_match_its_digest(bench: Any) -> None:
     ):
         async with world(bench, Registry(bench, replies)) as registry:
             failure = await registry.failure()
-            assert (failure.problem, failure.passing) == (Problem.CONTENT, False)
-            assert "than its digest" in failure.message
+            assert (failure.problem, failure.transient) == (Problem.CONTENT, False)
+            assert "that differs from its digest" in failure.message
 
 
 @pytest.mark.parametrize("honest", [True, False])
@@ -221,7 +221,7 @@ async def test_a_compressed_body_is_not_unpacked(bench: Any) -> None:
 async def test_cut_off(bench: Any, reply: dict[str, Any]) -> None:
     async with world(bench, lambda asked: bench.reply(200, **reply)) as registry:
         failure = await registry.failure()
-        assert (failure.problem, failure.passing) == (Problem.NETWORK, True)
+        assert (failure.problem, failure.transient) == (Problem.NETWORK, True)
         assert failure.reason in ("NetworkError", "ConnectionReset")
         assert len(registry.paths) == 3
 
@@ -483,7 +483,7 @@ async def test_listing_keeps_what_was_found_beside_what_failed(bench: Any) -> No
         assert [failure.problem for failure in listing.failures] == [Problem.AUTH]
     async with world(bench, Registry(bench, {"/v2/_catalog": bench.reply(404)})) as registry:
         listing = await registry.client.list_images("r.io", "*", lambda name: True, Keyring())
-        assert "filters without * need no catalogue" in listing.failures[0].message
+        assert "filters without * need no catalog" in listing.failures[0].message
 
 
 async def test_listing_ends_with_its_deadline(bench: Any) -> None:

@@ -97,7 +97,7 @@ def _unanswered(observed: ObservedModel) -> Component:
 
 def _registry_component(failure: RegistryFailure) -> Component:
     """What has to be changed by somebody is Degraded, without a retry at every turn; the rest is infrastructure."""
-    if not failure.passing:
+    if not failure.transient:
         return Component(METADATA, State.DEGRADED, failure.reason, failure.message)
     return Component(METADATA, failures=(Failure(Category.INFRASTRUCTURE, failure.reason, failure.message),))
 

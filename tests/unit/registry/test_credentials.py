@@ -58,14 +58,14 @@ def test_both_types_of_secret_and_all_their_fields() -> None:
 @pytest.mark.parametrize(
     ("secret_type", "data", "part"),
     [
-        ("Opaque", {}, "is of type 'Opaque'"),
-        (DOCKER_CONFIG_JSON, {}, "has no .dockerconfigjson"),
-        (DOCKER_CONFIG_JSON, {".dockerconfigjson": "not base64!"}, "holds no JSON"),
-        (DOCKER_CONFIG_JSON, {".dockerconfigjson": encoded("{")}, "holds no JSON"),
-        (DOCKER_CONFIG_JSON, {".dockerconfigjson": encoded("[" * 100_000)}, "holds no JSON"),
-        (DOCKER_CONFIG_JSON, {".dockerconfigjson": encoded([])}, "holds no registries"),
-        (DOCKER_CONFIG_JSON, {".dockerconfigjson": encoded({"auths": []})}, "holds no registries"),
-        (DOCKER_CFG, {".dockercfg": encoded("1")}, "holds no registries"),
+        ("Opaque", {}, "has type 'Opaque'"),
+        (DOCKER_CONFIG_JSON, {}, "has no key .dockerconfigjson"),
+        (DOCKER_CONFIG_JSON, {".dockerconfigjson": "not base64!"}, "contains no JSON"),
+        (DOCKER_CONFIG_JSON, {".dockerconfigjson": encoded("{")}, "contains no JSON"),
+        (DOCKER_CONFIG_JSON, {".dockerconfigjson": encoded("[" * 100_000)}, "contains no JSON"),
+        (DOCKER_CONFIG_JSON, {".dockerconfigjson": encoded([])}, "contains no registries"),
+        (DOCKER_CONFIG_JSON, {".dockerconfigjson": encoded({"auths": []})}, "contains no registries"),
+        (DOCKER_CFG, {".dockercfg": encoded("1")}, "contains no registries"),
     ],
 )
 def test_a_secret_that_is_none_says_why(secret_type: str, data: dict[str, str], part: str) -> None:

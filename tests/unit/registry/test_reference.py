@@ -50,7 +50,7 @@ def test_what_is_no_name_says_so(text: str) -> None:
     assert isinstance(failure, RegistryFailure)
     assert (failure.problem, failure.reason) == (Problem.REFERENCE, "ImageReferenceInvalid")
     assert "write for example" in failure.message
-    assert not failure.passing
+    assert not failure.transient
 
 
 @given(st.text(max_size=80))

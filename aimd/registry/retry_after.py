@@ -1,14 +1,14 @@
-"""How long a registry wants to be left alone, in the headers that registries use for it."""
+"""How long a registry asks to wait, in the headers that registries use for it."""
 
 import email.utils
 from collections.abc import Mapping
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds from `now` (Unix time); None when the answer does not say.
+    """Return the seconds to wait from `now` (Unix time); None if the response does not say.
 
-    `Retry-After` is seconds or a date; Docker Hub's `X-Retry-After` and the `X-RateLimit-Reset` of a used-up
-    `X-RateLimit-Remaining` are Unix times.
+    `Retry-After` is seconds or a date; Docker Hub's `X-Retry-After`, and the `X-RateLimit-Reset` that belongs to an
+    `X-RateLimit-Remaining` of 0, are Unix times.
     """
     text = headers.get("retry-after", "").strip()
     if text.isdecimal() and text.isascii():
