@@ -48,7 +48,7 @@ from aimd.planning.labels import PREFIX
 from aimd.planning.needs import Reads
 from aimd.planning.service.deletion import FINALIZER, caches_to_delete
 from aimd.planning.service.needs import with_reads
-from aimd.planning.service.observed import Observed, Template, is_owned
+from aimd.planning.service.observed import ObservedService, Template, is_owned
 from aimd.planning.service.plan import plan_service
 from aimd.planning.service.template_selection import is_derived
 from aimd.runtime.errors import Unavailable
@@ -86,7 +86,7 @@ _MADE_BY_OTHERS = (INFERENCE_SERVICE, HTTP_ROUTE)
 _STATUS_WORDS = {State.PROGRESSING: "Starting", State.READY: "Running", State.NOT_AVAILABLE: "Degraded"}
 
 
-def service_controller() -> Definition[AIMService, Observed]:
+def service_controller() -> Definition[AIMService, ObservedService]:
     """Return the controller of AIMService."""
     return Definition(
         name="service",
@@ -107,7 +107,7 @@ def service_status_word(state: State) -> str:
     return _STATUS_WORDS.get(state, str(state))
 
 
-def observe_service(service: AIMService, live: Manifest, reader: Reader, reads: Reads) -> Observed:
+def observe_service(service: AIMService, live: Manifest, reader: Reader, reads: Reads) -> ObservedService:
     """Return a service and what its plan depends on.
 
     Raises Unavailable while a kind that has just been installed is not listed yet: its absence means nothing then
@@ -123,7 +123,7 @@ def observe_service(service: AIMService, live: Manifest, reader: Reader, reads: 
     caches += SERVICE_CANDIDATE_CACHE.of(reader, templates.objects, namespace)
     derived = _derived(service, templates.objects, reader)
     foreign = SERVICE_TEMPLATE_MODEL.find(reader, service)
-    observed = Observed(
+    observed = ObservedService(
         service=service,
         manifest=live,
         config=observe_config(reader, service.spec.runtime_config_name, namespace),

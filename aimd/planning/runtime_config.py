@@ -133,12 +133,14 @@ def config_component(
     config: ResolvedConfig,
     *,
     direction: Direction = Direction.UPSTREAM,
+    found_reason: str = Reason.CONFIG_FOUND,
     missing_reason: str = Reason.REFERENCE_NOT_FOUND,
 ) -> Component:
-    """Health of the component `RuntimeConfig`.
+    """Return the health of the component `RuntimeConfig`.
 
     Consumers that declare it upstream show a missing config as `ReferenceNotFound`, models and templates as
-    `ConfigNotFound` (CFG-FND-2). It is an input, hence it blocks applying.
+    `ConfigNotFound` (CFG-FND-2). `found_reason` is `RuntimeConfigResolved` for services and `ConfigFound` for others.
+    A config is an input, so a failure of it blocks applying.
     """
     if config.failure is not None:
         failure = config.failure
@@ -150,7 +152,7 @@ def config_component(
     if config.found:
         return ready(
             CommonCondition.RUNTIME_CONFIG_READY,
-            Reason.CONFIG_FOUND,
+            found_reason,
             f"Runtime config {config.name} is in force",
             direction,
         )

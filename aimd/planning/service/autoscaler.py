@@ -12,7 +12,7 @@ from aimd.api.reasons import Reason
 from aimd.api.service import AIMService, ServiceCondition
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import SCALED_OBJECT
-from aimd.planning.service.observed import Observed
+from aimd.planning.service.observed import ObservedService
 from aimd.planning.service.scaling import scaling_of, wants_autoscaling
 from aimd.planning.time import parse_timestamp
 from aimd.runtime.objects import Deletion, Manifest, controller_of, key_of, uid_of
@@ -30,7 +30,7 @@ _FAULTS: Mapping[str, Reason] = {
 """What waiting turns into when the grace is over."""
 
 
-def autoscaler_component(observed: Observed, *, serving: bool, now: datetime) -> Component | None:
+def autoscaler_component(observed: ObservedService, *, serving: bool, now: datetime) -> Component | None:
     """Health of the autoscaler; None while autoscaling is not asked for.
 
     Without KEDA, or one that acts, the service runs at its lower bound (SVC-SCL-5).
@@ -56,7 +56,7 @@ def autoscaler_component(observed: Observed, *, serving: bool, now: datetime) ->
     return _component(State.READY, Reason.HPA_OPERATIONAL, "The autoscaler is operational")
 
 
-def autoscaler_grace_left(component: Component | None, observed: Observed, *, now: datetime) -> float | None:
+def autoscaler_grace_left(component: Component | None, observed: ObservedService, *, now: datetime) -> float | None:
     """Seconds until what the service waits for counts as a fault, None when it waits for nothing or does not serve."""
     if component is None or component.reason not in _FAULTS or component.state is not State.PROGRESSING:
         return None
@@ -64,7 +64,7 @@ def autoscaler_grace_left(component: Component | None, observed: Observed, *, no
     return max((since + GRACE - now).total_seconds(), 1.0)
 
 
-def runtime_status(observed: Observed, ready_pods: int) -> Manifest:
+def runtime_status(observed: ObservedService, ready_pods: int) -> Manifest:
     """`status.runtime`: the autoscaler's figures, else the bounds asked for and the pods that are ready (SVC-SCL-6)."""
     scaling, autoscaler = scaling_of(observed.service.spec), observed.autoscaler
     minimum, maximum = scaling.minimum, scaling.maximum
@@ -83,7 +83,7 @@ def runtime_status(observed: Observed, ready_pods: int) -> Manifest:
     }
 
 
-def scaled_object_deletion(observed: Observed) -> Deletion | None:
+def scaled_object_deletion(observed: ObservedService) -> Deletion | None:
     """The ScaledObject that KServe leaves behind when autoscaling is switched off; KEDA's autoscaler goes with it
     (SVC-DEL-1)."""
     live, inference_service = observed.scaled_object, observed.inference_service
@@ -100,7 +100,7 @@ def count_ready(pods: Sequence[Mapping[str, Any]]) -> int:
     return sum(1 for pod in pods if _is_ready(pod))
 
 
-def _without_autoscaler(observed: Observed, *, serving: bool, now: datetime) -> Component:
+def _without_autoscaler(observed: ObservedService, *, serving: bool, now: datetime) -> Component:
     """KEDA is not installed, does nothing, refuses, or just needs time."""
     if SCALED_OBJECT.name in observed.absent_kinds:
         return _component(

@@ -15,7 +15,7 @@ from aimd.planning.kinds import AIM_TEMPLATE_CACHE
 from aimd.planning.labels import PREFIX, label_value
 from aimd.planning.service.child_names import dedicated_cache_name, shared_cache_name
 from aimd.planning.service.observed import (
-    Observed,
+    ObservedService,
     Template,
     is_ready,
     labels,
@@ -63,7 +63,7 @@ def needs_cache(template: TemplateChoice) -> bool:
     return not (template.ready and template.template is not None and not template.template.status.model_sources)
 
 
-def render_cache(observed: Observed, template: Template) -> Desired:
+def render_cache(observed: ObservedService, template: Template) -> Desired:
     """A new cache of the service's mode for its template (SVC-CCH-4)."""
     service = observed.service
     mode = effective_mode(service)
@@ -105,7 +105,7 @@ def cache_env(service: AIMService, template: Template) -> tuple[EnvVar, ...]:
     return merge_env(template.spec.env, caching.env if caching is not None else (), service.spec.env)
 
 
-def amended_cache(observed: Observed, template: Template, cache: AIMTemplateCache) -> Desired | None:
+def amended_cache(observed: ObservedService, template: Template, cache: AIMTemplateCache) -> Desired | None:
     """A failed cache with what this service can add to its environment, such as a token; else None (SVC-CCH-7).
 
     Only caches that services made. What a cache lacks anybody may add; what it has only the service it was made for
@@ -134,7 +134,7 @@ def amended_cache(observed: Observed, template: Template, cache: AIMTemplateCach
     return Desired(AIM_TEMPLATE_CACHE, manifest, reason="amend-cache")
 
 
-def cache_is_blocked(observed: Observed, template: Template) -> bool:
+def cache_is_blocked(observed: ObservedService, template: Template) -> bool:
     """Whether the name of the cache to be made is still taken by one that is being deleted."""
     wanted = render_cache(observed, template).key
     return any(
@@ -145,7 +145,7 @@ def cache_is_blocked(observed: Observed, template: Template) -> bool:
 
 
 def cache_component(
-    observed: Observed, template: TemplateChoice, cache: AIMTemplateCache | None, *, serving: bool
+    observed: ObservedService, template: TemplateChoice, cache: AIMTemplateCache | None, *, serving: bool
 ) -> Component:
     """Health of the cache, always reported.
 
@@ -173,7 +173,7 @@ def cache_component(
     return _component(State.DEGRADED if running_on_volumes or serving else state, reason, message)
 
 
-def _missing(observed: Observed, template: TemplateChoice, running_on_volumes: bool) -> Component:
+def _missing(observed: ObservedService, template: TemplateChoice, running_on_volumes: bool) -> Component:
     if not running_on_volumes:
         wait = "is being created" if template.ready else "is created once the template is ready"
         return _component(State.PROGRESSING, Reason.CACHE_CREATING, f"Template cache {wait}")
@@ -208,7 +208,7 @@ def _scope_of(template: Template) -> Scope:
     return Scope.NAMESPACE if template.metadata.namespace else Scope.CLUSTER
 
 
-def _storage_class(observed: Observed) -> str:
+def _storage_class(observed: ObservedService) -> str:
     own = observed.service.spec.storage
     return (own.default_storage_class_name if own is not None else "") or observed.config.storage_class_name
 

@@ -13,14 +13,14 @@ from aimd.planning.kinds import AIM_SERVICE_TEMPLATE
 from aimd.planning.labels import MANAGED_BY, PREFIX, name_label
 from aimd.planning.service.caching import effective_mode
 from aimd.planning.service.child_names import derived_template_name, former_derived_template_name
-from aimd.planning.service.observed import Observed, Template, labels
+from aimd.planning.service.observed import ObservedService, Template, labels
 from aimd.planning.service.template_selection import DERIVED, ORIGIN_LABEL, is_derived
 from aimd.runtime.objects import Deletion, Desired, Key, Manifest
 
 MAKER_LABEL = PREFIX + "service.name"
 
 
-def render_derived_template(observed: Observed, base: Template, model_name: str) -> Desired:
+def render_derived_template(observed: ObservedService, base: Template, model_name: str) -> Desired:
     """The base with the overrides, in the namespace of the service (SVC-OVR-1)."""
     service, overrides = observed.service, observed.service.spec.overrides
     manifest = {

@@ -11,7 +11,7 @@ from aimd.planning.objects import names_in, predictor_container, predictor_of
 from aimd.planning.objects import parts as parts_of
 from aimd.planning.pull_secrets import names_of, predictor_pull_secrets
 from aimd.planning.service.container_environment import container_env
-from aimd.planning.service.observed import Model, Observed, Template, is_ready, labels, owner_references
+from aimd.planning.service.observed import Model, ObservedService, Template, is_ready, labels, owner_references
 from aimd.planning.service.profile_config_map import CHECKSUM_ANNOTATION, profile_volumes
 from aimd.planning.service.resources import predictor_resources
 from aimd.planning.service.scaling import HTTP_PORT, scaling_annotations, scaling_fields, scaling_of
@@ -51,7 +51,7 @@ class PredictorInputs:
     profile: ProfileFile | None
 
 
-def render_inference_service(observed: Observed, parts: PredictorInputs) -> Desired | None:
+def render_inference_service(observed: ObservedService, parts: PredictorInputs) -> Desired | None:
     """The InferenceService, None when there is no image to run (SVC-ORD-3)."""
     live_image = str(predictor_container(observed.inference_service).get("image") or "")
     image = parts.model.spec.image if parts.model is not None else live_image
@@ -73,7 +73,7 @@ def render_inference_service(observed: Observed, parts: PredictorInputs) -> Desi
     return Desired(INFERENCE_SERVICE, manifest, reason="inference-service", filled=_FILLED)
 
 
-def _predictor(observed: Observed, parts: PredictorInputs, image: str) -> Manifest:
+def _predictor(observed: ObservedService, parts: PredictorInputs, image: str) -> Manifest:
     volumes = _volumes(observed, parts)
     container: Manifest = {
         "name": CONTAINER,
@@ -105,7 +105,7 @@ def _predictor(observed: Observed, parts: PredictorInputs, image: str) -> Manife
     return predictor
 
 
-def _labels(observed: Observed, template: Template) -> dict[str, str]:
+def _labels(observed: ObservedService, template: Template) -> dict[str, str]:
     profile = template.status.profile
     found = profile.metadata if profile is not None else None
     identity = {
@@ -119,7 +119,7 @@ def _labels(observed: Observed, template: Template) -> dict[str, str]:
     return labels(observed, {**own, COMPONENT_LABEL: "inference", MANAGED_BY: "aim-engine"})
 
 
-def _volumes(observed: Observed, parts: PredictorInputs) -> Volumes:
+def _volumes(observed: ObservedService, parts: PredictorInputs) -> Volumes:
     profile = profile_volumes(observed, parts.template) if parts.profile is not None else NONE
     rendered = shared_memory() + profile
     if observed.inference_service is None:
@@ -130,7 +130,7 @@ def _volumes(observed: Observed, parts: PredictorInputs) -> Volumes:
     return rendered + preserved_volumes(observed.inference_service, rendered)
 
 
-def _resources(observed: Observed, parts: PredictorInputs) -> Manifest:
+def _resources(observed: ObservedService, parts: PredictorInputs) -> Manifest:
     return predictor_resources(
         parts.template.status.resolved_hardware,
         model=parts.model.spec.resources if parts.model is not None else None,
@@ -139,7 +139,7 @@ def _resources(observed: Observed, parts: PredictorInputs) -> Manifest:
     )
 
 
-def _pull_secrets(observed: Observed, parts: PredictorInputs) -> tuple[str, ...]:
+def _pull_secrets(observed: ObservedService, parts: PredictorInputs) -> tuple[str, ...]:
     """Return the names of the pods' pull secrets; without a model, those that only it knew stay (SVC-RES-5)."""
     if parts.model is not None:
         others = names_of(parts.model.spec.image_pull_secrets)
@@ -149,7 +149,7 @@ def _pull_secrets(observed: Observed, parts: PredictorInputs) -> tuple[str, ...]
     return predictor_pull_secrets(observed.service.spec.image_pull_secrets, template, others)
 
 
-def _service_account(observed: Observed, parts: PredictorInputs) -> str:
+def _service_account(observed: ObservedService, parts: PredictorInputs) -> str:
     own = observed.service.spec.service_account_name or parts.template.spec.service_account_name
     if own or parts.model is not None:
         return own or (parts.model.spec.service_account_name if parts.model is not None else "")

@@ -13,7 +13,7 @@ from aimd.planning.labels import PREFIX, label_value
 from aimd.planning.naming import derive_name
 from aimd.planning.service.child_names import InvalidImageReference, model_name_from_image
 from aimd.planning.service.model_reference import ENDPOINT
-from aimd.planning.service.observed import Model, Observed, labels
+from aimd.planning.service.observed import Model, ObservedService, labels
 from aimd.planning.service.template_selection import ORIGIN_LABEL
 from aimd.runtime.objects import Desired, Manifest
 
@@ -37,7 +37,7 @@ def created_model_name(service: AIMService, models: Sequence[Model]) -> str:
         return ""
 
 
-def render_model(observed: Observed) -> Desired:
+def render_model(observed: ObservedService) -> Desired:
     """The model of a service whose model does not exist yet."""
     service, wanted = observed.service, observed.service.spec.model
     own = {ORIGIN_LABEL: AUTO_GENERATED}

@@ -12,12 +12,12 @@ from aimd.planning.objects import is_being_deleted, mounted_claims
 from aimd.planning.pod_failures import LOG_LINES
 from aimd.planning.pods import telling_in_its_log, unexplained
 from aimd.planning.service.derived_template import leftover_templates
-from aimd.planning.service.observed import Observed, Template
+from aimd.planning.service.observed import ObservedService, Template
 from aimd.runtime.kinds import PERSISTENT_VOLUME_CLAIM
 from aimd.runtime.objects import Key, Manifest, key_of, uid_of
 
 
-def service_needs(observed: Observed, now: datetime) -> tuple[Need, ...]:
+def service_needs(observed: ObservedService, now: datetime) -> tuple[Need, ...]:
     """Return the live reads that a decision about the service depends on."""
     needs: list[Need] = [*_unwatched_claims(observed)]
     if _given_up(observed):
@@ -32,7 +32,7 @@ def service_needs(observed: Observed, now: datetime) -> tuple[Need, ...]:
     return tuple(needs)
 
 
-def with_reads(observed: Observed, reads: Reads) -> Observed:
+def with_reads(observed: ObservedService, reads: Reads) -> ObservedService:
     """Return what was observed together with what was read."""
     return replace(
         observed,
@@ -43,12 +43,12 @@ def with_reads(observed: Observed, reads: Reads) -> Observed:
     )
 
 
-def _given_up(observed: Observed) -> list[Template]:
+def _given_up(observed: ObservedService) -> list[Template]:
     """Return the derived templates that, by what the cache knows, no service wants any more."""
     return leftover_templates(observed.service, observed.derived_templates, observed.sharers)
 
 
-def _leftovers(observed: Observed, reads: Reads) -> list[Template]:
+def _leftovers(observed: ObservedService, reads: Reads) -> list[Template]:
     """Return the derived templates to delete.
 
     The cache may lag behind a service that has just been created: before a template is deleted the server is asked.
@@ -63,11 +63,11 @@ def _leftovers(observed: Observed, reads: Reads) -> list[Template]:
     return leftover_templates(observed.service, _given_up(observed), others)
 
 
-def _services(observed: Observed) -> ReadList:
+def _services(observed: ObservedService) -> ReadList:
     return ReadList(AIM_SERVICE, observed.key.namespace)
 
 
-def _unwatched_claims(observed: Observed) -> tuple[ReadObject, ...]:
+def _unwatched_claims(observed: ObservedService) -> tuple[ReadObject, ...]:
     """Return the mounted claims that no artifact made, which no informer selects."""
     known = {key_of(claim).name for claim in observed.claims}
     namespace = observed.key.namespace
@@ -78,7 +78,7 @@ def _unwatched_claims(observed: Observed) -> tuple[ReadObject, ...]:
     )
 
 
-def _lost_claims(observed: Observed, reads: Reads) -> frozenset[str]:
+def _lost_claims(observed: ObservedService, reads: Reads) -> frozenset[str]:
     """Return the mounted claims that are gone or going; a claim that cannot be read is assumed to exist."""
     going = {key_of(claim).name for claim in observed.claims if is_being_deleted(claim)}
     gone = {need.key.name for need in _unwatched_claims(observed) if _is_lost(reads.object(need))}

@@ -32,7 +32,7 @@ READY = "Ready"
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class ObservedService:
     """A service and everything its plan depends on; None means the object does not exist.
 
     `manifest` is the service as JSON, which path templates look into. `models`, `templates` and `caches` hold every
@@ -107,7 +107,7 @@ def is_owned(service: AIMService, manifest: Mapping[str, Any] | None) -> bool:
     return is_controlled_by(manifest, service.metadata.uid)
 
 
-def labels(observed: Observed, own: Mapping[str, str]) -> dict[str, str]:
+def labels(observed: ObservedService, own: Mapping[str, str]) -> dict[str, str]:
     """Labels of a child: its own, the propagated ones, the controller's (OBJ-LBL-1)."""
     metadata = observed.service.metadata
     return child_labels(CONTROLLER, metadata.labels, metadata.name, own, observed.config.label_patterns)

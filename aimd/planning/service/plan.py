@@ -12,6 +12,7 @@ from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE
 from aimd.planning.plan import Plan
 from aimd.planning.pods import unexplained
+from aimd.planning.runtime_config import ResolvedConfig, config_component
 from aimd.planning.service.autoscaler import (
     autoscaler_component,
     autoscaler_grace_left,
@@ -35,7 +36,7 @@ from aimd.planning.service.model_creation import render_model
 from aimd.planning.service.model_reference import ModelChoice, resolve_model
 from aimd.planning.service.needs import service_needs
 from aimd.planning.service.observed import (
-    Observed,
+    ObservedService,
     is_owned,
     is_ready,
     kind_of_model,
@@ -57,7 +58,6 @@ from aimd.planning.service.service_health import (
     inference_service_component,
     is_serving,
     pods_component,
-    runtime_config_component,
     unusable_name_component,
 )
 from aimd.planning.service.template_reference import TemplateChoice, candidates_status, is_named, resolve_template
@@ -78,7 +78,7 @@ class _Decision:
     route: Route
 
 
-def plan_service(observed: Observed, now: datetime) -> Plan:
+def plan_service(observed: ObservedService, now: datetime) -> Plan:
     """Decides everything about one service. Pure and total."""
     decision = _decide(observed)
     components, waits = _judge(observed, decision, now)
@@ -94,7 +94,7 @@ def plan_service(observed: Observed, now: datetime) -> Plan:
     )
 
 
-def _decide(observed: Observed) -> _Decision:
+def _decide(observed: ObservedService) -> _Decision:
     name, problem = _inference_service_name(observed)
     model = resolve_model(observed.service, observed.models, observed.unreadable)
     template = resolve_template(observed, model.model)
@@ -103,7 +103,7 @@ def _decide(observed: Observed) -> _Decision:
     return _Decision(name, problem, model, template, profile, cache, route_of(observed))
 
 
-def _desired(observed: Observed, decision: _Decision) -> list[Desired]:
+def _desired(observed: ObservedService, decision: _Decision) -> list[Desired]:
     desired: list[Desired] = [render_model(observed)] if decision.model.missing else []
     route = render_route(observed, decision.route, decision.name) if decision.name else None
     if route is not None and HTTP_ROUTE.name not in observed.absent_kinds:
@@ -130,13 +130,13 @@ def _desired(observed: Observed, decision: _Decision) -> list[Desired]:
     return desired
 
 
-def _is_settled(observed: Observed, decision: _Decision) -> bool:
+def _is_settled(observed: ObservedService, decision: _Decision) -> bool:
     """Whether weights may be fetched: not for a choice that a template still in discovery may change (SVC-CCH-5)."""
     running = observed.inference_service is not None
     return decision.model.ready or running or is_named(observed.service)
 
 
-def _may_run(observed: Observed, decision: _Decision) -> bool:
+def _may_run(observed: ObservedService, decision: _Decision) -> bool:
     """The InferenceService is made once model and cache are Ready, and from then on always kept up to date
     (SVC-ORD-2)."""
     if INFERENCE_SERVICE.name in observed.absent_kinds:
@@ -147,7 +147,7 @@ def _may_run(observed: Observed, decision: _Decision) -> bool:
     return decision.model.ready and (weights or not needs_cache(decision.template))
 
 
-def _deletions(observed: Observed, decision: _Decision) -> list[Deletion]:
+def _deletions(observed: ObservedService, decision: _Decision) -> list[Deletion]:
     """What is switched off or left over, and ours (SVC-DEL-1)."""
     route = route_deletion(observed, decision.route)
     unused = decision.template.ready and decision.profile is None
@@ -158,7 +158,7 @@ def _deletions(observed: Observed, decision: _Decision) -> list[Deletion]:
     return [deletion for deletion in (route, config_map, scaled_object, *templates) if deletion is not None]
 
 
-def _judge(observed: Observed, decision: _Decision, now: datetime) -> tuple[tuple[Component, ...], list[float]]:
+def _judge(observed: ObservedService, decision: _Decision, now: datetime) -> tuple[tuple[Component, ...], list[float]]:
     """Components in the order of a service's start, and after how many seconds to look again."""
     model = forgiven_while_running(decision.model.component, observed, now)
     template = forgiven_while_running(decision.template.component, observed, now)
@@ -171,7 +171,7 @@ def _judge(observed: Observed, decision: _Decision, now: datetime) -> tuple[tupl
     components = (
         model.component,
         template.component,
-        runtime_config_component(observed.config),
+        _runtime_config(observed.config),
         runtime.component,
         pods,
         cache_component(observed, decision.template, decision.cache, serving=serving),
@@ -185,7 +185,14 @@ def _judge(observed: Observed, decision: _Decision, now: datetime) -> tuple[tupl
     return tuple(item for item in components if item is not None), [wait for wait in waits if wait is not None]
 
 
-def _status(observed: Observed, decision: _Decision) -> Mapping[str, Any]:
+def _runtime_config(config: ResolvedConfig) -> Component | None:
+    """Return the health of the runtime config; None when there is none and none is named (CFG-FND-2)."""
+    if config.failure is None and not config.found:
+        return None
+    return config_component(config, found_reason=Reason.RUNTIME_CONFIG_RESOLVED)
+
+
+def _status(observed: ObservedService, decision: _Decision) -> Mapping[str, Any]:
     """The service's own status keys. References are written once Ready, and then kept (SVC-STA-2)."""
     service = observed.service
     status: dict[str, Any] = {
@@ -208,7 +215,7 @@ def _status(observed: Observed, decision: _Decision) -> Mapping[str, Any]:
     return status
 
 
-def _inference_service_name(observed: Observed) -> tuple[str, str]:
+def _inference_service_name(observed: ObservedService) -> tuple[str, str]:
     """The name of the InferenceService that is ours, else the derived one; or empty, and why there is none."""
     live = observed.inference_service
     if live is not None and is_owned(observed.service, live):

@@ -2,7 +2,7 @@
 
 from aimd.planning.labels import COMPONENT, MANAGED_BY, PREFIX, label_value
 from aimd.planning.service.child_names import profile_config_map_name
-from aimd.planning.service.observed import Observed, Template, is_owned, labels, owner_references
+from aimd.planning.service.observed import ObservedService, Template, is_owned, labels, owner_references
 from aimd.planning.service.volumes import PROFILE_VOLUME, Volumes
 from aimd.planning.service_template.profile_file import ProfileFile, profile_folder
 from aimd.runtime.kinds import CONFIG_MAP
@@ -11,7 +11,7 @@ from aimd.runtime.objects import Deletion, Desired, Manifest, key_of, uid_of
 CHECKSUM_ANNOTATION = PREFIX + "custom-profile-checksum"
 
 
-def profile_volumes(observed: Observed, template: Template) -> Volumes:
+def profile_volumes(observed: ObservedService, template: Template) -> Volumes:
     """The ConfigMap as a read-only folder below the image's profiles (SVC-PRF-1)."""
     source = {"name": profile_config_map_name(observed.key.name)}
     return Volumes(
@@ -20,7 +20,7 @@ def profile_volumes(observed: Observed, template: Template) -> Volumes:
     )
 
 
-def render_config_map(observed: Observed, profile: ProfileFile) -> Desired:
+def render_config_map(observed: ObservedService, profile: ProfileFile) -> Desired:
     """The ConfigMap with the profile, owned by the service."""
     own = {
         f"{PREFIX}service": label_value(observed.key.name),
@@ -41,7 +41,7 @@ def render_config_map(observed: Observed, profile: ProfileFile) -> Desired:
     return Desired(CONFIG_MAP, manifest, reason="custom-profile")
 
 
-def config_map_deletion(observed: Observed) -> Deletion | None:
+def config_map_deletion(observed: ObservedService) -> Deletion | None:
     """The ConfigMap of a profile that the template no longer has (SVC-DEL-1)."""
     live = observed.profile_config_map
     if live is None or not is_owned(observed.service, live):

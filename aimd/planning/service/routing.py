@@ -14,7 +14,7 @@ from aimd.planning.labels import COMPONENT as COMPONENT_LABEL
 from aimd.planning.labels import MANAGED_BY, PREFIX, label_value
 from aimd.planning.path_template import InvalidPathTemplate, default_path, render_path
 from aimd.planning.service.child_names import http_route_name, predictor_name
-from aimd.planning.service.observed import Observed, is_owned, labels, owner_references
+from aimd.planning.service.observed import ObservedService, is_owned, labels, owner_references
 from aimd.runtime.objects import Deletion, Desired, Manifest, key_of, uid_of
 
 BACKEND_PORT = 80
@@ -43,7 +43,7 @@ class Route:
         return self.enabled and self.gateway is not None and not self.reason
 
 
-def route_of(observed: Observed) -> Route:
+def route_of(observed: ObservedService) -> Route:
     """Each setting from the service, else from the runtime config (SVC-RTE-1)."""
     own, shared = observed.service.spec.routing, observed.config.routing
     enabled = own.enabled if own is not None and own.enabled is not None else shared.enabled
@@ -63,7 +63,7 @@ def route_of(observed: Observed) -> Route:
     return Route(True, gateway, path, duration, annotations)
 
 
-def render_route(observed: Observed, route: Route, inference_service: str) -> Desired | None:
+def render_route(observed: ObservedService, route: Route, inference_service: str) -> Desired | None:
     """The HTTPRoute, None when it cannot or must not be rendered (SVC-RTE-9)."""
     if not route.renderable or route.gateway is None:
         return None
@@ -110,7 +110,7 @@ def render_route(observed: Observed, route: Route, inference_service: str) -> De
     return Desired(HTTP_ROUTE, manifest, reason="route", filled=_FILLED)
 
 
-def route_deletion(observed: Observed, route: Route) -> Deletion | None:
+def route_deletion(observed: ObservedService, route: Route) -> Deletion | None:
     """The route that has to go because routing was switched off (SVC-DEL-1)."""
     live = observed.http_route
     if route.enabled or live is None or not is_owned(observed.service, live):
@@ -118,7 +118,7 @@ def route_deletion(observed: Observed, route: Route) -> Deletion | None:
     return Deletion(HTTP_ROUTE, key_of(live), uid_of(live), reason="routing-off")
 
 
-def routing_status(observed: Observed, route: Route) -> Manifest | None:
+def routing_status(observed: ObservedService, route: Route) -> Manifest | None:
     """`status.routing`: the rendered path; the last good one while the template is broken; None without routing
     (SVC-RTE-5)."""
     if not route.enabled:
@@ -128,7 +128,7 @@ def routing_status(observed: Observed, route: Route) -> Manifest | None:
     return {"path": path} if path else None
 
 
-def route_component(observed: Observed, route: Route, *, serving: bool) -> Component | None:
+def route_component(observed: ObservedService, route: Route, *, serving: bool) -> Component | None:
     """Health of the route; None while routing is off. Trouble concerns the route only (SVC-RTE-7)."""
     if not route.enabled:
         return None
@@ -202,7 +202,7 @@ def _parent_reference(gateway: ParentReference) -> Manifest:
     return reference
 
 
-def _default_path(observed: Observed) -> str:
+def _default_path(observed: ObservedService) -> str:
     """`/<namespace>/<name>`, unless the route already serves the reference operator's `/<namespace>/<uid>`
     (SVC-RTE-2)."""
     former = default_path(observed.key.namespace, observed.service.metadata.uid)
@@ -216,7 +216,7 @@ def _paths(route: Mapping[str, Any]) -> list[str]:
     return [(match.get("path") or {}).get("value", "") for rule in rules for match in rule.get("matches") or ()]
 
 
-def _name(observed: Observed) -> str:
+def _name(observed: ObservedService) -> str:
     """The name of the route that is there and ours, else the derived one."""
     if observed.http_route is not None and is_owned(observed.service, observed.http_route):
         return key_of(observed.http_route).name

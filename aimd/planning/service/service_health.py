@@ -1,4 +1,4 @@
-"""Health of what runs: runtime config, InferenceService, pods; and what a running service forgives."""
+"""Health of what runs: InferenceService and pods; and what a running service forgives."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,12 +8,11 @@ from typing import Any
 from aimd.api.foreign_reasons import ForeignReason
 from aimd.api.reasons import Reason
 from aimd.api.service import AIMService, ServiceCondition
-from aimd.api.shared import CommonCondition, Status
+from aimd.api.shared import Status
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import INFERENCE_SERVICE
 from aimd.planning.pods import probe_pods
-from aimd.planning.runtime_config import ResolvedConfig
-from aimd.planning.service.observed import Observed
+from aimd.planning.service.observed import ObservedService
 from aimd.planning.time import parse_timestamp
 from aimd.runtime.objects import Category, Failure, uid_of
 
@@ -31,27 +30,6 @@ class TimedComponent:
     again_after: float | None = None
 
 
-def runtime_config_component(config: ResolvedConfig) -> Component | None:
-    """Health of the runtime config; None when there is none and none is asked for (CFG-FND-2)."""
-    if config.failure is not None:
-        missing = config.failure.category is Category.MISSING_UPSTREAM
-        reason = Reason.REFERENCE_NOT_FOUND if missing else config.failure.reason
-        failure = replace(config.failure, reason=reason)
-        return Component(
-            CommonCondition.RUNTIME_CONFIG_READY, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True
-        )
-    if not config.found:
-        return None
-    message = f"Runtime config {config.name} is in force"
-    return Component(
-        CommonCondition.RUNTIME_CONFIG_READY,
-        State.READY,
-        Reason.RUNTIME_CONFIG_RESOLVED,
-        message,
-        direction=Direction.UPSTREAM,
-    )
-
-
 def unusable_name_component(message: str) -> Component:
     """No InferenceService can exist for this service's name or namespace (SVC-NAM-1)."""
     failure = Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, message)
@@ -60,7 +38,7 @@ def unusable_name_component(message: str) -> Component:
     )
 
 
-def inference_service_component(observed: Observed, pods: Component | None, now: datetime) -> TimedComponent:
+def inference_service_component(observed: ObservedService, pods: Component | None, now: datetime) -> TimedComponent:
     """Health of the InferenceService (SVC-HLT-3)."""
     live = observed.inference_service
     if live is None and INFERENCE_SERVICE.name in observed.absent_kinds:
@@ -85,7 +63,7 @@ def inference_service_component(observed: Observed, pods: Component | None, now:
     return TimedComponent(_runtime(State.PROGRESSING, Reason.CREATING_RUNTIME, message))
 
 
-def pods_component(observed: Observed) -> Component | None:
+def pods_component(observed: ObservedService) -> Component | None:
     """Health of the predictor's pods; None without an InferenceService.
 
     A Ready pod keeps the component Ready; trouble of the others makes the service Degraded (SVC-HLT-1).
@@ -105,7 +83,7 @@ def is_serving(component: Component) -> bool:
     return component.effective_state is State.READY
 
 
-def forgiven_while_running(component: Component, observed: Observed, now: datetime) -> TimedComponent:
+def forgiven_while_running(component: Component, observed: ObservedService, now: datetime) -> TimedComponent:
     """Trouble of a model or template under a service that runs (SVC-TPL-6).
 
     Pods do not need them to go on: nothing is blocked, for 10 s nothing shows but the condition, then the service is
@@ -145,7 +123,7 @@ def _has_served(service: AIMService) -> bool:
     )
 
 
-def _current_warning(observed: Observed, now: datetime) -> tuple[Mapping[str, Any], float | None] | None:
+def _current_warning(observed: ObservedService, now: datetime) -> tuple[Mapping[str, Any], float | None] | None:
     """A Warning event that still explains why the InferenceService is not ready, and how long it will count
     (SVC-HLT-2)."""
     live = observed.inference_service or {}

@@ -12,7 +12,7 @@ from aimd.planning.service.child_names import derived_template_name, former_deri
 from aimd.planning.service.model_reference import same_weights
 from aimd.planning.service.observed import (
     Model,
-    Observed,
+    ObservedService,
     Template,
     is_ready,
     kind_of_template,
@@ -56,7 +56,7 @@ class TemplateChoice:
         )
 
 
-def resolve_template(observed: Observed, model: Model | None) -> TemplateChoice:
+def resolve_template(observed: ObservedService, model: Model | None) -> TemplateChoice:
     """Chooses among the observed templates.
 
     A service that runs keeps its template while that exists, even when it is not Ready: another one would be another
@@ -111,7 +111,7 @@ def candidates_status(service: AIMService, choice: TemplateChoice) -> list[Manif
     ]
 
 
-def requirements_of(observed: Observed) -> Requirements:
+def requirements_of(observed: ObservedService) -> Requirements:
     """What the service asks of an automatically chosen template."""
     spec = observed.service.spec
     allow = bool(spec.template.allow_unoptimized) if spec.template is not None else False
@@ -142,7 +142,7 @@ def _referenced(stored: ResolvedReference | None, templates: Sequence[Template])
     )
 
 
-def _kept(observed: Observed) -> Template | None:
+def _kept(observed: ObservedService) -> Template | None:
     """The remembered template, unless the service has come to override the one it names, or to override it no more."""
     service = observed.service
     stored, name = service.status.resolved_template, template_name(service)
@@ -165,7 +165,7 @@ def _is_provisional(service: AIMService) -> bool:
     return not template_name(service) and conditions.get(ServiceCondition.MODEL_READY) == "False"
 
 
-def _by_name(observed: Observed, model: Model | None) -> TemplateChoice:
+def _by_name(observed: ObservedService, model: Model | None) -> TemplateChoice:
     """The template that the service names: in the namespace, in the cluster, by its alias (SVC-TPL-3, SVC-TPL-4)."""
     name = template_name(observed.service)
     namesakes = [template for template in observed.templates if template.metadata.name == name]
@@ -191,7 +191,7 @@ def _by_name(observed: Observed, model: Model | None) -> TemplateChoice:
     )
 
 
-def _derived(observed: Observed, model: Model | None, base: Template) -> TemplateChoice:
+def _derived(observed: ObservedService, model: Model | None, base: Template) -> TemplateChoice:
     """The base with the service's overrides; to be made first if it is not there."""
     name = derived_template_name(base.metadata.name, observed.service.spec.overrides)
     for template in observed.templates:
@@ -221,7 +221,7 @@ def _by_alias(alias: str, model: Model, templates: Sequence[Template]) -> list[T
     return matches if len(matches) == 1 else []
 
 
-def _checked(observed: Observed, model: Model | None, template: Template) -> TemplateChoice:
+def _checked(observed: ObservedService, model: Model | None, template: Template) -> TemplateChoice:
     """What only a template that was not just selected can be: another model's, or overtaken."""
     foreign = _other_model(observed, model, template)
     if foreign is not None and model is not None:
@@ -237,7 +237,7 @@ def _checked(observed: Observed, model: Model | None, template: Template) -> Tem
     return _found(template)
 
 
-def _other_model(observed: Observed, model: Model | None, template: Template) -> Model | None:
+def _other_model(observed: ObservedService, model: Model | None, template: Template) -> Model | None:
     """The existing model that a template names although it is not the service's nor its twin (SVC-TPL-5)."""
     name = template.spec.model_name
     if model is None or name == model.metadata.name:
@@ -249,7 +249,7 @@ def _other_model(observed: Observed, model: Model | None, template: Template) ->
     return None if same_weights(model, other) else other
 
 
-def _better_exists(observed: Observed, model: Model | None, template: Template) -> bool:
+def _better_exists(observed: ObservedService, model: Model | None, template: Template) -> bool:
     """Whether a running service sits on a chosen template that an optimized Ready one has overtaken (SVC-TPL-7)."""
     if model is None or observed.inference_service is None or template_name(observed.service) or is_optimized(template):
         return False

@@ -26,7 +26,7 @@ from aimd.planning.kinds import (
     INFERENCE_SERVICE,
 )
 from aimd.planning.needs import NO_READS
-from aimd.planning.service.observed import Observed
+from aimd.planning.service.observed import ObservedService
 from aimd.planning.service.plan import plan_service
 from aimd.runtime.controller import Watch
 from aimd.runtime.difference import differences
@@ -164,7 +164,7 @@ def test_no_manifest_upsets_an_index_or_a_mapping(cache: Cache, broken: dict[str
         woken(cache, source.kind, manifest)
 
 
-def observe(cache: Cache, manifest: Manifest) -> Observed:
+def observe(cache: Cache, manifest: Manifest) -> ObservedService:
     return observe_service(cache.parse(AIMService, manifest), manifest, Reader(cache), NO_READS)
 
 

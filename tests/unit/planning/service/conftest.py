@@ -11,7 +11,7 @@ from aimd.api.service import AIMService
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.runtime_config import resolve_config
-from aimd.planning.service.observed import Observed
+from aimd.planning.service.observed import ObservedService
 from tests.unit.planning.service.makers import Maker
 
 NAMESPACE = "ml-team"
@@ -139,7 +139,9 @@ def cache() -> Maker:
 def observed(service_manifest: Maker) -> Maker:
     """`observed(service={…}, config={…}, **fields)`: a service and what is around it."""
 
-    def make(*, service: dict[str, Any] | None = None, config: dict[str, Any] | None = None, **fields: Any) -> Observed:
+    def make(
+        *, service: dict[str, Any] | None = None, config: dict[str, Any] | None = None, **fields: Any
+    ) -> ObservedService:
         manifest = service if service is not None else service_manifest()
         runtime_config = None
         if config is not None:
@@ -147,7 +149,7 @@ def observed(service_manifest: Maker) -> Maker:
             runtime_config = AIMRuntimeConfig.model_validate({"metadata": metadata, "spec": config})
         name = manifest["spec"].get("runtimeConfigName", "")
         resolved = resolve_config(name, runtime_config, None, namespace=NAMESPACE)
-        return Observed(AIMService.model_validate(manifest), manifest, resolved, **fields)
+        return ObservedService(AIMService.model_validate(manifest), manifest, resolved, **fields)
 
     return make
 

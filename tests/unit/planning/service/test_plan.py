@@ -18,7 +18,7 @@ from aimd.planning.conditions import Summary, summarize
 from aimd.planning.kinds import AIM_SERVICE
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig
-from aimd.planning.service.observed import Observed
+from aimd.planning.service.observed import ObservedService
 from aimd.planning.service.plan import plan_service
 from aimd.runtime.objects import Applied, Condition, Manifest
 from tests.unit.planning.service.makers import Maker
@@ -59,7 +59,9 @@ def settled(
 ) -> Maker:
     """`settled(**fields)`: a service whose InferenceService exists and is Ready, made by its own plan."""
 
-    def make(*, service: Manifest | None = None, isvc_status: Any = READY, pods: Any = None, **fields: Any) -> Observed:
+    def make(
+        *, service: Manifest | None = None, isvc_status: Any = READY, pods: Any = None, **fields: Any
+    ) -> ObservedService:
         manifest = service or service_manifest()
         ingredients = {"models": [model()], "templates": [template()], "caches": [cache()]}
         first = plan_service(observed(service=manifest, **ingredients), now)
@@ -74,7 +76,7 @@ def settled(
             "pods": [ready_pod] if pods is None else pods,
             **fields,
         }
-        seen: Observed = observed(service=manifest, **known)
+        seen: ObservedService = observed(service=manifest, **known)
         return seen
 
     return make
@@ -643,7 +645,7 @@ def test_a_lost_cache_degrades_and_is_made_again(settled: Maker, service_manifes
     assert (reasons(plan)["Cache"], root(plan, now)) == ("CacheCreating", "Degraded")
 
 
-def _with(observed: Observed, manifest: Manifest, inference_service: Manifest | None) -> Observed:
+def _with(observed: ObservedService, manifest: Manifest, inference_service: Manifest | None) -> ObservedService:
     service = AIMService.model_validate(manifest)
     return replace(observed, service=service, manifest=manifest, inference_service=inference_service)
 
@@ -821,7 +823,7 @@ def test_no_path_leaves_the_words_of_the_schema(
             "status": {"status": words[2]},
         }
     )
-    observed = Observed(
+    observed = ObservedService(
         AIMService.model_validate(manifest),
         manifest,
         ResolvedConfig(),
