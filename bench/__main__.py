@@ -1,6 +1,6 @@
-"""`python -m bench [NAME …] [--keep]`: runs benchmarks one by one, each figure beside its peer.
+"""Run benchmarks one by one, and print each figure beside its peer: `python -m bench [NAME …] [--keep]`.
 
-With `--keep` the results go to bench/results.json and into the table of docs/performance.md.
+With `--keep`, the results are written to bench/results.json and to the table in docs/performance.md.
 """
 
 import importlib
@@ -18,7 +18,7 @@ NAMES = ("unary", "queue", "events", "initial_sync", "propagation", "footprint",
 
 
 def main(arguments: list[str]) -> int:
-    """Runs what is named, else everything; the exit status is 1 when a limit is missed."""
+    """Run the named benchmarks, or all of them; return status 1 if a limit is missed."""
     keep = "--keep" in arguments
     arguments = [argument for argument in arguments if argument != "--keep"]
     console = Console(width=140)
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
 
 
 def table_of(figures: Figures) -> Table:
-    """A row for each figure."""
+    """Return a table with a row for each figure."""
     table = Table(title=figures.benchmark)
     for column in ("figure", "value", "unit", "beside", "ratio", "limit", "met"):
         table.add_column(column)
@@ -45,7 +45,7 @@ def table_of(figures: Figures) -> Table:
 
 
 def row_of(figure: Figure) -> tuple[str, ...]:
-    """The cells of a figure."""
+    """Return the cells of a figure."""
     beside = f"{figure.reference_name} {figure.reference:,.1f}" if figure.reference is not None else ""
     limits = ", ".join(f"{limit.bound} {limit.value:g}" for limit in figure.limits)
     met = {True: "yes", False: "no", None: ""}[figure.met]

@@ -1,4 +1,4 @@
-"""A real control plane for benchmarks, and objects made in bulk."""
+"""A real control plane for benchmarks, and many objects in it."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,13 +17,13 @@ _AT_ONCE = 32
 
 @contextmanager
 def cluster() -> Iterator[ControlPlane]:
-    """etcd, API server, controller manager and scheduler, while the block runs."""
+    """Run etcd, API server, controller manager and scheduler while the block runs."""
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(control_plane()) as running:
         yield running
 
 
 async def create_all(client: Client, kind: Kind, manifests: Iterable[Manifest]) -> None:
-    """Creates the objects, many at once."""
+    """Create the objects, many at the same time."""
     waiting = iter(manifests)
 
     async def work() -> None:
@@ -36,7 +36,7 @@ async def create_all(client: Client, kind: Kind, manifests: Iterable[Manifest]) 
 
 
 async def create_namespace(client: Client, name: str) -> None:
-    """Creates a namespace that may be there already."""
+    """Create a namespace, unless it exists."""
     try:
         await client.create(
             NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, reason="bench"

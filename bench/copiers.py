@@ -1,8 +1,7 @@
-"""The same small operator twice, on the runtime and as a bare loop: it copies a parent's value into its child.
+"""The same small operator twice, on the runtime and as a bare loop: it copies a value of a parent to its child.
 
-Parents and children are ConfigMaps of one label, so that both operators do their work beside each other on one API
-server. Both patch by server-side apply; ours compares with its cache first, and keeps a backlog of low-priority items
-if it is told to.
+Parents and children are ConfigMaps with a label, so that both operators can work side by side on one API server. Both
+patch by server-side apply. Ours compares with its cache first, and keeps a backlog of low-priority items on request.
 """
 
 import ssl
@@ -33,7 +32,7 @@ _URL = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 
 
 def parent(operator: str, number: int) -> Manifest:
-    """A parent of this operator."""
+    """Return a parent of this operator."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -47,7 +46,7 @@ def parent(operator: str, number: int) -> Manifest:
 
 
 def child(of: Manifest) -> Manifest:
-    """The child that a parent wants."""
+    """Return the child of a parent."""
     key = key_of(of)
     return {
         "apiVersion": "v1",
@@ -63,7 +62,7 @@ def child(of: Manifest) -> Manifest:
 
 
 async def on_runtime(kubeconfig: Path, operator: str, backlog: int) -> None:
-    """On aimd.runtime, until cancelled; with `backlog`, no fewer items than that are waiting at any time."""
+    """Run on aimd.runtime until cancelled; with `backlog`, keep at least that many items waiting."""
     configure("warning")
     async with connect(ClientOptions(kubeconfig=kubeconfig)) as client:
         options = ManagerOptions(namespaces=(NAMESPACE,), tune_garbage_collection=True)
@@ -109,7 +108,7 @@ def _parent_of(manifest: Manifest, cache: Cache) -> Iterable[Key]:
 
 
 async def bare(url: str, authority: Path, token: str, operator: str) -> None:
-    """A watch and a PATCH over aiohttp, one after the other, until cancelled."""
+    """Run a watch and a PATCH over aiohttp, one after the other, until cancelled."""
     context = ssl.create_default_context(cafile=str(authority))
     headers = {"Authorization": f"Bearer {token}"}
     selector = f"{OPERATOR}={operator},{ROLE}=parent"

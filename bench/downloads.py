@@ -1,8 +1,8 @@
-"""Downloads over a line of 400 MB/s: one large file against curl, many files against `hf download`, an object of a
-store against boto3's transfers; wall time, CPU and the most memory, all of them whole processes with their start.
+"""Downloads over a line of 400 MB/s: wall time, CPU and peak memory of whole processes, including their start.
 
-The weights go to memory where there is room for them, so that no disk is measured. curl checks nothing, and
-`hf download` only sizes; aimd has verified the SHA-256 of every byte.
+One large file is compared with curl, many files with `hf download`, and an object of a store with boto3's transfers.
+The weights are written to memory if there is room, so that the disk is not measured. curl checks nothing, and
+`hf download` only sizes; aimd verifies the SHA-256 of every byte.
 """
 
 import os
@@ -36,7 +36,7 @@ boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").download_file
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One client's whole life: seconds on the wall and of CPU, and the most memory in MiB; for `size` bytes."""
+    """A whole run of one client for `size` bytes: seconds of wall time and CPU, and peak memory in MiB."""
 
     size: int
     wall: float
@@ -45,16 +45,17 @@ class Run:
 
     @property
     def rate(self) -> float:
-        """MB per second."""
+        """Return MB per second."""
         return self.size / 1e6 / self.wall
 
     @property
     def cpu_per_gigabyte(self) -> float:
+        """Return seconds of CPU per GB."""
         return self.cpu / (self.size / 1e9)
 
 
 def run(rounds: int = 2) -> Figures:
-    """All clients in turn, `rounds` times; the fastest run of each counts."""
+    """Run all clients alternately, `rounds` times; the fastest run of each counts."""
     runs: dict[str, list[Run]] = {}
     with serving_weights(LINE) as url:
         for _ in range(rounds):
@@ -84,7 +85,7 @@ def _figures(task: str, title: str, peer: str, best: Mapping[str, Run]) -> list[
 
 
 def _clients(url: str) -> dict[str, tuple[str, Sequence[str]]]:
-    """What each downloads, and its command; `{}` stands for the empty folder it fills."""
+    """Return what each client downloads, and its command; `{}` stands for the empty target folder."""
     aimd = [sys.executable, "-m", "aimd", "download"]
     hub = str(Path(sys.executable).with_name("hf"))
     bucket, _, prefix = FILE.partition("/")
@@ -99,16 +100,16 @@ def _clients(url: str) -> dict[str, tuple[str, Sequence[str]]]:
 
 
 def environment(url: str) -> dict[str, str]:
-    """This process' environment, and where the weights are."""
+    """Return the environment of this process, and where the weights are."""
     keys = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_ENDPOINT_URL": url}
     hub = {"HF_ENDPOINT": url, "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     return {**os.environ, **keys, **hub}
 
 
 def measured(command: Sequence[str], variables: Mapping[str, str], size: int) -> Run:
-    """One client's life in an empty folder, which `{}` stands for in its command.
+    """Run one client with an empty target folder, for which `{}` stands in its command.
 
-    Raises RuntimeError when the client fails or leaves another number of bytes.
+    Raises RuntimeError if the client fails or downloads another number of bytes.
     """
     roomy = _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 2 * size
     with tempfile.TemporaryDirectory(prefix="aimd-bench-", dir=_MEMORY if roomy else None) as folder:
@@ -128,7 +129,7 @@ def measured(command: Sequence[str], variables: Mapping[str, str], size: int) ->
 
 
 def _watched(process: int) -> tuple[int, int, resource.struct_rusage]:
-    """The most bytes it has had resident, its status, what it used; `ru_maxrss` counts what its parent had, too."""
+    """Return peak resident bytes, exit status and resource usage; `ru_maxrss` would include the parent process."""
     peak = 0
     while True:
         ended, status, usage = os.wait4(process, os.WNOHANG)

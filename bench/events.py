@@ -1,4 +1,4 @@
-"""Events: a change of a 6 KB object and the reconcile that finds nothing to do, per second and core."""
+"""Events: a change of a 6 KB object and a reconcile that changes nothing, per second and core."""
 
 from bench.figures import Figure, Figures, at_least, no_less_than
 from bench.fresh import in_fresh_process
@@ -11,7 +11,7 @@ LEAST_OF_KOPF = at_least(7)
 
 
 def run(objects: int = 5000, rounds: int = 3, repetitions: int = 2) -> Figures:
-    """The best of some rounds, all three operators in turn."""
+    """Run all three operators alternately; the best round of each counts."""
     costs: dict[str, list[OperatorCost]] = {"aimd": [], "kopf": [], "bare": []}
     with serving(pods=objects) as url:
         for _ in range(repetitions):

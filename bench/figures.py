@@ -1,11 +1,11 @@
-"""What a benchmark states: figures, each against a peer or a floor measured in the same run, and limits for them."""
+"""The results of a benchmark: figures, each with a peer or floor from the same run, and limits."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Bound(StrEnum):
-    """Which side of a limit is the good one."""
+    """The side of a limit on which values are good."""
 
     AT_MOST = "≤"
     AT_LEAST = "≥"
@@ -13,22 +13,23 @@ class Bound(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A limit of a figure: of its ratio to the reference, or, `absolute`, of its value."""
+    """A limit of a figure: of its ratio to the reference or, if `absolute`, of its value."""
 
     bound: Bound
     value: float
     absolute: bool = False
 
     def met(self, measured: float) -> bool:
-        """Whether a ratio (or value) keeps the limit."""
+        """Return whether a ratio (or value) is within the limit."""
         return measured <= self.value if self.bound is Bound.AT_MOST else measured >= self.value
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure. `reference` is what the peer or floor came to in the same run, in the same unit.
+    """One figure.
 
-    `name` identifies it between runs. A figure without limits is there for the reader.
+    `reference` is the value of the peer or floor in the same run, in the same unit. `name` identifies the figure
+    between runs. A figure without limits is informational.
     """
 
     name: str
@@ -41,11 +42,11 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """Value to reference."""
+        """Return the value divided by the reference."""
         return self.value / self.reference if self.reference else None
 
     def measured(self, limit: Limit) -> float:
-        """What the limit is about. Raises ValueError for a limit of the ratio where there is no reference."""
+        """Return the number that a limit is about. Raises ValueError for a ratio without a reference."""
         if limit.absolute:
             return self.value
         if self.ratio is None:
@@ -54,33 +55,33 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether all limits are kept; None without limits."""
+        """Return whether all limits are met; None without limits."""
         return all(limit.met(self.measured(limit)) for limit in self.limits) if self.limits else None
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one benchmark measured."""
+    """All figures of one benchmark."""
 
     benchmark: str
     figures: tuple[Figure, ...]
 
 
 def at_most(value: float) -> Limit:
-    """The ratio is at most this."""
+    """Return a limit: the ratio is at most this."""
     return Limit(Bound.AT_MOST, value)
 
 
 def at_least(value: float) -> Limit:
-    """The ratio is at least this."""
+    """Return a limit: the ratio is at least this."""
     return Limit(Bound.AT_LEAST, value)
 
 
 def no_more_than(value: float) -> Limit:
-    """The value itself is at most this."""
+    """Return a limit: the value is at most this."""
     return Limit(Bound.AT_MOST, value, absolute=True)
 
 
 def no_less_than(value: float) -> Limit:
-    """The value itself is at least this."""
+    """Return a limit: the value is at least this."""
     return Limit(Bound.AT_LEAST, value, absolute=True)

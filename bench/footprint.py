@@ -1,8 +1,8 @@
-"""Memory of `aimd run` under the chart's identity: 1,000 services with children, 10,000 foreign objects of each kind.
+"""Memory of `aimd run` with the RBAC of the chart: 1,000 services with children, 10,000 foreign objects of each kind.
 
-Foreign are Pods, Events, Jobs and PersistentVolumeClaims of others; none is anybody's to schedule, to run or to bind.
-Each service has an InferenceService, a route and a pod of its own, as KServe leaves them. The floor is the same process
-in the same cluster before any of these objects.
+Foreign objects are Pods, Events, Jobs and PersistentVolumeClaims of others, which no controller schedules, runs or
+binds. Each service has an InferenceService, a route and a pod, as KServe creates them. The floor is the same process in
+the same cluster before any of these objects exist.
 """
 
 import os
@@ -46,14 +46,14 @@ _MIB = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident bytes of the operator once it has nothing more to do, and the most it has had."""
+    """Resident bytes of the operator when it is idle, and at the peak."""
 
     resident: int
     peak: int
 
 
 def run(services: int = 1000, foreign: int = 10_000) -> Figures:
-    """The operator in the empty cluster, then among all the objects."""
+    """Measure the operator in the empty cluster, then with all objects."""
     with cluster() as plane:
         empty, full = anyio.run(_measure, plane, services, foreign)
     title = f"resident memory of aimd run, {services:,} services, {foreign:,} foreign objects of 4 kinds"
@@ -107,7 +107,7 @@ async def _prepare(client: Client, http: httpx.AsyncClient, plane: ControlPlane)
 
 @asynccontextmanager
 async def _operator(identity: OperatorIdentity, log: Path) -> AsyncIterator[int]:
-    """`aimd run` while the block runs, from when its caches are synced; yields its pid."""
+    """Run `aimd run` while the block runs, once its caches are synced; yield its pid."""
     address = f"127.0.0.1:{free_ports(1)[0]}"
     command = [sys.executable, "-m", "aimd", "run", *identity.arguments, f"--health-probe-bind-address={address}"]
     with (
@@ -135,7 +135,7 @@ async def _is_ready(http: httpx.AsyncClient, url: str) -> bool:
 
 
 async def _at_rest(pid: int) -> Memory:
-    """Memory once the process has hardly used its core for a while. Raises TimeoutError."""
+    """Return the memory once the process has used little CPU for a while. Raises TimeoutError."""
     with anyio.fail_after(_PATIENCE):
         while True:
             before = cpu_seconds(pid)
@@ -145,14 +145,14 @@ async def _at_rest(pid: int) -> Memory:
 
 
 async def _all_reported(client: Client) -> None:
-    """Returns once every service has a status. Raises TimeoutError."""
+    """Wait until every service has a status. Raises TimeoutError."""
     with anyio.fail_after(_PATIENCE):
         while not all(item.get("status") for item in await client.list(AIM_SERVICE)):  # noqa: ASYNC110 - only asking tells
             await anyio.sleep(1)
 
 
 async def _create_services(client: Client, count: int) -> None:
-    """The services, and what KServe and a gateway would show for each."""
+    """Create the services, and the objects that KServe and a gateway would create for each."""
     example = next(item for item in read_manifests(_EXAMPLES) if item["kind"] == "AIMService")
     names = [f"chat-{number:04d}" for number in range(count)]
     await create_all(client, AIM_SERVICE, ({**example, "metadata": _metadata(name)} for name in names))
@@ -192,7 +192,7 @@ def _predictor_pod(name: str, owner: Manifest) -> Manifest:
 
 
 def _pod_spec() -> dict[str, Any]:
-    """A pod of realistic size that no scheduler and no node takes up."""
+    """Return the spec of a pod of realistic size that no scheduler and no node handles."""
     container = dict(running_pod(0)["spec"]["containers"][0])
     mounts = [mount for mount in container["volumeMounts"] if mount["name"] == "dshm"]
     volumes = [{"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}}]
@@ -230,13 +230,13 @@ def _foreign_event(number: int) -> Manifest:
 
 
 def _foreign_job(number: int) -> Manifest:
-    """Managed by somebody who is not there, so that the job controller makes no pods of it."""
+    """Return a Job whose manager does not exist, so that the job controller creates no pods."""
     template = {"spec": {**_pod_spec(), "restartPolicy": "Never"}}
     return _foreign(JOB, "training", number, spec={"managedBy": "bench.example.com/nobody", "template": template})
 
 
 def _foreign_claim(number: int) -> Manifest:
-    """Asks for a volume that is named and does not exist: nothing tries to make one."""
+    """Return a claim for a named volume that does not exist, so that none is provisioned."""
     spec = {
         "accessModes": ["ReadWriteOnce"],
         "storageClassName": "",

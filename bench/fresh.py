@@ -1,9 +1,9 @@
-"""Calls a function in a fresh Python process, so that its CPU time and memory are its own.
+"""Call a function in a fresh Python process, so that CPU time and memory are its own.
 
     python -m bench.fresh    reads a pickled (function, arguments) from standard input, writes the pickled result
 
-The function must be importable by name; a coroutine function is run on asyncio. Its standard output goes to standard
-error.
+The function must be importable by name; a coroutine function runs on asyncio. Its standard output is redirected to
+standard error.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ def in_fresh_process(function: Callable[P, Awaitable[T]], *args: P.args, **kwarg
 @overload
 def in_fresh_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T: ...
 def in_fresh_process(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """What `function(*args, **kwargs)` returns. Raises MeasurementFailed."""
+    """Return the result of `function(*args, **kwargs)`. Raises MeasurementFailed."""
     done = subprocess.run(
         [sys.executable, "-m", "bench.fresh"],
         input=pickle.dumps((function, args, kwargs)),
@@ -50,9 +50,9 @@ def in_fresh_process(function: Callable[..., Any], *args: Any, **kwargs: Any) ->
 
 @contextmanager
 def beside(function: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> Iterator[int]:
-    """Runs `function` in a fresh process while the block runs, from when it has printed `READY`; gives its pid.
+    """Run `function` in a fresh process while the block runs, once it has printed `READY`; yield its pid.
 
-    Raises MeasurementFailed when it ends before.
+    Raises MeasurementFailed if it ends before.
     """
     command = [sys.executable, "-m", "bench.fresh"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
@@ -94,7 +94,7 @@ async def _finish(result: Awaitable[object], answer: BinaryIO) -> None:
 
 
 def _leave(result: object, answer: BinaryIO) -> NoReturn:
-    """Hands the result over and ends at once: nobody waits for whatever a subject has left behind."""
+    """Write the result and exit at once, without waiting for what the function has left running."""
     with answer:
         pickle.dump(result, answer)
     sys.stderr.flush()

@@ -1,7 +1,7 @@
 """The first sync of 10,000 pods and 10,000 AIMServices: CPU, memory and stalls of our reflector and store.
 
-The floor reads the same list over bare aiohttp, whole or streamed, and decodes it; the collector is off for both, as
-the manager has it while caches fill. kopf is compared as an operator: start to the last object handled.
+The floor reads the same list over bare aiohttp, as a whole or streamed, and decodes it; the garbage collector is off
+for both, as in the manager while caches sync. kopf is compared as an operator: from start to the last object handled.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ class Content(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """Of one object: seconds of CPU, bytes gained in the end and at the peak; the longest stall in seconds."""
+    """Cost per object: seconds of CPU, bytes in the end and at the peak; and the longest stall in seconds."""
 
     cpu: float
     memory: float = 0.0
@@ -61,13 +61,13 @@ KINDS: dict[str, Kind] = {"pods": POD, "aimservices": AIM_SERVICE}
 
 
 def without_annotations(manifest: Manifest) -> Manifest:
-    """What a collector of orphans reads: identity, owner, labels."""
+    """Return what a collector of orphans reads: identity, owner, labels."""
     metadata = metadata_of(manifest)
     return {**manifest, "metadata": {name: metadata[name] for name in _KEPT_METADATA if name in metadata}}
 
 
 def trimmed_pod(manifest: Manifest) -> Manifest:
-    """What the planner reads of a pod: identity, owner, labels, and how its containers are."""
+    """Return what the planner reads of a pod: identity, owner, labels, states of the containers."""
     metadata, status = metadata_of(manifest), manifest.get("status") or {}
     return {
         "apiVersion": manifest.get("apiVersion"),
@@ -92,7 +92,7 @@ _KEPT_STATUS = ("phase", "reason", "message", "conditions", "containerStatuses",
 async def through_reflector(
     url: str, plural: str, count: int, content: Content, streams: bool, watch_stalls: bool = False
 ) -> Sync:
-    """Our reflector and store, as a manager wires them, up to the whole list."""
+    """Sync with our reflector and store, wired as in a manager."""
     kind = KINDS[plural]
     transform = _TRANSFORMS[content]
     metadata_only = content is Content.METADATA
@@ -114,7 +114,7 @@ async def through_reflector(
 
 
 async def raw(url: str, plural: str, count: int, metadata_only: bool, streams: bool) -> Sync:
-    """The floor: bare aiohttp and orjson; keeps what it decoded."""
+    """Sync with the floor, bare aiohttp and orjson, and keep what it decoded."""
     kind = KINDS[plural]
     prefix = f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.version}"
     address = f"{url}{prefix}/{plural}"
@@ -163,7 +163,7 @@ async def _measured(sync: Callable[[], Awaitable[None]], count: int, watch_stall
 
 
 def run(objects: int = 10_000, rounds: int = 3, kopf_objects: int = 10_000) -> Figures:
-    """Every subject in turn, `rounds` times; the least CPU and memory of each counts."""
+    """Run every subject alternately, `rounds` times; the least CPU and memory of each counts."""
     figures: list[Figure] = []
     with serving(pods=objects, aimservices=objects) as url:
         for plural in KINDS:
@@ -198,7 +198,7 @@ def _cost_figures(url: str, plural: str, objects: int, rounds: int) -> list[Figu
 
 
 def _memory_figures(url: str, objects: int, rounds: int) -> list[Figure]:
-    """Memory of pods in each form; what the raw floor keeps is the whole object, or the whole of its metadata."""
+    """Return the memory of pods in each form; the raw floor keeps whole objects, or all of their metadata."""
     figures = []
     limits = {Content.WHOLE: (), Content.TRIMMED: (MOST_TRIMMED_KIB,), Content.METADATA: (MOST_METADATA_KIB,)}
     for content, limit in limits.items():
@@ -244,7 +244,7 @@ def _stall_figures(url: str, objects: int, rounds: int) -> list[Figure]:
 
 
 def _against_kopf(url: str, objects: int) -> Figure:
-    """Both as operators; more is better, so objects a second."""
+    """Return both as operators, in objects per second: more is better."""
     ours = min(in_fresh_process(on_runtime, url, objects, 0).start for _ in range(2))
     kopf = in_fresh_process(on_kopf, url, objects, 0).start
     return Figure(

@@ -1,4 +1,4 @@
-"""Clocks and gauges of the measured process: CPU seconds, resident memory and its peak, stalls of the event loop."""
+"""Measure a process: CPU seconds, resident memory and its peak, stalls of the event loop."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ _TICK = 0.001
 
 @dataclass
 class Cost:
-    """What a block cost, in seconds: CPU of this process (user and system), and on the wall."""
+    """The cost of a block in seconds: CPU of this process (user and system), and wall time."""
 
     cpu: float = 0.0
     wall: float = 0.0
@@ -24,7 +24,7 @@ class Cost:
 
 @contextmanager
 def metered() -> Iterator[Cost]:
-    """Fills the cost in when the block ends."""
+    """Measure the block; the cost is set when it ends."""
     cost = Cost()
     cpu, wall = time.process_time(), time.perf_counter()
     yield cost
@@ -32,35 +32,35 @@ def metered() -> Iterator[Cost]:
 
 
 def resident_bytes(process: int | str = "self") -> int:
-    """Resident memory of a process now."""
+    """Return the resident memory of a process."""
     pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return pages * resource.getpagesize()
 
 
 def peak_resident_bytes(process: int | str = "self") -> int:
-    """The most a process has had resident, since its start or `forget_peak`."""
+    """Return the peak of the resident memory since the start or `forget_peak`."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
-    raise RuntimeError("this kernel does not tell the peak of resident memory")
+    raise RuntimeError("this kernel does not report the peak of resident memory")
 
 
 def cpu_seconds(process: int) -> float:
-    """CPU, user and system, that another process has had so far."""
+    """Return the CPU time, user and system, of another process."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def forget_peak() -> None:
-    """Begins a new peak."""
+    """Reset the peak."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
 @dataclass
 class Stalls:
-    """The longest time for which the event loop did not come round, in seconds.
+    """The longest time without an iteration of the event loop, in seconds.
 
-    `cpu` counts this process' own work, `wall` also the time in which another process had the core.
+    `cpu` counts the work of this process, `wall` also the time in which another process had the core.
     """
 
     cpu: float = 0.0
@@ -69,7 +69,7 @@ class Stalls:
 
 @asynccontextmanager
 async def stall_watch() -> AsyncIterator[Stalls]:
-    """Watches the event loop while the block runs."""
+    """Watch the event loop while the block runs."""
     stalls = Stalls()
     watcher = asyncio.create_task(_watch(stalls))
     try:
@@ -89,7 +89,7 @@ async def _watch(stalls: Stalls) -> None:
 
 @contextmanager
 def kubeconfig(url: str) -> Iterator[Path]:
-    """A kubeconfig for a server that asks for no credentials."""
+    """Write a kubeconfig for a server that requires no credentials."""
     content = {
         "apiVersion": "v1",
         "kind": "Config",

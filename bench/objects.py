@@ -1,6 +1,6 @@
 """Objects of realistic size and shape: pods of 6.2 KB, AIMServices of 1.5 KB, small ConfigMaps.
 
-An object is encoded once; a new version of it costs the server only a join of bytes.
+An object is encoded once; for a new version, the server only joins bytes.
 """
 
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ _VERSION = "%VERSION%"
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """An encoded object with a hole where its resourceVersion stands."""
+    """An encoded object with a gap for its resourceVersion."""
 
     head: bytes
     tail: bytes
 
     @classmethod
     def of(cls, manifest: dict[str, Any]) -> "Template":
-        """Encodes an object whose resourceVersion is the placeholder."""
+        """Encode an object whose resourceVersion is the placeholder."""
         head, tail = orjson.dumps(manifest).split(_VERSION.encode())
         return cls(head, tail)
 
     def at(self, version: int) -> bytes:
-        """The object as JSON, as of this version."""
+        """Return the object at this version, as JSON."""
         return b"%b%d%b" % (self.head, version, self.tail)
 
 
@@ -39,7 +39,7 @@ class Encoded:
 
     @classmethod
     def of(cls, manifest: dict[str, Any]) -> "Encoded":
-        """Both forms of an object."""
+        """Encode an object in both forms."""
         partial = {
             "kind": "PartialObjectMetadata",
             "apiVersion": "meta.k8s.io/v1",
@@ -49,7 +49,7 @@ class Encoded:
 
 
 def pod(number: int) -> dict[str, Any]:
-    """A model server's pod as kubelet, KServe and a Deployment leave it, managedFields included; 6.2 KB."""
+    """Return a pod of a model server as kubelet, KServe and a Deployment leave it, with managedFields; 6.2 KB."""
     name = f"predictor-{number:05d}"
     labels = _labels(f"service-{number % 1000:04d}")
     return {
@@ -74,7 +74,7 @@ def pod(number: int) -> dict[str, Any]:
 
 
 def service(number: int) -> dict[str, Any]:
-    """An AIMService that runs, with status and managedFields; 1.5 KB."""
+    """Return a running AIMService with status and managedFields; 1.5 KB."""
     name = f"service-{number:05d}"
     return {
         "apiVersion": "aim.eai.amd.com/v1alpha1",
@@ -114,7 +114,7 @@ def service(number: int) -> dict[str, Any]:
 
 
 def config_map(number: int) -> dict[str, Any]:
-    """A small ConfigMap; 0.3 KB."""
+    """Return a small ConfigMap; 0.3 KB."""
     labels = {"app.kubernetes.io/name": "settings"}
     data = {"mode": "fast", "limit": str(number)}
     return {

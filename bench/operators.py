@@ -1,9 +1,9 @@
-"""The same operator three times: on our runtime, on kopf, and as a bare loop; each looks at pods and does nothing.
+"""The same operator three times: on our runtime, on kopf, and as a bare loop; each reads pods and does nothing.
 
-All follow one script: start, handle every object there is, then handle one change of every object, some rounds long.
-A round ends when its last change is handled, so that no two changes of one object can be taken together: a change is a
-handler's run, for everybody. Our operator runs as `aimd run` does, with the collector paused while it syncs; kopf runs
-with its own settings, except that it posts no events and logs only warnings.
+All follow one script: start, handle every object, then handle one change of every object, for some rounds. A round ends
+when its last change is handled, so that two changes of one object are never merged, and every change is one run of the
+handler. Our operator runs as `aimd run` does, with the garbage collector paused while it syncs; kopf runs with its
+defaults, except that it posts no events and logs only warnings.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _PODS = "/api/v1/pods"
 
 @dataclass(frozen=True, slots=True)
 class OperatorCost:
-    """Seconds of CPU: an object of the start, an event afterwards (the best round); bytes of memory an object."""
+    """Seconds of CPU per object at the start and per event afterwards (best round); bytes of memory per object."""
 
     start: float
     event: float
@@ -48,13 +48,13 @@ class Reconciles:
         self._reached = asyncio.Event()
 
     def count(self) -> None:
-        """One more."""
+        """Count one run."""
         self._count += 1
         if self._count == self._target:
             self._reached.set()
 
     async def reach(self, target: int) -> None:
-        """Waits until there have been so many."""
+        """Wait until there have been this many runs."""
         self._target = target
         self._reached.clear()
         if self._count < target:
@@ -62,7 +62,7 @@ class Reconciles:
 
 
 async def on_runtime(url: str, objects: int, rounds: int) -> OperatorCost:
-    """On aimd.runtime."""
+    """Run on aimd.runtime."""
     configure("info")
     reconciles = Reconciles()
     with kubeconfig(url) as path:
@@ -73,7 +73,7 @@ async def on_runtime(url: str, objects: int, rounds: int) -> OperatorCost:
 
 
 class _Looker:
-    """Takes the object from the cache and is content."""
+    """Reads the object from the cache and changes nothing."""
 
     name = "looker"
     kind = POD
@@ -93,7 +93,7 @@ class _Looker:
 
 
 async def on_kopf(url: str, objects: int, rounds: int) -> OperatorCost:
-    """On kopf."""
+    """Run on kopf."""
     import logging
 
     import kopf
@@ -123,7 +123,7 @@ async def on_kopf(url: str, objects: int, rounds: int) -> OperatorCost:
 
 
 async def bare(url: str, objects: int, rounds: int) -> OperatorCost:
-    """A watch over aiohttp into a dict, and a function call: no queue, no retry, no metrics, collector off."""
+    """Run a watch over aiohttp into a dict, and a function call: no queue, retries or metrics, collector off."""
     gc.disable()
     reconciles = Reconciles()
     known: dict[tuple[str, str], object] = {}
@@ -139,7 +139,7 @@ async def bare(url: str, objects: int, rounds: int) -> OperatorCost:
 
 
 async def watched(url: str, headers: Mapping[str, str] | None = None) -> AsyncIterator[dict[str, Any]]:
-    """Events of a watch that begins with everything there is, decoded."""
+    """Yield the decoded events of a watch that begins with all objects."""
     parameters = {"watch": "true", "sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
     timeout = aiohttp.ClientTimeout(total=None)
     rest = bytearray()
@@ -159,7 +159,7 @@ async def watched(url: str, headers: Mapping[str, str] | None = None) -> AsyncIt
 async def _follow(
     operate: Callable[[], Awaitable[None]], url: str, reconciles: Reconciles, objects: int, rounds: int
 ) -> OperatorCost:
-    """Runs the operator through the script."""
+    """Run the operator through the script."""
     before = resident_bytes()
     best = float("inf")
     async with (

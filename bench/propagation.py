@@ -1,7 +1,7 @@
-"""From a change of a parent's spec to its child, on a real API server: median and 99th percentile.
+"""The time from a change of a parent's spec to its child, on a real API server: median and 99th percentile.
 
-A user changes a parent and sees the child change on a watch of his own. Both operators stand beside each other and are
-asked in turn, so that both meet the same machine; once ours is idle, once it has 10,000 items of a start waiting.
+A user changes a parent, and sees the child change on a watch. Both operators run side by side and are measured
+alternately, so that both have the same conditions; once ours is idle, once it has 10,000 items queued.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _URL = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 
 
 def run(edits: int = 500, backlog: int = 10_000) -> Figures:
-    """Idle, then under a backlog."""
+    """Measure without and with a backlog."""
     figures: list[Figure] = []
     with cluster() as plane:
         arguments = (plane.url, plane.authority_file, plane.token)
@@ -65,7 +65,7 @@ def _percentile(values: list[float], share: int) -> float:
 
 
 async def prepare(kubeconfig: Path, parents: dict[str, int]) -> None:
-    """Creates the parents of each operator."""
+    """Create the parents of each operator."""
     async with connect(ClientOptions(kubeconfig=kubeconfig)) as client:
         await create_namespace(client, NAMESPACE)
         for operator, count in parents.items():
@@ -73,7 +73,7 @@ async def prepare(kubeconfig: Path, parents: dict[str, int]) -> None:
 
 
 async def edit(url: str, authority: Path, token: str, operators: tuple[str, ...], edits: int) -> dict[str, list[float]]:
-    """Seconds from each edit to its effect, by operator; the operators are asked in turn."""
+    """Return the seconds from each edit to its effect, by operator; the operators are measured alternately."""
     context = ssl.create_default_context(cafile=str(authority))
     headers = {"Authorization": f"Bearer {token}"}
     timeout = aiohttp.ClientTimeout(total=None)
@@ -88,14 +88,14 @@ async def edit(url: str, authority: Path, token: str, operators: tuple[str, ...]
             for number in range(edits):
                 for operator in operators:
                     taken = await user.edit(f"{operator}-{number % _EDITED:05d}", f"{operator} {number}")
-                    if number >= _EDITED:  # The first edit of each parent warms everybody up.
+                    if number >= _EDITED:  # The first edit of each parent is a warm-up.
                         seconds[operator].append(taken)
             watch.cancel()
     return seconds
 
 
 class _User:
-    """Edits parents and looks at children."""
+    """Edits parents, and watches children."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
@@ -103,7 +103,7 @@ class _User:
         self.watching = asyncio.Event()
 
     async def watch(self, operators: tuple[str, ...]) -> None:
-        """Notes when each child gets its value, until cancelled."""
+        """Note when each child gets its value, until cancelled."""
         selector = f"{ROLE}=child,{OPERATOR} in ({','.join(operators)})"
         parameters = {"watch": "true", "labelSelector": selector, "sendInitialEvents": "true"}
         parameters |= {"resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
@@ -119,7 +119,7 @@ class _User:
                     seen.set_result(time.perf_counter())
 
     async def edit(self, name: str, value: str) -> float:
-        """Seconds until the child has the value that the parent is given. Raises TimeoutError."""
+        """Return the seconds until the child has the value of its parent. Raises TimeoutError."""
         seen: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._expected[f"{name}-copy"] = (value, seen)
         started = time.perf_counter()

@@ -1,6 +1,6 @@
-"""The work queue: add, get and done of 100,000 keys, with metrics, against a dict and a deque without duplicates.
+"""The work queue: add, get and done of 100,000 keys, with metrics, compared with a dict and a deque without duplicates.
 
-Both under the garbage collector's thresholds that a manager sets.
+Both run under the garbage collector's thresholds of a manager.
 """
 
 import gc
@@ -19,7 +19,7 @@ MOST_MICROSECONDS = no_more_than(3.0)
 
 
 def run(keys: int = 100_000, rounds: int = 5) -> Figures:
-    """The best of some rounds, ours and the floor alternating."""
+    """Run ours and the floor alternately; the best round of each counts."""
     ours, floor = [], []
     for _ in range(rounds):
         ours.append(in_fresh_process(through_queue, keys))
@@ -37,7 +37,7 @@ def run(keys: int = 100_000, rounds: int = 5) -> Figures:
 
 
 async def through_queue(count: int) -> float:
-    """Seconds of CPU a key through the work queue, as a controller uses it."""
+    """Return the seconds of CPU per key of the work queue, used as by a controller."""
     queue: WorkQueue[Key] = WorkQueue(metrics=QueueMetrics(ManagerMetrics("bench"), "bench"))
     keys = _keys(count)
     gc.set_threshold(*COLLECT_AFTER)
@@ -51,7 +51,7 @@ async def through_queue(count: int) -> float:
 
 
 def through_deque(count: int) -> float:
-    """Seconds of CPU a key through the least that a queue without duplicates can be."""
+    """Return the seconds of CPU per key of the simplest queue without duplicates."""
     keys = _keys(count)
     waiting: dict[Key, str] = {}
     line: deque[Key] = deque()

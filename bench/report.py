@@ -1,4 +1,4 @@
-"""The table of docs/performance.md, made from the committed results."""
+"""Render the table of docs/performance.md from the committed results."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
 def read_results(path: Path = RESULTS) -> list[Figures]:
-    """What the last run measured, as `python -m bench --json` wrote it."""
+    """Return the results of the last run, as `python -m bench --json` wrote them."""
     return [
         Figures(entry["benchmark"], tuple(_figure(figure) for figure in entry["figures"]))
         for entry in json.loads(path.read_text())
@@ -22,7 +22,7 @@ def read_results(path: Path = RESULTS) -> list[Figures]:
 
 
 def merged(known: Sequence[Figures], measured: Sequence[Figures]) -> list[Figures]:
-    """The results with those of some benchmarks renewed."""
+    """Return the results, with those of some benchmarks replaced."""
     renewed = {figures.benchmark: figures for figures in measured}
     names = [figures.benchmark for figures in known]
     kept = [renewed.get(figures.benchmark, figures) for figures in known]
@@ -30,14 +30,14 @@ def merged(known: Sequence[Figures], measured: Sequence[Figures]) -> list[Figure
 
 
 def markdown(results: Sequence[Figures]) -> str:
-    """One row for each figure."""
+    """Return one row for each figure."""
     lines = ["| Measurement | aimd | Compared with | Ratio | Limit |", "|---|---|---|---|---|"]
     lines += [_row(figure) for figures in results for figure in figures.figures]
     return "\n".join(lines)
 
 
 def with_table(page: str, table: str) -> str:
-    """The page with the table between its marks."""
+    """Return the page with the table between its marks."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{table}\n{END}{after}"

@@ -1,11 +1,11 @@
-"""An API server of the wire, for measuring clients: a process of its own that serves generated objects.
+"""A fast API server for measuring clients: a process that serves generated objects.
 
     python -m bench.server pods=10000 aimservices=10000    prints its port, serves until its standard input ends
 
-It lists (whole or in pages), watches (with or without initial events, with bookmarks), gets single objects, answers
-writes with the object as it is, serves the discovery documents that kopf reads, and knows metadata-only forms. The
-script is driven from outside: `POST /script/modify/<plural>` sends one MODIFIED event of every object to all its
-watches. It stores nothing, checks nothing and authenticates nobody.
+It lists (as a whole or in pages), watches (with or without initial events, with bookmarks), gets single objects,
+answers writes with the unchanged object, serves the discovery documents that kopf reads, and supports metadata-only
+forms. Clients control it: `POST /script/modify/<plural>` sends one MODIFIED event for every object to all its watches.
+It stores nothing, checks nothing and does not authenticate.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ RESOURCES: dict[str, tuple[str, str, Callable[[int], dict[str, Any]]]] = {
     "pods": ("v1", "Pod", pod),
     "configmaps": ("v1", "ConfigMap", config_map),
     "aimservices": ("aim.eai.amd.com/v1alpha1", "AIMService", service),
-    # kopf does not start before it has seen that these exist.
+    # kopf starts only if these exist.
     "namespaces": ("v1", "Namespace", config_map),
     "customresourcedefinitions": ("apiextensions.k8s.io/v1", "CustomResourceDefinition", config_map),
 }
@@ -37,14 +37,14 @@ _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 @contextmanager
 def serving(**counts: int) -> Iterator[str]:
-    """A server process with so many objects of each plural; gives its base URL."""
+    """Run a server process with this many objects of each plural; yield its base URL."""
     with served_by("bench.server", *(f"{plural}={count}" for plural, count in counts.items())) as url:
         yield url
 
 
 @contextmanager
 def served_by(module: str, *arguments: str) -> Iterator[str]:
-    """A module run as a server in a process of its own, which prints its port; gives its base URL."""
+    """Run a module that prints its port as a server process; yield its base URL."""
     command = [sys.executable, "-m", module, *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
@@ -71,12 +71,12 @@ class Collection:
         self.watches: set[Watch] = set()
 
     def encoded(self, number: int, metadata_only: bool) -> bytes:
-        """One object as it is now."""
+        """Return one object at its current version."""
         encoded = self.objects[number]
         return (encoded.metadata if metadata_only else encoded.whole).at(self.versions[number])
 
     def page(self, start: int, limit: int, metadata_only: bool) -> bytes:
-        """A list, or the part of it from `start` on; a `limit` of 0 means all."""
+        """Return a list, or the part of it from `start`; a `limit` of 0 means all."""
         end = len(self.objects) if limit == 0 else min(start + limit, len(self.objects))
         metadata = {"resourceVersion": str(self.version)} | ({"continue": str(end)} if end < len(self.objects) else {})
         group, kind = ("meta.k8s.io/v1", "PartialObjectMetadata") if metadata_only else (self.api_version, self.kind)
@@ -85,7 +85,7 @@ class Collection:
         return head[:-1] + b',"items":[' + items + b"]}"
 
     async def modify_all(self) -> None:
-        """One MODIFIED event for every object, to every watch."""
+        """Send one MODIFIED event for every object to every watch."""
         for number in range(len(self.objects)):
             self.version += 1
             self.versions[number] = self.version
@@ -108,22 +108,22 @@ class Watch:
         self._buffer = bytearray()
 
     def add(self, event: str, encoded: bytes) -> None:
-        """Adds an event to what will be sent."""
+        """Add an event to those to send."""
         self._buffer += b'{"type":"%b","object":%b}\n' % (event.encode(), encoded)
 
     async def drain(self) -> None:
-        """Sends what fills a batch."""
+        """Send full batches."""
         if len(self._buffer) >= _BATCH:
             await self.flush()
 
     async def flush(self) -> None:
-        """Sends everything there is."""
+        """Send all events."""
         for start in range(0, len(self._buffer), _BATCH):
             await self._connection.send_chunk(bytes(self._buffer[start : start + _BATCH]))
         self._buffer.clear()
 
     async def send_everything(self) -> None:
-        """Every object as ADDED, then the bookmark that ends the list."""
+        """Send every object as ADDED, then the bookmark that ends the list."""
         for number in range(len(self._collection.objects)):
             self.add("ADDED", self._collection.encoded(number, self.metadata_only))
             await self.drain()
@@ -131,7 +131,7 @@ class Watch:
         await self.flush()
 
     def add_bookmark(self, annotations: dict[str, str] | None = None) -> None:
-        """Adds a bookmark at the newest version."""
+        """Add a bookmark at the newest version."""
         metadata = {"resourceVersion": str(self._collection.version)}
         bookmark = {
             "apiVersion": self._collection.api_version,
@@ -142,13 +142,13 @@ class Watch:
 
 
 class World:
-    """All collections, and what each request is answered."""
+    """All collections, and the responses."""
 
     def __init__(self, counts: dict[str, int]) -> None:
         self.collections = {plural: Collection(plural, counts.get(plural, 0)) for plural in RESOURCES}
 
     def answer(self, path: str) -> bytes | None:
-        """A document that is neither list nor object; None if there is no such path."""
+        """Return a document that is neither list nor object; None for an unknown path."""
         match path.strip("/").split("/"):
             case ["version"]:
                 return orjson.dumps({"major": "1", "minor": "34", "gitVersion": "v1.34.4"})
@@ -182,7 +182,7 @@ class World:
 
 
 class Connection(asyncio.Protocol):
-    """One HTTP/1.1 connection, one request after the other."""
+    """One HTTP/1.1 connection with one request after the other."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -192,21 +192,26 @@ class Connection(asyncio.Protocol):
         self._watch: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """End the watch of the connection."""
         self._writable.set()
         if self._watch is not None:
             self._watch.cancel()
 
     def pause_writing(self) -> None:
+        """Stop sending: the client is slow."""
         self._writable.clear()
 
     def resume_writing(self) -> None:
+        """Send again."""
         self._writable.set()
 
     def data_received(self, data: bytes) -> None:
+        """Answer every request that is complete."""
         self._buffer += data
         while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             request, *fields = self._buffer[:end].decode("latin-1").split("\r\n")
@@ -219,7 +224,7 @@ class Connection(asyncio.Protocol):
             self._dispatch(method, target, headers)
 
     async def send_chunk(self, data: bytes) -> None:
-        """A piece of a chunked body, when the client has room for it."""
+        """Send a piece of a chunked body once the client has room for it."""
         await self._writable.wait()
         self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
 
@@ -277,7 +282,7 @@ class Connection(asyncio.Protocol):
 
 
 async def serve(counts: dict[str, int]) -> None:
-    """Prints the port, then serves until standard input ends."""
+    """Print the port, then serve until standard input ends."""
     world = World(counts)
     gc.collect()
     gc.freeze()
@@ -291,7 +296,7 @@ async def serve(counts: dict[str, int]) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """`arguments` are `plural=count`."""
+    """Serve; `arguments` are `plural=count`."""
     counts = {plural: int(count) for plural, _, count in (argument.partition("=") for argument in arguments)}
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(counts))

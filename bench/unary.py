@@ -1,7 +1,7 @@
-"""Unary calls: GETs of a small object per second of CPU, through our client and through what it could stand on.
+"""Unary calls: GETs of a small object per second of CPU, through our client and through its alternatives.
 
-The server is another process, so the CPU time is the client's alone; on a core of its own a client makes as many calls
-a second as stand here. The bare lines send the same request with the same library and decode the answer.
+The server is another process, so CPU time is that of the client alone; on a core of its own, a client makes as many
+calls per second. The floors send the same request with the same library and decode the response.
 """
 
 import asyncio
@@ -34,14 +34,14 @@ Get = Callable[[int], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Calls per second of the client's CPU, and per second on the wall."""
+    """Calls per second of the client's CPU, and per second of wall time."""
 
     per_cpu_second: float
     per_second: float
 
 
 def run(calls: int = 4000, rounds: int = 3, concurrencies: tuple[int, ...] = CONCURRENCIES) -> Figures:
-    """Measures every subject at every concurrency, `rounds` times in turn; the best round counts."""
+    """Measure every subject at every concurrency, `rounds` times alternately; the best round counts."""
     figures = []
     with serving(configmaps=_OBJECTS) as url:
         for concurrency in concurrencies:
@@ -83,7 +83,7 @@ def _figures(concurrency: int, best: dict[str, Rate]) -> list[Figure]:
 
 
 async def through_client(url: str, concurrency: int, calls: int) -> Rate:
-    """Our client as it is."""
+    """Measure our client."""
     with kubeconfig(url) as path:
         async with connect(ClientOptions(kubeconfig=path, max_concurrent_requests=64)) as client:
 
@@ -94,7 +94,7 @@ async def through_client(url: str, concurrency: int, calls: int) -> Rate:
 
 
 async def through_aiohttp(url: str, concurrency: int, calls: int) -> Rate:
-    """The floor: aiohttp's own session."""
+    """Measure the floor: a session of aiohttp."""
     timeout = aiohttp.ClientTimeout(total=30)
     async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=64)) as session:
 
@@ -106,14 +106,14 @@ async def through_aiohttp(url: str, concurrency: int, calls: int) -> Rate:
 
 
 async def through_httpx(url: str, concurrency: int, calls: int) -> Rate:
-    """httpx with its own transport."""
+    """Measure httpx with its own transport."""
     limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
     async with httpx.AsyncClient(limits=limits, timeout=30, trust_env=False) as session:
         return await _rate(_httpx_get(session, url), concurrency, calls)
 
 
 async def through_httpx_aiohttp(url: str, concurrency: int, calls: int) -> Rate:
-    """httpx with aiohttp beneath."""
+    """Measure httpx with aiohttp as its transport."""
     from httpx_aiohttp import AiohttpTransport
 
     transport = AiohttpTransport(limits=httpx.Limits(max_connections=64, max_keepalive_connections=64))

@@ -1,10 +1,10 @@
-"""A hub and an object store of generated weights, as fast as a line of so many bytes a second: a process of its own.
+"""A hub and an object store with generated weights, limited to a rate in bytes per second, as a process of its own.
 
     python -m bench.weights 400e6    prints its port, serves until its standard input ends
 
-Answers what `hf download`, S3 clients and curl ask for a repository, a bucket or a file of `REPOSITORIES`. Nothing is
-stored but one pattern, which all content repeats and which the kernel sends by itself, so that the server costs little
-of the machine that the client is measured on. It authenticates nobody.
+It answers the requests of `hf download`, S3 clients and curl for a repository, a bucket or a file of `REPOSITORIES`. It
+stores only one pattern, which all content repeats and which the kernel sends by itself, so that the server takes little
+CPU from the client that is measured. It does not authenticate.
 """
 
 import asyncio
@@ -37,24 +37,24 @@ COMMIT = "c" * 40
 
 _PATTERN = 32 * 2**20
 _SLICE = 2**20
-_SLACK = 0.05  # seconds of the line that a late wake-up may make good
+_SLACK = 0.05  # Seconds of bandwidth that a late wake-up may catch up on.
 
 
 @contextmanager
 def serving_weights(bytes_per_second: float) -> Iterator[str]:
-    """The server in a process of its own; gives its base URL."""
+    """Run the server in a process of its own; yield its base URL."""
     with served_by("bench.weights", str(bytes_per_second)) as url:
         yield url
 
 
 def size_of(repository: str) -> int:
-    """Bytes of all files of a repository."""
+    """Return the bytes of all files of a repository."""
     return sum(REPOSITORIES[repository].values())
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The head of a request; `headers` by lower-case name, `query` with blank values."""
+    """The head of a request; `headers` are by lower-case name, `query` includes blank values."""
 
     method: str
     path: str
@@ -63,6 +63,7 @@ class Request:
 
     @classmethod
     def parsed(cls, head: bytes) -> "Request":
+        """Return the head of a request, parsed."""
         first, *lines = head.decode("latin-1").strip().split("\r\n")
         method, target, _ = first.split(" ")
         fields = (line.partition(":") for line in lines)
@@ -72,14 +73,14 @@ class Request:
 
 
 class Line:
-    """What all answers share: so many bytes a second."""
+    """The bandwidth that all responses share, in bytes per second."""
 
     def __init__(self, bytes_per_second: float) -> None:
         self._rate = bytes_per_second
         self._free_at = 0.0
 
     async def pass_through(self, size: int) -> None:
-        """Waits until the line has room for so many bytes."""
+        """Wait until the line has room for this many bytes."""
         now = asyncio.get_running_loop().time()
         self._free_at = max(self._free_at, now - _SLACK) + size / self._rate
         if self._free_at > now:
@@ -87,7 +88,7 @@ class Line:
 
 
 class Weights:
-    """The connections' handler."""
+    """The handler of connections."""
 
     def __init__(self, bytes_per_second: float) -> None:
         self._line = Line(bytes_per_second)
@@ -95,6 +96,7 @@ class Weights:
         self._pattern.write(pattern())
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer the requests of one connection, one after the other."""
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
                 await self._answer(Request.parsed(await reader.readuntil(b"\r\n\r\n")), writer)
@@ -134,13 +136,13 @@ class Weights:
 
 @cache
 def pattern() -> bytes:
-    """What every file repeats."""
+    """Return the pattern that every file repeats."""
     return random.Random("weights").randbytes(_PATTERN)
 
 
 @cache
 def sha256_of(size: int) -> "hashlib._Hash":
-    """The digest of a file of so many bytes."""
+    """Return the digest of a file of this size."""
     digest = hashlib.sha256()
     for start in range(0, size, _PATTERN):
         digest.update(memoryview(pattern())[: size - start])
@@ -148,7 +150,7 @@ def sha256_of(size: int) -> "hashlib._Hash":
 
 
 def _identity(size: int) -> dict[str, str]:
-    """What hub and object store say about a file."""
+    """Return the headers with which hub and object store identify a file."""
     digest = sha256_of(size)
     return {
         "ETag": f'"{digest.hexdigest()}"',
@@ -160,13 +162,13 @@ def _identity(size: int) -> dict[str, str]:
 
 
 def _checksum(size: int) -> dict[str, str]:
-    """What an object store says to HEAD: of a range it does not know it."""
+    """Return the checksum that an object store reports for HEAD, but not for a range."""
     value = base64.b64encode(sha256_of(size).digest()).decode()
     return {"X-Amz-Checksum-Sha256": value, "X-Amz-Checksum-Type": "FULL_OBJECT"}
 
 
 def _content_of(path: str) -> int | None:
-    """The size of the file at `/<repository>/resolve/<revision>/<file>`, or in the bucket at `/<repository>/<file>`."""
+    """Return the size of the file at `/<repository>/resolve/<revision>/<file>` or `/<repository>/<file>` (bucket)."""
     for repository, files in REPOSITORIES.items():
         _, found, name = path.partition(f"/{repository}/")
         if found:
@@ -194,7 +196,7 @@ def _described(size: int, name: str) -> dict[str, Any]:
 
 
 def _listing(bucket: str, prefix: str) -> bytes:
-    """The first part of a repository's name is the bucket."""
+    """Return the listing of a bucket, which is the first part of a repository's name."""
     objects = (
         (f"{repository}/{path}".removeprefix(f"{bucket}/"), size)
         for repository, files in REPOSITORIES.items()
@@ -221,7 +223,7 @@ async def _main(bytes_per_second: float) -> None:
     async with await asyncio.start_server(weights.connected, "127.0.0.1", 0) as server:
         print(server.sockets[0].getsockname()[1], flush=True)
         await asyncio.to_thread(sys.stdin.read)
-        os._exit(0)  # clients may hold connections
+        os._exit(0)  # Clients may keep connections open.
 
 
 if __name__ == "__main__":
