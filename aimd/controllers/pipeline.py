@@ -18,7 +18,7 @@ from aimd.api.shared import CommonCondition
 from aimd.controllers.predicates import intent_changed
 from aimd.controllers.reads import LiveReads
 from aimd.controllers.relation import AnyTie, Reader, informers_of, watches_of
-from aimd.planning.component import Component, State, may_apply
+from aimd.planning.component import Component, Direction, State, may_apply
 from aimd.planning.conditions import Event, Summary, summarize
 from aimd.planning.kinds import MODELS
 from aimd.planning.needs import NO_READS, Reads
@@ -213,7 +213,7 @@ class KindReconciler(Generic[ObjectT, ObservedT]):
             obj: ObjectT = self._cache.parse(model, live)  # type: ignore[assignment]  # MODELS has the kind's own model
         except ValidationError as error:
             failure = Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, problem_of(error))
-            return Plan(components=(Component(CommonCondition.SPEC_READY, failures=(failure,), blocks_apply=True),))
+            return Plan(components=(Component.blocked(CommonCondition.SPEC_READY, failure, Direction.UNSPECIFIED),))
         return obj
 
     async def _report(self, live: Manifest, plan: Plan, summary: Summary) -> None:

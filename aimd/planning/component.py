@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Self
 
 from aimd.api.reasons import Reason
 from aimd.api.shared import CommonCondition
@@ -51,6 +52,9 @@ class Direction(StrEnum):
     UNSPECIFIED = "Unspecified"
 
 
+UPSTREAM, DOWNSTREAM = Direction.UPSTREAM, Direction.DOWNSTREAM
+
+
 @dataclass(frozen=True, slots=True)
 class Component:
     """Health of one thing an object depends on or makes, and its condition type, `<name>Ready`.
@@ -58,16 +62,54 @@ class Component:
     `state` None derives it from `failures` (OBJ-STA-1). `blocks_apply` is for failures of inputs only:
     trouble in children must never stop a fix from rolling out (OBJ-APL-3). `counts_as` is set where the
     object's status must not follow the condition, as in the grace of a running service.
+
+    Use `ready`, `waiting`, `pending`, `missing`, `failed` and `blocked` where the state is known, and the constructor
+    where it is computed.
     """
 
     type: str
     state: State | None = None
     reason: str = ""
     message: str = ""
-    failures: tuple[Failure, ...] = ()
     direction: Direction = Direction.UNSPECIFIED
-    blocks_apply: bool = False
-    counts_as: State | None = None
+    failures: tuple[Failure, ...] = field(default=(), kw_only=True)
+    blocks_apply: bool = field(default=False, kw_only=True)
+    counts_as: State | None = field(default=None, kw_only=True)
+
+    @classmethod
+    def ready(cls, type_: str, reason: str, message: str = "", direction: Direction = Direction.UNSPECIFIED) -> Self:
+        """Return a component that is ready."""
+        return cls(type_, State.READY, reason, message, direction)
+
+    @classmethod
+    def waiting(cls, type_: str, reason: str, message: str, direction: Direction = Direction.UNSPECIFIED) -> Self:
+        """Return a component that is on its way: Progressing."""
+        return cls(type_, State.PROGRESSING, reason, message, direction)
+
+    @classmethod
+    def pending(cls, type_: str, reason: str, message: str, direction: Direction = Direction.UNSPECIFIED) -> Self:
+        """Return a component that waits for something else before it can start: Pending."""
+        return cls(type_, State.PENDING, reason, message, direction)
+
+    @classmethod
+    def missing(cls, type_: str, message: str) -> Self:
+        """Return a child that does not exist yet and is about to be created."""
+        failure = Failure(Category.MISSING_DOWNSTREAM, Reason.RESOURCE_NOT_READY, message)
+        return cls.failed(type_, failure, Direction.DOWNSTREAM)
+
+    @classmethod
+    def failed(
+        cls, type_: str, failure: Failure, direction: Direction = Direction.UNSPECIFIED, *, state: State | None = None
+    ) -> Self:
+        """Return a component in trouble; its state follows the category of the failure unless it is given."""
+        return cls(type_, state, direction=direction, failures=(failure,))
+
+    @classmethod
+    def blocked(
+        cls, type_: str, failure: Failure, direction: Direction = Direction.UPSTREAM, *, state: State | None = None
+    ) -> Self:
+        """Return an input in trouble, which nothing may be written before it is corrected."""
+        return cls(type_, state, direction=direction, failures=(failure,), blocks_apply=True)
 
     @property
     def name(self) -> str:
@@ -87,11 +129,6 @@ class Component:
     @property
     def effective_message(self) -> str:
         return self.message or (self.failures[0].message if self.failures else "")
-
-
-def ready(type_: str, reason: str, message: str = "", direction: Direction = Direction.UNSPECIFIED) -> Component:
-    """A component that is ready."""
-    return Component(type_, State.READY, reason, message, direction=direction)
 
 
 def may_apply(components: Iterable[Component]) -> bool:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from aimd.api.reasons import Reason
 from aimd.api.shared import CommonCondition
-from aimd.planning.component import READY, Component, Direction, State, has_category, worst
+from aimd.planning.component import DOWNSTREAM, READY, UPSTREAM, Component, State, has_category, worst
 from aimd.planning.time import parse_timestamp, timestamp
 from aimd.runtime.objects import Applied, Category, Condition, Failure
 
@@ -90,12 +90,9 @@ def _with_apply_failures(components: list[Component], applied: Applied) -> list[
         named = replace(failure, message=f"{kind.name} {key}: {failure.message}")
         index = next((i for i, component in enumerate(components) if component.name == kind.name), None)
         if index is None:
-            components = [
-                *components,
-                Component(f"{kind.name}{READY}", failures=(named,), direction=Direction.DOWNSTREAM),
-            ]
+            components = [*components, Component.failed(f"{kind.name}{READY}", named, DOWNSTREAM)]
         elif not components[index].failures:
-            broken = Component(components[index].type, failures=(named,), direction=components[index].direction)
+            broken = Component.failed(components[index].type, named, components[index].direction)
             components = [*components[:index], broken, *components[index + 1 :]]
     return components
 
@@ -199,14 +196,11 @@ def _counted(component: Component | None, condition: Condition) -> State:
     state = component.effective_state
     if state in (State.FAILED, State.DEGRADED, State.NOT_AVAILABLE, State.PENDING):
         return state
-    return State.PENDING if component.direction is Direction.UPSTREAM else State.PROGRESSING
+    return State.PENDING if component.direction is UPSTREAM else State.PROGRESSING
 
 
 def _stamped(
-    fresh: Sequence[Condition],
-    previous: Sequence[Condition],
-    generation: int,
-    now: datetime,
+    fresh: Sequence[Condition], previous: Sequence[Condition], generation: int, now: datetime
 ) -> tuple[Condition, ...]:
     """Existing types stay in place, new ones follow; times move with status or reason, messages are cut (OBJ-CND-4,
     OBJ-CND-5)."""
@@ -259,8 +253,4 @@ def _is_fault(condition: Condition, component: Component | None) -> bool:
         return True
     if condition.type == READY:
         return condition.reason != Reason.PROGRESSING
-    return component is not None and component.effective_state in (
-        State.FAILED,
-        State.DEGRADED,
-        State.NOT_AVAILABLE,
-    )
+    return component is not None and component.effective_state in (State.FAILED, State.DEGRADED, State.NOT_AVAILABLE)

@@ -11,10 +11,11 @@ from typing import TypeAlias
 from aimd.api.reasons import Reason
 from aimd.api.service_template import TemplateCondition
 from aimd.api.shared import GpuHardware, Hardware
-from aimd.planning.component import Component, State, ready
+from aimd.planning.component import Component, State
 from aimd.planning.quantities import GIBIBYTE, InvalidQuantity, parse_bytes
 from aimd.runtime.objects import Manifest
 
+_GPU = TemplateCondition.GPU_READY
 DEVICE_ID_LABEL = "amd.com/gpu.device-id"
 _PREFIXES = ("amd.com/", "beta.amd.com/")
 _BARE_MEBIBYTES_BELOW = 2**24
@@ -171,25 +172,28 @@ def gpu_component(hardware: Hardware | None, inventory: GpuInventory | None) -> 
     if hardware is None or hardware.gpu is None or not needs_gpu(hardware):
         return None
     if inventory is None:
-        return ready(
-            TemplateCondition.GPU_READY,
-            Reason.GPU_NOT_CHECKED,
-            "Nodes cannot be read here, so GPU availability is not checked",
+        return Component.ready(
+            _GPU, Reason.GPU_NOT_CHECKED, "Nodes cannot be read here, so GPU availability is not checked"
         )
     wanted, present = hardware.gpu, _listed(inventory.models)
     if wanted.model.strip():
         if (found := inventory.find(wanted.model)) is not None:
-            return ready(TemplateCondition.GPU_READY, Reason.GPU_AVAILABLE, f"GPU model {found} is available")
-        return _unavailable(
-            Reason.GPU_NOT_AVAILABLE, f"No node has a GPU of model {wanted.model}; the cluster has {present}"
+            return Component.ready(_GPU, Reason.GPU_AVAILABLE, f"GPU model {found} is available")
+        return Component(
+            _GPU,
+            State.NOT_AVAILABLE,
+            Reason.GPU_NOT_AVAILABLE,
+            f"No node has a GPU of model {wanted.model}; the cluster has {present}",
         )
     minimum = minimum_vram(wanted)
     if minimum > 0 and not inventory.with_memory(minimum):
         text = f"No GPU of the cluster has {wanted.min_vram} of memory; the cluster has {present}"
-        return _unavailable(Reason.VRAM_NOT_AVAILABLE, text)
+        return Component(_GPU, State.NOT_AVAILABLE, Reason.VRAM_NOT_AVAILABLE, text)
     if not inventory.models:
-        return _unavailable(Reason.GPU_NOT_AVAILABLE, "No node of the cluster shows an AMD GPU by its labels")
-    return ready(TemplateCondition.GPU_READY, Reason.GPU_AVAILABLE, f"The cluster has {present}")
+        return Component(
+            _GPU, State.NOT_AVAILABLE, Reason.GPU_NOT_AVAILABLE, "No node of the cluster shows an AMD GPU by its labels"
+        )
+    return Component.ready(_GPU, Reason.GPU_AVAILABLE, f"The cluster has {present}")
 
 
 def minimum_vram(gpu: GpuHardware) -> int:
@@ -243,10 +247,6 @@ def _quantity(text: str) -> int:
         return max(0, parse_bytes(text)) if text else 0
     except (InvalidQuantity, ArithmeticError):
         return 0
-
-
-def _unavailable(reason: str, message: str) -> Component:
-    return Component(TemplateCondition.GPU_READY, State.NOT_AVAILABLE, reason, message)
 
 
 def _listed(models: Iterable[str]) -> str:

@@ -60,7 +60,7 @@ class PodHealth:
     def component(self, type_: str, direction: Direction = Direction.UNSPECIFIED) -> Component:
         """As the component with this condition type; children never block applying."""
         failures = (self.failure,) if self.failure is not None else ()
-        return Component(type_, self.state, self.reason, self.message, failures, direction)
+        return Component(type_, self.state, self.reason, self.message, direction, failures=failures)
 
 
 def probe_pods(

@@ -19,7 +19,7 @@ from aimd.api.runtime_config import (
 )
 from aimd.api.schema import ApiModel
 from aimd.api.shared import CommonCondition, Routing, Storage
-from aimd.planning.component import Component, Direction, State, ready
+from aimd.planning.component import UPSTREAM, Component, Direction, State
 from aimd.planning.durations import InvalidDuration, gateway_duration
 from aimd.planning.environment import merge_container_env
 from aimd.planning.kinds import AIM_CLUSTER_RUNTIME_CONFIG, AIM_RUNTIME_CONFIG, resource_reference
@@ -28,6 +28,7 @@ from aimd.planning.plan import Plan
 from aimd.planning.unreadable import Unreadable, unreadable_reference
 from aimd.runtime.objects import Category, Failure, Key, Manifest
 
+_CONFIG = CommonCondition.RUNTIME_CONFIG_READY
 DEFAULT_NAME = "default"
 DEFAULT_HEADROOM_PERCENT = 10
 
@@ -132,7 +133,7 @@ def merge_configs(lower: AIMRuntimeConfigSpec, upper: AIMRuntimeConfigSpec) -> A
 def config_component(
     config: ResolvedConfig,
     *,
-    direction: Direction = Direction.UPSTREAM,
+    direction: Direction = UPSTREAM,
     found_reason: str = Reason.CONFIG_FOUND,
     missing_reason: str = Reason.REFERENCE_NOT_FOUND,
 ) -> Component:
@@ -146,21 +147,11 @@ def config_component(
         failure = config.failure
         if failure.category is Category.MISSING_UPSTREAM:
             failure = Failure(failure.category, missing_reason, failure.message)
-        return Component(
-            CommonCondition.RUNTIME_CONFIG_READY, failures=(failure,), direction=direction, blocks_apply=True
-        )
+        return Component.blocked(_CONFIG, failure, direction)
     if config.found:
-        return ready(
-            CommonCondition.RUNTIME_CONFIG_READY,
-            found_reason,
-            f"Runtime config {config.name} is in force",
-            direction,
-        )
-    return ready(
-        CommonCondition.RUNTIME_CONFIG_READY,
-        Reason.DEFAULT_CONFIG_NOT_FOUND,
-        "There is no runtime config default; none is needed",
-        direction,
+        return Component.ready(_CONFIG, found_reason, f"Runtime config {config.name} is in force", direction)
+    return Component.ready(
+        _CONFIG, Reason.DEFAULT_CONFIG_NOT_FOUND, "There is no runtime config default; none is needed", direction
     )
 
 
@@ -168,12 +159,11 @@ def tolerated(component: Component) -> Component:
     """The component of an object that needs its config no more: missing is a remark, not a fault (CFG-FND-3)."""
     if not any(failure.category is Category.MISSING_UPSTREAM for failure in component.failures):
         return component
-    return Component(
-        CommonCondition.RUNTIME_CONFIG_READY,
-        State.READY,
+    return Component.ready(
+        _CONFIG,
         Reason.CONFIG_NOT_NEEDED,
         f"{component.effective_message}. It is not needed any more",
-        direction=component.direction,
+        component.direction,
     )
 
 

@@ -12,15 +12,9 @@ from aimd.api.artifact import ArtifactCondition
 from aimd.api.reasons import Reason
 from aimd.api.source_uri import SourceUri
 from aimd.planning.artifact.download_job import CACHE_NAME, CACHE_TYPE, child_metadata, claim_name
-from aimd.planning.artifact.observed import (
-    COMPLETE,
-    MAXIMUM_BYTES,
-    ObservedArtifact,
-    headroom_percent,
-    is_complete,
-)
-from aimd.planning.artifact.stages import POLL_SECONDS, Stage, downstream, failing, not_there
-from aimd.planning.component import Component, Direction, State, ready
+from aimd.planning.artifact.observed import COMPLETE, MAXIMUM_BYTES, ObservedArtifact, headroom_percent, is_complete
+from aimd.planning.artifact.stages import POLL_SECONDS, Stage
+from aimd.planning.component import DOWNSTREAM, Component
 from aimd.planning.jobs import JobPhase
 from aimd.planning.labels import PREFIX, label_value, name_label
 from aimd.planning.objects import newest_event
@@ -31,6 +25,7 @@ from aimd.planning.time import timestamp
 from aimd.runtime.kinds import PERSISTENT_VOLUME_CLAIM
 from aimd.runtime.objects import Category, Desired, Failure, Manifest, key_of, labels_of, metadata_of, uid_of
 
+_CLAIM = ArtifactCondition.CACHE_PVC_READY
 _REFUSALS = frozenset({"ProvisioningFailed", "FailedBinding"})
 _PROVISIONING = _REFUSALS | {"ProvisioningSucceeded", "Provisioning", "ExternalProvisioning", "WaitForFirstConsumer"}
 _RESIZING = frozenset({"VolumeResizeFailed", "VolumeResizeSuccessful", "FileSystemResizeSuccessful"})
@@ -42,26 +37,17 @@ def settle_claim(observed: ObservedArtifact, size_bytes: int) -> Stage:
     claim = observed.claim
     if claim is None:
         desired = new_claim(observed, size_bytes)
-        return Stage(
-            (not_there(ArtifactCondition.CACHE_PVC_READY, "The claim is being made"),),
-            (desired,),
-            requeue_after=POLL_SECONDS,
-        )
+        return Stage((Component.missing(_CLAIM, "The claim is being made"),), (desired,), requeue_after=POLL_SECONDS)
     if metadata_of(claim).get("deletionTimestamp"):
         text = "The claim is being deleted; another one follows"
-        waiting = downstream(ArtifactCondition.CACHE_PVC_READY, State.PROGRESSING, Reason.PVC_TERMINATING, text)
+        waiting = Component.waiting(_CLAIM, Reason.PVC_TERMINATING, text, DOWNSTREAM)
         return Stage((waiting,), requeue_after=POLL_SECONDS)
     phase = (claim.get("status") or {}).get("phase")
     if phase == "Lost":
         text = f"The volume of claim {key_of(claim).name} is lost: delete the claim, and it is downloaded anew"
-        return Stage(
-            (failing(ArtifactCondition.CACHE_PVC_READY, Failure(Category.INFRASTRUCTURE, Reason.PVC_LOST, text)),)
-        )
+        return Stage((Component.failed(_CLAIM, Failure(Category.INFRASTRUCTURE, Reason.PVC_LOST, text), DOWNSTREAM),))
     if phase == "Bound":
-        bound = Stage(
-            (ready(ArtifactCondition.CACHE_PVC_READY, Reason.READY, "The claim is bound", Direction.DOWNSTREAM),),
-            settled=True,
-        )
+        bound = Stage((Component.ready(_CLAIM, Reason.READY, "The claim is bound", DOWNSTREAM),), settled=True)
         return bound if is_complete(observed) else _fitting(observed, claim, size_bytes, bound)
     return Stage((_pending_claim(observed, claim),), requeue_after=POLL_SECONDS, settled=True)
 
@@ -113,14 +99,14 @@ def _fitting(observed: ObservedArtifact, claim: Manifest, size_bytes: int, bound
         metadata, spec = _as_it_is(observed, claim)
         spec["resources"] = {**spec.get("resources", {}), "requests": {"storage": target}}
         text = f"The claim grows to {target} for {display_size(needed)}"
-        growing = downstream(ArtifactCondition.CACHE_PVC_READY, State.PROGRESSING, Reason.PVC_EXPANDING, text)
+        growing = Component.waiting(_CLAIM, Reason.PVC_EXPANDING, text, DOWNSTREAM)
         desired = (_claim(observed, metadata, spec, "expand"),)
         return Stage((growing,), desired, requeue_after=POLL_SECONDS, settled=_has_begun(observed))
     if granted and granted < requested and not _needs_a_pod(claim):
         return _expanding(observed, claim)
     if 0 < granted < size_bytes and requested < size_bytes:
         return Stage(
-            (failing(ArtifactCondition.CACHE_PVC_READY, _too_small(observed, claim, size_bytes)),),
+            (Component.failed(_CLAIM, _too_small(observed, claim, size_bytes), DOWNSTREAM),),
             settled=_has_begun(observed),
         )
     return bound
@@ -131,7 +117,7 @@ def _expanding(observed: ObservedArtifact, claim: Manifest) -> Stage:
     text = "The claim is being expanded"
     if event is not None and event.get("reason") == "VolumeResizeFailed":
         text = f"The claim cannot be expanded yet: VolumeResizeFailed: {event.get('message') or ''}"
-    waiting = downstream(ArtifactCondition.CACHE_PVC_READY, State.PROGRESSING, Reason.PVC_EXPANDING, text)
+    waiting = Component.waiting(_CLAIM, Reason.PVC_EXPANDING, text, DOWNSTREAM)
     return Stage((waiting,), requeue_after=POLL_SECONDS, settled=_has_begun(observed))
 
 
@@ -177,14 +163,14 @@ def _pending_claim(observed: ObservedArtifact, claim: Manifest) -> Component:
     event = newest_event(observed.events, uid_of(claim), _PROVISIONING)
     if event is not None and event.get("reason") in _REFUSALS:
         text = f"{event['reason']}: {event.get('message') or ''}"
-        return failing(
-            ArtifactCondition.CACHE_PVC_READY, Failure(Category.INFRASTRUCTURE, Reason.PVC_PROVISIONING_FAILED, text)
+        return Component.failed(
+            _CLAIM, Failure(Category.INFRASTRUCTURE, Reason.PVC_PROVISIONING_FAILED, text), DOWNSTREAM
         )
     storage_class = (claim.get("spec") or {}).get("storageClassName")
     text = (
         f"The claim waits for a volume of {f'storage class {storage_class}' if storage_class else 'the default class'}"
     )
-    return downstream(ArtifactCondition.CACHE_PVC_READY, State.PROGRESSING, Reason.PVC_PENDING, text)
+    return Component.waiting(_CLAIM, Reason.PVC_PENDING, text, DOWNSTREAM)
 
 
 def _claim_metadata(observed: ObservedArtifact) -> Manifest:

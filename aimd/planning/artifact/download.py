@@ -30,21 +30,20 @@ from aimd.planning.artifact.stages import (
     Stage,
     cause_of,
     delete_job,
-    downstream,
     given_up,
     missing_references,
-    not_there,
     poll_seconds,
     running_pods,
 )
-from aimd.planning.component import Direction, State, ready
+from aimd.planning.component import DOWNSTREAM, Component, State
 from aimd.planning.jobs import JobPhase, finished_at
 from aimd.planning.pod_failures import PERMANENT_REASONS
 from aimd.planning.time import created_at, timestamp
 from aimd.runtime.objects import Category, Condition, Desired, Failure, Manifest, metadata_of, uid_of
 
+_JOB = ArtifactCondition.DOWNLOAD_JOB_READY
+_PODS = ArtifactCondition.DOWNLOAD_JOB_PODS_READY
 DOWNLOAD_COMPLETE = ArtifactCondition.DOWNLOAD_COMPLETE
-_JOB = (ArtifactCondition.DOWNLOAD_JOB_READY, ArtifactCondition.DOWNLOAD_JOB_PODS_READY)
 _SECRET_POLL_LIMIT = 600.0
 _TTL_MARGIN_SECONDS = 60
 
@@ -68,15 +67,12 @@ def settle_download(
         noted = bool(completion_record(observed.claim))
         return _complete(observed, () if noted else (completed_claim(observed, observed.claim, size_bytes, now),))
     if run.job is not None and run.phase is not JobPhase.ENDING and not _is_for(run.job, claim):
-        component = not_there(
-            ArtifactCondition.DOWNLOAD_JOB_READY, "The job belongs to a former volume and is being replaced"
-        )
+        component = Component.missing(_JOB, "The job belongs to a former volume and is being replaced")
         stage = Stage((component,), deletions=(delete_job(run.job, "stale"),), requeue_after=POLL_SECONDS)
         return DownloadStage(stage, _unfinished(observed))
     if claim is None:
         return DownloadStage(
-            Stage((not_there(ArtifactCondition.DOWNLOAD_JOB_READY, "The download waits for its claim"),)),
-            _unfinished(observed),
+            Stage((Component.missing(_JOB, "The download waits for its claim"),)), _unfinished(observed)
         )
     if run.phase is JobPhase.COMPLETE:
         return _complete(observed, (completed_claim(observed, claim, size_bytes, now),))
@@ -101,8 +97,8 @@ def retry_wait(observed: ObservedArtifact, cause: Failure | None, failing_for: t
 
 def _complete(observed: ObservedArtifact, notes: tuple[Desired, ...]) -> DownloadStage:
     components = (
-        ready(ArtifactCondition.DOWNLOAD_JOB_PODS_READY, Reason.PODS_READY, "The download pod has finished"),
-        ready(ArtifactCondition.DOWNLOAD_JOB_READY, Reason.READY, "The download is complete", Direction.DOWNSTREAM),
+        Component.ready(_PODS, Reason.PODS_READY, "The download pod has finished"),
+        Component.ready(_JOB, Reason.READY, "The download is complete", DOWNSTREAM),
     )
     verified = Condition(DOWNLOAD_COMPLETE, "True", Reason.VERIFIED, "Download and verification are complete")
     return DownloadStage(Stage(components, notes, settled=True), verified, "complete")
@@ -114,7 +110,7 @@ def _failed(
     cause = cause_of(observed.download, observed)
     finished = finished_at(job) or now
     due = finished + retry_wait(observed, cause, finished - (_failing_since(observed) or finished))
-    components = given_up(_JOB, observed.download, observed, f"Next attempt at {timestamp(due)}")
+    components = given_up((_JOB, _PODS), observed.download, observed, f"Next attempt at {timestamp(due)}")
     condition = _not_verified(observed, cause)
     changed = _inputs_changed(observed, job, claim, size_bytes) or _has_grown(cause, job, claim)
     if changed or now >= due:
@@ -131,10 +127,7 @@ def _running(
     observed: ObservedArtifact, job: Manifest, claim: Manifest, size_bytes: int, now: datetime
 ) -> DownloadStage:
     health = running_pods(observed.download, observed, Reason.DOWNLOAD_RETRYING, now)
-    components = (
-        health.component(ArtifactCondition.DOWNLOAD_JOB_PODS_READY),
-        downstream(ArtifactCondition.DOWNLOAD_JOB_READY, State.PROGRESSING, Reason.JOB_RUNNING, "The download runs"),
-    )
+    components = (health.component(_PODS), Component.waiting(_JOB, Reason.JOB_RUNNING, "The download runs", DOWNSTREAM))
     stuck = health.state not in (State.READY, State.STARTING)
     stage = Stage(components, download_identity(observed.context(size_bytes)), requeue_after=poll_seconds(health))
     if stuck and _inputs_changed(observed, job, claim, size_bytes):
@@ -144,16 +137,11 @@ def _running(
 
 def _absent(observed: ObservedArtifact, claim: Manifest, size_bytes: int, now: datetime) -> DownloadStage:
     if observed.references.missing:
-        since = (
-            condition_since(
-                observed.artifact, ArtifactCondition.DOWNLOAD_JOB_READY, "False", Reason.REFERENCE_NOT_FOUND
-            )
-            or now
-        )
+        since = condition_since(observed.artifact, _JOB, "False", Reason.REFERENCE_NOT_FOUND) or now
         wait = _poll(now - since)
-        stage = Stage((missing_references(ArtifactCondition.DOWNLOAD_JOB_READY, observed),), requeue_after=wait)
+        stage = Stage((missing_references(_JOB, observed),), requeue_after=wait)
         return DownloadStage(stage, _unfinished(observed))
-    component = not_there(ArtifactCondition.DOWNLOAD_JOB_READY, "The download job is being made")
+    component = Component.missing(_JOB, "The download job is being made")
     if observed.download.phase is JobPhase.ENDING:
         return DownloadStage(Stage((component,), requeue_after=POLL_SECONDS), _unfinished(observed))
     context = observed.context(size_bytes)

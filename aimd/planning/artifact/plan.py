@@ -13,16 +13,11 @@ from aimd.planning.artifact.claim import bytes_of, requested_bytes, settle_claim
 from aimd.planning.artifact.download import DownloadStage, settle_download
 from aimd.planning.artifact.download_job import claim_name
 from aimd.planning.artifact.needs import artifact_needs, explained_after
-from aimd.planning.artifact.observed import (
-    ObservedArtifact,
-    given_size,
-    headroom_percent,
-    is_complete,
-)
+from aimd.planning.artifact.observed import ObservedArtifact, given_size, headroom_percent, is_complete
 from aimd.planning.artifact.size import settle_size
 from aimd.planning.artifact.stages import Stage
 from aimd.planning.artifact.usage import usage
-from aimd.planning.component import Component, Direction
+from aimd.planning.component import Component
 from aimd.planning.jobs import JobPhase
 from aimd.planning.plan import Plan
 from aimd.planning.quantities import display_size
@@ -68,9 +63,7 @@ def _refusal(observed: ObservedArtifact) -> Component | None:
         return None
     text = f"spec.sourceUri {source}. It cannot be changed: create the artifact again, or correct its template"
     failure = Failure(Category.INVALID_SPEC, Reason.INVALID_SOURCE, text)
-    return Component(
-        ArtifactCondition.SOURCE_READY, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True
-    )
+    return Component.blocked(ArtifactCondition.SOURCE_READY, failure)
 
 
 def _status(observed: ObservedArtifact, size_bytes: int, outcome: str) -> dict[str, Any]:
@@ -118,9 +111,4 @@ def _progress(observed: ObservedArtifact, size_bytes: int, outcome: str) -> dict
 
 
 def _figures(percentage: int, text: str, downloaded: int, total: int) -> dict[str, Any]:
-    return {
-        "percentage": percentage,
-        "displayPercentage": text,
-        "downloadedBytes": downloaded,
-        "totalBytes": total,
-    }
+    return {"percentage": percentage, "displayPercentage": text, "downloadedBytes": downloaded, "totalBytes": total}

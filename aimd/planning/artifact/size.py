@@ -13,22 +13,21 @@ from aimd.planning.artifact.stages import (
     POLL_SECONDS,
     Stage,
     delete_job,
-    downstream,
-    failing,
     given_up,
     missing_references,
-    not_there,
     poll_seconds,
     running_pods,
 )
-from aimd.planning.component import State
+from aimd.planning.component import DOWNSTREAM, Component, State
 from aimd.planning.jobs import JobPhase, finished_at, time_to_live
 from aimd.planning.pod_failures import report_of
 from aimd.planning.time import timestamp
 from aimd.runtime.objects import Category, Failure, Manifest, key_of
 
+_JOB = ArtifactCondition.CHECK_SIZE_JOB_READY
+_PODS = ArtifactCondition.CHECK_SIZE_JOB_PODS_READY
+_OUTPUT = ArtifactCondition.CHECK_SIZE_OUTPUT_READY
 SECRET_POLL_SECONDS = 60.0
-_JOB = (ArtifactCondition.CHECK_SIZE_JOB_READY, ArtifactCondition.CHECK_SIZE_JOB_PODS_READY)
 
 
 def settle_size(observed: ObservedArtifact, now: datetime) -> tuple[int, Stage]:
@@ -43,22 +42,11 @@ def settle_size(observed: ObservedArtifact, now: datetime) -> tuple[int, Stage]:
         return 0, _failed_check(observed, run.job, now)
     if run.phase is JobPhase.RUNNING:
         health = running_pods(run, observed, Reason.CHECK_SIZE_RETRYING, now)
-        running = downstream(
-            ArtifactCondition.CHECK_SIZE_JOB_READY,
-            State.PROGRESSING,
-            Reason.JOB_RUNNING,
-            "The source is being asked for its size",
-        )
-        return 0, Stage(
-            (health.component(ArtifactCondition.CHECK_SIZE_JOB_PODS_READY), running), requeue_after=poll_seconds(health)
-        )
+        running = Component.waiting(_JOB, Reason.JOB_RUNNING, "The source is being asked for its size", DOWNSTREAM)
+        return 0, Stage((health.component(_PODS), running), requeue_after=poll_seconds(health))
     if observed.references.missing:
-        return 0, Stage(
-            (missing_references(ArtifactCondition.CHECK_SIZE_JOB_READY, observed),), requeue_after=SECRET_POLL_SECONDS
-        )
-    component = not_there(
-        ArtifactCondition.CHECK_SIZE_JOB_READY, "The job that asks the source for its size is being made"
-    )
+        return 0, Stage((missing_references(_JOB, observed),), requeue_after=SECRET_POLL_SECONDS)
+    component = Component.missing(_JOB, "The job that asks the source for its size is being made")
     desired = () if run.phase is JobPhase.ENDING else (check_size_job(observed.context()),)
     return 0, Stage((component,), desired, requeue_after=POLL_SECONDS)
 
@@ -76,11 +64,9 @@ def _read_size(observed: ObservedArtifact) -> tuple[int, Stage]:
     if line:
         text = f"The size check did not end with a size: {line[:200]}"
         failure = Failure(Category.UNKNOWN, Reason.INVALID_SIZE_OUTPUT, text)
-        return 0, Stage((failing(ArtifactCondition.CHECK_SIZE_OUTPUT_READY, failure, State.FAILED),))
+        return 0, Stage((Component.failed(_OUTPUT, failure, DOWNSTREAM, state=State.FAILED),))
     text = "The size that was found cannot be read; trying again"
-    unavailable = downstream(
-        ArtifactCondition.CHECK_SIZE_OUTPUT_READY, State.PROGRESSING, Reason.SIZE_UNAVAILABLE, text
-    )
+    unavailable = Component.waiting(_OUTPUT, Reason.SIZE_UNAVAILABLE, text, DOWNSTREAM)
     deletions = (delete_job(run.job, "size-unavailable"),) if pod is None and run.job is not None else ()
     return 0, Stage((unavailable,), deletions=deletions, requeue_after=POLL_SECONDS)
 
@@ -90,7 +76,7 @@ def _failed_check(observed: ObservedArtifact, job: Manifest, now: datetime) -> S
     wait = min(observed.settings.retry_base_seconds, time_to_live(job) or observed.settings.retry_base_seconds)
     due = (finished_at(job) or now) + timedelta(seconds=wait)
     changed = inputs_of(job) != inputs_of(check_size_job(observed.context()).manifest)
-    components = given_up(_JOB, observed.check_size, observed, f"Next attempt at {timestamp(due)}")
+    components = given_up((_JOB, _PODS), observed.check_size, observed, f"Next attempt at {timestamp(due)}")
     if changed or now >= due:
         return Stage(components, deletions=(delete_job(job, "retry"),), requeue_after=POLL_SECONDS)
     return Stage(components, requeue_after=(due - now).total_seconds())

@@ -7,7 +7,7 @@ from aimd.api.artifact import ArtifactCondition
 from aimd.api.foreign_reasons import ForeignReason
 from aimd.api.reasons import Reason
 from aimd.planning.artifact.observed import JobRun, ObservedArtifact
-from aimd.planning.component import Component, Direction, State
+from aimd.planning.component import DOWNSTREAM, Component, State
 from aimd.planning.jobs import job_failure
 from aimd.planning.objects import newest_event
 from aimd.planning.pod_failures import pod_failure
@@ -31,25 +31,10 @@ class Stage:
     settled: bool = False
 
 
-def downstream(type_: str, state: State, reason: str, message: str) -> Component:
-    """A component that this controller makes."""
-    return Component(type_, state, reason, message, direction=Direction.DOWNSTREAM)
-
-
-def failing(type_: str, failure: Failure, state: State | None = None) -> Component:
-    """A component that this controller makes, in trouble."""
-    return Component(type_, state, failures=(failure,), direction=Direction.DOWNSTREAM)
-
-
-def not_there(type_: str, message: str) -> Component:
-    """A child that is about to be made."""
-    return failing(type_, Failure(Category.MISSING_DOWNSTREAM, Reason.RESOURCE_NOT_READY, message))
-
-
 def missing_references(type_: str, observed: ObservedArtifact) -> Component:
     """A Job that is not made because what its environment refers to is missing (ART-DWN-6)."""
     text = f"The environment refers to {', '.join(observed.references.missing)}: create it or correct env"
-    return failing(type_, Failure(Category.MISSING_UPSTREAM, Reason.REFERENCE_NOT_FOUND, text))
+    return Component.failed(type_, Failure(Category.MISSING_UPSTREAM, Reason.REFERENCE_NOT_FOUND, text), DOWNSTREAM)
 
 
 def delete_job(job: Manifest, reason: str) -> Deletion:
@@ -109,7 +94,7 @@ def given_up(
         else Failure(Category.INVALID_SPEC, Reason.JOB_FAILED, "The job failed")
     )
     job_type, pods_type = types
-    shown = downstream(job_type, State.FAILED, job.reason, f"{job.message}. {note}")
+    shown = Component(job_type, State.FAILED, job.reason, f"{job.message}. {note}", DOWNSTREAM)
     cause = cause_of(run, observed)
     if cause is None:
         nothing = Component(pods_type, State.FAILED, Reason.NO_PODS, "No pod is left to tell the cause")

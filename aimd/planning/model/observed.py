@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from aimd.api.model import AIMClusterModel, AIMModel, ImageMetadata
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
-from aimd.planning.component import Direction
+from aimd.planning.component import UPSTREAM, Direction
 from aimd.planning.model.image_metadata import LabelsUnreadable
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.registry.failures import RegistryFailure
@@ -68,7 +68,7 @@ class ObservedModel:
     @property
     def direction(self) -> Direction:
         """Cluster models declare their components upstream, so that waiting shows as Pending (MDL-STA-3)."""
-        return Direction.UPSTREAM if self.is_cluster_scoped else Direction.UNSPECIFIED
+        return UPSTREAM if self.is_cluster_scoped else Direction.UNSPECIFIED
 
     @property
     def metadata(self) -> ImageMetadata | None:

@@ -8,7 +8,7 @@ from typing import Any
 from aimd.api.model import ImageMetadata, ModelCondition, SourceType
 from aimd.api.reasons import Reason
 from aimd.api.shared import CommonCondition
-from aimd.planning.component import Component, State, ready
+from aimd.planning.component import Component, State
 from aimd.planning.model.needs import model_needs
 from aimd.planning.model.observed import (
     Expectation,
@@ -55,14 +55,16 @@ def plan_model(observed: ObservedModel, now: datetime) -> Plan:
 def _metadata_component(observed: ObservedModel) -> Component:
     type_, model, direction = METADATA, observed.model, observed.direction
     if not extracts_metadata(model, observed.config):
-        return ready(type_, Reason.IMAGE_FOUND, "The image is not inspected, as asked for", direction)
+        return Component.ready(type_, Reason.IMAGE_FOUND, "The image is not inspected, as asked for", direction)
     if model.spec.image_metadata is not None:
         known = model.spec.image_metadata.model
         if known is not None and known.canonical_name:
-            return ready(type_, Reason.IMAGE_METADATA_FOUND, f"The spec describes {known.canonical_name}", direction)
-        return ready(type_, Reason.IMAGE_FOUND, "The spec describes the image", direction)
+            return Component.ready(
+                type_, Reason.IMAGE_METADATA_FOUND, f"The spec describes {known.canonical_name}", direction
+            )
+        return Component.ready(type_, Reason.IMAGE_FOUND, "The spec describes the image", direction)
     if observed.metadata is not None:
-        return ready(type_, Reason.IMAGE_FOUND, "The image was inspected", direction)
+        return Component.ready(type_, Reason.IMAGE_FOUND, "The image was inspected", direction)
     component = replace(_inspection_component(observed.inspection) or _unanswered(observed), direction=direction)
     if not observed.is_cluster_scoped:
         return component
@@ -82,7 +84,7 @@ def _inspection_component(inspection: Inspection | None) -> Component | None:
     if inspection is not None and inspection.unreadable is not None:
         return Component(METADATA, State.DEGRADED, inspection.unreadable.reason, inspection.unreadable.message)
     if inspection is not None and inspection.secret is not None:
-        return Component(METADATA, failures=(inspection.secret,))
+        return Component.failed(METADATA, inspection.secret)
     return None
 
 
@@ -92,14 +94,14 @@ def _unanswered(observed: ObservedModel) -> Component:
         if stored.type == METADATA and stored.status == "False":
             state = State.PROGRESSING if stored.reason == _PENDING else State.DEGRADED
             return Component(METADATA, state, stored.reason, stored.message)
-    return Component(METADATA, State.PROGRESSING, _PENDING, "The registry is being asked about the image")
+    return Component.waiting(METADATA, _PENDING, "The registry is being asked about the image")
 
 
 def _registry_component(failure: RegistryFailure) -> Component:
     """What has to be changed by somebody is Degraded, without a retry at every turn; the rest is infrastructure."""
     if not failure.transient:
         return Component(METADATA, State.DEGRADED, failure.reason, failure.message)
-    return Component(METADATA, failures=(Failure(Category.INFRASTRUCTURE, failure.reason, failure.message),))
+    return Component.failed(METADATA, Failure(Category.INFRASTRUCTURE, failure.reason, failure.message))
 
 
 def _credentials_refused(inspection: Inspection | None) -> tuple[Condition, ...]:
@@ -125,7 +127,7 @@ def _templates_component(observed: ObservedModel, planned: TemplatePlan) -> Comp
         state, reason, text = State.FAILED, Reason.ALL_TEMPLATES_FAILED, "No template can be made"
     elif planned.invalid and state.rank > State.DEGRADED.rank:
         state, reason = State.DEGRADED, Reason.SOME_TEMPLATES_DEGRADED
-    return Component(type_, state, reason, "; ".join([text, *told]), direction=observed.direction)
+    return Component(type_, state, reason, "; ".join([text, *told]), observed.direction)
 
 
 def _echoes_the_model(template: Template) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from aimd.api.model_source import AIMClusterModelSource, ModelSourceCondition
 from aimd.api.reasons import Reason
-from aimd.planning.component import Component, Direction, State, ready
+from aimd.planning.component import Component, Direction, State
 from aimd.planning.durations import InvalidDuration, parse_duration
 from aimd.planning.kinds import AIM_CLUSTER_MODEL, AIM_CLUSTER_MODEL_SOURCE, owned_by
 from aimd.planning.labels import PREFIX, child_labels, name_label
@@ -92,7 +92,7 @@ def plan_model_source(observed: ObservedSource, now: datetime) -> Plan:
     imports = _imports(observed)
     new = [image for image in imports.new if image.model_name not in observed.names]
     components = [
-        ready(
+        Component.ready(
             ModelSourceCondition.EXISTING_MODELS_READY,
             Reason.LISTED,
             f"{len(observed.own)} models of this source exist",
@@ -175,9 +175,8 @@ def _interval_problem(source: AIMClusterModelSource) -> tuple[Component, ...]:
     except InvalidDuration as error:
         text = f"spec.syncInterval {error}; until it is corrected the registry is listed every hour"
         return (
-            Component(
-                ModelSourceCondition.SYNC_INTERVAL_READY,
-                failures=(Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, text),),
+            Component.failed(
+                ModelSourceCondition.SYNC_INTERVAL_READY, Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, text)
             ),
         )
     return ()
@@ -187,20 +186,20 @@ def _filters_component(observed: ObservedSource) -> Component:
     """Health of the filters: which were listed, and what is wrong with the others (SRC-FLT-3)."""
     type_, direction = ModelSourceCondition.FILTERS_READY, Direction.UNSPECIFIED
     if observed.secret is not None:
-        return Component(type_, failures=(observed.secret,), direction=direction)
+        return Component.failed(type_, observed.secret, direction)
     failed = [result for result in observed.results if result.failures]
     warnings = [result.warning for result in observed.results if result.warning]
     told = [text for result in failed for text in result.failures]
     left_out = [f"and {len(told) - _SHOWN_FAILURES} more"] if len(told) > _SHOWN_FAILURES else []
     text = "; ".join([*told[:_SHOWN_FAILURES], *left_out, *warnings])
     if not observed.results:
-        return Component(type_, State.PROGRESSING, Reason.NO_FILTERS, "The source has no filters: name an image in one")
+        return Component.waiting(type_, Reason.NO_FILTERS, "The source has no filters: name an image in one")
     if not failed:
         found = f"{len(observed.results)} filters were listed"
-        return ready(type_, Reason.ALL_FILTERS_SUCCEEDED, "; ".join([found, *warnings]), direction)
+        return Component.ready(type_, Reason.ALL_FILTERS_SUCCEEDED, "; ".join([found, *warnings]), direction)
     if len(failed) < len(observed.results):
-        return Component(type_, State.DEGRADED, Reason.SOME_FILTERS_FAILED, text, direction=direction)
-    return Component(type_, State.FAILED, Reason.ALL_FILTERS_FAILED, text, direction=direction)
+        return Component(type_, State.DEGRADED, Reason.SOME_FILTERS_FAILED, text, direction)
+    return Component(type_, State.FAILED, Reason.ALL_FILTERS_FAILED, text, direction)
 
 
 def _limit(observed: ObservedSource, imports: Imports) -> Condition:

@@ -11,7 +11,7 @@ from typing import Any
 
 from aimd.api.reasons import Reason
 from aimd.api.service_template import DiscoveryState, TemplateCondition
-from aimd.planning.component import Component, Direction, State, ready
+from aimd.planning.component import DOWNSTREAM, Component
 from aimd.planning.jobs import JobPhase, job_failure, job_phase
 from aimd.planning.kinds import resource_reference
 from aimd.planning.pods import PodHealth, probe_pods
@@ -21,6 +21,8 @@ from aimd.planning.time import created_at, parse_timestamp, timestamp
 from aimd.runtime.kinds import JOB
 from aimd.runtime.objects import Category, Condition, Deletion, Desired, Failure, Manifest, key_of, uid_of
 
+_JOB = TemplateCondition.DISCOVERY_JOB_READY
+_PODS = TemplateCondition.DISCOVERY_PODS_READY
 DISCOVERED = TemplateCondition.DISCOVERED
 FIRST_WAIT_SECONDS = 60
 LONGEST_WAIT_SECONDS = 3600
@@ -110,7 +112,7 @@ def plan_discovery(
         if pods.failure is not None and pods.reason != Reason.NO_PODS:
             return _failed(context, run, _stuck(pods), obsolete, now)
         text = "The discovery job runs"
-        components = (_job(State.PROGRESSING, Reason.JOB_RUNNING, text), *_pods(run, pods))
+        components = (Component.waiting(_JOB, Reason.JOB_RUNNING, text, DOWNSTREAM), *_pods(run, pods))
         return DiscoveryPlan(_awaiting(text), components, deletions=obsolete)
     return _absent(context, run, obsolete, hardware_there, now)
 
@@ -130,15 +132,11 @@ def _read(context: DiscoveryContext, run: DiscoveryRun, now: datetime) -> Discov
     except UnusableOutput as error:
         text = f"Discovery ran, but {error}"
         failure = Failure(Category.INVALID_SPEC, Reason.DISCOVERY_FAILED, text)
-        return _failed(context, run, _Failed(text, (_failing(failure),)), (), now)
+        return _failed(context, run, _Failed(text, (Component.failed(_JOB, failure, DOWNSTREAM),)), (), now)
     status = {"discovery": {"specHash": spec_hash(context)}, "discoveryJob": _reference(run)}
     message = "; ".join([_FOUND, *(f"left out: {remark}" for remark in profile.remarks)])
     condition = Condition(DISCOVERED, "True", Reason.DISCOVERY_COMPLETE, message)
-    pods = (
-        (ready(TemplateCondition.DISCOVERY_PODS_READY, Reason.PODS_READY, "The discovery pod has ended"),)
-        if run.pods
-        else ()
-    )
+    pods = (Component.ready(_PODS, Reason.PODS_READY, "The discovery pod has ended"),) if run.pods else ()
     return DiscoveryPlan(condition, (_job_ready(), *pods), status=status, profile=profile)
 
 
@@ -181,18 +179,22 @@ def _absent(
             Category.INVALID_SPEC, Reason.DISCOVERY_FAILED, state.last_failure_reason or "Discovery failed"
         )
         condition = _discovery_failed(failure.message)
-        return DiscoveryPlan(condition, (_failing(failure),), deletions=obsolete, requeue_after=left)
+        return DiscoveryPlan(
+            condition, (Component.failed(_JOB, failure, DOWNSTREAM),), deletions=obsolete, requeue_after=left
+        )
     if not hardware_there:
         return DiscoveryPlan(_awaiting("Discovery waits for the GPU that the template asks for"), deletions=obsolete)
     if run.job is not None:
         text = "The former discovery job is being removed"
-        return DiscoveryPlan(_awaiting(text), (_job(State.PENDING, Reason.JOB_NOT_CREATED, text),), deletions=obsolete)
+        return DiscoveryPlan(
+            _awaiting(text), (Component.pending(_JOB, Reason.JOB_NOT_CREATED, text, DOWNSTREAM),), deletions=obsolete
+        )
     if not run.may_start:
         text = "All places for discovery jobs are taken; this template waits for its turn"
-        components = (_job(State.PENDING, Reason.JOB_NOT_CREATED, text),)
+        components = (Component.pending(_JOB, Reason.JOB_NOT_CREATED, text, DOWNSTREAM),)
         return DiscoveryPlan(_awaiting(text), components, deletions=obsolete, requeue_after=PLACE_WAIT_SECONDS)
     text = "The discovery job is being created"
-    components = (_job(State.PENDING, Reason.JOB_NOT_CREATED, text),)
+    components = (Component.pending(_JOB, Reason.JOB_NOT_CREATED, text, DOWNSTREAM),)
     return DiscoveryPlan(_awaiting(text), components, discovery_objects(context), obsolete)
 
 
@@ -201,18 +203,20 @@ def _why(context: DiscoveryContext, run: DiscoveryRun) -> _Failed:
     assert run.job is not None
     if job_phase(run.job) is JobPhase.COMPLETE:
         text = _state(context).last_failure_reason
-        return _Failed(text, (_failing(Failure(Category.INVALID_SPEC, Reason.DISCOVERY_FAILED, text)),))
+        return _Failed(
+            text, (Component.failed(_JOB, Failure(Category.INVALID_SPEC, Reason.DISCOVERY_FAILED, text), DOWNSTREAM),)
+        )
     failure = job_failure(run.job)
     pods = probe_pods(run.pods, logs=run.tails, exit_codes={}) if run.pods else None
     known = pods.failure if pods is not None else None
     text = known.message if known is not None and known.reason != Reason.NO_PODS else failure.message
-    return _Failed(text, (_failing(failure), *(_pods(run, pods) if pods is not None else ())))
+    return _Failed(text, (Component.failed(_JOB, failure, DOWNSTREAM), *(_pods(run, pods) if pods is not None else ())))
 
 
 def _stuck(pods: PodHealth) -> _Failed:
     """A pod that cannot start: there is no use in keeping a place for it (TPL-DSC-6)."""
-    job = _job(State.PROGRESSING, Reason.JOB_RUNNING, "The discovery job cannot start and is given up")
-    return _Failed(pods.message, (job, pods.component(TemplateCondition.DISCOVERY_PODS_READY)))
+    job = Component.waiting(_JOB, Reason.JOB_RUNNING, "The discovery job cannot start and is given up", DOWNSTREAM)
+    return _Failed(pods.message, (job, pods.component(_PODS)))
 
 
 def _booked(context: DiscoveryContext, text: str, now: datetime) -> DiscoveryState:
@@ -266,11 +270,8 @@ def _state(context: DiscoveryContext) -> DiscoveryState:
 def _settled(context: DiscoveryContext) -> tuple[Component, ...]:
     """After success Job and pods are not looked at any more; their conditions stay, and true (TPL-DSC-8)."""
     stored = {condition.type for condition in context.template.status.conditions}
-    pods = (ready(TemplateCondition.DISCOVERY_PODS_READY, Reason.PODS_READY, "The discovery pod has ended"),)
-    return (
-        *((_job_ready(),) if TemplateCondition.DISCOVERY_JOB_READY in stored else ()),
-        *(pods if TemplateCondition.DISCOVERY_PODS_READY in stored else ()),
-    )
+    pods = (Component.ready(_PODS, Reason.PODS_READY, "The discovery pod has ended"),)
+    return (*((_job_ready(),) if _JOB in stored else ()), *(pods if _PODS in stored else ()))
 
 
 def _complete(context: DiscoveryContext) -> Condition:
@@ -288,22 +289,12 @@ def _discovery_failed(text: str) -> Condition:
     return Condition(DISCOVERED, "False", Reason.DISCOVERY_FAILED, f"{text}. Discovery is tried again after a pause")
 
 
-def _job(state: State, reason: str, text: str) -> Component:
-    return Component(TemplateCondition.DISCOVERY_JOB_READY, state, reason, text, direction=Direction.DOWNSTREAM)
-
-
 def _job_ready() -> Component:
-    return ready(
-        TemplateCondition.DISCOVERY_JOB_READY, Reason.READY, "The discovery job has completed", Direction.DOWNSTREAM
-    )
-
-
-def _failing(failure: Failure) -> Component:
-    return Component(TemplateCondition.DISCOVERY_JOB_READY, failures=(failure,), direction=Direction.DOWNSTREAM)
+    return Component.ready(_JOB, Reason.READY, "The discovery job has completed", DOWNSTREAM)
 
 
 def _pods(run: DiscoveryRun, pods: PodHealth) -> tuple[Component, ...]:
-    return (pods.component(TemplateCondition.DISCOVERY_PODS_READY),) if run.pods else ()
+    return (pods.component(_PODS),) if run.pods else ()
 
 
 def _deletions(jobs: Sequence[Manifest]) -> tuple[Deletion, ...]:

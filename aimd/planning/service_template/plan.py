@@ -10,14 +10,9 @@ from typing import Any
 
 from aimd.api.model import ModelCondition
 from aimd.api.reasons import Reason
-from aimd.api.service_template import (
-    AIMClusterServiceTemplate,
-    Profile,
-    ProfileMetadata,
-    TemplateCondition,
-)
+from aimd.api.service_template import AIMClusterServiceTemplate, Profile, ProfileMetadata, TemplateCondition
 from aimd.api.shared import Hardware, ModelSource
-from aimd.planning.component import READY, Component, Direction, State, ready
+from aimd.planning.component import READY, UPSTREAM, Component, State
 from aimd.planning.environment import render_env
 from aimd.planning.gpus import gpu_component, minimum_vram, node_affinity
 from aimd.planning.kinds import (
@@ -31,12 +26,7 @@ from aimd.planning.kinds import (
 from aimd.planning.labels import child_labels
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import config_component
-from aimd.planning.service_template.discovery import (
-    DISCOVERED,
-    DiscoveryPlan,
-    plan_discovery,
-    running_jobs_to_delete,
-)
+from aimd.planning.service_template.discovery import DISCOVERED, DiscoveryPlan, plan_discovery, running_jobs_to_delete
 from aimd.planning.service_template.discovery_output import DiscoveredProfile, UnusableOutput, read_output
 from aimd.planning.service_template.needs import discovery_needs
 from aimd.planning.service_template.observed import Model, ObservedTemplate, Template, discovery_context, hardware_there
@@ -123,22 +113,22 @@ def _model_component(observed: ObservedTemplate) -> Component:
     wanted, model = observed.template.spec.model_name, observed.model
     if observed.unreadable_model is not None:
         failure = unreadable_reference(observed.unreadable_model, Reason.REFERENCE_NOT_FOUND)
-        return Component(type_, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True)
+        return Component.blocked(type_, failure)
     if model is None:
         kinds = "AIMClusterModel" if cluster else "AIMModel or AIMClusterModel"
         text = f"There is no {kinds} named {wanted}: create it, or recreate the template with another modelName"
         failure = Failure(Category.MISSING_UPSTREAM, Reason.REFERENCE_NOT_FOUND, text)
-        return Component(type_, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True)
+        return Component.blocked(type_, failure)
     if not model.spec.image:
         text = f"Model {wanted} names no image: set its spec.image"
-        return Component(type_, State.FAILED, Reason.IMAGE_NOT_SPECIFIED, text, direction=Direction.UPSTREAM)
+        return Component(type_, State.FAILED, Reason.IMAGE_NOT_SPECIFIED, text, UPSTREAM)
     fault = _fault_of(model)
     if fault is not None:
         text = f"Model {wanted} is {model.status.status}: {fault}"
         failed = Reason.CLUSTER_MODEL_FAILED if cluster else Reason.MODEL_FAILED
-        return Component(type_, State.of(model.status.status), failed, text, direction=Direction.UPSTREAM)
+        return Component(type_, State.of(model.status.status), failed, text, UPSTREAM)
     found = Reason.CLUSTER_MODEL_FOUND if cluster else Reason.MODEL_FOUND
-    return ready(type_, found, f"Model {wanted} is there and has an image", Direction.UPSTREAM)
+    return Component.ready(type_, found, f"Model {wanted} is there and has an image", UPSTREAM)
 
 
 def _fault_of(model: Model) -> str | None:
@@ -176,9 +166,8 @@ def _profile_problem(template: Template) -> tuple[Component, ...]:
         profile_file(template)
     except InvalidProfile as error:
         return (
-            Component(
-                TemplateCondition.CUSTOM_PROFILE_READY,
-                failures=(Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, str(error)),),
+            Component.failed(
+                TemplateCondition.CUSTOM_PROFILE_READY, Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, str(error))
             ),
         )
     return ()

@@ -11,7 +11,7 @@ from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTempl
 from aimd.api.shared import CacheMode, ModelSource
 from aimd.api.template_cache import AIMTemplateCache, TemplateCacheCondition
 from aimd.planning.artifact.observed import HEADROOM
-from aimd.planning.component import READY, Component, Direction, State, ready
+from aimd.planning.component import DOWNSTREAM, READY, UPSTREAM, Component, State
 from aimd.planning.environment import render_env
 from aimd.planning.kinds import (
     AIM_ARTIFACT,
@@ -142,36 +142,36 @@ def _template_component(observed: ObservedTemplateCache) -> Component:
     type_, template, spec = TemplateCacheCondition.SERVICE_TEMPLATE_READY, observed.template, observed.cache.spec
     if observed.unreadable_template is not None:
         failure = unreadable_reference(observed.unreadable_template, Reason.REFERENCE_NOT_FOUND)
-        return Component(type_, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True)
+        return Component.blocked(type_, failure)
     if template is None:
         places = {"Namespace": "in this namespace", "Cluster": "in the cluster"}
         where = places.get(spec.template_scope, "in this namespace or in the cluster")
         text = f"There is no template {spec.template_name} {where}: create it or correct templateName or templateScope"
         failure = Failure(Category.MISSING_UPSTREAM, Reason.REFERENCE_NOT_FOUND, text)
-        return Component(type_, failures=(failure,), direction=Direction.UPSTREAM, blocks_apply=True)
+        return Component.blocked(type_, failure)
     own = next((condition for condition in template.status.conditions if condition.type == READY), None)
     word = template.status.status if "status" in template.status.model_fields_set else ""
     if own is None:
         state = State.of(word) if word else State.PENDING
-        return Component(
-            type_, state, Reason.RESOURCE_FOUND, f"The template is {word or 'new'}", direction=Direction.UPSTREAM
-        )
+        return Component(type_, state, Reason.RESOURCE_FOUND, f"The template is {word or 'new'}", UPSTREAM)
     if own.status == "True":
-        return ready(type_, own.reason, own.message, Direction.UPSTREAM)
+        return Component.ready(type_, own.reason, own.message, UPSTREAM)
     state = State.PROGRESSING if own.status == "Unknown" else State.of(word)
     # A template that says not ready and Ready at once is between two writes of somebody else.
     state = State.PROGRESSING if state in (State.READY, State.RUNNING) else state
-    return Component(type_, state, own.reason, own.message, direction=Direction.UPSTREAM)
+    return Component(type_, state, own.reason, own.message, UPSTREAM)
 
 
 def _artifacts_component(observed: ObservedTemplateCache, matches: Sequence[Match]) -> Component:
     """Health of all artifacts together: that of the worst (TC-STA-1, TC-STA-2)."""
-    type_, direction = TemplateCacheCondition.ARTIFACTS_READY, Direction.DOWNSTREAM
+    type_, direction = TemplateCacheCondition.ARTIFACTS_READY, DOWNSTREAM
     if not matches:
         if observed.template is not None and observed.template.status.status == State.READY:
-            return ready(type_, Reason.NOTHING_TO_CACHE, "The template lists no weights to download", direction)
+            return Component.ready(
+                type_, Reason.NOTHING_TO_CACHE, "The template lists no weights to download", direction
+            )
         text = "The template lists no weights yet"
-        return Component(type_, State.PROGRESSING, Reason.NO_CACHES, text, direction=direction)
+        return Component.waiting(type_, Reason.NO_CACHES, text, direction)
     found = [match.artifact for match in matches if match.artifact is not None]
     missing = len(matches) - len(found)
     if missing:
@@ -180,16 +180,16 @@ def _artifacts_component(observed: ObservedTemplateCache, matches: Sequence[Matc
         blocked = [match.name for match in matches if match.artifact is None and match.name in looked_at]
         waiting = f"; {', '.join(blocked)} exists and cannot be used yet" if blocked else ""
         text = f"{missing} of {len(matches)} artifacts are being made{waiting}"
-        return Component(type_, State.PROGRESSING, Reason.CREATING_CACHES, text, direction=direction)
+        return Component.waiting(type_, Reason.CREATING_CACHES, text, direction)
     worst = min(found, key=lambda artifact: _state(artifact).rank)
     state = _state(worst)
     if state is State.READY:
-        return ready(type_, Reason.ALL_CACHES_READY, f"All {len(found)} artifacts are ready", direction)
+        return Component.ready(type_, Reason.ALL_CACHES_READY, f"All {len(found)} artifacts are ready", direction)
     own = next((condition for condition in worst.status.conditions if condition.type == READY), None)
     done = sum(_state(artifact) is State.READY for artifact in found)
     text = f"{done} of {len(found)} artifacts are ready; {worst.metadata.name} is {state}{_detail(worst)}"
     reason = own.reason if own is not None and own.status != "True" else Reason.CACHES_NOT_READY
-    return Component(type_, state, reason, text, direction=direction)
+    return Component(type_, state, reason, text, direction)
 
 
 def _state(artifact: AIMArtifact) -> State:
@@ -222,10 +222,7 @@ def _superseded(observed: ObservedTemplateCache, matches: Sequence[Match]) -> tu
     used = {match.artifact.metadata.name for match in matches if match.artifact is not None} | observed.used_elsewhere
     return tuple(
         Deletion(
-            AIM_ARTIFACT,
-            Key(artifact.metadata.namespace, artifact.metadata.name),
-            artifact.metadata.uid,
-            "superseded",
+            AIM_ARTIFACT, Key(artifact.metadata.namespace, artifact.metadata.name), artifact.metadata.uid, "superseded"
         )
         for artifact in observed.artifacts
         if artifact.metadata.labels.get(CACHE_LABEL) == label
