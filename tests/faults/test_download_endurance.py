@@ -108,7 +108,7 @@ async def test_two_hundred_cuts_at_random_bytes_end_in_a_verified_tree(
 
 @pytest.mark.slow
 async def test_two_minutes_without_an_endpoint(tmp_path: Path) -> None:
-    """The server goes in the middle of the download, and is back at the same address after two minutes."""
+    """The server stops in the middle of the download, and is back at the same address after two minutes."""
     make_repository(tmp_path / "hub", REPOSITORY, 8 * MIB)
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))

@@ -54,7 +54,7 @@ class Bench:
         plain = settings_from(environment, uri or self.uri, self.target)
         return replace(plain, termination_log=self.folder / "termination", **changes)
 
-    def told(self) -> dict[str, Any]:
+    def termination(self) -> dict[str, Any]:
         message: dict[str, Any] = json.loads((self.folder / "termination").read_text())
         return message
 
@@ -115,9 +115,9 @@ async def test_the_objects_below_the_prefix_and_nothing_else(bench: Bench) -> No
     """Prove ART-RUN-3."""
     assert await download(bench.settings()) == 0
     assert bench.tree() == EXPECTED
-    told = bench.told()
-    assert (told["reason"], told["files"], told["protocol"]) == ("Completed", 3, "S3")
-    assert told["sizeBytes"] == sum(len(body) for body in EXPECTED.values())
+    message = bench.termination()
+    assert (message["reason"], message["files"], message["protocol"]) == ("Completed", 3, "S3")
+    assert message["sizeBytes"] == sum(len(body) for body in EXPECTED.values())
     bench.proxy.sent = 0
     assert await download(bench.settings()) == 0
     assert bench.proxy.sent == 0
@@ -161,7 +161,7 @@ async def test_passing_faults_end_in_a_verified_tree(bench: Bench, faults: list[
 async def test_lasting_faults_end_in_their_own_reason(bench: Bench, faults: list[str], reason: Reason) -> None:
     bench.proxy.faults = list(faults)
     assert await download(bench.settings()) == reason.exit_code
-    assert bench.told()["reason"] == reason.text
+    assert bench.termination()["reason"] == reason.text
 
 
 async def test_swapped_bytes_never_pass(bench: Bench) -> None:
@@ -178,11 +178,11 @@ async def test_a_stalled_store_is_given_up(bench: Bench) -> None:
 async def test_missing_buckets_prefixes_and_stores(bench: Bench) -> None:
     missing = bench.settings(uri="s3://no-such-bucket-here/x")
     assert await download(missing) == Reason.NOT_FOUND.exit_code
-    assert "NoSuchBucket" in bench.told()["detail"]
+    assert "NoSuchBucket" in bench.termination()["detail"]
     assert await download(bench.settings(uri=f"s3://{bench.bucket}/nothing")) == Reason.NOT_FOUND.exit_code
     away = ObjectStoreAccess("http://127.0.0.1:1")
     assert await download(bench.settings(object_store=away, retry_timeout=0.1)) == Reason.NETWORK.exit_code
-    assert "verysecretkey" not in json.dumps(bench.told())
+    assert "verysecretkey" not in json.dumps(bench.termination())
 
 
 async def test_incomplete_credentials(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,7 @@ def settings(endpoint: str, target: Path, **environment: str) -> DownloadSetting
     return settings_from(given, "hf://org/name", target)
 
 
-def told(target: Path) -> dict[str, Any]:
+def termination_of(target: Path) -> dict[str, Any]:
     message: dict[str, Any] = json.loads((target.parent / "termination").read_text())
     return message
 
@@ -116,7 +116,7 @@ async def test_resuming_asks_for_the_rest_of_the_same_content(tmp_path: Path) ->
 async def test_a_server_without_ranges_sends_everything_again(tmp_path: Path) -> None:
     assert await run(ScriptedHub(cut, whole), tmp_path / "t") == 0
     assert (tmp_path / "t/weights.bin").read_bytes() == BODY
-    assert told(tmp_path / "t")["bytes"] == len(BODY)
+    assert termination_of(tmp_path / "t")["bytes"] == len(BODY)
 
 
 @pytest.mark.parametrize(
@@ -192,11 +192,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 async def test_a_full_disk(small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert await run(ScriptedHub(), small_disk / "t", termination_log=tmp_path / "termination") == 22
-    assert "no space left on device" in told(tmp_path / "t")["detail"]
+    assert "no space left on device" in termination_of(tmp_path / "t")["detail"]
     # … and when the file system promised more than it has.
     monkeypatch.setattr("aimd.downloads.tree.Tree.require_space", lambda *_: None)
     assert await run(ScriptedHub(), small_disk / "t", termination_log=tmp_path / "termination") == 22
-    assert told(tmp_path / "t")["reason"] == "StorageFull"
+    assert termination_of(tmp_path / "t")["reason"] == "StorageFull"
 
 
 async def test_check_size_prints_json_last_and_failures_without_traceback(tmp_path: Path) -> None:

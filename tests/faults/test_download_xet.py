@@ -119,7 +119,7 @@ async def test_without_a_token_for_xet_another_protocol_brings_it(hub: XetHub, t
 
 @pytest.mark.slow
 async def test_without_a_way_to_xet_another_protocol_brings_it(hub: XetHub, target: Path) -> None:
-    with socket.socket() as closed:  # Bound, so that nobody else listens there.
+    with socket.socket() as closed:  # Bound, so that no other process listens there.
         closed.bind(("127.0.0.1", 0))
         hub.place = f"http://127.0.0.1:{closed.getsockname()[1]}"
         async with hub.serving():

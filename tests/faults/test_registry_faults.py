@@ -1,4 +1,4 @@
-"""Registries that misbehave: one clear failure each, bounded in time, bytes and requests, and nobody else disturbed."""
+"""Image registries that misbehave: one clear failure each, bounded in time, bytes and requests."""
 
 import gc
 import hashlib
@@ -264,7 +264,7 @@ async def test_rate_limit(bench: Any) -> None:
         assert again.message == failure.message
         assert 118 < (again.retry_after or 0) <= 120
         assert len(registry.paths) == 1
-        await registry.failure(here(registry))  # somebody else has a limit of his own
+        await registry.failure(here(registry))  # another credential has its own limit
         assert len(registry.paths) == 2
 
 
@@ -310,7 +310,7 @@ async def test_a_login_that_never_suffices_is_not_tried_for_ever(bench: Any) -> 
         failure = await registry.failure(here(registry))
         assert failure.problem is Problem.AUTH
         assert "renew the pull secret for r.io" in failure.message
-        assert len(registry.paths) == 3  # without login, with it, and as nobody
+        assert len(registry.paths) == 3  # without login, with it, and anonymously
         assert "name a pull secret for r.io in imagePullSecrets" in (await registry.failure()).message
 
 

@@ -1,4 +1,4 @@
-"""Fifty inspections for a thousand models of fifty images, and nobody sees what is not his."""
+"""A thousand models of fifty images cost fifty inspections, and no caller sees the results of other credentials."""
 
 import base64
 import json

@@ -20,7 +20,7 @@ async def test_a_host_pauses_after_failures_in_a_row_and_only_it() -> None:
         gate.failed("r.io", trouble)
     now = 10.0
     with pytest.raises(RegistryError) as refused:
-        gate.check("r.io", "somebody")
+        gate.check("r.io", "credential")
     assert refused.value.failure == trouble.after(PAUSE - 10.0)
     gate.check("other.io", "")
     now = PAUSE
@@ -37,7 +37,7 @@ async def test_a_rate_limit_is_for_whoever_used_it_up() -> None:
     gate.limited("r.io", "", failure(Problem.RATE_LIMIT, "enough", retry_after=60.0))
     with pytest.raises(RegistryError):
         gate.check("r.io", "")
-    gate.check("r.io", "somebody")
+    gate.check("r.io", "credential")
     now = 60.0
     gate.check("r.io", "")
 
