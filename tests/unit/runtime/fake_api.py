@@ -26,6 +26,7 @@ class FakeApi:
         self.observers: list[WriteObserver] = []
         self.fence: Callable[[], bool] = lambda: True
         self.latency = 0.0
+        self.webhook: Callable[[Manifest], Manifest] = lambda manifest: manifest
         self._version = 0
         self._changed = anyio.Event()
 
@@ -79,6 +80,29 @@ class FakeApi:
             raise Invalid("metadata.uid: field is immutable", status=422)
         return self.put(kind, merge_patched(known, body))
 
+    async def apply(self, kind: Kind, manifest: Manifest, *, field_manager: str, reason: str) -> Manifest:
+        """Merge maps, replace lists, and record our fields; then `webhook` may change the object."""
+        await self._arrive("apply", kind, manifest)
+        known = self.objects.get((kind, key_of(manifest)))
+        required = manifest["metadata"].get("resourceVersion")
+        if required and (known is None or known["metadata"]["resourceVersion"] != required):
+            raise Conflict("changed", status=409)
+        wanted = {**manifest, "metadata": {**manifest["metadata"]}}
+        wanted["metadata"].pop("resourceVersion", None)
+        entry = {"manager": field_manager, "operation": "Apply", "fieldsV1": field_tree(wanted)}
+        merged = self.webhook(merge_patched(known or {}, wanted))
+        merged["metadata"]["managedFields"] = [entry]
+        stored = copy.deepcopy(known) if merged == known else self.put(kind, merged)
+        for observer in self.observers:
+            observer.written(kind, stored)
+        return stored
+
+    async def delete(self, kind: Kind, key: Key, *, reason: str, uid: str = "") -> None:
+        await self._arrive("delete", kind, None)
+        if self._known(kind, key)["metadata"]["uid"] != uid and uid:
+            raise Conflict("another object", status=409)
+        del self.objects[kind, key]
+
     async def list_page(self, selection: Selection, *, continue_token: str = "") -> Page:
         await self._arrive("list", selection.kind, None)
         items = [copy.deepcopy(stored) for (kind, _), stored in self.objects.items() if kind == selection.kind]
@@ -130,6 +154,14 @@ def merge_patched(target: Any, patch: Any) -> Any:
         else:
             result[name] = merge_patched(result.get(name), value)
     return result
+
+
+def field_tree(value: Any, *, top: bool = True) -> Manifest:
+    """Return the `fieldsV1` of an apply: maps are merged field by field, everything else is atomic."""
+    if not isinstance(value, dict):
+        return {}
+    unowned = {"apiVersion", "kind"} if top else {"name", "namespace", "uid"}
+    return {f"f:{name}": field_tree(item, top=False) for name, item in value.items() if name not in unowned}
 
 
 def json_patched(manifest: Manifest, operations: list[Manifest]) -> Manifest:
