@@ -5,14 +5,15 @@ ends when autoscaling is switched off: KServe forgets its ScaledObject, and KEDA
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from aimd.api.reasons import Reason
-from aimd.api.service import AIMService, ServiceCondition
+from aimd.api.service import AIMService, AIMServiceSpec, ServiceCondition
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import SCALED_OBJECT
-from aimd.planning.service.observed import ObservedService
+from aimd.planning.objects import spec_of, status_of, whole_number
 from aimd.planning.service.scaling import scaling_of, wants_autoscaling
 from aimd.planning.time import parse_timestamp
 from aimd.runtime.objects import Deletion, Manifest, controller_of, key_of, uid_of
@@ -30,19 +31,28 @@ _FAULTS: Mapping[str, Reason] = {
 """What waiting turns into when the grace is over."""
 
 
-def autoscaler_component(observed: ObservedService, *, serving: bool, now: datetime) -> Component | None:
-    """Health of the autoscaler; None while autoscaling is not asked for.
+@dataclass(frozen=True, slots=True)
+class Keda:
+    """What KEDA makes of a service with autoscaling; `installed` is whether the cluster has its kinds."""
+
+    installed: bool = True
+    scaled_object: Manifest | None = None
+    autoscaler: Manifest | None = None
+
+
+def autoscaler_component(service: AIMService, keda: Keda, *, serving: bool, now: datetime) -> Component | None:
+    """Return the health of the autoscaler, None while autoscaling is not asked for.
 
     Without KEDA, or one that acts, the service runs at its lower bound (SVC-SCL-5).
     """
-    service, autoscaler = observed.service, observed.autoscaler
+    autoscaler = keda.autoscaler
     if not wants_autoscaling(service.spec):
         return None
     problem = scaling_of(service.spec).problem
     if problem:
         return _component(State.DEGRADED, Reason.INVALID_SPEC, f"Autoscaling is off: {problem}")
     if autoscaler is None:
-        return _without_autoscaler(observed, serving=serving, now=now)
+        return _without_autoscaler(service, keda, serving=serving, now=now)
     conditions = _conditions(autoscaler)
     active = conditions.get("ScalingActive") or {}
     if active.get("status") != "True":
@@ -56,23 +66,26 @@ def autoscaler_component(observed: ObservedService, *, serving: bool, now: datet
     return _component(State.READY, Reason.HPA_OPERATIONAL, "The autoscaler is operational")
 
 
-def autoscaler_grace_left(component: Component | None, observed: ObservedService, *, now: datetime) -> float | None:
-    """Seconds until what the service waits for counts as a fault, None when it waits for nothing or does not serve."""
+def autoscaler_grace_left(component: Component | None, service: AIMService, now: datetime) -> float | None:
+    """Return the seconds until what the service waits for counts as a fault.
+
+    None when it waits for nothing, or does not serve.
+    """
     if component is None or component.reason not in _FAULTS or component.state is not State.PROGRESSING:
         return None
-    since = _waiting_since(observed.service, component.reason) or now
+    since = _waiting_since(service, component.reason) or now
     return max((since + GRACE - now).total_seconds(), 1.0)
 
 
-def runtime_status(observed: ObservedService, ready_pods: int) -> Manifest:
-    """`status.runtime`: the autoscaler's figures, else the bounds asked for and the pods that are ready (SVC-SCL-6)."""
-    scaling, autoscaler = scaling_of(observed.service.spec), observed.autoscaler
+def runtime_status(spec: AIMServiceSpec, autoscaler: Manifest | None, ready_pods: int) -> Manifest:
+    """Return `status.runtime`: the autoscaler's figures, else the bounds asked for and the ready pods (SVC-SCL-6)."""
+    scaling = scaling_of(spec)
     minimum, maximum = scaling.minimum, scaling.maximum
     current, desired = ready_pods, scaling.minimum
     if autoscaler is not None and scaling.automatic:
-        spec, status = autoscaler.get("spec") or {}, autoscaler.get("status") or {}
-        minimum, maximum = int(spec.get("minReplicas") or 0), int(spec.get("maxReplicas") or 0)
-        current, desired = int(status.get("currentReplicas") or 0), int(status.get("desiredReplicas") or 0)
+        bounds, figures = spec_of(autoscaler), status_of(autoscaler)
+        minimum, maximum = whole_number(bounds, "minReplicas"), whole_number(bounds, "maxReplicas")
+        current, desired = whole_number(figures, "currentReplicas"), whole_number(figures, "desiredReplicas")
     display = str(current) if minimum == maximum else f"{current}/{desired} ({minimum}-{maximum})"
     return {
         "currentReplicas": current,
@@ -83,11 +96,14 @@ def runtime_status(observed: ObservedService, ready_pods: int) -> Manifest:
     }
 
 
-def scaled_object_deletion(observed: ObservedService) -> Deletion | None:
-    """The ScaledObject that KServe leaves behind when autoscaling is switched off; KEDA's autoscaler goes with it
-    (SVC-DEL-1)."""
-    live, inference_service = observed.scaled_object, observed.inference_service
-    if live is None or inference_service is None or scaling_of(observed.service.spec).automatic:
+def scaled_object_deletion(
+    spec: AIMServiceSpec, inference_service: Manifest | None, live: Manifest | None
+) -> Deletion | None:
+    """Return the deletion of the ScaledObject that KServe leaves behind when autoscaling is switched off (SVC-DEL-1).
+
+    KEDA's autoscaler is deleted with it.
+    """
+    if live is None or inference_service is None or scaling_of(spec).automatic:
         return None
     owner = controller_of(live)
     if owner is None or owner.get("uid") != uid_of(inference_service):
@@ -100,19 +116,19 @@ def count_ready(pods: Sequence[Mapping[str, Any]]) -> int:
     return sum(1 for pod in pods if _is_ready(pod))
 
 
-def _without_autoscaler(observed: ObservedService, *, serving: bool, now: datetime) -> Component:
-    """KEDA is not installed, does nothing, refuses, or just needs time."""
-    if SCALED_OBJECT.name in observed.absent_kinds:
+def _without_autoscaler(service: AIMService, keda: Keda, *, serving: bool, now: datetime) -> Component:
+    """Return why there is no autoscaler: KEDA is not installed, does nothing, refuses, or just needs time."""
+    if not keda.installed:
         return _component(
             State.DEGRADED if serving else State.PROGRESSING, Reason.AUTOSCALER_NOT_INSTALLED, _NOT_INSTALLED
         )
-    state, reason = _waiting(observed.service, Reason.HPA_NOT_FOUND, serving=serving, now=now)
-    refused = _conditions(observed.scaled_object or {}).get("Ready") or {}
+    state, reason = _waiting(service, Reason.HPA_NOT_FOUND, serving=serving, now=now)
+    refused = _conditions(keda.scaled_object or {}).get("Ready") or {}
     if refused.get("status") == "False":
         return _component(state, Reason.HPA_NOT_FOUND, f"KEDA cannot scale: {_detail(refused, 'it does not say why')}")
     if state is State.PROGRESSING:
         return _component(state, reason, "The autoscaler has not been created yet")
-    what = f" of ScaledObject {key_of(observed.scaled_object)}" if observed.scaled_object is not None else ""
+    what = f" of ScaledObject {key_of(keda.scaled_object)}" if keda.scaled_object is not None else ""
     text = (
         f"KEDA has made no autoscaler{what}: is KEDA running? Until it does there are minReplicas replicas; "
         "or remove minReplicas, maxReplicas and autoScaling"

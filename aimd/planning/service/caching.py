@@ -6,13 +6,14 @@ from aimd.api.core import EnvVar
 from aimd.api.reasons import Reason
 from aimd.api.service import AIMService, ServiceCacheMode, ServiceCondition
 from aimd.api.service_template import AIMServiceTemplate
-from aimd.api.shared import CacheMode, Scope
+from aimd.api.shared import CacheMode, Scope, Storage
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.artifact.observed import HEADROOM
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.environment import merge_env, render_env
 from aimd.planning.kinds import AIM_TEMPLATE_CACHE
 from aimd.planning.labels import PREFIX, label_value
+from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service.child_names import dedicated_cache_name, shared_cache_name
 from aimd.planning.service.observed import (
     ObservedService,
@@ -23,8 +24,7 @@ from aimd.planning.service.observed import (
     ready_message,
 )
 from aimd.planning.service.template_reference import TemplateChoice
-from aimd.planning.service.volumes import mounts_cache
-from aimd.runtime.objects import Desired, Manifest
+from aimd.runtime.objects import Desired, Key, Manifest
 
 MADE_FOR = PREFIX + "service"
 
@@ -72,7 +72,7 @@ def render_cache(observed: ObservedService, template: Template) -> Desired:
     metadata: Manifest = {
         "name": dedicated_cache_name(name, service) if dedicated else shared_cache_name(name, observed.key.namespace),
         "namespace": observed.key.namespace,
-        "labels": labels(observed, {MADE_FOR: label_value(service.metadata.name)}),
+        "labels": labels(observed.service, observed.config, {MADE_FOR: label_value(service.metadata.name)}),
     }
     if dedicated:
         metadata["ownerReferences"] = owner_references(service)
@@ -80,7 +80,7 @@ def render_cache(observed: ObservedService, template: Template) -> Desired:
     if headroom is not None:
         metadata["annotations"] = {HEADROOM: str(headroom)}
     spec: Manifest = {"templateName": name, "templateScope": str(_scope_of(template)), "mode": str(mode)}
-    storage_class = _storage_class(observed)
+    storage_class = _storage_class(service.spec.storage, observed.config)
     if storage_class:
         spec["storageClassName"] = storage_class
     if service.spec.runtime_config_name:
@@ -105,8 +105,8 @@ def cache_env(service: AIMService, template: Template) -> tuple[EnvVar, ...]:
     return merge_env(template.spec.env, caching.env if caching is not None else (), service.spec.env)
 
 
-def amended_cache(observed: ObservedService, template: Template, cache: AIMTemplateCache) -> Desired | None:
-    """A failed cache with what this service can add to its environment, such as a token; else None (SVC-CCH-7).
+def amended_cache(service: AIMService, template: Template, cache: AIMTemplateCache) -> Desired | None:
+    """Return a failed cache with what this service can add to its environment, such as a token; else None (SVC-CCH-7).
 
     Only caches that services made. What a cache lacks anybody may add; what it has only the service it was made for
     may change, so that two services never take turns.
@@ -115,8 +115,8 @@ def amended_cache(observed: ObservedService, template: Template, cache: AIMTempl
     if not maker or cache.status.status != State.FAILED:
         return None
     present = {variable.name for variable in cache.spec.env}
-    is_ours = maker == label_value(observed.service.metadata.name)
-    offered = [item for item in cache_env(observed.service, template) if is_ours or item.name not in present]
+    is_ours = maker == label_value(service.metadata.name)
+    offered = [item for item in cache_env(service, template) if is_ours or item.name not in present]
     env = merge_env(cache.spec.env, offered)
     if env == tuple(cache.spec.env):
         return None
@@ -134,29 +134,26 @@ def amended_cache(observed: ObservedService, template: Template, cache: AIMTempl
     return Desired(AIM_TEMPLATE_CACHE, manifest, reason="amend-cache")
 
 
-def cache_is_blocked(observed: ObservedService, template: Template) -> bool:
-    """Whether the name of the cache to be made is still taken by one that is being deleted."""
-    wanted = render_cache(observed, template).key
+def is_still_deleted(wanted: Key, caches: Sequence[AIMTemplateCache]) -> bool:
+    """Return whether the name of a cache is still taken by one that is being deleted."""
     return any(
-        (cache.metadata.namespace, cache.metadata.name) == (wanted.namespace, wanted.name)
-        and bool(cache.metadata.deletion_timestamp)
-        for cache in observed.caches
+        Key(cache.metadata.namespace, cache.metadata.name) == wanted and bool(cache.metadata.deletion_timestamp)
+        for cache in caches
     )
 
 
 def cache_component(
-    observed: ObservedService, template: TemplateChoice, cache: AIMTemplateCache | None, *, serving: bool
+    mode: CacheMode, template: TemplateChoice, cache: AIMTemplateCache | None, *, serving: bool, has_volumes: bool
 ) -> Component:
-    """Health of the cache, always reported.
+    """Return the health of the cache, always reported.
 
-    A service that serves, or runs on volumes of its own, loses nothing by a cache that is not Ready: it is Degraded,
-    no worse (SVC-CCH-9).
+    A service that serves, or whose InferenceService has the weights mounted (`has_volumes`), loses nothing by a cache
+    that is not Ready: it is Degraded, no worse (SVC-CCH-9).
     """
-    running_on_volumes = mounts_cache(observed.inference_service)
     if cache is None and not needs_cache(template):
         return _component(State.READY, Reason.CACHE_NOT_REQUIRED, "The template has no model sources to cache")
     if cache is None:
-        return _missing(observed, template, running_on_volumes)
+        return _missing(mode, template, has_volumes=has_volumes)
     if is_ready(cache.status.status):
         return _component(State.READY, Reason.CACHE_READY, "Template cache is ready")
     state, reason = {
@@ -170,14 +167,14 @@ def cache_component(
     message = f"Template cache {cache.metadata.name} is {cache.status.status or 'new'}" + (
         f": {detail}" if detail else ""
     )
-    return _component(State.DEGRADED if running_on_volumes or serving else state, reason, message)
+    return _component(State.DEGRADED if has_volumes or serving else state, reason, message)
 
 
-def _missing(observed: ObservedService, template: TemplateChoice, running_on_volumes: bool) -> Component:
-    if not running_on_volumes:
+def _missing(mode: CacheMode, template: TemplateChoice, *, has_volumes: bool) -> Component:
+    if not has_volumes:
         wait = "is being created" if template.ready else "is created once the template is ready"
         return _component(State.PROGRESSING, Reason.CACHE_CREATING, f"Template cache {wait}")
-    if effective_mode(observed.service) is CacheMode.SHARED:
+    if mode is CacheMode.SHARED:
         message = "The shared template cache is gone; running pods keep their volumes while it is made again"
         return _component(State.DEGRADED, Reason.CACHE_LOST, message)
     message = "The template cache is gone; running pods keep their volumes while it is made again"
@@ -208,9 +205,8 @@ def _scope_of(template: Template) -> Scope:
     return Scope.NAMESPACE if template.metadata.namespace else Scope.CLUSTER
 
 
-def _storage_class(observed: ObservedService) -> str:
-    own = observed.service.spec.storage
-    return (own.default_storage_class_name if own is not None else "") or observed.config.storage_class_name
+def _storage_class(own: Storage | None, config: ResolvedConfig) -> str:
+    return (own.default_storage_class_name if own is not None else "") or config.storage_class_name
 
 
 def _rank(status: str) -> int:

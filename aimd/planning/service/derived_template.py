@@ -29,7 +29,7 @@ def render_derived_template(observed: ObservedService, base: Template, model_nam
         "metadata": {
             "name": derived_template_name(base.metadata.name, overrides),
             "namespace": observed.key.namespace,
-            "labels": labels(observed, {MANAGED_BY: "aim-engine", ORIGIN_LABEL: DERIVED}),
+            "labels": labels(observed.service, observed.config, {MANAGED_BY: "aim-engine", ORIGIN_LABEL: DERIVED}),
         },
         "spec": _spec(service, base, model_name),
     }

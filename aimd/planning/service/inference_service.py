@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+from aimd.api.service import AIMService
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.environment import render_env
 from aimd.planning.kinds import INFERENCE_SERVICE
 from aimd.planning.labels import COMPONENT as COMPONENT_LABEL
 from aimd.planning.labels import MANAGED_BY, PREFIX, label_value
-from aimd.planning.objects import names_in, predictor_container, predictor_of
+from aimd.planning.objects import names_in, predictor_container, predictor_of, text
 from aimd.planning.objects import parts as parts_of
 from aimd.planning.pull_secrets import names_of, predictor_pull_secrets
 from aimd.planning.service.container_environment import container_env
@@ -83,17 +84,17 @@ def _predictor(observed: ObservedService, parts: PredictorInputs, image: str) ->
         "volumeMounts": list(volumes.mounts),
     }
     resources = (
-        _resources(observed, parts)
+        _resources(observed.service, parts)
         if parts.model is not None
         else predictor_container(observed.inference_service).get("resources")
     )
     if resources:
         container["resources"] = resources
     predictor: Manifest = {"containers": [container], "volumes": list(volumes.volumes)}
-    secrets = _pull_secrets(observed, parts)
+    secrets = _pull_secrets(observed.service, parts, observed.inference_service)
     if secrets:
         predictor["imagePullSecrets"] = [{"name": name} for name in secrets]
-    account = _service_account(observed, parts)
+    account = _service_account(observed.service, parts, observed.inference_service)
     if account:
         predictor["serviceAccountName"] = account
     affinity = parts.template.status.resolved_node_affinity
@@ -116,11 +117,11 @@ def _labels(observed: ObservedService, template: Template) -> dict[str, str]:
         f"{PREFIX}precision": found.precision if found is not None else "",
     }
     own = {key: label_value(value) for key, value in identity.items() if label_value(value)}
-    return labels(observed, {**own, COMPONENT_LABEL: "inference", MANAGED_BY: "aim-engine"})
+    return labels(observed.service, observed.config, {**own, COMPONENT_LABEL: "inference", MANAGED_BY: "aim-engine"})
 
 
 def _volumes(observed: ObservedService, parts: PredictorInputs) -> Volumes:
-    profile = profile_volumes(observed, parts.template) if parts.profile is not None else NONE
+    profile = profile_volumes(observed.service, parts.template) if parts.profile is not None else NONE
     rendered = shared_memory() + profile
     if observed.inference_service is None:
         return rendered + cache_volumes(parts.cache)
@@ -130,27 +131,27 @@ def _volumes(observed: ObservedService, parts: PredictorInputs) -> Volumes:
     return rendered + preserved_volumes(observed.inference_service, rendered)
 
 
-def _resources(observed: ObservedService, parts: PredictorInputs) -> Manifest:
+def _resources(service: AIMService, parts: PredictorInputs) -> Manifest:
     return predictor_resources(
         parts.template.status.resolved_hardware,
         model=parts.model.spec.resources if parts.model is not None else None,
         template=parts.template.spec.resources,
-        service=observed.service.spec.resources,
+        service=service.spec.resources,
     )
 
 
-def _pull_secrets(observed: ObservedService, parts: PredictorInputs) -> tuple[str, ...]:
+def _pull_secrets(service: AIMService, parts: PredictorInputs, live: Manifest | None) -> tuple[str, ...]:
     """Return the names of the pods' pull secrets; without a model, those that only it knew stay (SVC-RES-5)."""
     if parts.model is not None:
         others = names_of(parts.model.spec.image_pull_secrets)
     else:
-        others = names_in(parts_of(predictor_of(observed.inference_service), "imagePullSecrets"))
+        others = names_in(parts_of(predictor_of(live), "imagePullSecrets"))
     template = parts.template.spec.image_pull_secrets
-    return predictor_pull_secrets(observed.service.spec.image_pull_secrets, template, others)
+    return predictor_pull_secrets(service.spec.image_pull_secrets, template, others)
 
 
-def _service_account(observed: ObservedService, parts: PredictorInputs) -> str:
-    own = observed.service.spec.service_account_name or parts.template.spec.service_account_name
+def _service_account(service: AIMService, parts: PredictorInputs, live: Manifest | None) -> str:
+    own = service.spec.service_account_name or parts.template.spec.service_account_name
     if own or parts.model is not None:
         return own or (parts.model.spec.service_account_name if parts.model is not None else "")
-    return str(predictor_of(observed.inference_service).get("serviceAccountName") or "")
+    return text(predictor_of(live), "serviceAccountName")

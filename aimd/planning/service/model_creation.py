@@ -56,7 +56,7 @@ def render_model(observed: ObservedService) -> Desired:
         "metadata": {
             "name": created_model_name(service, observed.models),
             "namespace": observed.key.namespace,
-            "labels": labels(observed, own),
+            "labels": labels(observed.service, observed.config, own),
         },
         "spec": {**spec, **_copied(service)},
     }

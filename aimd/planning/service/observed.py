@@ -107,7 +107,7 @@ def is_owned(service: AIMService, manifest: Mapping[str, Any] | None) -> bool:
     return is_controlled_by(manifest, service.metadata.uid)
 
 
-def labels(observed: ObservedService, own: Mapping[str, str]) -> dict[str, str]:
-    """Labels of a child: its own, the propagated ones, the controller's (OBJ-LBL-1)."""
-    metadata = observed.service.metadata
-    return child_labels(CONTROLLER, metadata.labels, metadata.name, own, observed.config.label_patterns)
+def labels(service: AIMService, config: ResolvedConfig, own: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels of a child: its own, the propagated ones, the controller's (OBJ-LBL-1)."""
+    metadata = service.metadata
+    return child_labels(CONTROLLER, metadata.labels, metadata.name, own, config.label_patterns)

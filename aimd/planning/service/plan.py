@@ -9,11 +9,12 @@ from aimd.api.reasons import Reason
 from aimd.api.service import ServiceCondition
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.component import Component, Direction, State
-from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE
+from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, SCALED_OBJECT
 from aimd.planning.plan import Plan
 from aimd.planning.pods import unexplained
 from aimd.planning.runtime_config import ResolvedConfig, config_component
 from aimd.planning.service.autoscaler import (
+    Keda,
     autoscaler_component,
     autoscaler_grace_left,
     count_ready,
@@ -23,8 +24,9 @@ from aimd.planning.service.autoscaler import (
 from aimd.planning.service.caching import (
     amended_cache,
     cache_component,
-    cache_is_blocked,
+    effective_mode,
     find_cache,
+    is_still_deleted,
     needs_cache,
     render_cache,
 )
@@ -54,13 +56,23 @@ from aimd.planning.service.routing import (
 )
 from aimd.planning.service.service_health import (
     TimedComponent,
+    current_warning,
     forgiven_while_running,
+    has_served,
     inference_service_component,
     is_serving,
+    kserve_missing_component,
     pods_component,
     unusable_name_component,
 )
-from aimd.planning.service.template_reference import TemplateChoice, candidates_status, is_named, resolve_template
+from aimd.planning.service.template_reference import (
+    TemplateChoice,
+    TemplateInputs,
+    candidates_status,
+    is_named,
+    resolve_template,
+)
+from aimd.planning.service.volumes import mounts_cache
 from aimd.planning.service_template.profile_file import InvalidProfile, ProfileFile, profile_file
 from aimd.runtime.objects import Deletion, Desired, key_of
 
@@ -97,10 +109,21 @@ def plan_service(observed: ObservedService, now: datetime) -> Plan:
 def _decide(observed: ObservedService) -> _Decision:
     name, problem = _inference_service_name(observed)
     model = resolve_model(observed.service, observed.models, observed.unreadable)
-    template = resolve_template(observed, model.model)
+    template = resolve_template(
+        TemplateInputs(
+            service=observed.service,
+            model=model.model,
+            models=observed.models,
+            templates=observed.templates,
+            unreadable=observed.unreadable,
+            gpu_models=observed.gpu_models,
+            running=observed.inference_service is not None,
+        )
+    )
     profile, template = _with_profile(template)
     cache = find_cache(observed.service, template.template, observed.caches)
-    return _Decision(name, problem, model, template, profile, cache, route_of(observed))
+    route = route_of(observed.service, observed.manifest, observed.config.routing, observed.http_route)
+    return _Decision(name, problem, model, template, profile, cache, route)
 
 
 def _desired(observed: ObservedService, decision: _Decision) -> list[Desired]:
@@ -115,9 +138,10 @@ def _desired(observed: ObservedService, decision: _Decision) -> list[Desired]:
     if template is None or not decision.template.ready or not decision.name:
         return desired
     wants_cache = decision.cache is None and needs_cache(decision.template) and _is_settled(observed, decision)
-    if wants_cache and not cache_is_blocked(observed, template):
-        desired.append(render_cache(observed, template))
-    amended = amended_cache(observed, template, decision.cache) if decision.cache is not None else None
+    if wants_cache:
+        cache = render_cache(observed, template)
+        desired += [] if is_still_deleted(cache.key, observed.caches) else [cache]
+    amended = amended_cache(observed.service, template, decision.cache) if decision.cache is not None else None
     if amended is not None:
         desired.append(amended)
     if decision.profile is not None:
@@ -149,10 +173,11 @@ def _may_run(observed: ObservedService, decision: _Decision) -> bool:
 
 def _deletions(observed: ObservedService, decision: _Decision) -> list[Deletion]:
     """What is switched off or left over, and ours (SVC-DEL-1)."""
-    route = route_deletion(observed, decision.route)
+    service = observed.service
+    route = route_deletion(service, decision.route, observed.http_route)
     unused = decision.template.ready and decision.profile is None
-    config_map = config_map_deletion(observed) if unused else None
-    scaled_object = scaled_object_deletion(observed)
+    config_map = config_map_deletion(service, observed.profile_config_map) if unused else None
+    scaled_object = scaled_object_deletion(service.spec, observed.inference_service, observed.scaled_object)
     # The service runs with another template from now on, or has none yet.
     templates = map(template_deletion, observed.leftovers) if decision.template.ready else ()
     return [deletion for deletion in (route, config_map, scaled_object, *templates) if deletion is not None]
@@ -160,29 +185,51 @@ def _deletions(observed: ObservedService, decision: _Decision) -> list[Deletion]
 
 def _judge(observed: ObservedService, decision: _Decision, now: datetime) -> tuple[tuple[Component, ...], list[float]]:
     """Components in the order of a service's start, and after how many seconds to look again."""
-    model = forgiven_while_running(decision.model.component, observed, now)
-    template = forgiven_while_running(decision.template.component, observed, now)
-    pods = pods_component(observed)
-    runtime = inference_service_component(observed, pods, now)
-    if decision.name_problem:
-        runtime = TimedComponent(unusable_name_component(decision.name_problem))
+    service, live = observed.service, observed.inference_service
+    model = forgiven_while_running(decision.model.component, service, running=live is not None, now=now)
+    template = forgiven_while_running(decision.template.component, service, running=live is not None, now=now)
+    pods = pods_component(observed.pods, observed.logs, observed.pod_events) if live is not None else None
+    runtime = _runtime(observed, decision, pods, now)
     serving = is_serving(runtime.component)
-    autoscaler = autoscaler_component(observed, serving=serving, now=now)
+    keda = Keda(SCALED_OBJECT.name not in observed.absent_kinds, observed.scaled_object, observed.autoscaler)
+    autoscaler = autoscaler_component(service, keda, serving=serving, now=now)
     components = (
         model.component,
         template.component,
         _runtime_config(observed.config),
         runtime.component,
         pods,
-        cache_component(observed, decision.template, decision.cache, serving=serving),
-        route_component(observed, decision.route, serving=serving),
+        cache_component(
+            effective_mode(service),
+            decision.template,
+            decision.cache,
+            serving=serving,
+            has_volumes=mounts_cache(live),
+        ),
+        route_component(
+            decision.route,
+            observed.http_route,
+            installed=HTTP_ROUTE.name not in observed.absent_kinds,
+            serving=serving,
+        ),
         autoscaler,
     )
-    scaling = autoscaler_grace_left(autoscaler, observed, now=now) if serving else None
+    scaling = autoscaler_grace_left(autoscaler, service, now) if serving else None
     unstarted = unexplained(observed.pods, now)
     events = unstarted.again_after if unstarted is not None else None
     waits = [model.again_after, template.again_after, runtime.again_after, scaling, events]
     return tuple(item for item in components if item is not None), [wait for wait in waits if wait is not None]
+
+
+def _runtime(observed: ObservedService, decision: _Decision, pods: Component | None, now: datetime) -> TimedComponent:
+    """Return the health of the InferenceService."""
+    live = observed.inference_service
+    if decision.name_problem:
+        return TimedComponent(unusable_name_component(decision.name_problem))
+    if live is None and INFERENCE_SERVICE.name in observed.absent_kinds:
+        return TimedComponent(kserve_missing_component())
+    warning = current_warning(live, observed.inference_service_events, now) if live is not None else None
+    return inference_service_component(live, pods, warning, served=has_served(observed.service))
 
 
 def _runtime_config(config: ResolvedConfig) -> Component | None:
@@ -197,8 +244,8 @@ def _status(observed: ObservedService, decision: _Decision) -> Mapping[str, Any]
     service = observed.service
     status: dict[str, Any] = {
         "resolvedRuntimeConfig": observed.config.reference,
-        "routing": routing_status(observed, decision.route),
-        "runtime": runtime_status(observed, count_ready(observed.pods)),
+        "routing": routing_status(decision.route, service.status.routing, exists=observed.http_route is not None),
+        "runtime": runtime_status(service.spec, observed.autoscaler, count_ready(observed.pods)),
     }
     model, template, cache = decision.model, decision.template, decision.cache
     status["templateCandidates"] = candidates_status(service, template)

@@ -1,5 +1,6 @@
 """A custom profile in a service: the ConfigMap that carries it, and how the container sees it."""
 
+from aimd.api.service import AIMService
 from aimd.planning.labels import COMPONENT, MANAGED_BY, PREFIX, label_value
 from aimd.planning.service.child_names import profile_config_map_name
 from aimd.planning.service.observed import ObservedService, Template, is_owned, labels, owner_references
@@ -11,9 +12,9 @@ from aimd.runtime.objects import Deletion, Desired, Manifest, key_of, uid_of
 CHECKSUM_ANNOTATION = PREFIX + "custom-profile-checksum"
 
 
-def profile_volumes(observed: ObservedService, template: Template) -> Volumes:
-    """The ConfigMap as a read-only folder below the image's profiles (SVC-PRF-1)."""
-    source = {"name": profile_config_map_name(observed.key.name)}
+def profile_volumes(service: AIMService, template: Template) -> Volumes:
+    """Return the ConfigMap as a read-only folder below the image's profiles (SVC-PRF-1)."""
+    source = {"name": profile_config_map_name(service.metadata.name)}
     return Volumes(
         ({"name": PROFILE_VOLUME, "configMap": source},),
         ({"name": PROFILE_VOLUME, "mountPath": profile_folder(template), "readOnly": True},),
@@ -33,7 +34,7 @@ def render_config_map(observed: ObservedService, profile: ProfileFile) -> Desire
         "metadata": {
             "name": profile_config_map_name(observed.key.name),
             "namespace": observed.key.namespace,
-            "labels": labels(observed, own),
+            "labels": labels(observed.service, observed.config, own),
             "ownerReferences": owner_references(observed.service),
         },
         "data": {profile.name: profile.text},
@@ -41,9 +42,8 @@ def render_config_map(observed: ObservedService, profile: ProfileFile) -> Desire
     return Desired(CONFIG_MAP, manifest, reason="custom-profile")
 
 
-def config_map_deletion(observed: ObservedService) -> Deletion | None:
-    """The ConfigMap of a profile that the template no longer has (SVC-DEL-1)."""
-    live = observed.profile_config_map
-    if live is None or not is_owned(observed.service, live):
+def config_map_deletion(service: AIMService, live: Manifest | None) -> Deletion | None:
+    """Return the deletion of the ConfigMap of a profile that the template no longer has (SVC-DEL-1)."""
+    if live is None or not is_owned(service, live):
         return None
     return Deletion(CONFIG_MAP, key_of(live), uid_of(live), reason="profile-removed")

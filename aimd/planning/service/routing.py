@@ -6,7 +6,8 @@ from typing import Any
 
 from aimd.api.core import ParentReference
 from aimd.api.reasons import Reason
-from aimd.api.service import ServiceCondition
+from aimd.api.service import AIMService, RoutingState, ServiceCondition
+from aimd.api.shared import Routing
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.durations import InvalidDuration, gateway_duration
 from aimd.planning.kinds import HTTP_ROUTE
@@ -43,9 +44,12 @@ class Route:
         return self.enabled and self.gateway is not None and not self.reason
 
 
-def route_of(observed: ObservedService) -> Route:
-    """Each setting from the service, else from the runtime config (SVC-RTE-1)."""
-    own, shared = observed.service.spec.routing, observed.config.routing
+def route_of(service: AIMService, manifest: Manifest, shared: Routing, live: Manifest | None = None) -> Route:
+    """Decide the routing of a service: each setting from the service, else from the runtime config (SVC-RTE-1).
+
+    `manifest` is the service as JSON, which path templates look into; `live` is the HTTPRoute that exists.
+    """
+    own = service.spec.routing
     enabled = own.enabled if own is not None and own.enabled is not None else shared.enabled
     if not enabled:
         return Route(enabled=False)
@@ -54,13 +58,15 @@ def route_of(observed: ObservedService) -> Route:
     timeout = (own.request_timeout if own is not None else "") or shared.request_timeout
     annotations = {**shared.annotations, **(own.annotations if own is not None else {})}
     try:
-        path = render_path(template, observed.manifest) if template else _default_path(observed)
+        path = render_path(template, manifest) if template else _default_path(service, live)
         duration = gateway_duration(timeout) if timeout else ""
     except InvalidPathTemplate as error:
-        return Route(True, gateway, reason=Reason.PATH_TEMPLATE_INVALID, message=str(error))
+        return Route(enabled=True, gateway=gateway, reason=Reason.PATH_TEMPLATE_INVALID, message=str(error))
     except InvalidDuration as error:
-        return Route(True, gateway, reason=Reason.INVALID_SPEC, message=f"routing.requestTimeout: {error}")
-    return Route(True, gateway, path, duration, annotations)
+        return Route(
+            enabled=True, gateway=gateway, reason=Reason.INVALID_SPEC, message=f"routing.requestTimeout: {error}"
+        )
+    return Route(enabled=True, gateway=gateway, path=path, timeout=duration, annotations=annotations)
 
 
 def render_route(observed: ObservedService, route: Route, inference_service: str) -> Desired | None:
@@ -68,10 +74,11 @@ def render_route(observed: ObservedService, route: Route, inference_service: str
     if not route.renderable or route.gateway is None:
         return None
     metadata: Manifest = {
-        "name": _name(observed),
+        "name": _name(observed.service, observed.http_route),
         "namespace": observed.key.namespace,
         "labels": labels(
-            observed,
+            observed.service,
+            observed.config,
             {
                 COMPONENT_LABEL: "routing",
                 MANAGED_BY: "aim-engine",
@@ -110,29 +117,32 @@ def render_route(observed: ObservedService, route: Route, inference_service: str
     return Desired(HTTP_ROUTE, manifest, reason="route", filled=_FILLED)
 
 
-def route_deletion(observed: ObservedService, route: Route) -> Deletion | None:
-    """The route that has to go because routing was switched off (SVC-DEL-1)."""
-    live = observed.http_route
-    if route.enabled or live is None or not is_owned(observed.service, live):
+def route_deletion(service: AIMService, route: Route, live: Manifest | None) -> Deletion | None:
+    """Return the deletion of a route whose routing was switched off (SVC-DEL-1)."""
+    if route.enabled or live is None or not is_owned(service, live):
         return None
     return Deletion(HTTP_ROUTE, key_of(live), uid_of(live), reason="routing-off")
 
 
-def routing_status(observed: ObservedService, route: Route) -> Manifest | None:
-    """`status.routing`: the rendered path; the last good one while the template is broken; None without routing
-    (SVC-RTE-5)."""
+def routing_status(route: Route, stored: RoutingState | None, *, exists: bool) -> Manifest | None:
+    """Return `status.routing`, None without routing (SVC-RTE-5).
+
+    It shows the rendered path, or the last good one while the template is broken and the route exists.
+    """
     if not route.enabled:
         return None
-    stored = observed.service.status.routing
-    path = route.path or (stored.path if stored is not None and observed.http_route is not None else "")
+    path = route.path or (stored.path if stored is not None and exists else "")
     return {"path": path} if path else None
 
 
-def route_component(observed: ObservedService, route: Route, *, serving: bool) -> Component | None:
-    """Health of the route; None while routing is off. Trouble concerns the route only (SVC-RTE-7)."""
+def route_component(route: Route, live: Manifest | None, *, installed: bool, serving: bool) -> Component | None:
+    """Return the health of the route, None while routing is off. Trouble concerns the route only (SVC-RTE-7).
+
+    `installed` is whether the cluster has the kind HTTPRoute.
+    """
     if not route.enabled:
         return None
-    if HTTP_ROUTE.name in observed.absent_kinds:
+    if not installed:
         message = "The Gateway API is not installed: the cluster has no kind HTTPRoute"
         return _component(_trouble(serving), Reason.HTTP_ROUTE_FETCH_ERROR, message)
     if route.gateway is None:
@@ -140,9 +150,9 @@ def route_component(observed: ObservedService, route: Route, *, serving: bool) -
         return _component(_trouble(serving), Reason.GATEWAY_NOT_CONFIGURED, message)
     if route.reason:
         return _component(State.DEGRADED, route.reason, route.message)
-    if observed.http_route is None:
+    if live is None:
         return _component(State.PROGRESSING, Reason.HTTP_ROUTE_CREATING, "The HTTPRoute is being created")
-    return _judge(_answers(observed.http_route, route.gateway, observed.key.namespace), serving=serving)
+    return _judge(_answers(live, route.gateway), serving=serving)
 
 
 _Answer = Mapping[str, Mapping[str, Any]]
@@ -163,8 +173,9 @@ def _judge(answers: Sequence[_Answer], *, serving: bool) -> Component:
     return _component(_trouble(serving), reason, message or "The gateway does not take the HTTPRoute")
 
 
-def _answers(route: Mapping[str, Any], gateway: ParentReference, namespace: str) -> list[_Answer]:
-    """Current conditions by type, of each parent entry that is about the wanted gateway."""
+def _answers(route: Mapping[str, Any], gateway: ParentReference) -> list[_Answer]:
+    """Return the current conditions by type, of each parent entry that is about the wanted gateway."""
+    namespace = key_of(route).namespace
     generation = int((route.get("metadata") or {}).get("generation") or 0)
     wanted = _identity(_parent_reference(gateway), namespace)
     answers: list[_Answer] = []
@@ -202,13 +213,14 @@ def _parent_reference(gateway: ParentReference) -> Manifest:
     return reference
 
 
-def _default_path(observed: ObservedService) -> str:
-    """`/<namespace>/<name>`, unless the route already serves the reference operator's `/<namespace>/<uid>`
+def _default_path(service: AIMService, live: Manifest | None) -> str:
+    """Return `/<namespace>/<name>`, or the reference operator's `/<namespace>/<uid>` if the route already serves that
     (SVC-RTE-2)."""
-    former = default_path(observed.key.namespace, observed.service.metadata.uid)
-    if observed.http_route is not None and former in _paths(observed.http_route):
+    metadata = service.metadata
+    former = default_path(metadata.namespace, metadata.uid)
+    if live is not None and former in _paths(live):
         return former
-    return default_path(observed.key.namespace, observed.key.name)
+    return default_path(metadata.namespace, metadata.name)
 
 
 def _paths(route: Mapping[str, Any]) -> list[str]:
@@ -216,11 +228,11 @@ def _paths(route: Mapping[str, Any]) -> list[str]:
     return [(match.get("path") or {}).get("value", "") for rule in rules for match in rule.get("matches") or ()]
 
 
-def _name(observed: ObservedService) -> str:
-    """The name of the route that is there and ours, else the derived one."""
-    if observed.http_route is not None and is_owned(observed.service, observed.http_route):
-        return key_of(observed.http_route).name
-    return http_route_name(observed.key.name, observed.key.namespace)
+def _name(service: AIMService, live: Manifest | None) -> str:
+    """Return the name of the route that exists and is ours, else the derived one."""
+    if live is not None and is_owned(service, live):
+        return key_of(live).name
+    return http_route_name(service.metadata.name, service.metadata.namespace)
 
 
 def _trouble(serving: bool) -> State:

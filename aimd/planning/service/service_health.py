@@ -10,11 +10,9 @@ from aimd.api.reasons import Reason
 from aimd.api.service import AIMService, ServiceCondition
 from aimd.api.shared import Status
 from aimd.planning.component import Component, Direction, State
-from aimd.planning.kinds import INFERENCE_SERVICE
 from aimd.planning.pods import probe_pods
-from aimd.planning.service.observed import ObservedService
 from aimd.planning.time import parse_timestamp
-from aimd.runtime.objects import Category, Failure, uid_of
+from aimd.runtime.objects import Category, Failure, Manifest, uid_of
 
 INPUT_GRACE = timedelta(seconds=10)
 EVENT_AGE = timedelta(minutes=5)
@@ -30,6 +28,14 @@ class TimedComponent:
     again_after: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class CurrentWarning:
+    """A Warning Event that counts, and for how many seconds it still does; None as long as it exists."""
+
+    event: Manifest
+    seconds_left: float | None = None
+
+
 def unusable_name_component(message: str) -> Component:
     """No InferenceService can exist for this service's name or namespace (SVC-NAM-1)."""
     failure = Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, message)
@@ -38,12 +44,19 @@ def unusable_name_component(message: str) -> Component:
     )
 
 
-def inference_service_component(observed: ObservedService, pods: Component | None, now: datetime) -> TimedComponent:
-    """Health of the InferenceService (SVC-HLT-3)."""
-    live = observed.inference_service
-    if live is None and INFERENCE_SERVICE.name in observed.absent_kinds:
-        message = "KServe is not installed: the cluster has no kind InferenceService"
-        return TimedComponent(_runtime(State.FAILED, Reason.FETCH_ERROR, message))
+def kserve_missing_component() -> Component:
+    """Return the health of an InferenceService in a cluster that has no such kind (SVC-ORD-4)."""
+    message = "KServe is not installed: the cluster has no kind InferenceService"
+    return _runtime(State.FAILED, Reason.FETCH_ERROR, message)
+
+
+def inference_service_component(
+    live: Manifest | None, pods: Component | None, warning: CurrentWarning | None, *, served: bool
+) -> TimedComponent:
+    """Return the health of the InferenceService (SVC-HLT-3).
+
+    `served` is whether the service has served before; its ready pods then keep it Ready while it scales.
+    """
     if live is None:
         return TimedComponent(
             _runtime(State.PROGRESSING, Reason.CREATING_RUNTIME, "The InferenceService does not exist yet")
@@ -51,26 +64,22 @@ def inference_service_component(observed: ObservedService, pods: Component | Non
     ready = _condition(live, "Ready")
     if ready.get("status") == "True":
         return TimedComponent(_runtime(State.READY, Reason.RUNTIME_READY, "InferenceService is ready"))
-    if _has_served(observed.service) and pods is not None and pods.effective_state is State.READY:
+    if served and pods is not None and pods.effective_state is State.READY:
         message = "InferenceService is scaling; its ready pods keep serving"
         return TimedComponent(_runtime(State.READY, Reason.RUNTIME_SCALING, message))
-    warning = _current_warning(observed, now)
     if warning is not None:
-        event, left = warning
-        text = str(event.get("message") or "KServe reports an error")
-        return TimedComponent(_runtime(State.FAILED, str(event.get("reason")), text), left)
+        text = str(warning.event.get("message") or "KServe reports an error")
+        return TimedComponent(_runtime(State.FAILED, str(warning.event.get("reason")), text), warning.seconds_left)
     message = str(ready.get("message") or "The InferenceService is not ready yet")
     return TimedComponent(_runtime(State.PROGRESSING, Reason.CREATING_RUNTIME, message))
 
 
-def pods_component(observed: ObservedService) -> Component | None:
-    """Health of the predictor's pods; None without an InferenceService.
+def pods_component(pods: Sequence[Manifest], logs: Mapping[str, str], events: Sequence[Manifest]) -> Component:
+    """Return the health of the predictor's pods; `logs` are by pod name, `events` are those of the pods.
 
     A Ready pod keeps the component Ready; trouble of the others makes the service Degraded (SVC-HLT-1).
     """
-    if observed.inference_service is None:
-        return None
-    health = probe_pods(observed.pods, logs=observed.logs, events=observed.pod_events, exit_codes={})
+    health = probe_pods(pods, logs=logs, events=events, exit_codes={})
     component = health.component(ServiceCondition.INFERENCE_SERVICE_PODS_READY)
     if health.trouble is None:
         return component
@@ -83,13 +92,15 @@ def is_serving(component: Component) -> bool:
     return component.effective_state is State.READY
 
 
-def forgiven_while_running(component: Component, observed: ObservedService, now: datetime) -> TimedComponent:
-    """Trouble of a model or template under a service that runs (SVC-TPL-6).
+def forgiven_while_running(
+    component: Component, service: AIMService, *, running: bool, now: datetime
+) -> TimedComponent:
+    """Return how trouble of a model or template shows on a service that is `running` (SVC-TPL-6).
 
     Pods do not need them to go on: nothing is blocked, for 10 s nothing shows but the condition, then the service is
     Degraded, never worse.
     """
-    if observed.inference_service is None or component.effective_state is State.READY:
+    if not running or component.effective_state is State.READY:
         return TimedComponent(component)
     softened = replace(
         component,
@@ -99,7 +110,7 @@ def forgiven_while_running(component: Component, observed: ObservedService, now:
         failures=(),
         blocks_apply=False,
     )
-    left = _grace_left(component.type, observed.service, now)
+    left = _grace_left(component.type, service, now)
     if left <= 0:
         return TimedComponent(softened)
     return TimedComponent(replace(softened, counts_as=State.READY), left)
@@ -116,25 +127,24 @@ def _grace_left(condition_type: str, service: AIMService, now: datetime) -> floa
     return (since + INPUT_GRACE - now).total_seconds()
 
 
-def _has_served(service: AIMService) -> bool:
+def has_served(service: AIMService) -> bool:
+    """Return whether the service served when its status was last written."""
     return any(
         condition.type == ServiceCondition.INFERENCE_SERVICE_READY and condition.status == "True"
         for condition in service.status.conditions
     )
 
 
-def _current_warning(observed: ObservedService, now: datetime) -> tuple[Mapping[str, Any], float | None] | None:
-    """A Warning event that still explains why the InferenceService is not ready, and how long it will count
-    (SVC-HLT-2)."""
-    live = observed.inference_service or {}
+def current_warning(live: Manifest, events: Sequence[Manifest], now: datetime) -> CurrentWarning | None:
+    """Return the Warning Event that explains why the InferenceService is not ready, None without one (SVC-HLT-2)."""
     own = [
         event
-        for event in observed.inference_service_events
+        for event in events
         if event.get("type") == "Warning" and (event.get("involvedObject") or {}).get("uid") == uid_of(live)
     ]
     rejected = [event for event in own if event.get("reason") == ForeignReason.SERVERLESS_MODE_REJECTED]
     if rejected:
-        return max(rejected, key=_moment_text), None
+        return CurrentWarning(max(rejected, key=_moment_text))
     since = _last_transition(live)
     for event in sorted(own, key=_moment_text, reverse=True):
         moment = parse_timestamp(_moment_text(event))
@@ -142,7 +152,7 @@ def _current_warning(observed: ObservedService, now: datetime) -> tuple[Mapping[
             continue
         left = (moment + EVENT_AGE - now).total_seconds()
         if left > 0 and (since is None or moment > since):
-            return event, left
+            return CurrentWarning(event, left)
     return None
 
 

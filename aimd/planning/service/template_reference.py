@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from aimd.api.reasons import Reason, Verdict
-from aimd.api.service import AIMService, ServiceCondition
+from aimd.api.service import AIMService, AIMServiceSpec, ServiceCondition
 from aimd.api.shared import ResolvedReference, Scope
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE
@@ -12,7 +12,6 @@ from aimd.planning.service.child_names import derived_template_name, former_deri
 from aimd.planning.service.model_reference import same_weights
 from aimd.planning.service.observed import (
     Model,
-    ObservedService,
     Template,
     is_ready,
     kind_of_template,
@@ -30,7 +29,7 @@ from aimd.planning.service.template_selection import (
     listed,
     select_template,
 )
-from aimd.planning.unreadable import find_unreadable, hides, unreadable_reference
+from aimd.planning.unreadable import Unreadable, find_unreadable, hides, unreadable_reference
 from aimd.runtime.objects import Category, Failure, Manifest
 
 _CANDIDATES_KEPT = 20
@@ -56,22 +55,46 @@ class TemplateChoice:
         )
 
 
-def resolve_template(observed: ObservedService, model: Model | None) -> TemplateChoice:
-    """Chooses among the observed templates.
+@dataclass(frozen=True, slots=True)
+class TemplateInputs:
+    """What the choice of a service's template depends on.
+
+    `model` is the service's, None while it is unknown. `models` and `templates` hold every candidate of both scopes,
+    `unreadable` those of them that do not parse. `gpu_models` are the cluster's, None when they are unknown. `running`
+    is whether the service has an InferenceService.
+    """
+
+    service: AIMService
+    model: Model | None
+    models: Sequence[Model]
+    templates: Sequence[Template]
+    unreadable: Sequence[Unreadable]
+    gpu_models: frozenset[str] | None
+    running: bool
+
+
+def resolve_template(inputs: TemplateInputs) -> TemplateChoice:
+    """Choose the template of a service.
 
     A service that runs keeps its template while that exists, even when it is not Ready: another one would be another
     engine configuration under live traffic (SVC-TPL-1).
     """
-    service = observed.service
-    remembered = _kept(observed)
-    running = observed.inference_service is not None
-    if remembered is not None and (running or (is_ready(remembered.status.status) and not _is_provisional(service))):
-        return _checked(observed, model, remembered)
+    service = inputs.service
+    remembered = _kept(service, inputs.templates)
+    if remembered is not None and (
+        inputs.running or (is_ready(remembered.status.status) and not _is_provisional(service))
+    ):
+        return _checked(inputs, remembered)
     if template_name(service):
-        return _by_name(observed, model)
-    if model is None:
+        return _by_name(inputs)
+    if inputs.model is None:
         return TemplateChoice(None, _waiting(Reason.TEMPLATE_NOT_FOUND, "a template is chosen once the model is known"))
-    selection = select_template(model, observed.templates, requirements_of(observed))
+    return _chosen(inputs.model, inputs.templates, requirements_of(service.spec, inputs.gpu_models))
+
+
+def _chosen(model: Model, templates: Sequence[Template], requirements: Requirements) -> TemplateChoice:
+    """Return the automatic choice, or why there is none."""
+    selection = select_template(model, templates, requirements)
     if selection.template is not None:
         return replace(_found(selection.template), candidates=selection.candidates)
     state = State.PROGRESSING if selection.waiting else State.PENDING
@@ -111,11 +134,10 @@ def candidates_status(service: AIMService, choice: TemplateChoice) -> list[Manif
     ]
 
 
-def requirements_of(observed: ObservedService) -> Requirements:
-    """What the service asks of an automatically chosen template."""
-    spec = observed.service.spec
+def requirements_of(spec: AIMServiceSpec, gpu_models: frozenset[str] | None) -> Requirements:
+    """Return what the service asks of an automatically chosen template."""
     allow = bool(spec.template.allow_unoptimized) if spec.template is not None else False
-    return Requirements(spec.overrides, allow, observed.gpu_models)
+    return Requirements(spec.overrides, allow, gpu_models)
 
 
 def is_named(service: AIMService) -> bool:
@@ -142,17 +164,16 @@ def _referenced(stored: ResolvedReference | None, templates: Sequence[Template])
     )
 
 
-def _kept(observed: ObservedService) -> Template | None:
-    """The remembered template, unless the service has come to override the one it names, or to override it no more."""
-    service = observed.service
+def _kept(service: AIMService, templates: Sequence[Template]) -> Template | None:
+    """Return the remembered template, unless the service has since added or removed overrides of the one it names."""
     stored, name = service.status.resolved_template, template_name(service)
     if name and has_overrides(service.spec.overrides) and stored is not None:
         wanted = (
             derived_template_name(name, service.spec.overrides),
             former_derived_template_name(name, service.spec.overrides),
         )
-        return _referenced(stored, observed.templates) if stored.name in wanted else None
-    kept = _referenced(stored, observed.templates)
+        return _referenced(stored, templates) if stored.name in wanted else None
+    kept = _referenced(stored, templates)
     if kept is not None and name and is_derived(kept) and kept.metadata.name != name:
         return None
     return kept
@@ -165,17 +186,18 @@ def _is_provisional(service: AIMService) -> bool:
     return not template_name(service) and conditions.get(ServiceCondition.MODEL_READY) == "False"
 
 
-def _by_name(observed: ObservedService, model: Model | None) -> TemplateChoice:
-    """The template that the service names: in the namespace, in the cluster, by its alias (SVC-TPL-3, SVC-TPL-4)."""
-    name = template_name(observed.service)
-    namesakes = [template for template in observed.templates if template.metadata.name == name]
-    broken = find_unreadable(observed.unreadable, (AIM_SERVICE_TEMPLATE, AIM_CLUSTER_SERVICE_TEMPLATE), name)
+def _by_name(inputs: TemplateInputs) -> TemplateChoice:
+    """Find the template that the service names: in its namespace, in the cluster, by alias (SVC-TPL-3, SVC-TPL-4)."""
+    service, model, templates = inputs.service, inputs.model, inputs.templates
+    name = template_name(service)
+    namesakes = [template for template in templates if template.metadata.name == name]
+    broken = find_unreadable(inputs.unreadable, (AIM_SERVICE_TEMPLATE, AIM_CLUSTER_SERVICE_TEMPLATE), name)
     if broken is not None and hides(broken, namesakes):
         return TemplateChoice(None, _blocked(unreadable_reference(broken, Reason.TEMPLATE_NOT_FOUND)))
     if not namesakes and model is not None:
-        namesakes = _by_alias(name, model, observed.templates)
+        namesakes = _by_alias(name, model, templates)
     if not namesakes:
-        namespace = observed.service.metadata.namespace
+        namespace = service.metadata.namespace
         failure = Failure(
             Category.MISSING_UPSTREAM,
             Reason.TEMPLATE_NOT_FOUND,
@@ -184,20 +206,17 @@ def _by_name(observed: ObservedService, model: Model | None) -> TemplateChoice:
         )
         return TemplateChoice(None, _blocked(failure))
     base = min(namesakes, key=lambda template: not template.metadata.namespace)
-    return (
-        _derived(observed, model, base)
-        if has_overrides(observed.service.spec.overrides)
-        else _checked(observed, model, base)
-    )
+    return _derived(inputs, base) if has_overrides(service.spec.overrides) else _checked(inputs, base)
 
 
-def _derived(observed: ObservedService, model: Model | None, base: Template) -> TemplateChoice:
-    """The base with the service's overrides; to be made first if it is not there."""
-    name = derived_template_name(base.metadata.name, observed.service.spec.overrides)
-    for template in observed.templates:
-        if template.metadata.name == name and template.metadata.namespace == observed.service.metadata.namespace:
-            return _checked(observed, model, template)
-    checked = _checked(observed, model, base)
+def _derived(inputs: TemplateInputs, base: Template) -> TemplateChoice:
+    """Return the base with the service's overrides, or that it has to be made first."""
+    service = inputs.service
+    name = derived_template_name(base.metadata.name, service.spec.overrides)
+    for template in inputs.templates:
+        if template.metadata.name == name and template.metadata.namespace == service.metadata.namespace:
+            return _checked(inputs, template)
+    checked = _checked(inputs, base)
     if checked.component.blocks_apply:
         return checked
     message = f"AIMServiceTemplate {name} is being made from {base.metadata.name} with the overrides of this service"
@@ -221,9 +240,10 @@ def _by_alias(alias: str, model: Model, templates: Sequence[Template]) -> list[T
     return matches if len(matches) == 1 else []
 
 
-def _checked(observed: ObservedService, model: Model | None, template: Template) -> TemplateChoice:
-    """What only a template that was not just selected can be: another model's, or overtaken."""
-    foreign = _other_model(observed, model, template)
+def _checked(inputs: TemplateInputs, template: Template) -> TemplateChoice:
+    """Check a remembered or named template: does it belong to the model, and has a better one appeared?"""
+    model = inputs.model
+    foreign = _other_model(template, model, inputs.models)
     if foreign is not None and model is not None:
         failure = Failure(
             Category.INVALID_SPEC,
@@ -232,30 +252,29 @@ def _checked(observed: ObservedService, model: Model | None, template: Template)
             f"other weights than {model.metadata.name}: name a template of {model.metadata.name}",
         )
         return TemplateChoice(template, _blocked(failure))
-    if _better_exists(observed, model, template):
-        return _found(template, overtaken=True)
-    return _found(template)
+    return _found(template, overtaken=_better_exists(inputs, template))
 
 
-def _other_model(observed: ObservedService, model: Model | None, template: Template) -> Model | None:
-    """The existing model that a template names although it is not the service's nor its twin (SVC-TPL-5)."""
+def _other_model(template: Template, model: Model | None, models: Sequence[Model]) -> Model | None:
+    """Return the existing model that a template names although it is not the service's nor its twin (SVC-TPL-5)."""
     name = template.spec.model_name
     if model is None or name == model.metadata.name:
         return None
-    namesakes = [other for other in observed.models if other.metadata.name == name]
+    namesakes = [other for other in models if other.metadata.name == name]
     if not namesakes:
         return None
     other = min(namesakes, key=lambda item: not item.metadata.namespace)
     return None if same_weights(model, other) else other
 
 
-def _better_exists(observed: ObservedService, model: Model | None, template: Template) -> bool:
-    """Whether a running service sits on a chosen template that an optimized Ready one has overtaken (SVC-TPL-7)."""
-    if model is None or observed.inference_service is None or template_name(observed.service) or is_optimized(template):
+def _better_exists(inputs: TemplateInputs, template: Template) -> bool:
+    """Return whether an optimized template has become Ready since a running service got its own (SVC-TPL-7)."""
+    service, model = inputs.service, inputs.model
+    if model is None or not inputs.running or template_name(service) or is_optimized(template):
         return False
     if not is_ready(template.status.status) or is_user_written(template):
         return False
-    winner = select_template(model, observed.templates, requirements_of(observed)).template
+    winner = select_template(model, inputs.templates, requirements_of(service.spec, inputs.gpu_models)).template
     return winner is not None and is_optimized(winner)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from aimd.planning.component import Component, State
 from aimd.planning.service.autoscaler import (
+    Keda,
     autoscaler_component,
     autoscaler_grace_left,
     runtime_status,
@@ -27,20 +28,22 @@ def scaled_object(owner: str = "uid-isvc", **ready: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def judge(observed: Maker, service_manifest: Maker, now: datetime) -> Maker:
+def judge(service: Maker, now: datetime) -> Maker:
     """`judge(waited=61, reason="HPANotFound", **fields)`: the component of a service that has waited so long."""
 
-    def make(waited: int = 0, reason: str = "", serving: bool = True, **fields: Any) -> tuple[Component, float | None]:
+    def make(
+        waited: int = 0, reason: str = "", serving: bool = True, installed: bool = True, **made: Any
+    ) -> tuple[Component, float | None]:
         stamp = (now - timedelta(seconds=waited)).strftime("%Y-%m-%dT%H:%M:%SZ")
         conditions = [
             {"type": "HPAReady", "status": "False", "reason": reason, "lastTransitionTime": stamp},
             {"type": "InferenceServiceReady", "status": "True", "reason": "x", "lastTransitionTime": stamp},
         ]
         status = {"conditions": conditions} if reason else {}
-        mine = observed(service=service_manifest(minReplicas=1, maxReplicas=5, status=status), **fields)
-        component = autoscaler_component(mine, serving=serving, now=now)
+        mine = service(minReplicas=1, maxReplicas=5, status=status)
+        component = autoscaler_component(mine, Keda(installed, **made), serving=serving, now=now)
         assert component is not None
-        return component, autoscaler_grace_left(component, mine, now=now)
+        return component, autoscaler_grace_left(component, mine, now)
 
     return make
 
@@ -61,19 +64,18 @@ def test_health_of_the_autoscaler(judge: Maker, found: Any, serving: bool, reaso
     assert component.state is (State.READY if reason == "HPAOperational" else State.PROGRESSING)
 
 
-def test_without_autoscaling_there_is_nothing_to_judge(observed: Maker, service_manifest: Maker, now: datetime) -> None:
-    mine = observed(service=service_manifest(), autoscaler=autoscaler())
-    assert autoscaler_component(mine, serving=True, now=now) is None
+def test_without_autoscaling_there_is_nothing_to_judge(service: Maker, now: datetime) -> None:
+    keda = Keda(autoscaler=autoscaler())
+    assert autoscaler_component(service(), keda, serving=True, now=now) is None
 
 
 def test_a_cluster_without_keda_is_told_what_to_install(judge: Maker) -> None:
     """Prove SVC-SCL-5."""
-    absent = frozenset({"ScaledObject"})
-    component, _ = judge(absent_kinds=absent)
+    component, _ = judge(installed=False)
     assert (component.reason, component.state) == ("AutoscalerNotInstalled", State.DEGRADED)
     assert "install KEDA" in component.message
-    assert judge(serving=False, absent_kinds=absent)[0].state is State.PROGRESSING
-    assert judge(autoscaler=autoscaler(), absent_kinds=absent)[0].reason == "HPAOperational"
+    assert judge(serving=False, installed=False)[0].state is State.PROGRESSING
+    assert judge(autoscaler=autoscaler(), installed=False)[0].reason == "HPAOperational"
 
 
 @pytest.mark.parametrize(
@@ -103,11 +105,11 @@ def test_keda_that_does_nothing_is_named_and_keda_that_refuses_is_quoted(judge: 
     assert "no scaler at otel:4318" in component.message
 
 
-def test_figures(observed: Maker, service_manifest: Maker) -> None:
+def test_figures(service: Maker) -> None:
     """Prove SVC-SCL-6."""
 
     def figures(ready: int, found: Any = None, **spec: Any) -> dict[str, Any]:
-        return runtime_status(observed(service=service_manifest(**spec), autoscaler=found), ready)
+        return runtime_status(service(**spec).spec, found, ready)
 
     assert figures(2, replicas=3)["replicas"] == "2"
     assert figures(1, autoscaler(currentReplicas=1, desiredReplicas=2), minReplicas=1, maxReplicas=5) == {
@@ -130,14 +132,9 @@ def test_figures(observed: Maker, service_manifest: Maker) -> None:
         ({}, "somebody-else", False),
     ],
 )
-def test_the_scaled_object_goes_with_autoscaling(
-    observed: Maker, service_manifest: Maker, spec: dict[str, Any], owner: str, goes: bool
-) -> None:
+def test_the_scaled_object_goes_with_autoscaling(service: Maker, spec: dict[str, Any], owner: str, goes: bool) -> None:
     """Prove SVC-DEL-1."""
     inference_service = {"metadata": {"name": "isvc", "namespace": "ml-team", "uid": "uid-isvc"}}
-    mine = observed(
-        service=service_manifest(**spec), inference_service=inference_service, scaled_object=scaled_object(owner)
-    )
-    deletion = scaled_object_deletion(mine)
+    deletion = scaled_object_deletion(service(**spec).spec, inference_service, scaled_object(owner))
     assert (deletion is not None) is goes
     assert deletion is None or (deletion.key.name, deletion.uid) == ("isvc-predictor", "uid-so")

@@ -36,7 +36,7 @@ def test_a_dedicated_cache_is_used_by_its_owner_only(service: Maker, template: M
 
 
 def test_any_service_adds_to_a_failed_cache_and_only_its_maker_changes_it(
-    observed: Maker, service_manifest: Maker, template: Maker, cache: Maker
+    service: Maker, template: Maker, cache: Maker
 ) -> None:
     """Prove SVC-CCH-7."""
 
@@ -45,8 +45,7 @@ def test_any_service_adds_to_a_failed_cache_and_only_its_maker_changes_it(
         made = cache(status=status, labels=labels).manifest()
         made["spec"]["env"] = [{"name": "PRESENT", "value": "old"}]
         env = [{"name": "PRESENT", "value": "new"}, {"name": "TOKEN", "value": "t"}]
-        around = observed(service=service_manifest(env=env))
-        desired = amended_cache(around, template(), type(cache()).model_validate(made))
+        desired = amended_cache(service(env=env), template(), type(cache()).model_validate(made))
         return desired.manifest["spec"]["env"] if desired is not None else None
 
     token = {"name": "TOKEN", "value": "t"}

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from aimd.planning.component import State
+from aimd.planning.service.observed import ObservedService
 from aimd.planning.service.plan import plan_service
-from aimd.planning.service.routing import route_component, route_of, routing_status
+from aimd.planning.service.routing import Route, route_component, route_of, routing_status
 from tests.unit.planning.service.makers import Maker
 
 GATEWAY = {"name": "inference-gateway", "namespace": "gateways"}
@@ -17,6 +18,10 @@ PARENT = {"group": "gateway.networking.k8s.io", "kind": "Gateway", **GATEWAY}
 
 def route(plan: Any) -> dict[str, Any]:
     return next(desired.manifest for desired in plan.desired if desired.kind.name == "HTTPRoute")
+
+
+def decided(seen: ObservedService) -> Route:
+    return route_of(seen.service, seen.manifest, seen.config.routing, seen.http_route)
 
 
 def test_the_route_in_full(observed: Maker, service_manifest: Maker, model: Maker, now: datetime) -> None:
@@ -65,17 +70,17 @@ def test_the_service_wins_over_the_config(
     """Prove SVC-RTE-1."""
     routing = {"gatewayRef": GATEWAY, **({"enabled": own} if own is not None else {})}
     config = {"routing": {"enabled": shared} if shared is not None else {}}
-    assert route_of(observed(service=service_manifest(routing=routing), config=config)).enabled is enabled
+    assert decided(observed(service=service_manifest(routing=routing), config=config)).enabled is enabled
 
 
 def test_gateway_and_template_come_from_the_strongest_level(observed: Maker, service_manifest: Maker) -> None:
     """Prove SVC-RTE-1."""
     config = {"routing": {**ON, "pathTemplate": "/{.metadata.name}/shared"}}
-    shared = route_of(observed(service=service_manifest(), config=config))
+    shared = decided(observed(service=service_manifest(), config=config))
     assert shared.gateway is not None
     assert (shared.gateway.name, shared.path) == ("inference-gateway", "/qwen-chat/shared")
     own = service_manifest(routing={"gatewayRef": {"name": "mine"}, "pathTemplate": "/own"})
-    chosen = route_of(observed(service=own, config=config))
+    chosen = decided(observed(service=own, config=config))
     assert chosen.gateway is not None
     assert (chosen.gateway.name, chosen.path) == ("mine", "/own")
 
@@ -85,8 +90,8 @@ def test_the_reference_operators_default_path_is_kept(observed: Maker, service_m
     manifest = service_manifest(routing=ON)
     uid_path = f"/ml-team/{manifest['metadata']['uid']}"
     existing = {"metadata": {"name": "r"}, "spec": {"rules": [{"matches": [{"path": {"value": uid_path}}]}]}}
-    assert route_of(observed(service=manifest, http_route=existing)).path == uid_path
-    assert route_of(observed(service=manifest)).path == "/ml-team/qwen-chat"
+    assert decided(observed(service=manifest, http_route=existing)).path == uid_path
+    assert decided(observed(service=manifest)).path == "/ml-team/qwen-chat"
 
 
 def test_a_broken_template_degrades_and_keeps_what_is_there(
@@ -105,7 +110,7 @@ def test_a_broken_template_degrades_and_keeps_what_is_there(
     assert not broken.blocks_apply
     assert "label 'team'" in broken.message
     assert plan.status["routing"] == {"path": "/good"}
-    assert routing_status(observed(service=manifest), route_of(seen)) is None
+    assert routing_status(decided(seen), seen.service.status.routing, exists=False) is None
 
 
 def test_switching_off_deletes_only_our_own_route(
@@ -133,7 +138,7 @@ def judge(observed: Maker, service_manifest: Maker) -> Maker:
         existing = {"metadata": {"name": "r", "generation": generation}, "status": {"parents": parents or []}}
         fields = {"http_route": existing, **fields}
         seen = observed(service=service_manifest(routing=routing), **fields)
-        component = route_component(seen, route_of(seen), serving=serving)
+        component = route_component(decided(seen), seen.http_route, installed=True, serving=serving)
         assert component is not None
         return component.effective_reason, component.effective_state
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aimd.planning.component import State
-from aimd.planning.service.autoscaler import autoscaler_component
+from aimd.planning.service.autoscaler import Keda, autoscaler_component
 from aimd.planning.service.scaling import scaling_annotations, scaling_fields, scaling_of
 from tests.unit.planning.service.makers import Maker
 
@@ -90,13 +90,11 @@ def test_an_average_value_also_sets_the_value_that_keda_reads(service: Maker) ->
         ({"autoScaling": {"metrics": [{"type": "PodMetric"}]}}, "no podmetric"),
     ],
 )
-def test_what_kserve_would_refuse_leaves_autoscaling_off(
-    observed: Maker, service_manifest: Maker, now: datetime, spec: Any, names: Any
-) -> None:
+def test_what_kserve_would_refuse_leaves_autoscaling_off(service: Maker, now: datetime, spec: Any, names: Any) -> None:
     """Prove SVC-SCL-3."""
-    mine = observed(service=service_manifest(**spec))
-    assert not scaling_of(mine.service.spec).automatic
-    component = autoscaler_component(mine, serving=True, now=now)
+    mine = service(**spec)
+    assert not scaling_of(mine.spec).automatic
+    component = autoscaler_component(mine, Keda(), serving=True, now=now)
     assert component is not None
     assert (component.reason, component.state) == ("InvalidSpec", State.DEGRADED)
     assert names in component.message
