@@ -16,7 +16,7 @@ from aimd.planning.service.child_names import derived_template_name
 from aimd.planning.service.deletion import CACHE_LABEL
 from aimd.planning.service.derived_template import MAKER_LABEL
 from aimd.planning.service.model_creation import created_model_name
-from aimd.planning.service.model_reference import weights_identity
+from aimd.planning.service.model_identity import CustomModelIdentity, ServedWeights
 from aimd.planning.service.template_reference import template_name
 from aimd.planning.service.template_selection import ALIAS_LABEL, is_derived
 from aimd.planning.template_cache.plan import CACHE_LABEL as ARTIFACT_CACHE_LABEL
@@ -48,7 +48,7 @@ def model_names(service: AIMService) -> Tokens:
 def wanted_weights(service: AIMService) -> Tokens:
     """Return the image, or the base image with its weights, that a service without a model's name looks for."""
     custom = service.spec.model.custom
-    weights = weights_identity(custom.base_image, custom.model_sources) if custom is not None else ""
+    weights = CustomModelIdentity.of(custom).weights.token if custom is not None else ""
     return _given(service.spec.model.image.strip(), weights)
 
 
@@ -95,8 +95,8 @@ def name_and_image(model: Model) -> Tokens:
 
 def offered_weights(model: Model) -> Tokens:
     """Return what a model can be found under, as `wanted_weights` gives it."""
-    image, sources = model.spec.image.strip(), model.spec.model_sources
-    return _given(image, weights_identity(image, sources) if sources else "")
+    weights = ServedWeights.of_model(model)
+    return _given(weights.image.strip(), weights.token if weights.sources else "")
 
 
 # Of a template

@@ -3,7 +3,7 @@
 | Module | Decides |
 |---|---|
 | `observed` | what one decision is based on |
-| `model_reference`, `model_creation` | which model |
+| `model_reference`, `model_identity`, `model_creation` | which model |
 | `template_reference`, `template_selection`, `derived_template` | which template |
 | `child_names` | names of everything a service makes |
 | `caching` | which template cache |

@@ -5,14 +5,12 @@ They have no owner: other services use them, too, and they outlive the service (
 
 from collections.abc import Sequence
 
-from aimd.api.service import AIMService, CustomModelReference
-from aimd.api.shared import Hardware
+from aimd.api.service import AIMService
 from aimd.planning.environment import render_env
 from aimd.planning.kinds import AIM_MODEL
 from aimd.planning.labels import PREFIX, label_value
-from aimd.planning.naming import derive_name
 from aimd.planning.service.child_names import InvalidImageReference, model_name_from_image
-from aimd.planning.service.model_reference import ENDPOINT
+from aimd.planning.service.model_identity import CustomModelIdentity
 from aimd.planning.service.observed import Model, ObservedService, labels
 from aimd.planning.service.template_selection import ORIGIN_LABEL
 from aimd.runtime.objects import Desired, Manifest
@@ -22,15 +20,16 @@ CUSTOM_MODEL_LABEL = PREFIX + "custom-model"
 
 
 def created_model_name(service: AIMService, models: Sequence[Model]) -> str:
-    """Name of the model to be made for a service; empty when it names one, or when the image gives no name (SVC-NAM-3).
+    """Return the name of the model to create for a service (SVC-NAM-3).
 
-    A custom model whose name is taken by one with other hardware has its own hardware in the hash.
+    Empty when the service names a model, or when no name follows from the image. A custom model whose name is taken by
+    one with other hardware has its own hardware in the hash.
     """
     wanted = service.spec.model
     if wanted.custom is not None:
-        plain = _custom_name(wanted.custom)
-        taken = any(model.metadata.namespace and model.metadata.name == plain for model in models)
-        return _custom_name(wanted.custom, wanted.custom.hardware) if taken else plain
+        identity = CustomModelIdentity.of(wanted.custom)
+        taken = any(model.metadata.namespace and model.metadata.name == identity.name for model in models)
+        return identity.name_with_hardware if taken else identity.name
     try:
         return model_name_from_image(wanted.image.strip()) if wanted.image.strip() else ""
     except InvalidImageReference:
@@ -72,22 +71,3 @@ def _copied(service: AIMService) -> Manifest:
     if service.spec.service_account_name:
         spec["serviceAccountName"] = service.spec.service_account_name
     return spec
-
-
-def _custom_name(custom: CustomModelReference, hardware: Hardware | None = None) -> str:
-    sources = custom.model_sources
-    inputs: list[object] = [custom.base_image]
-    for source in sources:
-        inputs += [source.model_id, source.source_uri]
-        endpoint = next((variable.value for variable in source.env if variable.name == ENDPOINT), None)
-        inputs += [endpoint] if endpoint else []
-    if hardware is not None:
-        inputs += _hardware_inputs(hardware)
-    return derive_name([sources[0].model_id if sources else "custom-model"], inputs)
-
-
-def _hardware_inputs(hardware: Hardware) -> list[object]:
-    gpu, cpu = hardware.gpu, hardware.cpu
-    of_gpu = (gpu.model, gpu.requests, gpu.min_vram, gpu.resource_name) if gpu is not None else ("", 0, "", "")
-    of_cpu = (cpu.requests, cpu.limits) if cpu is not None else ("", "")
-    return [*of_gpu, *of_cpu]

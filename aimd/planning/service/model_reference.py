@@ -4,16 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aimd.api.reasons import Reason
-from aimd.api.service import AIMService, ServiceCondition
-from aimd.api.shared import ModelSource, Scope
+from aimd.api.service import AIMService, CustomModelReference, ServiceCondition
+from aimd.api.shared import Scope
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import AIM_CLUSTER_MODEL, AIM_MODEL
 from aimd.planning.service.child_names import InvalidImageReference, model_name_from_image, split_image
+from aimd.planning.service.model_identity import CustomModelIdentity
 from aimd.planning.service.observed import Model, is_ready, kind_of_model, ready_message
 from aimd.planning.unreadable import Unreadable, find_unreadable, hides, unreadable_reference
 from aimd.runtime.objects import Category, Failure
-
-ENDPOINT = "AWS_ENDPOINT_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +42,13 @@ def resolve_model(service: AIMService, models: Sequence[Model], unreadable: Sequ
     if wanted.image.strip():
         return _by_image(wanted.image.strip(), models)
     if wanted.custom is not None:
-        return _by_custom_spec(service, models)
+        return _by_custom_spec(wanted.custom, models)
     failure = Failure(
         Category.INVALID_SPEC,
         Reason.MODEL_NOT_FOUND,
         "no model is specified: set one of spec.model.name, spec.model.image and spec.model.custom",
     )
     return ModelChoice(None, _blocked(failure))
-
-
-def same_weights(one: Model, other: Model) -> bool:
-    """Whether two models are twins: same image and same sources (SVC-TPL-5)."""
-    return one.spec.image == other.spec.image and _identities(one.spec.model_sources) == _identities(
-        other.spec.model_sources
-    )
-
-
-def weights_identity(image: str, sources: Sequence[ModelSource]) -> str:
-    """Return an image with its weights as one text, equal for custom models that serve the same."""
-    return " ".join(map(str, (image, *_identities(sources))))
 
 
 def _remembered(service: AIMService, models: Sequence[Model]) -> Model | None:
@@ -126,35 +113,13 @@ def _by_image(image: str, models: Sequence[Model]) -> ModelChoice:
     )
 
 
-def _by_custom_spec(service: AIMService, models: Sequence[Model]) -> ModelChoice:
-    """The model with the same image, sources and hardware as the one described in place (SVC-MDL-5)."""
-    wanted = service.spec.model.custom
-    assert wanted is not None
-    sources = _identities(wanted.model_sources)
-    matches = [
-        model
-        for model in models
-        if model.metadata.namespace
-        and model.spec.image == wanted.base_image
-        and _identities(model.spec.model_sources) == sources
-        and model.spec.custom is not None
-        and model.spec.custom.hardware == wanted.hardware
-    ]
+def _by_custom_spec(custom: CustomModelReference, models: Sequence[Model]) -> ModelChoice:
+    """Find the model that the service describes; without one, it has to be created (SVC-MDL-5)."""
+    wanted = CustomModelIdentity.of(custom)
+    matches = [model for model in models if model.metadata.namespace and CustomModelIdentity.of_model(model) == wanted]
     if not matches:
-        return _to_be_made(f"base image {wanted.base_image} and the sources of the service")
+        return _to_be_made(f"base image {custom.base_image} and the sources and hardware of the service")
     return _found(min(matches, key=lambda model: model.metadata.name))
-
-
-def _identities(sources: Sequence[ModelSource]) -> list[tuple[str, str, str]]:
-    """What tells weights apart; an endpoint taken from a Secret counts as none (SVC-MDL-5)."""
-    return [
-        (
-            source.model_id,
-            source.source_uri,
-            next((variable.value or "" for variable in source.env if variable.name == ENDPOINT), ""),
-        )
-        for source in sources
-    ]
 
 
 def _found(model: Model) -> ModelChoice:

@@ -9,7 +9,7 @@ from aimd.api.shared import ResolvedReference, Scope
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE
 from aimd.planning.service.child_names import derived_template_name, former_derived_template_name, has_overrides
-from aimd.planning.service.model_reference import same_weights
+from aimd.planning.service.model_identity import same_weights
 from aimd.planning.service.observed import (
     Model,
     Template,

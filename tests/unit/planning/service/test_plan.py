@@ -451,7 +451,10 @@ def test_a_custom_model_matches_by_sources_and_hardware(
     other = model("a-other", image="base:1", modelSources=[elsewhere], custom={"hardware": {"gpu": {"requests": 1}}})
     plan = plan_service(observed(service=manifest, models=[larger, other, fits]), now)
     assert plan.status["resolvedModel"]["name"] == "fits"
-    assert "resolvedModel" not in plan_service(observed(service=manifest, models=[larger, other]), now).status
+    without = plan_service(observed(service=manifest, models=[larger, other]), now)
+    assert "resolvedModel" not in without.status
+    message = "No model with base image base:1 and the sources and hardware of the service exists"
+    assert component(without, "Model").message.startswith(message), "one with other hardware does exist"
 
 
 def test_the_remembered_model_stays_while_ready(
