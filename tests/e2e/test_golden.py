@@ -184,7 +184,7 @@ class Golden:
         if self._update:
             file.parent.mkdir(exist_ok=True)
             file.write_text(seen)
-        return "".join(unified_diff((wanted or seen).splitlines(True), seen.splitlines(True), str(file), "seen"))
+        return "".join(unified_diff((wanted or seen).splitlines(True), seen.splitlines(True), file.name, "seen"))
 
 
 @pytest.fixture(scope="module")
@@ -206,8 +206,8 @@ async def differences(
         async with places:
             return await comparison.difference(name)
 
-    items = [item for item in request.session.items if isinstance(item, pytest.Function) and hasattr(item, "callspec")]
-    names = [str(item.callspec.params["example"]) for item in items if "example" in item.callspec.params]
+    items = [item for item in request.session.items if isinstance(item, pytest.Function) and item.path == request.path]
+    names = [str(item.callspec.params["example"]) for item in items if hasattr(item, "callspec")]
     tasks = {name: asyncio.create_task(compare(name)) for name in names}
     yield tasks
     for task in tasks.values():
