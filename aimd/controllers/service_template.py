@@ -74,7 +74,8 @@ def observe_template(
     models = ties.model.find(reader, template)
     broken = next((item for item in models.unreadable if hides(item, models.objects)), None)
     model = models.first if broken is None else None
-    cache = ties.cache.find(reader, template).first
+    # As a manifest: a cache that does not parse counts as well (TPL-CCH-1).
+    cache = next(iter(reader.cache[AIM_TEMPLATE_CACHE].by_index("owner", template.metadata.uid)), None)
     observed = ObservedTemplate(
         template=template,
         config=observe_config(reader, template.spec.runtime_config_name, template.metadata.namespace),
