@@ -20,7 +20,7 @@ from aimd.api.core import ApiObject
 from aimd.planning.kinds import MODELS
 from aimd.planning.unreadable import Unreadable, unreadable
 from aimd.runtime.controller import Watch
-from aimd.runtime.handlers import Handler, for_owner
+from aimd.runtime.handlers import Handler, for_index, for_owner
 from aimd.runtime.informer import Informer
 from aimd.runtime.objects import Key, Kind, Manifest, key_of, uid_of
 from aimd.runtime.predicates import Predicate, always
@@ -185,12 +185,10 @@ class Relation(Generic[SubjectT, NeighborT]):
         return found
 
     def subjects(self, neighbor: Manifest, kind: Kind, cache: Cache) -> Iterator[Key]:
-        namespace = key_of(neighbor).namespace
-        for token in Reader(cache).tokens(self.offers, kind)(neighbor):
-            for subject in cache[self.subject].by_index(self._wanted, token):
-                key = key_of(subject)
-                if self.reach.allows(key.namespace, namespace):
-                    yield key
+        wakes = for_index(self.subject, self._wanted, Reader(cache).tokens(self.offers, kind))
+        for key in wakes(neighbor, cache):
+            if self.reach.allows(key.namespace, key_of(neighbor).namespace):
+                yield key
 
     def find(self, reader: Reader, subject: SubjectT) -> Found[NeighborT]:
         tokens = tuple(dict.fromkeys(self.wants(subject)))

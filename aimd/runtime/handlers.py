@@ -1,4 +1,10 @@
-"""Handlers: map a changed object to the keys to reconcile, as in controller-runtime's package handler."""
+"""Handlers: map a changed object to the keys to reconcile, as in controller-runtime's package handler.
+
+Example:
+    Watch(GREETING, for_object)                          # a Greeting wakes itself
+    Watch(CONFIG_MAP, for_owner(GREETING))               # a ConfigMap wakes the Greeting that owns it
+    Watch(SECRET, for_index(GREETING, "secret", names))  # a Secret wakes the Greetings that name it
+"""
 
 from collections.abc import Callable, Iterable
 from typing import TypeAlias

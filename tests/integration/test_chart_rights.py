@@ -96,7 +96,7 @@ async def needed(api_server: Any) -> set[Right]:
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as client, connect_registries() as registries:
         reconcilers = build_reconcilers(client, Cache(), ControllerSettings(), registries)
     own = {reconciler.kind for reconciler in reconcilers}
-    watched = own | {source.kind for reconciler in reconcilers for source in reconciler.informers}
+    watched = own | {informer.kind for reconciler in reconcilers for informer in reconciler.informers}
     return OTHERS.union(
         *(all_of(kind, "list watch") for kind in watched),
         # Status is patched, after a conflict on what is read again.

@@ -153,7 +153,7 @@ async def has_download(client: Client) -> bool:
 async def test_every_watch_is_allowed(operator: Path) -> None:
     async with connect(ClientOptions(kubeconfig=operator)) as client, connect_registries() as registries:
         reconcilers = build_reconcilers(client, Cache(), ControllerSettings(), registries)
-        kinds = {source.kind for reconciler in reconcilers for source in reconciler.informers}
+        kinds = {informer.kind for reconciler in reconcilers for informer in reconciler.informers}
         kinds |= {reconciler.kind for reconciler in reconcilers}
         refused = [
             f"{verb} {kind.plural}.{kind.group}"

@@ -198,7 +198,7 @@ def pod_template(env: list[Manifest], **container: Any) -> Manifest:
     return {"metadata": {"labels": {"x": "y"}, "annotations": {"a": ""}}, "spec": spec}
 
 
-async def test_a_job_settles_whatever_the_server_fills_in(bench: Bench) -> None:
+async def test_a_job_is_applied_once_whatever_the_server_fills_in(bench: Bench) -> None:
     owner = await bench.client.create(CONFIG_MAP, bench.manifest(CONFIG_MAP, "owner"), reason="test")
     reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid_of(owner), "controller": True}
     env: list[Manifest] = [
@@ -221,7 +221,7 @@ async def test_a_job_settles_whatever_the_server_fills_in(bench: Bench) -> None:
     assert again.failures == failed.failures, "the same refusal, from memory"
 
 
-async def test_a_claim_settles_and_a_refused_change_is_a_value(bench: Bench) -> None:
+async def test_a_claim_is_applied_once_and_a_refused_change_is_a_value(bench: Bench) -> None:
     def claim(size: str, mode: str = "ReadWriteMany") -> Manifest:
         spec = {"accessModes": [mode], "resources": {"requests": {"storage": size}}}
         return bench.manifest(PERSISTENT_VOLUME_CLAIM, "p", spec=spec)
@@ -243,7 +243,7 @@ async def test_a_claim_settles_and_a_refused_change_is_a_value(bench: Bench) -> 
     ]
 
 
-async def test_defaults_inside_atomic_lists_have_to_be_declared_or_settle(
+async def test_defaults_inside_atomic_lists_are_declared_or_tolerated(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     rendered = bench.manifest(WIDGET, "w", spec={"containers": [{"name": "c"}]})
@@ -375,7 +375,7 @@ def without_empty(value: Any) -> Any:
 @example(sequence=[{"free": {"value": {"a": 0}}}, {"number": None, "free": {"value": {}}}], restart=False)
 @example(sequence=[{"free": {"value": {"a": {"b": 1}}}}, {"free": {"value": {"a": {}}}}], restart=True)
 @example(sequence=[{"free": {"value": {"a": 0}}}, {"text": "", "free": {"value": {}}}], restart=True)
-def test_any_sequence_of_renderings_arrives_and_settles(
+def test_any_sequence_of_renderings_arrives_and_is_then_left_alone(
     api_server: ApiServer, sequence: list[Manifest], restart: bool
 ) -> None:
     async def run() -> None:

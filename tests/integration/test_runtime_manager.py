@@ -156,7 +156,7 @@ async def test_reconciles_in_flight_end_when_the_manager_stops(bench: Bench) -> 
         await bench.copy("too-late")
 
 
-async def test_a_reconcile_that_does_not_end_is_cancelled_after_the_grace_period(bench: Bench) -> None:
+async def test_a_reconcile_that_does_not_end_is_canceled_after_the_grace_period(bench: Bench) -> None:
     async with bench.running(shutdown_timeout=0.2) as (_, copier):
         copier.delay = 60
         await bench.secret("a")
@@ -212,7 +212,7 @@ async def test_a_kind_that_one_controller_needs_is_optional_for_none(bench: Benc
     assert [reflector.optional for reflector in manager._reflectors.values()] == [False]
 
 
-async def test_a_watch_without_a_source_is_refused(bench: Bench) -> None:
+async def test_a_watch_without_an_informer_is_refused(bench: Bench) -> None:
     class Blind(Copier):
         informers: Sequence[Informer] = (Informer(SECRET),)
 
@@ -258,7 +258,7 @@ async def test_one_leads_the_other_takes_over_at_once_on_release(bench: Bench, a
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
-async def test_who_is_stopped_while_it_asks_for_the_lease_does_not_keep_it(
+async def test_a_process_stopped_while_it_acquires_the_lease_does_not_keep_it(
     bench: Bench, api_server: ControlPlane, tmp_path: Path, method: str
 ) -> None:
     """POST is what makes the lease ours, PUT what renews it."""
@@ -280,7 +280,7 @@ async def test_who_is_stopped_while_it_asks_for_the_lease_does_not_keep_it(
     assert lease["spec"]["holderIdentity"] == "", "it was granted, and given back"
 
 
-async def test_who_cannot_renew_stops_writing_before_another_may_take_over(bench: Bench) -> None:
+async def test_a_leader_that_cannot_renew_stops_writing_before_another_may_take_over(bench: Bench) -> None:
     clock = {"now": 1000.0}
     options = replace(election(bench, "first"), lease_duration=15.0, renew_deadline=10.0)
     first = LeaderElector(bench.client, options, clock=lambda: clock["now"])

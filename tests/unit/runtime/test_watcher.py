@@ -240,7 +240,7 @@ class Server:
         return [event for at, event in self.history if at > version]
 
 
-class ReflectorModel(RuleBasedStateMachine):
+class WatcherModel(RuleBasedStateMachine):
     """Whatever fails, once the network is calm the store shows what the server has."""
 
     names = st.sampled_from("abc")
@@ -406,18 +406,20 @@ class ReflectorModel(RuleBasedStateMachine):
         assert {name: int(version) for name, version in self.seen.items() if version} == there, "handlers saw the end"
 
 
-TestReflectorModel = ReflectorModel.TestCase
-TestReflectorModel.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+# As many examples as a unit test has time for; `make test-slow` looks at more.
+EXAMPLES = 300 if settings.get_current_profile_name() == "search" else 100
+TestWatcherModel = WatcherModel.TestCase
+TestWatcherModel.settings = settings(max_examples=EXAMPLES, stateful_step_count=40, deadline=None)
 
 
-class StreamingReflectorModel(ReflectorModel):
+class StreamingWatcherModel(WatcherModel):
     """The same with streamed lists, which writes may overtake while they come."""
 
     streams = True
 
 
-TestStreamingReflectorModel = StreamingReflectorModel.TestCase
-TestStreamingReflectorModel.settings = TestReflectorModel.settings
+TestStreamingWatcherModel = StreamingWatcherModel.TestCase
+TestStreamingWatcherModel.settings = TestWatcherModel.settings
 
 
 STREAMING = Streaming(Common(streams=True))
