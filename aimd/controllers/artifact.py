@@ -15,11 +15,12 @@ from aimd.controllers.relations import (
     ARTIFACT_USER,
 )
 from aimd.controllers.runtime_config import CONFIG_INFORMERS, observe_config
-from aimd.planning.artifact.download_job import CACHE_NAME, check_size_name, claim_name, download_name
+from aimd.planning.artifact.download_job import check_size_name, claim_name, download_name
 from aimd.planning.artifact.needs import with_reads
 from aimd.planning.artifact.observed import JobRun, ObservedArtifact
 from aimd.planning.artifact.plan import plan_artifact
 from aimd.planning.kinds import AIM_ARTIFACT, INFERENCE_SERVICE
+from aimd.planning.labels import ARTIFACT_LABEL
 from aimd.planning.needs import Reads
 from aimd.planning.objects import is_being_deleted, is_controlled_by
 from aimd.planning.settings import ControllerSettings
@@ -31,7 +32,7 @@ INFORMERS = (
     Informer(AIM_ARTIFACT),
     *CONFIG_INFORMERS,
     *(
-        Informer(kind, label_selector=CACHE_NAME)
+        Informer(kind, label_selector=ARTIFACT_LABEL)
         for kind in (PERSISTENT_VOLUME_CLAIM, JOB, SERVICE_ACCOUNT, ROLE, ROLE_BINDING, POD)
     ),
     Informer(STORAGE_CLASS, optional=True),

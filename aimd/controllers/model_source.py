@@ -10,15 +10,8 @@ from aimd.controllers.relation import Reader
 from aimd.controllers.relations import SOURCE_TIES
 from aimd.controllers.runtime_config import CONFIG_INFORMERS, observe_config
 from aimd.planning.kinds import AIM_CLUSTER_MODEL, AIM_CLUSTER_MODEL_SOURCE
-from aimd.planning.labels import name_label
-from aimd.planning.model_source.plan import (
-    SOURCE_LABEL,
-    ImageCounts,
-    ObservedSource,
-    image_counts,
-    plan_model_source,
-    with_reads,
-)
+from aimd.planning.labels import MODEL_SOURCE_LABEL, name_label
+from aimd.planning.model_source.plan import ImageCounts, ObservedSource, image_counts, plan_model_source, with_reads
 from aimd.planning.needs import Reads
 from aimd.planning.plan import Plan
 from aimd.runtime.informer import Informer
@@ -54,12 +47,14 @@ def observe_source(source: AIMClusterModelSource, live: Manifest, reader: Reader
     manifests = reader.cache[AIM_CLUSTER_MODEL].list()
     models = reader.collect(AIM_CLUSTER_MODEL, manifests).objects
     label = name_label(source.metadata.name)
-    own = frozenset(model.spec.image for model in models if model.metadata.labels.get(SOURCE_LABEL) == label)
+    own = frozenset(model.spec.image for model in models if model.metadata.labels.get(MODEL_SOURCE_LABEL) == label)
     observed = ObservedSource(
         source=source,
         config=observe_config(reader, "", ""),
         own=own,
-        others=frozenset(model.spec.image for model in models if model.metadata.labels.get(SOURCE_LABEL) != label),
+        others=frozenset(
+            model.spec.image for model in models if model.metadata.labels.get(MODEL_SOURCE_LABEL) != label
+        ),
         names=frozenset(key_of(manifest).name for manifest in manifests),
     )
     return with_reads(observed, reads)

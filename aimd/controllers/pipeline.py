@@ -21,6 +21,7 @@ from aimd.controllers.relation import AnyTie, Reader, informers_of, watches_of
 from aimd.planning.component import Component, Direction, State, may_apply
 from aimd.planning.conditions import Event, Summary, summarize
 from aimd.planning.kinds import MODELS
+from aimd.planning.labels import PAUSED_ANNOTATION
 from aimd.planning.needs import NO_READS, Reads
 from aimd.planning.objects import annotations_of, conditions_of, generation_of, is_being_deleted, status_word
 from aimd.planning.plan import Plan
@@ -52,7 +53,6 @@ from aimd.runtime.predicates import Predicate
 from aimd.runtime.status import StatusWriter
 from aimd.runtime.store import Cache
 
-PAUSED = "aim.eai.amd.com/reconciliation-paused"
 READ_ROUNDS = 5
 """Times that a plan may ask for live reads in one reconcile; a plan that asks on is a mistake in the program."""
 
@@ -170,7 +170,7 @@ class KindReconciler(Generic[ObjectT, ObservedT]):
         finalizer = self.definition.finalizer
         if finalizer and finalizer not in (metadata_of(live).get("finalizers") or ()):
             live = await add_finalizer(self._client, self.kind, live, finalizer)
-        if annotations_of(live).get(PAUSED) == "true":
+        if annotations_of(live).get(PAUSED_ANNOTATION) == "true":
             return Result()
         try:
             return await self._converge(live)

@@ -7,6 +7,7 @@ objects, since they run at every change that a watch brings.
 from collections.abc import Callable
 from typing import Any
 
+from aimd.planning.gpus import GPU_LABEL_PREFIXES
 from aimd.planning.jobs import has_ended, job_phase
 from aimd.planning.objects import (
     conditions_of,
@@ -26,7 +27,6 @@ from aimd.runtime.objects import Manifest, labels_of, metadata_of
 from aimd.runtime.predicates import Predicate
 
 _INTENT = ("generation", "labels", "annotations", "finalizers", "deletionTimestamp", "ownerReferences")
-_GPU_PREFIXES = ("amd.com/", "beta.amd.com/")
 
 
 def _changed(facts: Callable[[Manifest], object]) -> Predicate:
@@ -146,7 +146,7 @@ def job_ended(before: Manifest | None, after: Manifest | None) -> bool:
 
 
 def _gpu_labels(node: Manifest) -> dict[str, str]:
-    return {key: value for key, value in labels_of(node).items() if key.startswith(_GPU_PREFIXES)}
+    return {key: value for key, value in labels_of(node).items() if key.startswith(GPU_LABEL_PREFIXES)}
 
 
 def _shared(service: Manifest | None) -> tuple[Any, ...] | None:

@@ -29,8 +29,6 @@ from aimd.controllers.relations import (
     SERVICE_WEIGHTS_CANDIDATE,
 )
 from aimd.controllers.runtime_config import CONFIG_INFORMERS, observe_config
-from aimd.controllers.tokens import INFERENCE_SERVICE_LABEL
-from aimd.planning.artifact.download_job import CACHE_NAME
 from aimd.planning.component import State
 from aimd.planning.gpus import inventory_of
 from aimd.planning.kinds import (
@@ -44,9 +42,14 @@ from aimd.planning.kinds import (
     INFERENCE_SERVICE,
     SCALED_OBJECT,
 )
-from aimd.planning.labels import PREFIX
+from aimd.planning.labels import (
+    ARTIFACT_LABEL,
+    CACHES_OF_SERVICE_FINALIZER,
+    INFERENCE_SERVICE_LABEL,
+    SERVICE_NAME_LABEL,
+)
 from aimd.planning.needs import Reads
-from aimd.planning.service.deletion import FINALIZER, caches_to_delete
+from aimd.planning.service.deletion import caches_to_delete
 from aimd.planning.service.needs import with_reads
 from aimd.planning.service.observed import ObservedService, Template, is_owned
 from aimd.planning.service.plan import plan_service
@@ -63,7 +66,6 @@ from aimd.runtime.kinds import (
 )
 from aimd.runtime.objects import Deletion, Key, Manifest, labels_of
 
-SERVICE_NAME_LABEL = PREFIX + "service.name"
 INFORMERS = (
     Informer(AIM_SERVICE),
     Informer(AIM_MODEL),
@@ -80,7 +82,7 @@ INFORMERS = (
     Informer(POD, label_selector=INFERENCE_SERVICE_LABEL),
     Informer(EVENT, field_selector="involvedObject.kind=InferenceService,type=Warning"),
     Informer(NODE, optional=True),
-    Informer(PERSISTENT_VOLUME_CLAIM, label_selector=CACHE_NAME),
+    Informer(PERSISTENT_VOLUME_CLAIM, label_selector=ARTIFACT_LABEL),
 )
 _MADE_BY_OTHERS = (INFERENCE_SERVICE, HTTP_ROUTE)
 _STATUS_WORDS = {State.PROGRESSING: "Starting", State.READY: "Running", State.NOT_AVAILABLE: "Degraded"}
@@ -96,7 +98,7 @@ def service_controller() -> Definition[AIMService, ObservedService]:
         informers=INFORMERS,
         ties=SERVICE_TIES,
         own_changes=service_intent_changed,
-        finalizer=FINALIZER,
+        finalizer=CACHES_OF_SERVICE_FINALIZER,
         on_deletion=_on_deletion,
         status_word=service_status_word,
     )

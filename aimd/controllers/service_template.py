@@ -16,10 +16,11 @@ from aimd.planning.kinds import (
     AIM_SERVICE_TEMPLATE,
     AIM_TEMPLATE_CACHE,
 )
+from aimd.planning.labels import TEMPLATE_LABEL
 from aimd.planning.needs import Reads
 from aimd.planning.pull_secrets import shared_pull_secrets
 from aimd.planning.service_template.discovery import DiscoveryRun
-from aimd.planning.service_template.discovery_job import TEMPLATE_LABEL, job_key
+from aimd.planning.service_template.discovery_job import job_key
 from aimd.planning.service_template.needs import with_reads
 from aimd.planning.service_template.observed import ObservedTemplate, Template, discovery_context
 from aimd.planning.service_template.plan import plan_service_template

@@ -15,8 +15,8 @@ from aimd.controllers.relations import (
     CACHE_TIES,
 )
 from aimd.controllers.runtime_config import CONFIG_INFORMERS, observe_config
-from aimd.planning.artifact.download_job import CACHE_NAME
 from aimd.planning.kinds import AIM_ARTIFACT, AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE
+from aimd.planning.labels import ARTIFACT_LABEL, ARTIFACTS_OF_CACHE_FINALIZER
 from aimd.planning.needs import Reads
 from aimd.planning.objects import storage_class_of
 from aimd.planning.template_cache.matching import ArtifactContext
@@ -34,14 +34,12 @@ from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import PERSISTENT_VOLUME_CLAIM
 from aimd.runtime.objects import Deletion, Key, Manifest
 
-FINALIZER = "aim.eai.amd.com/artifactcleanup"
-
 INFORMERS = (
     Informer(AIM_TEMPLATE_CACHE),
     Informer(AIM_ARTIFACT),
     Informer(AIM_SERVICE_TEMPLATE),
     Informer(AIM_CLUSTER_SERVICE_TEMPLATE),
-    Informer(PERSISTENT_VOLUME_CLAIM, label_selector=CACHE_NAME),
+    Informer(PERSISTENT_VOLUME_CLAIM, label_selector=ARTIFACT_LABEL),
     *CONFIG_INFORMERS,
 )
 
@@ -55,7 +53,7 @@ def template_cache_controller() -> Definition[AIMTemplateCache, ObservedTemplate
         plan=plan_template_cache,
         informers=INFORMERS,
         ties=CACHE_TIES,
-        finalizer=FINALIZER,
+        finalizer=ARTIFACTS_OF_CACHE_FINALIZER,
         on_deletion=_on_deletion,
     )
 

@@ -9,17 +9,21 @@ from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTempl
 from aimd.api.shared import Scope
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.gpus import asks_for_gpu
+from aimd.planning.labels import (
+    INFERENCE_SERVICE_LABEL,
+    SERVICE_LABEL,
+    SERVICE_NAME_LABEL,
+    TEMPLATE_ALIAS_LABEL,
+    TEMPLATE_CACHE_NAME_LABEL,
+)
 from aimd.planning.objects import involved_name, storage_class_of
 from aimd.planning.pull_secrets import used_images, used_models
 from aimd.planning.runtime_config import config_name
 from aimd.planning.service.child_names import derived_template_name
-from aimd.planning.service.deletion import CACHE_LABEL
-from aimd.planning.service.derived_template import MAKER_LABEL
 from aimd.planning.service.model_creation import created_model_name
 from aimd.planning.service.model_identity import CustomModelIdentity, ServedWeights
 from aimd.planning.service.template_reference import template_name
-from aimd.planning.service.template_selection import ALIAS_LABEL, is_derived
-from aimd.planning.template_cache.plan import CACHE_LABEL as ARTIFACT_CACHE_LABEL
+from aimd.planning.service.template_selection import is_derived
 from aimd.runtime.objects import Manifest, controller_of, labels_of, uid_of
 
 Model = AIMModel | AIMClusterModel
@@ -27,7 +31,6 @@ Template = AIMServiceTemplate | AIMClusterServiceTemplate
 Configured = AIMService | Model | Template | AIMTemplateCache | AIMArtifact
 Tokens = Iterable[str]
 
-INFERENCE_SERVICE_LABEL = "serving.kserve.io/inferenceservice"
 GPU = ("gpu",)
 """The token by which those that depend on the cluster's GPUs meet the nodes."""
 
@@ -104,7 +107,7 @@ def offered_weights(model: Model) -> Tokens:
 
 def name_and_alias(template: Template) -> Tokens:
     """Return a template's name, and the short name that its model gave it."""
-    return _given(template.metadata.name, template.metadata.labels.get(ALIAS_LABEL, ""))
+    return _given(template.metadata.name, template.metadata.labels.get(TEMPLATE_ALIAS_LABEL, ""))
 
 
 def model_of_template(template: Template) -> Tokens:
@@ -119,7 +122,7 @@ def named_model(template: Template) -> Tokens:
 
 def maker_of_template(template: AIMServiceTemplate) -> Tokens:
     """Return the label of the service that a template was derived for."""
-    return _given(template.metadata.labels.get(MAKER_LABEL, "")) if is_derived(template) else ()
+    return _given(template.metadata.labels.get(SERVICE_NAME_LABEL, "")) if is_derived(template) else ()
 
 
 def gpus_if_needed(template: Template) -> Tokens:
@@ -147,7 +150,7 @@ def cluster_template(cache: AIMTemplateCache) -> Tokens:
 
 def service_of_cache(cache: AIMTemplateCache) -> Tokens:
     """Return the label of the service that a cache was made for."""
-    return _given(cache.metadata.labels.get(CACHE_LABEL, ""))
+    return _given(cache.metadata.labels.get(SERVICE_LABEL, ""))
 
 
 def listed_artifacts(cache: AIMTemplateCache) -> Tokens:
@@ -171,7 +174,7 @@ def sources_of_template(template: Template) -> Tokens:
 
 def cache_of_artifact(artifact: AIMArtifact) -> Tokens:
     """Return the label of the template cache that made an artifact."""
-    return _given(artifact.metadata.labels.get(ARTIFACT_CACHE_LABEL, ""))
+    return _given(artifact.metadata.labels.get(TEMPLATE_CACHE_NAME_LABEL, ""))
 
 
 def name_and_source(artifact: AIMArtifact) -> Tokens:

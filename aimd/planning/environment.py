@@ -1,4 +1,8 @@
-"""Container environment: layers merged by variable name."""
+"""Container environment: every variable that aimd sets or reads, and how layers of variables are merged by name.
+
+Variables that only the downloader reads are declared in `aimd.downloads.settings`, those of `aimd` itself in
+`aimd.cli.settings`.
+"""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -6,11 +10,81 @@ from collections.abc import Iterable, Sequence
 from aimd.api.core import EnvVar
 from aimd.runtime.objects import Manifest
 
-ENGINE_ARGS = "AIM_ENGINE_ARGS"
+AIM_CACHE_PATH = "AIM_CACHE_PATH"
+"""Folder in which a predictor finds its weights."""
+
+AIM_ENGINE_ARGS = "AIM_ENGINE_ARGS"
+"""JSON object of arguments for the inference engine; later layers are merged into earlier ones."""
+
+AIM_PROFILE_ID = "AIM_PROFILE_ID"
+"""The profile to run with; without it the image chooses one."""
+
+AIM_METRIC = "AIM_METRIC"
+"""The metric that the profile is optimized for: `latency` or `throughput`."""
+
+AIM_PRECISION = "AIM_PRECISION"
+"""The precision of the profile, such as `fp8`."""
+
+AIM_ID = "AIM_ID"
+"""The model of a custom profile, as `organization/name`."""
+
+AIM_MODEL_ID = "AIM_MODEL_ID"
+"""The model whose weights a predictor loads, as `organization/name`; excludes `AIM_ID`."""
+
+AIM_GPU_MODEL = "AIM_GPU_MODEL"
+"""The GPU model that discovery chooses a profile for."""
+
+AIM_GPU_COUNT = "AIM_GPU_COUNT"
+"""The number of GPUs that discovery chooses a profile for."""
+
+AIM_LOG_LEVEL = "AIM_LOG_LEVEL"
+"""Log level of the AIM runtime; discovery silences it, because its output is read."""
+
+AIM_LOG_LEVEL_ROOT = "AIM_LOG_LEVEL_ROOT"
+"""Log level of the libraries of the AIM runtime."""
+
+VLLM_ENABLE_METRICS = "VLLM_ENABLE_METRICS"
+"""Whether the inference engine serves Prometheus metrics."""
+
+AIM_DOWNLOADER_PROTOCOL = "AIM_DOWNLOADER_PROTOCOL"
+"""Protocols that a download tries, in this order, separated by commas."""
+
+ARTIFACT_NAME = "ARTIFACT_NAME"
+"""The AIMArtifact that a download reports its progress to."""
+
+ARTIFACT_NAMESPACE = "ARTIFACT_NAMESPACE"
+"""The namespace of the AIMArtifact that a download reports its progress to."""
+
+EXPECTED_SIZE_BYTES = "EXPECTED_SIZE_BYTES"
+"""Size of the weights, of which a download reports percentages."""
+
+MOUNT_PATH = "MOUNT_PATH"
+"""Folder at which a download finds its volume."""
+
+TARGET_DIR = "TARGET_DIR"
+"""Folder that a download writes to."""
+
+STALL_TIMEOUT = "STALL_TIMEOUT"
+"""Seconds without progress after which a download starts its protocol again."""
+
+TMPDIR = "TMPDIR"
+"""Folder for temporary files."""
+
+HF_HOME = "HF_HOME"
+"""Folder in which the Hugging Face client keeps its own files."""
+
+HF_ENDPOINT = "HF_ENDPOINT"
+"""URL of the Hugging Face hub or of a mirror."""
+
+AWS_ENDPOINT_URL = "AWS_ENDPOINT_URL"
+"""URL of the object store of `s3://` sources."""
+
+S3_NO_SSL = "S3_NO_SSL"
+"""Whether the object store is reached without TLS."""
 
 
 def merge_env(*layers: Iterable[EnvVar]) -> tuple[EnvVar, ...]:
-    """Merges by name: a later layer replaces the whole entry in place, new names are appended (OBJ-ENV-1)."""
+    """Merge by name: a later layer replaces the whole entry in place, new names are appended (OBJ-ENV-1)."""
     merged: dict[str, EnvVar] = {}
     for layer in layers:
         for variable in layer:
@@ -19,19 +93,19 @@ def merge_env(*layers: Iterable[EnvVar]) -> tuple[EnvVar, ...]:
 
 
 def merge_container_env(*layers: Iterable[EnvVar]) -> tuple[EnvVar, ...]:
-    """Like `merge_env`, but `AIM_ENGINE_ARGS` values that are JSON objects are merged deeply (SVC-ENV-2)."""
+    """Merge as `merge_env` does, but merge values of `AIM_ENGINE_ARGS` that are JSON objects deeply (SVC-ENV-2)."""
     merged: dict[str, EnvVar] = {}
     for layer in layers:
         for variable in layer:
             earlier = merged.get(variable.name)
-            if earlier is not None and variable.name == ENGINE_ARGS:
+            if earlier is not None and variable.name == AIM_ENGINE_ARGS:
                 variable = _merge_engine_args(earlier, variable)
             merged[variable.name] = variable
     return tuple(merged.values())
 
 
 def render_env(variables: Sequence[EnvVar]) -> list[Manifest]:
-    """The variables as container `env` entries, in the given order."""
+    """Return the variables as container `env` entries, in the given order."""
     return [variable.model_dump(by_alias=True, exclude_none=True) for variable in variables]
 
 

@@ -17,7 +17,8 @@ from aimd.runtime.objects import Manifest
 
 _GPU = TemplateCondition.GPU_READY
 DEVICE_ID_LABEL = "amd.com/gpu.device-id"
-_PREFIXES = ("amd.com/", "beta.amd.com/")
+GPU_LABEL_PREFIXES = ("amd.com/", "beta.amd.com/")
+"""Prefixes of the labels by which nodes show their GPUs; AMD's node labeller sets them."""
 _BARE_MEBIBYTES_BELOW = 2**24
 
 _DEVICES: tuple[tuple[str, int, str], ...] = (
@@ -109,13 +110,13 @@ def gpu_of_device(device_id: str) -> str:
 def gpus_of_node(labels: Mapping[str, str]) -> tuple[NodeGpu, ...]:
     """GPU models a node shows: by device id, else by family, each in the plain form, else in the counted one."""
     for suffix, model_of in (("gpu.device-id", gpu_of_device), ("gpu.family", normalize_gpu)):
-        for prefix in _PREFIXES:
+        for prefix in GPU_LABEL_PREFIXES:
             value = (labels.get(prefix + suffix) or "").strip()
             if value:
                 return (NodeGpu(model_of(value), ((prefix + suffix, "In", (value,)),)),)
         found = [
             NodeGpu(model_of(key.removeprefix(f"{prefix}{suffix}.")), ((key, "Exists", ()), (key, "NotIn", ("", "0"))))
-            for prefix in _PREFIXES
+            for prefix in GPU_LABEL_PREFIXES
             for key in sorted(labels)
             if key.startswith(f"{prefix}{suffix}.") and labels[key] not in ("", "0")
         ]
@@ -129,7 +130,7 @@ def inventory_of(nodes: Iterable[Mapping[str, str]]) -> GpuInventory:
     vram: dict[str, int] = {}
     extra: dict[str, set[Term]] = {}
     for labels in nodes:
-        labelled = next((size for size in (_vram_label(labels, prefix) for prefix in _PREFIXES) if size), 0)
+        labelled = next((size for size in (_vram_label(labels, prefix) for prefix in GPU_LABEL_PREFIXES) if size), 0)
         for gpu in gpus_of_node(labels):
             vram[gpu.model] = max(vram.get(gpu.model, 0), labelled)
             if not _is_usual_form(gpu):

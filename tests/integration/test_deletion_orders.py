@@ -14,8 +14,8 @@ from itertools import combinations, permutations
 
 import pytest
 
-from aimd.planning.artifact.observed import COMPLETE
 from aimd.planning.kinds import AIM_ARTIFACT, AIM_SERVICE, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE
+from aimd.planning.labels import DOWNLOAD_COMPLETE_ANNOTATION
 from aimd.runtime.client import ClientOptions, connect
 from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import JOB, PERSISTENT_VOLUME_CLAIM, ROLE, ROLE_BINDING, SERVICE_ACCOUNT
@@ -169,7 +169,7 @@ class Life:
         if name == "artifact":
             return bool(word == "Ready")
         if name == "claim":
-            return COMPLETE in (metadata_of(item).get("annotations") or {})
+            return DOWNLOAD_COMPLETE_ANNOTATION in (metadata_of(item).get("annotations") or {})
         if name == "cache":
             return bool(word == ("Ready" if "template" in self.there else "Failed"))
         if name == "service":

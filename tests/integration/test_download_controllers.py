@@ -12,9 +12,7 @@ from uuid import uuid4
 import pytest
 
 from aimd.controllers.all import build_reconcilers
-from aimd.controllers.template_cache import FINALIZER
 from aimd.planning.artifact import download as artifact_download
-from aimd.planning.artifact.observed import COMPLETE
 from aimd.planning.kinds import (
     AIM_ARTIFACT,
     AIM_CLUSTER_MODEL_SOURCE,
@@ -24,6 +22,7 @@ from aimd.planning.kinds import (
     AIM_SERVICE_TEMPLATE,
     AIM_TEMPLATE_CACHE,
 )
+from aimd.planning.labels import ARTIFACTS_OF_CACHE_FINALIZER, DOWNLOAD_COMPLETE_ANNOTATION
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.client import RegistryClient
 from aimd.registry.credentials import Keyring
@@ -185,7 +184,9 @@ async def test_weights_arrive_and_then_nothing_is_written_any_more(world: Downlo
     assert artifact["status"]["progress"]["displayPercentage"] == "100 %"
     assert artifact["status"]["download"] == {"protocol": "XET", "message": "Complete"}
     assert artifact["status"]["observedGeneration"] == 1
-    record = json.loads((await world.only(PERSISTENT_VOLUME_CLAIM))["metadata"]["annotations"][COMPLETE])
+    record = json.loads(
+        (await world.only(PERSISTENT_VOLUME_CLAIM))["metadata"]["annotations"][DOWNLOAD_COMPLETE_ANNOTATION]
+    )
     assert (record["revision"], record["files"]) == ("abc", 3)
 
     cache = await world.until_word(AIM_TEMPLATE_CACHE, "Ready")
@@ -305,7 +306,7 @@ async def test_a_cache_takes_its_unfinished_artifacts_along(world: DownloadWorld
     await make(world)
     await world.until(lambda: world.only(AIM_ARTIFACT))
     cache = await world.only(AIM_TEMPLATE_CACHE)
-    assert cache["metadata"]["finalizers"] == [FINALIZER]
+    assert cache["metadata"]["finalizers"] == [ARTIFACTS_OF_CACHE_FINALIZER]
     await world.client.delete(AIM_TEMPLATE_CACHE, Key(world.namespace, "tiny-cache"), reason="test")
     for _ in range(200):
         left = [

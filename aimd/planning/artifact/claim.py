@@ -11,12 +11,21 @@ from typing import Any
 from aimd.api.artifact import ArtifactCondition
 from aimd.api.reasons import Reason
 from aimd.api.source_uri import SourceUri
-from aimd.planning.artifact.download_job import CACHE_NAME, CACHE_TYPE, child_metadata, claim_name
-from aimd.planning.artifact.observed import COMPLETE, MAXIMUM_BYTES, ObservedArtifact, headroom_percent, is_complete
+from aimd.planning.artifact.download_job import child_metadata, claim_name
+from aimd.planning.artifact.observed import MAXIMUM_BYTES, ObservedArtifact, headroom_percent, is_complete
 from aimd.planning.artifact.stages import POLL_SECONDS, Stage
 from aimd.planning.component import DOWNSTREAM, Component
 from aimd.planning.jobs import JobPhase
-from aimd.planning.labels import PREFIX, label_value, name_label
+from aimd.planning.labels import (
+    ARTIFACT_LABEL,
+    CACHE_TYPE_LABEL,
+    DOWNLOAD_COMPLETE_ANNOTATION,
+    SOURCE_MODEL_LABEL,
+    TEMPLATE_CREATED_LABEL,
+    is_own_key,
+    label_value,
+    name_label,
+)
 from aimd.planning.objects import newest_event
 from aimd.planning.pod_failures import report_of
 from aimd.planning.pods import is_ready_pod
@@ -74,7 +83,7 @@ def completed_claim(observed: ObservedArtifact, claim: Manifest, size_bytes: int
     record["time"] = timestamp(now)
     text = json.dumps(record, separators=(",", ":"), sort_keys=True)
     metadata, spec = _as_it_is(observed, claim)
-    return _claim(observed, {**metadata, "annotations": {COMPLETE: text}}, spec, "complete")
+    return _claim(observed, {**metadata, "annotations": {DOWNLOAD_COMPLETE_ANNOTATION: text}}, spec, "complete")
 
 
 def requested_bytes(claim: Manifest) -> int:
@@ -175,19 +184,19 @@ def _pending_claim(observed: ObservedArtifact, claim: Manifest) -> Component:
 
 def _claim_metadata(observed: ObservedArtifact) -> Manifest:
     artifact = observed.artifact
-    own = {CACHE_NAME: name_label(artifact.metadata.name)}
+    own = {ARTIFACT_LABEL: name_label(artifact.metadata.name)}
     source = label_value(observed.source.location) if isinstance(observed.source, SourceUri) else ""
     if source:
-        own[PREFIX + "source-model"] = source
-    if artifact.metadata.labels.get("template-created") == "true":
-        own[CACHE_TYPE] = "template-cache"
+        own[SOURCE_MODEL_LABEL] = source
+    if artifact.metadata.labels.get(TEMPLATE_CREATED_LABEL) == "true":
+        own[CACHE_TYPE_LABEL] = "template-cache"
     return child_metadata(observed.context(), claim_name(artifact), own)
 
 
 def _as_it_is(observed: ObservedArtifact, claim: Manifest) -> tuple[Manifest, Manifest]:
     """Metadata and spec of a live claim: what may not change, and labels that others may select by (ART-CLM-6)."""
     metadata = _claim_metadata(observed)
-    kept = {k: v for k, v in labels_of(claim).items() if k in metadata["labels"] or k.startswith(PREFIX)}
+    kept = {k: v for k, v in labels_of(claim).items() if k in metadata["labels"] or is_own_key(k)}
     live = claim.get("spec") or {}
     spec = {key: live[key] for key in ("accessModes", "resources", "storageClassName") if key in live}
     return {**metadata, "labels": kept}, spec

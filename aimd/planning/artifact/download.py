@@ -14,15 +14,7 @@ from typing import Any
 from aimd.api.artifact import ArtifactCondition
 from aimd.api.reasons import Reason
 from aimd.planning.artifact.claim import bytes_of, completed_claim, granted_bytes
-from aimd.planning.artifact.download_job import (
-    CLAIM_SIZE,
-    CLAIM_UID,
-    DOWNLOAD_TTL_SECONDS,
-    REFERENCES,
-    download_identity,
-    download_job,
-    inputs_of,
-)
+from aimd.planning.artifact.download_job import DOWNLOAD_TTL_SECONDS, download_identity, download_job, inputs_of
 from aimd.planning.artifact.observed import ObservedArtifact, completion_record, condition_since, is_complete
 from aimd.planning.artifact.size import SECRET_POLL_SECONDS
 from aimd.planning.artifact.stages import (
@@ -37,9 +29,11 @@ from aimd.planning.artifact.stages import (
 )
 from aimd.planning.component import DOWNSTREAM, Component, State
 from aimd.planning.jobs import JobPhase, finished_at
+from aimd.planning.labels import CLAIM_SIZE_ANNOTATION, CLAIM_UID_ANNOTATION, JOB_REFERENCES_ANNOTATION
+from aimd.planning.objects import annotations_of
 from aimd.planning.pod_failures import PERMANENT_REASONS
 from aimd.planning.time import created_at, timestamp
-from aimd.runtime.objects import Category, Condition, Desired, Failure, Manifest, metadata_of, uid_of
+from aimd.runtime.objects import Category, Condition, Desired, Failure, Manifest, uid_of
 
 _JOB = ArtifactCondition.DOWNLOAD_JOB_READY
 _PODS = ArtifactCondition.DOWNLOAD_JOB_PODS_READY
@@ -173,7 +167,7 @@ def _is_for(job: Manifest, claim: Mapping[str, Any] | None) -> bool:
     """Whether a Job fills this very volume; one without our note is judged by its age (ART-DWN-2)."""
     if claim is None:
         return False
-    noted = (metadata_of(job).get("annotations") or {}).get(CLAIM_UID)
+    noted = annotations_of(job).get(CLAIM_UID_ANNOTATION)
     if noted:
         return bool(noted == uid_of(claim))
     claimed, started = (created_at(item) for item in (claim, job))
@@ -186,13 +180,13 @@ def _inputs_changed(observed: ObservedArtifact, job: Manifest, claim: Manifest, 
     if inputs_of(job) not in ("", inputs_of(wanted.manifest)):
         return True
     # A Secret that was put right is a reason to try at once, without anybody having kept what is in it.
-    noted, versions = (metadata_of(job).get("annotations") or {}).get(REFERENCES), observed.references.versions
+    noted, versions = annotations_of(job).get(JOB_REFERENCES_ANNOTATION), observed.references.versions
     return bool(noted and versions and noted != versions)
 
 
 def _has_grown(cause: Failure | None, job: Manifest, claim: Manifest) -> bool:
     """Whether a volume that was too small is larger by now (ART-DWN-5)."""
-    noted = bytes_of((metadata_of(job).get("annotations") or {}).get(CLAIM_SIZE))
+    noted = bytes_of(annotations_of(job).get(CLAIM_SIZE_ANNOTATION))
     return cause is not None and cause.reason == Reason.STORAGE_FULL and 0 < noted < granted_bytes(claim)
 
 

@@ -12,9 +12,32 @@ from typing import Any
 
 from aimd.api.artifact import AIMArtifact
 from aimd.api.core import EnvVar
-from aimd.planning.environment import merge_env, render_env
+from aimd.planning.environment import (
+    AIM_DOWNLOADER_PROTOCOL,
+    ARTIFACT_NAME,
+    ARTIFACT_NAMESPACE,
+    EXPECTED_SIZE_BYTES,
+    HF_HOME,
+    MOUNT_PATH,
+    STALL_TIMEOUT,
+    TARGET_DIR,
+    TMPDIR,
+    merge_env,
+    render_env,
+)
 from aimd.planning.kinds import AIM_ARTIFACT, owned_by
-from aimd.planning.labels import MANAGED_BY, PREFIX, child_labels, name_label
+from aimd.planning.labels import (
+    ARTIFACT_JOB_LABEL,
+    ARTIFACT_LABEL,
+    CACHE_TYPE_LABEL,
+    CLAIM_SIZE_ANNOTATION,
+    CLAIM_UID_ANNOTATION,
+    JOB_INPUTS_ANNOTATION,
+    JOB_REFERENCES_ANNOTATION,
+    MANAGED_BY_LABEL,
+    child_labels,
+    name_label,
+)
 from aimd.planning.naming import derive_name
 from aimd.planning.pod_failures import PERMANENT_EXIT_CODES
 from aimd.planning.runtime_config import ResolvedConfig
@@ -23,13 +46,6 @@ from aimd.runtime.kinds import JOB, ROLE, ROLE_BINDING, SERVICE_ACCOUNT
 from aimd.runtime.objects import Desired, Key, Manifest, metadata_of
 
 CONTROLLER = "artifact"
-CACHE_NAME = PREFIX + "cache.name"
-CACHE_TYPE = PREFIX + "cache.type"
-COMPONENT_LABEL = PREFIX + "component"
-CLAIM_UID = PREFIX + "claim-uid"
-CLAIM_SIZE = PREFIX + "claim-size"
-INPUTS = PREFIX + "inputs"
-REFERENCES = PREFIX + "references"
 
 DOWNLOAD_CONTAINER = "model-download"
 CHECK_SIZE_CONTAINER = "check-size"
@@ -118,12 +134,12 @@ def download_job(
     }
     pod["securityContext"]["fsGroup"] = _USER
     manifest = _job(context, download_name(context.artifact), "download", pod, ttl_seconds)
-    manifest["metadata"]["annotations"][CLAIM_UID] = str(metadata_of(claim).get("uid") or "")
+    manifest["metadata"]["annotations"][CLAIM_UID_ANNOTATION] = str(metadata_of(claim).get("uid") or "")
     capacity = ((claim.get("status") or {}).get("capacity") or {}).get("storage")
     if capacity:
-        manifest["metadata"]["annotations"][CLAIM_SIZE] = str(capacity)
+        manifest["metadata"]["annotations"][CLAIM_SIZE_ANNOTATION] = str(capacity)
     if versions:
-        manifest["metadata"]["annotations"][REFERENCES] = versions
+        manifest["metadata"]["annotations"][JOB_REFERENCES_ANNOTATION] = versions
     if context.is_own_image:
         manifest["spec"]["podFailurePolicy"] = _failure_policy(DOWNLOAD_CONTAINER)
     return Desired(JOB, manifest, "download")
@@ -155,7 +171,7 @@ def download_identity(context: JobContext) -> tuple[Desired, ...]:
     Images that are not aimd's report through kubectl, which reads before it patches.
     """
     name = download_name(context.artifact)
-    metadata = child_metadata(context, name, {CACHE_NAME: name_label(context.artifact.metadata.name)})
+    metadata = child_metadata(context, name, {ARTIFACT_LABEL: name_label(context.artifact.metadata.name)})
     verbs = ["patch"] if context.is_own_image else ["get", "patch"]
     rule = {
         "apiGroups": [AIM_ARTIFACT.group],
@@ -184,7 +200,7 @@ def download_identity(context: JobContext) -> tuple[Desired, ...]:
 def inputs_of(job: Mapping[str, Any]) -> str:
     """The fingerprint of what the user can change about a Job, as noted on it; empty on Jobs of others."""
     annotations: Mapping[str, str] = metadata_of(job).get("annotations") or {}
-    return annotations.get(INPUTS, "")
+    return annotations.get(JOB_INPUTS_ANNOTATION, "")
 
 
 def _child_name(artifact: AIMArtifact, part: str) -> str:
@@ -194,15 +210,15 @@ def _child_name(artifact: AIMArtifact, part: str) -> str:
 def _default_env(context: JobContext) -> tuple[EnvVar, ...]:
     """What a download's environment says unless config or artifact do (ART-JOB-6)."""
     values = {
-        "AIM_DOWNLOADER_PROTOCOL": "XET,HF_TRANSFER",
-        "TMPDIR": "/tmp/",
-        "HF_HOME": "/tmp/.hf",
-        "EXPECTED_SIZE_BYTES": str(context.size_bytes),
-        "MOUNT_PATH": _MOUNT_PATH,
-        "ARTIFACT_NAME": context.artifact.metadata.name,
-        "ARTIFACT_NAMESPACE": context.artifact.metadata.namespace,
-        "STALL_TIMEOUT": "120",
-        "TARGET_DIR": _MOUNT_PATH,
+        AIM_DOWNLOADER_PROTOCOL: "XET,HF_TRANSFER",
+        TMPDIR: "/tmp/",
+        HF_HOME: "/tmp/.hf",
+        EXPECTED_SIZE_BYTES: str(context.size_bytes),
+        MOUNT_PATH: _MOUNT_PATH,
+        ARTIFACT_NAME: context.artifact.metadata.name,
+        ARTIFACT_NAMESPACE: context.artifact.metadata.namespace,
+        STALL_TIMEOUT: "120",
+        TARGET_DIR: _MOUNT_PATH,
     }
     return tuple(EnvVar(name=name, value=value) for name, value in values.items())
 
@@ -245,16 +261,16 @@ def _pod(context: JobContext, container: Manifest, **identity: str | bool) -> Ma
 
 def _job(context: JobContext, name: str, component: str, pod: Manifest, ttl_seconds: int) -> Manifest:
     own = {
-        CACHE_NAME: name_label(context.artifact.metadata.name),
-        CACHE_TYPE: "artifact",
-        COMPONENT_LABEL: component,
+        ARTIFACT_LABEL: name_label(context.artifact.metadata.name),
+        CACHE_TYPE_LABEL: "artifact",
+        ARTIFACT_JOB_LABEL: component,
     }
     metadata = child_metadata(context, name, own)
-    pod_labels = {key: value for key, value in metadata["labels"].items() if key != MANAGED_BY}
+    pod_labels = {key: value for key, value in metadata["labels"].items() if key != MANAGED_BY_LABEL}
     return {
         "apiVersion": JOB.api_version,
         "kind": JOB.name,
-        "metadata": {**metadata, "annotations": {INPUTS: _fingerprint(pod)}},
+        "metadata": {**metadata, "annotations": {JOB_INPUTS_ANNOTATION: _fingerprint(pod)}},
         "spec": {
             "backoffLimit": BACKOFF_LIMIT,
             "ttlSecondsAfterFinished": ttl_seconds,

@@ -11,7 +11,7 @@ from aimd.api.shared import CommonCondition
 from aimd.api.source_uri import InvalidSourceUri, SourceUri
 from aimd.planning.artifact.download_job import JobContext
 from aimd.planning.jobs import JobPhase, job_phase
-from aimd.planning.labels import PREFIX
+from aimd.planning.labels import DOWNLOAD_COMPLETE_ANNOTATION, HEADROOM_ANNOTATION
 from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES
 from aimd.planning.pods import newest
 from aimd.planning.quantities import InvalidQuantity, parse_bytes
@@ -20,8 +20,6 @@ from aimd.planning.settings import ControllerSettings
 from aimd.planning.time import created_at, parse_timestamp
 from aimd.runtime.objects import Manifest, metadata_of
 
-COMPLETE = PREFIX + "download-complete"
-HEADROOM = PREFIX + "pvc-headroom-percent"
 MAXIMUM_BYTES = 2**50
 
 
@@ -105,7 +103,7 @@ def stated_size(artifact: AIMArtifact) -> int:
 
 def headroom_percent(observed: ObservedArtifact) -> int:
     """Headroom of the claim: the annotation of whoever made the artifact, else the config's."""
-    text = observed.artifact.metadata.annotations.get(HEADROOM, "")
+    text = observed.artifact.metadata.annotations.get(HEADROOM_ANNOTATION, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else observed.config.headroom_percent
 
 
@@ -113,7 +111,7 @@ def completion_record(claim: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """What the claim says was downloaded completely to it; empty when nothing was (ART-DWN-1)."""
     annotations: Mapping[str, str] = metadata_of(claim or {}).get("annotations") or {}
     try:
-        record = json.loads(annotations.get(COMPLETE) or "{}")
+        record = json.loads(annotations.get(DOWNLOAD_COMPLETE_ANNOTATION) or "{}")
     except ValueError:
         return {}
     return record if isinstance(record, dict) else {}

@@ -18,19 +18,21 @@ from aimd.planning.kinds import (
     AIM_SERVICE_TEMPLATE,
     owned_by,
 )
-from aimd.planning.labels import PREFIX, child_labels, name_label
+from aimd.planning.labels import (
+    AUTO_GENERATED,
+    MADE_FOR_IMAGE_ANNOTATION,
+    MODEL_LABEL,
+    ORIGIN_LABEL,
+    TEMPLATE_ALIAS_LABEL,
+    child_labels,
+    name_label,
+)
 from aimd.planning.model.image_metadata import LabelsRead, read_labels
 from aimd.planning.model.observed import ObservedModel, creates_templates, extracts_metadata, is_custom
 from aimd.planning.naming import derive_name
 from aimd.planning.quantities import canonical_cpu
 from aimd.runtime.objects import Deletion, Desired, Key, Kind, Manifest, controller_of, metadata_of, uid_of
 
-MODEL_LABEL = PREFIX + "model"
-ORIGIN_LABEL = PREFIX + "origin"
-ALIAS_LABEL = PREFIX + "template.alias"
-AUTO_GENERATED = "auto-generated"
-MADE_FOR = PREFIX + "made-for-image"
-"""Annotation of templates that this operator keeps: only those are ever pruned, not what another one left behind."""
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _SHORT_METRICS = {Metric.LATENCY.value: "lat", Metric.THROUGHPUT.value: "thr"}
 _IMMUTABLE = ("metric", "precision", "hardware")
@@ -273,14 +275,14 @@ def _cpu_resources(cpu: CpuHardware) -> Manifest:
 def _render(observed: ObservedModel, name: str, spec: Manifest, alias: str) -> Desired:
     model, kind = observed.model, _kind(observed)
     own = {MODEL_LABEL: name_label(model.metadata.name), ORIGIN_LABEL: AUTO_GENERATED}
-    own |= {ALIAS_LABEL: alias} if alias else {}
+    own |= {TEMPLATE_ALIAS_LABEL: alias} if alias else {}
     controller = "cluster-model" if observed.is_cluster_scoped else "model"
     patterns = observed.config.label_patterns
     labels = child_labels(controller, model.metadata.labels, model.metadata.name, own, patterns)
     key = _key(observed, name)
     parent = AIM_CLUSTER_MODEL if observed.is_cluster_scoped else AIM_MODEL
     owners = owned_by(parent, Key(model.metadata.namespace, model.metadata.name), model.metadata.uid)
-    annotations = {MADE_FOR: model.spec.image}
+    annotations = {MADE_FOR_IMAGE_ANNOTATION: model.spec.image}
     metadata: Manifest = {"name": name, "labels": labels, "annotations": annotations, "ownerReferences": owners}
     metadata |= {"namespace": key.namespace} if key.namespace else {}
     manifest = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, "spec": spec}
@@ -297,7 +299,7 @@ def _outdated(observed: ObservedModel, wanted: _Wanted) -> Iterator[Deletion]:
     if not known:
         return
     for name, live in sorted(observed.manifests.items()):
-        ours = name in observed.applied and MADE_FOR in (metadata_of(live).get("annotations") or {})
+        ours = name in observed.applied and MADE_FOR_IMAGE_ANNOTATION in (metadata_of(live).get("annotations") or {})
         if ours and _is_ours(observed, live) and name not in wanted.specs and name not in observed.used:
             yield Deletion(_kind(observed), _key(observed, name), uid_of(live), "template-outdated")
 

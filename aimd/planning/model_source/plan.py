@@ -11,7 +11,16 @@ from aimd.api.reasons import Reason
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.durations import InvalidDuration, parse_duration
 from aimd.planning.kinds import AIM_CLUSTER_MODEL, AIM_CLUSTER_MODEL_SOURCE, owned_by
-from aimd.planning.labels import PREFIX, child_labels, name_label
+from aimd.planning.labels import (
+    AUTO_GENERATED,
+    MODEL_SOURCE_LABEL,
+    ORIGIN_LABEL,
+    SOURCE_REGISTRY_ANNOTATION,
+    SOURCE_REPOSITORY_ANNOTATION,
+    SOURCE_TAG_ANNOTATION,
+    child_labels,
+    name_label,
+)
 from aimd.planning.model_source.filters import (
     CatalogueImage,
     FilterInvalid,
@@ -27,9 +36,6 @@ from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.time import timestamp
 from aimd.runtime.objects import Category, Condition, Desired, Failure, Key, Manifest
 
-SOURCE_LABEL = PREFIX + "model-source"
-ORIGIN_LABEL = PREFIX + "origin"
-AUTO_GENERATED = "auto-generated"
 DEFAULT_INTERVAL_SECONDS = 3600.0
 SHORTEST_INTERVAL_SECONDS = 30.0
 _SHOWN_FAILURES = 5
@@ -229,7 +235,7 @@ def _status(observed: ObservedSource, imports: Imports) -> dict[str, Any]:
 
 def _render(observed: ObservedSource, image: CatalogueImage) -> Desired:
     metadata, secrets = observed.source.metadata, observed.source.spec.image_pull_secrets
-    own = {SOURCE_LABEL: name_label(metadata.name), ORIGIN_LABEL: AUTO_GENERATED}
+    own = {MODEL_SOURCE_LABEL: name_label(metadata.name), ORIGIN_LABEL: AUTO_GENERATED}
     patterns = observed.config.label_patterns
     spec: Manifest = {"image": image.uri}
     if secrets:
@@ -241,9 +247,9 @@ def _render(observed: ObservedSource, image: CatalogueImage) -> Desired:
             "name": image.model_name,
             "labels": child_labels("cluster-model-source", metadata.labels, metadata.name, own, patterns),
             "annotations": {
-                PREFIX + "source-registry": image.registry,
-                PREFIX + "source-repository": image.repository,
-                PREFIX + "source-tag": image.tag,
+                SOURCE_REGISTRY_ANNOTATION: image.registry,
+                SOURCE_REPOSITORY_ANNOTATION: image.repository,
+                SOURCE_TAG_ANNOTATION: image.tag,
             },
             "ownerReferences": owned_by(AIM_CLUSTER_MODEL_SOURCE, Key("", metadata.name), metadata.uid),
         },

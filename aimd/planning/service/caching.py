@@ -8,11 +8,10 @@ from aimd.api.service import AIMService, ServiceCacheMode, ServiceCondition
 from aimd.api.service_template import AIMServiceTemplate
 from aimd.api.shared import CacheMode, Scope, Storage
 from aimd.api.template_cache import AIMTemplateCache
-from aimd.planning.artifact.observed import HEADROOM
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.environment import merge_env, render_env
 from aimd.planning.kinds import AIM_TEMPLATE_CACHE
-from aimd.planning.labels import PREFIX, label_value
+from aimd.planning.labels import HEADROOM_ANNOTATION, SERVICE_LABEL, label_value
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service.child_names import dedicated_cache_name, shared_cache_name
 from aimd.planning.service.observed import (
@@ -25,8 +24,6 @@ from aimd.planning.service.observed import (
 )
 from aimd.planning.service.template_reference import TemplateChoice
 from aimd.runtime.objects import Desired, Key, Manifest
-
-MADE_FOR = PREFIX + "service"
 
 
 def effective_mode(service: AIMService) -> CacheMode:
@@ -72,13 +69,13 @@ def render_cache(observed: ObservedService, template: Template) -> Desired:
     metadata: Manifest = {
         "name": dedicated_cache_name(name, service) if dedicated else shared_cache_name(name, observed.key.namespace),
         "namespace": observed.key.namespace,
-        "labels": labels(observed.service, observed.config, {MADE_FOR: label_value(service.metadata.name)}),
+        "labels": labels(observed.service, observed.config, {SERVICE_LABEL: label_value(service.metadata.name)}),
     }
     if dedicated:
         metadata["ownerReferences"] = owner_references(service)
     headroom = service.spec.storage.pvc_headroom_percent if service.spec.storage is not None else None
     if headroom is not None:
-        metadata["annotations"] = {HEADROOM: str(headroom)}
+        metadata["annotations"] = {HEADROOM_ANNOTATION: str(headroom)}
     spec: Manifest = {"templateName": name, "templateScope": str(_scope_of(template)), "mode": str(mode)}
     storage_class = _storage_class(service.spec.storage, observed.config)
     if storage_class:
@@ -111,7 +108,7 @@ def amended_cache(service: AIMService, template: Template, cache: AIMTemplateCac
     Only caches that services made. What a cache lacks anybody may add; what it has only the service it was made for
     may change, so that two services never take turns.
     """
-    maker = cache.metadata.labels.get(MADE_FOR)
+    maker = cache.metadata.labels.get(SERVICE_LABEL)
     if not maker or cache.status.status != State.FAILED:
         return None
     present = {variable.name for variable in cache.spec.env}

@@ -4,14 +4,23 @@ from collections.abc import Sequence
 
 from aimd.api.core import EnvVar
 from aimd.api.service import AIMService
-from aimd.planning.environment import merge_container_env
+from aimd.planning.environment import (
+    AIM_CACHE_PATH,
+    AIM_ID,
+    AIM_METRIC,
+    AIM_MODEL_ID,
+    AIM_PRECISION,
+    AIM_PROFILE_ID,
+    VLLM_ENABLE_METRICS,
+    merge_container_env,
+)
 from aimd.planning.service.observed import Template
 from aimd.planning.service_template.profile_file import profile_id_of
 from aimd.planning.weights import WEIGHTS_PATH
 
 DEFAULTS = (
-    EnvVar(name="AIM_CACHE_PATH", value=WEIGHTS_PATH),
-    EnvVar(name="VLLM_ENABLE_METRICS", value="true"),
+    EnvVar(name=AIM_CACHE_PATH, value=WEIGHTS_PATH),
+    EnvVar(name=VLLM_ENABLE_METRICS, value="true"),
 )
 
 
@@ -32,9 +41,9 @@ def container_env(service: AIMService, template: Template, config_env: Sequence[
 def _profile(template: Template) -> tuple[EnvVar, ...]:
     """What selects the profile inside the image."""
     values = {
-        "AIM_PROFILE_ID": profile_id_of(template) or template.spec.profile_id,
-        "AIM_METRIC": template.spec.metric,
-        "AIM_PRECISION": template.spec.precision,
+        AIM_PROFILE_ID: profile_id_of(template) or template.spec.profile_id,
+        AIM_METRIC: template.spec.metric,
+        AIM_PRECISION: template.spec.precision,
     }
     return tuple(EnvVar(name=name, value=value) for name, value in values.items() if value)
 
@@ -42,7 +51,7 @@ def _profile(template: Template) -> tuple[EnvVar, ...]:
 def _identity(template: Template) -> tuple[EnvVar, ...]:
     """`AIM_ID` or `AIM_MODEL_ID`, never both: they exclude each other in the image (SVC-ENV-3)."""
     if template.spec.custom_profile is not None:
-        return (EnvVar(name="AIM_ID", value=template.spec.aim_id),)
+        return (EnvVar(name=AIM_ID, value=template.spec.aim_id),)
     if template.spec.model_sources:
-        return (EnvVar(name="AIM_MODEL_ID", value=template.spec.model_sources[0].model_id),)
+        return (EnvVar(name=AIM_MODEL_ID, value=template.spec.model_sources[0].model_id),)
     return ()

@@ -6,13 +6,10 @@ from aimd.api.service import AIMService
 from aimd.api.shared import CacheMode
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.kinds import AIM_TEMPLATE_CACHE
-from aimd.planning.labels import PREFIX, label_value
+from aimd.planning.labels import SERVICE_LABEL, label_value
 from aimd.planning.service.caching import effective_mode
 from aimd.planning.service.observed import is_ready
 from aimd.runtime.objects import Deletion, Key
-
-FINALIZER = "aim.eai.amd.com/template-cache-cleanup"
-CACHE_LABEL = PREFIX + "service"
 
 
 def caches_to_delete(
@@ -32,7 +29,7 @@ def caches_to_delete(
             reason="service-deleted",
         )
         for cache in caches
-        if cache.metadata.labels.get(CACHE_LABEL) == mine
+        if cache.metadata.labels.get(SERVICE_LABEL) == mine
         and not is_ready(cache.status.status)
         and not cache.metadata.deletion_timestamp
         and not any(_waits_for(other, cache) for other in others if other.metadata.uid != service.metadata.uid)

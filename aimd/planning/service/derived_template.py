@@ -10,14 +10,12 @@ from aimd.api.service import AIMService
 from aimd.api.service_template import AIMServiceTemplate
 from aimd.api.shared import CacheMode
 from aimd.planning.kinds import AIM_SERVICE_TEMPLATE
-from aimd.planning.labels import MANAGED_BY, PREFIX, name_label
+from aimd.planning.labels import DERIVED, MANAGED_BY_LABEL, ORIGIN_LABEL, SERVICE_NAME_LABEL, name_label
 from aimd.planning.service.caching import effective_mode
 from aimd.planning.service.child_names import derived_template_name, former_derived_template_name
 from aimd.planning.service.observed import ObservedService, Template, labels
-from aimd.planning.service.template_selection import DERIVED, ORIGIN_LABEL, is_derived
+from aimd.planning.service.template_selection import is_derived
 from aimd.runtime.objects import Deletion, Desired, Key, Manifest
-
-MAKER_LABEL = PREFIX + "service.name"
 
 
 def render_derived_template(observed: ObservedService, base: Template, model_name: str) -> Desired:
@@ -29,7 +27,9 @@ def render_derived_template(observed: ObservedService, base: Template, model_nam
         "metadata": {
             "name": derived_template_name(base.metadata.name, overrides),
             "namespace": observed.key.namespace,
-            "labels": labels(observed.service, observed.config, {MANAGED_BY: "aim-engine", ORIGIN_LABEL: DERIVED}),
+            "labels": labels(
+                observed.service, observed.config, {MANAGED_BY_LABEL: "aim-engine", ORIGIN_LABEL: DERIVED}
+            ),
         },
         "spec": _spec(service, base, model_name),
     }
@@ -63,7 +63,7 @@ def leftover_templates(
         and template.metadata.namespace
         and template.metadata.name not in wanted
         and (
-            template.metadata.labels.get(MAKER_LABEL) == name_label(service.metadata.name)
+            template.metadata.labels.get(SERVICE_NAME_LABEL) == name_label(service.metadata.name)
             or (stored is not None and stored.name == template.metadata.name)
         )
     ]

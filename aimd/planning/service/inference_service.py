@@ -6,14 +6,23 @@ from aimd.api.service import AIMService
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.environment import render_env
 from aimd.planning.kinds import INFERENCE_SERVICE
-from aimd.planning.labels import COMPONENT as COMPONENT_LABEL
-from aimd.planning.labels import MANAGED_BY, PREFIX, label_value
+from aimd.planning.labels import (
+    COMPONENT_LABEL,
+    MANAGED_BY_LABEL,
+    METRIC_LABEL,
+    MODEL_LABEL,
+    PRECISION_LABEL,
+    PROFILE_CHECKSUM_ANNOTATION,
+    SERVICE_LABEL,
+    TEMPLATE_LABEL,
+    label_value,
+)
 from aimd.planning.objects import names_in, predictor_container, predictor_of, text
 from aimd.planning.objects import parts as parts_of
 from aimd.planning.pull_secrets import names_of, predictor_pull_secrets
 from aimd.planning.service.container_environment import container_env
 from aimd.planning.service.observed import Model, ObservedService, Template, is_ready, labels, owner_references
-from aimd.planning.service.profile_config_map import CHECKSUM_ANNOTATION, profile_volumes
+from aimd.planning.service.profile_config_map import profile_volumes
 from aimd.planning.service.resources import predictor_resources
 from aimd.planning.service.scaling import HTTP_PORT, scaling_annotations, scaling_fields, scaling_of
 from aimd.planning.service.volumes import (
@@ -102,7 +111,7 @@ def _predictor(observed: ObservedService, parts: PredictorInputs, image: str) ->
         predictor["affinity"] = {"nodeAffinity": affinity}
     if parts.profile is not None:
         # A ConfigMap's new content alone restarts nothing (SVC-PRF-2).
-        predictor["annotations"] = {CHECKSUM_ANNOTATION: parts.profile.checksum}
+        predictor["annotations"] = {PROFILE_CHECKSUM_ANNOTATION: parts.profile.checksum}
     return predictor
 
 
@@ -110,14 +119,16 @@ def _labels(observed: ObservedService, template: Template) -> dict[str, str]:
     profile = template.status.profile
     found = profile.metadata if profile is not None else None
     identity = {
-        f"{PREFIX}service": observed.key.name,
-        f"{PREFIX}template": template.metadata.name,
-        f"{PREFIX}model": template.spec.model_name,
-        f"{PREFIX}metric": found.metric if found is not None else "",
-        f"{PREFIX}precision": found.precision if found is not None else "",
+        SERVICE_LABEL: observed.key.name,
+        TEMPLATE_LABEL: template.metadata.name,
+        MODEL_LABEL: template.spec.model_name,
+        METRIC_LABEL: found.metric if found is not None else "",
+        PRECISION_LABEL: found.precision if found is not None else "",
     }
     own = {key: label_value(value) for key, value in identity.items() if label_value(value)}
-    return labels(observed.service, observed.config, {**own, COMPONENT_LABEL: "inference", MANAGED_BY: "aim-engine"})
+    return labels(
+        observed.service, observed.config, {**own, COMPONENT_LABEL: "inference", MANAGED_BY_LABEL: "aim-engine"}
+    )
 
 
 def _volumes(observed: ObservedService, parts: PredictorInputs) -> Volumes:

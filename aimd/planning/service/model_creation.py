@@ -8,15 +8,11 @@ from collections.abc import Sequence
 from aimd.api.service import AIMService
 from aimd.planning.environment import render_env
 from aimd.planning.kinds import AIM_MODEL
-from aimd.planning.labels import PREFIX, label_value
+from aimd.planning.labels import AUTO_GENERATED, CUSTOM_MODEL_LABEL, ORIGIN_LABEL, SERVICE_LABEL, label_value
 from aimd.planning.service.child_names import InvalidImageReference, model_name_from_image
 from aimd.planning.service.model_identity import CustomModelIdentity
 from aimd.planning.service.observed import Model, ObservedService, labels
-from aimd.planning.service.template_selection import ORIGIN_LABEL
 from aimd.runtime.objects import Desired, Manifest
-
-AUTO_GENERATED = "auto-generated"
-CUSTOM_MODEL_LABEL = PREFIX + "custom-model"
 
 
 def created_model_name(service: AIMService, models: Sequence[Model]) -> str:
@@ -42,7 +38,7 @@ def render_model(observed: ObservedService) -> Desired:
     own = {ORIGIN_LABEL: AUTO_GENERATED}
     spec: Manifest = {"image": wanted.image.strip()}
     if wanted.custom is not None:
-        own |= {CUSTOM_MODEL_LABEL: "true", PREFIX + "service": label_value(service.metadata.name)}
+        own |= {CUSTOM_MODEL_LABEL: "true", SERVICE_LABEL: label_value(service.metadata.name)}
         spec = {
             "image": wanted.custom.base_image,
             "modelSources": [source.manifest() for source in wanted.custom.model_sources],

@@ -9,10 +9,10 @@ from typing import Self
 
 from aimd.api.service import CustomModelReference
 from aimd.api.shared import Hardware, ModelSource
+from aimd.planning.environment import AWS_ENDPOINT_URL
 from aimd.planning.naming import derive_name
 from aimd.planning.service.observed import Model
 
-ENDPOINT = "AWS_ENDPOINT_URL"
 _UNNAMED = "custom-model"
 
 
@@ -27,7 +27,7 @@ class WeightsIdentity:
     @classmethod
     def of(cls, source: ModelSource) -> Self:
         """Return the identity of a source."""
-        endpoint = next((variable.value or "" for variable in source.env if variable.name == ENDPOINT), "")
+        endpoint = next((variable.value or "" for variable in source.env if variable.name == AWS_ENDPOINT_URL), "")
         return cls(source.model_id, source.source_uri, endpoint)
 
 

@@ -1,15 +1,13 @@
 """A custom profile in a service: the ConfigMap that carries it, and how the container sees it."""
 
 from aimd.api.service import AIMService
-from aimd.planning.labels import COMPONENT, MANAGED_BY, PREFIX, label_value
+from aimd.planning.labels import COMPONENT_LABEL, MANAGED_BY_LABEL, SERVICE_LABEL, label_value
 from aimd.planning.service.child_names import profile_config_map_name
 from aimd.planning.service.observed import ObservedService, Template, is_owned, labels, owner_references
 from aimd.planning.service.volumes import PROFILE_VOLUME, Volumes
 from aimd.planning.service_template.profile_file import ProfileFile, profile_folder
 from aimd.runtime.kinds import CONFIG_MAP
 from aimd.runtime.objects import Deletion, Desired, Manifest, key_of, uid_of
-
-CHECKSUM_ANNOTATION = PREFIX + "custom-profile-checksum"
 
 
 def profile_volumes(service: AIMService, template: Template) -> Volumes:
@@ -24,9 +22,9 @@ def profile_volumes(service: AIMService, template: Template) -> Volumes:
 def render_config_map(observed: ObservedService, profile: ProfileFile) -> Desired:
     """The ConfigMap with the profile, owned by the service."""
     own = {
-        f"{PREFIX}service": label_value(observed.key.name),
-        MANAGED_BY: "aim-engine",
-        COMPONENT: "inference",
+        SERVICE_LABEL: label_value(observed.key.name),
+        MANAGED_BY_LABEL: "aim-engine",
+        COMPONENT_LABEL: "inference",
     }
     manifest: Manifest = {
         "apiVersion": CONFIG_MAP.api_version,

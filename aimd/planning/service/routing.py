@@ -11,8 +11,7 @@ from aimd.api.shared import Routing
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.durations import InvalidDuration, gateway_duration
 from aimd.planning.kinds import HTTP_ROUTE
-from aimd.planning.labels import COMPONENT as COMPONENT_LABEL
-from aimd.planning.labels import MANAGED_BY, PREFIX, label_value
+from aimd.planning.labels import COMPONENT_LABEL, MANAGED_BY_LABEL, SERVICE_LABEL, label_value
 from aimd.planning.path_template import InvalidPathTemplate, default_path, render_path
 from aimd.planning.service.child_names import http_route_name, predictor_name
 from aimd.planning.service.observed import ObservedService, is_owned, labels, owner_references
@@ -81,8 +80,8 @@ def render_route(observed: ObservedService, route: Route, inference_service: str
             observed.config,
             {
                 COMPONENT_LABEL: "routing",
-                MANAGED_BY: "aim-engine",
-                f"{PREFIX}service": label_value(observed.key.name),
+                MANAGED_BY_LABEL: "aim-engine",
+                SERVICE_LABEL: label_value(observed.key.name),
             },
         ),
         "ownerReferences": owner_references(observed.service),

@@ -12,11 +12,11 @@ from aimd.api.service import (
     PodMetric,
     TargetType,
 )
+from aimd.planning.labels import AUTOSCALER_CLASS_ANNOTATION, INJECT_COLLECTOR_ANNOTATION, METRICS_PORT_ANNOTATION
 from aimd.planning.quantities import InvalidQuantity, parse_quantity
 from aimd.planning.service.child_names import predictor_name
 from aimd.runtime.objects import Manifest
 
-AUTOSCALER_CLASS = "serving.kserve.io/autoscalerClass"
 HTTP_PORT = 8000
 
 _DEFAULT_METRIC = AutoScalingMetric(
@@ -68,11 +68,11 @@ def scaling_of(spec: AIMServiceSpec) -> Scaling:
 def scaling_annotations(scaling: Scaling, inference_service: str) -> dict[str, str]:
     """Annotations that choose the autoscaler and let its collector into the pods (SVC-SCL-4)."""
     if not scaling.automatic:
-        return {AUTOSCALER_CLASS: "none"}
+        return {AUTOSCALER_CLASS_ANNOTATION: "none"}
     return {
-        "prometheus.kserve.io/port": str(HTTP_PORT),
-        AUTOSCALER_CLASS: "keda",
-        "sidecar.opentelemetry.io/inject": predictor_name(inference_service),
+        METRICS_PORT_ANNOTATION: str(HTTP_PORT),
+        AUTOSCALER_CLASS_ANNOTATION: "keda",
+        INJECT_COLLECTOR_ANNOTATION: predictor_name(inference_service),
     }
 
 

@@ -8,6 +8,7 @@ from aimd.api.service import AIMService, AIMServiceSpec, ServiceCondition
 from aimd.api.shared import ResolvedReference, Scope
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE
+from aimd.planning.labels import TEMPLATE_ALIAS_LABEL
 from aimd.planning.service.child_names import derived_template_name, former_derived_template_name, has_overrides
 from aimd.planning.service.model_identity import same_weights
 from aimd.planning.service.observed import (
@@ -18,7 +19,6 @@ from aimd.planning.service.observed import (
     ready_message,
 )
 from aimd.planning.service.template_selection import (
-    ALIAS_LABEL,
     Candidate,
     Requirements,
     Selection,
@@ -235,7 +235,8 @@ def _by_alias(alias: str, model: Model, templates: Sequence[Template]) -> list[T
     matches = [
         template
         for template in templates
-        if template.spec.model_name == model.metadata.name and template.metadata.labels.get(ALIAS_LABEL) == alias
+        if template.spec.model_name == model.metadata.name
+        and template.metadata.labels.get(TEMPLATE_ALIAS_LABEL) == alias
     ]
     return matches if len(matches) == 1 else []
 

@@ -11,12 +11,8 @@ from aimd.api.service import ServiceOverrides
 from aimd.api.shared import ProfileType
 from aimd.planning.component import State
 from aimd.planning.gpus import normalize_gpu
+from aimd.planning.labels import DERIVED, ORIGIN_LABEL, TEMPLATE_ALIAS_LABEL
 from aimd.planning.service.observed import Model, Template, is_ready
-
-ORIGIN_LABEL = "aim.eai.amd.com/origin"
-DERIVED = "derived"
-"""Origin of a template that was copied for a service's overrides."""
-ALIAS_LABEL = "aim.eai.amd.com/template.alias"
 
 _PROFILE_TYPES = ("optimized", "preview", "unoptimized")
 _GPUS = ("MI355X", "MI350X", "MI325X", "MI300X", "MI308X", "MI300A", "MI250X", "MI210", "MI100")
@@ -89,7 +85,7 @@ def attributes_of(template: Template) -> Attributes:
 def is_user_written(template: Template) -> bool:
     """Whether somebody wrote the profile on purpose, so that the optimization filter lets it pass (SVC-SEL-3)."""
     labels = template.metadata.labels
-    return ORIGIN_LABEL not in labels or template.spec.custom_profile is not None or ALIAS_LABEL in labels
+    return ORIGIN_LABEL not in labels or template.spec.custom_profile is not None or TEMPLATE_ALIAS_LABEL in labels
 
 
 def is_derived(template: Template) -> bool:

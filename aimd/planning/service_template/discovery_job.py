@@ -13,9 +13,26 @@ from aimd.api.core import EnvVar
 from aimd.api.model import AIMClusterModel, AIMModel
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.api.shared import GpuHardware
-from aimd.planning.environment import render_env
+from aimd.planning.environment import (
+    AIM_GPU_COUNT,
+    AIM_GPU_MODEL,
+    AIM_ID,
+    AIM_LOG_LEVEL,
+    AIM_LOG_LEVEL_ROOT,
+    AIM_METRIC,
+    AIM_PRECISION,
+    AIM_PROFILE_ID,
+    render_env,
+)
 from aimd.planning.kinds import AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE, owned_by
-from aimd.planning.labels import COMPONENT, MANAGED_BY, PREFIX, child_labels, name_label
+from aimd.planning.labels import (
+    APP_NAME_LABEL,
+    COMPONENT_LABEL,
+    MANAGED_BY_LABEL,
+    TEMPLATE_LABEL,
+    child_labels,
+    name_label,
+)
 from aimd.planning.naming import derive_name
 from aimd.planning.pull_secrets import discovery_pull_secrets
 from aimd.planning.runtime_config import ResolvedConfig
@@ -27,11 +44,10 @@ Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
 Model: TypeAlias = AIMModel | AIMClusterModel
 
 CONTAINER = "discovery"
-TEMPLATE_LABEL = PREFIX + "template"
 JOB_LABELS = {
-    "app.kubernetes.io/name": "aim-discovery",
-    COMPONENT: "discovery",
-    MANAGED_BY: "aim-controller",
+    APP_NAME_LABEL: "aim-discovery",
+    COMPONENT_LABEL: "discovery",
+    MANAGED_BY_LABEL: "aim-controller",
 }
 TTL_SECONDS = 60
 DEADLINE_SECONDS = 600
@@ -159,7 +175,7 @@ def _pod(context: DiscoveryContext) -> Manifest:
 
 def _environment(context: DiscoveryContext) -> tuple[EnvVar, ...]:
     """Log levels, the template's variables, what is asked for. A name occurs once; ours win (TPL-DSC-9)."""
-    quiet = {"AIM_LOG_LEVEL_ROOT": "CRITICAL", "AIM_LOG_LEVEL": "CRITICAL"}
+    quiet = {AIM_LOG_LEVEL_ROOT: "CRITICAL", AIM_LOG_LEVEL: "CRITICAL"}
     asked = _question(context)
     given = {variable.name: variable for variable in context.template.spec.env}
     own = {name: EnvVar(name=name, value=value) for name, value in (*quiet.items(), *asked.items())}
@@ -173,18 +189,18 @@ def _environment(context: DiscoveryContext) -> tuple[EnvVar, ...]:
 def _question(context: DiscoveryContext) -> dict[str, str]:
     spec, gpu = context.template.spec, _gpu(context.template)
     values = {
-        "AIM_METRIC": spec.metric,
-        "AIM_PRECISION": spec.precision,
-        "AIM_GPU_MODEL": gpu.model.strip() if gpu is not None else "",
-        "AIM_GPU_COUNT": str(gpu.requests) if gpu is not None and gpu.requests > 0 else "",
-        "AIM_PROFILE_ID": profile_id_of(context.template) or spec.profile_id,
-        "AIM_ID": spec.aim_id if context.profile is not None else "",
+        AIM_METRIC: spec.metric,
+        AIM_PRECISION: spec.precision,
+        AIM_GPU_MODEL: gpu.model.strip() if gpu is not None else "",
+        AIM_GPU_COUNT: str(gpu.requests) if gpu is not None and gpu.requests > 0 else "",
+        AIM_PROFILE_ID: profile_id_of(context.template) or spec.profile_id,
+        AIM_ID: spec.aim_id if context.profile is not None else "",
     }
     return {name: value for name, value in values.items() if value}
 
 
 def _config_map(context: DiscoveryContext, profile: ProfileFile) -> Desired:
-    own = {COMPONENT: "discovery", MANAGED_BY: "aim-controller"}
+    own = {COMPONENT_LABEL: "discovery", MANAGED_BY_LABEL: "aim-controller"}
     name = config_map_name(context.template.metadata.name)
     manifest = {
         "apiVersion": CONFIG_MAP.api_version,

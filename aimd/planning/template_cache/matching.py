@@ -12,11 +12,11 @@ from aimd.api.core import EnvVar
 from aimd.api.shared import CacheMode, ModelSource
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.component import State
-from aimd.planning.environment import merge_env
+from aimd.planning.environment import AWS_ENDPOINT_URL, HF_ENDPOINT, S3_NO_SSL, merge_env
 from aimd.planning.naming import derive_name
 from aimd.planning.runtime_config import ResolvedConfig
 
-_LOCATION_VARIABLES = ("AWS_ENDPOINT_URL", "S3_NO_SSL", "HF_ENDPOINT")
+_LOCATION_VARIABLES = (AWS_ENDPOINT_URL, S3_NO_SSL, HF_ENDPOINT)
 _SOURCE_ORDER = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 _KEY_ORDER = ("name", "key", "optional")
 

@@ -10,7 +10,6 @@ from aimd.api.reasons import Reason
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.api.shared import CacheMode, ModelSource
 from aimd.api.template_cache import AIMTemplateCache, TemplateCacheCondition
-from aimd.planning.artifact.observed import HEADROOM
 from aimd.planning.component import DOWNSTREAM, READY, UPSTREAM, Component, State
 from aimd.planning.environment import render_env
 from aimd.planning.kinds import (
@@ -20,7 +19,16 @@ from aimd.planning.kinds import (
     AIM_TEMPLATE_CACHE,
     owned_by,
 )
-from aimd.planning.labels import PREFIX, child_labels, name_label
+from aimd.planning.labels import (
+    HEADROOM_ANNOTATION,
+    TEMPLATE_CACHE_NAME_LABEL,
+    TEMPLATE_CREATED_LABEL,
+    TEMPLATE_INDEX_LABEL,
+    TEMPLATE_NAME_LABEL,
+    TEMPLATE_SCOPE_LABEL,
+    child_labels,
+    name_label,
+)
 from aimd.planning.naming import name_part
 from aimd.planning.needs import Lookup, Reads
 from aimd.planning.plan import Plan
@@ -31,7 +39,6 @@ from aimd.planning.weights import mount_point
 from aimd.runtime.objects import Category, Deletion, Desired, Failure, Key, Manifest
 
 CONTROLLER = "template-cache"
-CACHE_LABEL = PREFIX + "template-cache.name"
 PROGRESS_SECONDS = 30.0
 """How often the progress of downloads is repeated here: their pods report it far more often (TC-STA-4)."""
 Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
@@ -117,7 +124,7 @@ def artifacts_to_delete(cache: AIMTemplateCache, leftover: Leftover) -> tuple[AI
     return tuple(
         artifact
         for artifact in leftover.artifacts
-        if artifact.metadata.labels.get(CACHE_LABEL) == label
+        if artifact.metadata.labels.get(TEMPLATE_CACHE_NAME_LABEL) == label
         and artifact.status.status != State.READY
         and (artifact.status.status == State.FAILED or not _is_wanted(artifact, leftover))
     )
@@ -225,8 +232,8 @@ def _superseded(observed: ObservedTemplateCache, matches: Sequence[Match]) -> tu
             AIM_ARTIFACT, Key(artifact.metadata.namespace, artifact.metadata.name), artifact.metadata.uid, "superseded"
         )
         for artifact in observed.artifacts
-        if artifact.metadata.labels.get(CACHE_LABEL) == label
-        and artifact.metadata.labels.get("template-created") == "true"
+        if artifact.metadata.labels.get(TEMPLATE_CACHE_NAME_LABEL) == label
+        and artifact.metadata.labels.get(TEMPLATE_CREATED_LABEL) == "true"
         and artifact.status.status == State.FAILED
         and artifact.spec.source_uri in replaced
         and artifact.metadata.name not in used
@@ -237,11 +244,11 @@ def _artifact(observed: ObservedTemplateCache, match: Match) -> Desired:
     """A new artifact; one that exists is never written again, not even its labels (TC-ART-5)."""
     cache, source = observed.cache, match.source
     own = {
-        "template-created": "true",
-        PREFIX + "template.name": name_label(cache.spec.template_name),
-        PREFIX + "template.scope": cache.spec.template_scope,
-        PREFIX + "template.index": str(match.index),
-        CACHE_LABEL: name_label(cache.metadata.name),
+        TEMPLATE_CREATED_LABEL: "true",
+        TEMPLATE_NAME_LABEL: name_label(cache.spec.template_name),
+        TEMPLATE_SCOPE_LABEL: cache.spec.template_scope,
+        TEMPLATE_INDEX_LABEL: str(match.index),
+        TEMPLATE_CACHE_NAME_LABEL: name_label(cache.metadata.name),
     }
     metadata: Manifest = {
         "name": match.name,
@@ -253,8 +260,8 @@ def _artifact(observed: ObservedTemplateCache, match: Match) -> Desired:
     if cache.spec.mode == CacheMode.DEDICATED:
         key = Key(cache.metadata.namespace, cache.metadata.name)
         metadata["ownerReferences"] = owned_by(AIM_TEMPLATE_CACHE, key, cache.metadata.uid)
-    if headroom := cache.metadata.annotations.get(HEADROOM):
-        metadata["annotations"] = {HEADROOM: headroom}
+    if headroom := cache.metadata.annotations.get(HEADROOM_ANNOTATION):
+        metadata["annotations"] = {HEADROOM_ANNOTATION: headroom}
     manifest = {
         "apiVersion": AIM_ARTIFACT.api_version,
         "kind": AIM_ARTIFACT.name,

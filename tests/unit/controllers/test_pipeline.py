@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from aimd.controllers.pipeline import PAUSED, KindReconciler
+from aimd.controllers.pipeline import KindReconciler
 from aimd.controllers.runtime_config import runtime_config_controllers
 from aimd.planning.kinds import AIM_RUNTIME_CONFIG
+from aimd.planning.labels import PAUSED_ANNOTATION
 from aimd.runtime.objects import Key, Kind, Request
 from aimd.runtime.store import Cache
 
@@ -48,7 +49,7 @@ async def test_a_paused_object_is_left_alone(
     """Prove OBJ-APL-6."""
     server = Server()
     broken = {"routing": {"requestTimeout": "soon"}}
-    await reconciler(server, broken, **{PAUSED: value}).reconcile(Request(KEY))
+    await reconciler(server, broken, **{PAUSED_ANNOTATION: value}).reconcile(Request(KEY))
     assert len(server.written) == writes
 
 

@@ -10,8 +10,9 @@ from aimd.api.template_cache import AIMTemplateCache
 from aimd.controllers.pipeline import KindReconciler
 from aimd.controllers.relation import Reader, users_of
 from aimd.controllers.relations import CACHE_ARTIFACTS
-from aimd.controllers.template_cache import FINALIZER, observe_template_cache, template_cache_controller
+from aimd.controllers.template_cache import observe_template_cache, template_cache_controller
 from aimd.planning.kinds import AIM_ARTIFACT, AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE
+from aimd.planning.labels import ARTIFACTS_OF_CACHE_FINALIZER
 from aimd.runtime.errors import ApiError, Forbidden, NotFound
 from aimd.runtime.objects import Key, Kind, Manifest, Request
 from aimd.runtime.store import Cache
@@ -106,7 +107,7 @@ async def test_an_ending_namespace_is_left_to_itself(
     found = build(template_cache_controller(), cache, server)
     made = {"labels": {"aim.eai.amd.com/template-cache.name": "c"}}
     put(cache, AIM_ARTIFACT, "a", "ns", metadata=made, spec={"sourceUri": "hf://o/w"}, status={"status": "Failed"})
-    ending = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [FINALIZER]}
+    ending = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [ARTIFACTS_OF_CACHE_FINALIZER]}
     put(cache, AIM_TEMPLATE_CACHE, "c", "ns", metadata=ending, spec={"templateName": "t", "templateScope": "Namespace"})
     await found.reconcile(Request(Key("ns", "c")))
     assert server.deleted == deleted

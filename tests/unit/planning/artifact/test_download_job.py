@@ -7,7 +7,6 @@ import pytest
 from aimd.api.artifact import AIMArtifact
 from aimd.api.runtime_config import AIMRuntimeConfig
 from aimd.planning.artifact.download_job import (
-    CLAIM_UID,
     JobContext,
     check_size_job,
     check_size_name,
@@ -17,6 +16,7 @@ from aimd.planning.artifact.download_job import (
     download_name,
     inputs_of,
 )
+from aimd.planning.labels import CLAIM_UID_ANNOTATION
 from aimd.planning.runtime_config import resolve_config
 from aimd.planning.settings import ControllerSettings
 
@@ -68,7 +68,7 @@ def test_a_download_by_our_own_image() -> None:
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert (job["spec"]["backoffLimit"], job["spec"]["ttlSecondsAfterFinished"]) == (2, 600)
-    assert job["metadata"]["annotations"][CLAIM_UID] == "claim-uid"
+    assert job["metadata"]["annotations"][CLAIM_UID_ANNOTATION] == "claim-uid"
     assert (container["name"], container["image"]) == ("model-download", OWN)
     assert (container["command"], container["args"]) == (["aimd", "download"], ["hf://Qwen/Qwen3-32B"])
     assert container["env"] == [

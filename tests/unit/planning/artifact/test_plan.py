@@ -13,17 +13,12 @@ from hypothesis import strategies as st
 
 from aimd.api.artifact import AIMArtifact
 from aimd.api.runtime_config import AIMRuntimeConfig
-from aimd.planning.artifact.download_job import CLAIM_UID
 from aimd.planning.artifact.needs import objects_to_explain, pods_to_read, references_to_read
-from aimd.planning.artifact.observed import (
-    COMPLETE,
-    JobRun,
-    ObservedArtifact,
-    References,
-)
+from aimd.planning.artifact.observed import JobRun, ObservedArtifact, References
 from aimd.planning.artifact.plan import plan_artifact
 from aimd.planning.component import may_apply
 from aimd.planning.conditions import Summary, summarize
+from aimd.planning.labels import CLAIM_UID_ANNOTATION, DOWNLOAD_COMPLETE_ANNOTATION
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import resolve_config
 from aimd.planning.settings import ControllerSettings
@@ -293,7 +288,7 @@ def test_a_lost_claim_is_downloaded_anew(with_job: bool) -> None:
     claim = world.child("cache")
     assert job is not None
     assert claim is not None
-    assert job["metadata"]["annotations"][CLAIM_UID] == claim["metadata"]["uid"]
+    assert job["metadata"]["annotations"][CLAIM_UID_ANNOTATION] == claim["metadata"]["uid"]
     assert world.artifact["status"]["progress"]["percentage"] == 0
     world.pod("Running")
     world.turn()
@@ -311,7 +306,7 @@ def test_a_job_of_a_former_claim_is_not_believed() -> None:
     assert world.word == "Progressing"
     claim = world.child("cache")
     assert claim is not None
-    assert COMPLETE not in claim["metadata"].get("annotations", {})
+    assert DOWNLOAD_COMPLETE_ANNOTATION not in claim["metadata"].get("annotations", {})
 
 
 def test_a_claim_being_deleted_is_waited_for() -> None:
@@ -958,7 +953,7 @@ def test_a_malformed_source_uri_changes_nothing_once_the_weights_are_there(uri: 
     assert (world.word, world.written, world.changed_status) == ("Ready", ["update PersistentVolumeClaim"], set())
     claim = world.child("cache")
     assert claim is not None
-    assert json.loads(claim["metadata"]["annotations"][COMPLETE])["source"] == uri
+    assert json.loads(claim["metadata"]["annotations"][DOWNLOAD_COMPLETE_ANNOTATION])["source"] == uri
     world.turn()
     assert (world.word, world.written, world.condition("SourceReady")) == ("Ready", [], ("", ""))
 
@@ -1023,7 +1018,7 @@ def test_the_record_keeps_what_the_downloader_reports() -> None:
     world.turn()
     claim = world.child("cache")
     assert claim is not None
-    record = json.loads(claim["metadata"]["annotations"][COMPLETE])
+    record = json.loads(claim["metadata"]["annotations"][DOWNLOAD_COMPLETE_ANNOTATION])
     assert (record["source"], record["revision"], record["files"]) == ("hf://Qwen/Qwen3-32B", "abc", 3)
 
 
@@ -1055,7 +1050,7 @@ def test_whatever_happens_the_plan_is_total_and_ready_means_complete(events: lis
         claim = world.child("cache")
         if world.word == "Ready":
             assert claim is not None
-            assert COMPLETE in claim["metadata"].get("annotations", {})
+            assert DOWNLOAD_COMPLETE_ANNOTATION in claim["metadata"].get("annotations", {})
         assert len([1 for item in world.plan.desired if item.kind.name == "Job"]) <= 1
 
 
