@@ -139,7 +139,8 @@ def _observe(made: type[Any], record: Callable[[Any, str], None]) -> None:
 def _is_complete(config: pytest.Config) -> bool:
     """Return whether the run includes all unit tests but the slow ones."""
     options = config.option
-    selected = options.keyword or options.deselect or options.collectonly or options.lf or options.ignore
+    last_failed = getattr(options, "lf", False)  # Without pytest's cache there is no such option.
+    selected = options.keyword or options.deselect or options.collectonly or last_failed or options.ignore
     folders = [Path(config.invocation_params.dir, argument.split("::")[0]).resolve() for argument in config.args]
     all_units = any(folder == UNIT_TESTS or folder in UNIT_TESTS.parents for folder in folders)
     return all_units and not selected and options.markexpr in ("", EVERYTHING_BUT_SLOW)
