@@ -137,7 +137,7 @@ def candidates_status(service: AIMService, choice: TemplateChoice) -> list[Manif
 def requirements_of(spec: AIMServiceSpec, gpu_models: frozenset[str] | None) -> Requirements:
     """Return what the service asks of an automatically chosen template."""
     allow = bool(spec.template.allow_unoptimized) if spec.template is not None else False
-    return Requirements(spec.overrides, allow, gpu_models)
+    return Requirements(spec.overrides, gpu_models, allow_unoptimized=allow)
 
 
 def is_named(service: AIMService) -> bool:

@@ -1,10 +1,12 @@
-"""Automatic choice of a template: stages that narrow the candidates, then a ranking.
+"""Choose a template automatically: stages that drop candidates, then a ranking of the rest.
 
-Every candidate gets a verdict, so that a service without a template can say why.
+Every candidate gets a verdict, which explains why a service has no template, or not the one its user expected.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from aimd.api.reasons import Reason, Verdict
 from aimd.api.service import ServiceOverrides
@@ -31,7 +33,7 @@ _LISTED = 10
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What a candidate is judged by; texts are empty and counts 0 where nothing is known."""
+    """Properties of a candidate that count; texts are empty and counts 0 where nothing is known."""
 
     metric: str
     precision: str
@@ -42,7 +44,7 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A template that was considered, and the result."""
+    """A template that was considered, and the verdict on it."""
 
     template: Template
     verdict: Verdict
@@ -50,26 +52,26 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The chosen template, or the reason and message of having none; `waiting` when candidates may become Ready."""
+    """The chosen template, or why there is none; `waiting` if candidates may become Ready without a change."""
 
     template: Template | None
     reason: Reason = Reason.RESOLVED
     message: str = ""
-    waiting: bool = False
-    candidates: Sequence[Candidate] = field(default=())
+    candidates: Sequence[Candidate] = ()
+    waiting: bool = field(default=False, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """What the service asks of a template; `gpu_models` None means the cluster's GPUs are unknown."""
+    """What a service asks of a template; `gpu_models` None means that the cluster's GPUs are unknown."""
 
     overrides: ServiceOverrides | None
-    allow_unoptimized: bool
     gpu_models: Collection[str] | None
+    allow_unoptimized: bool = field(kw_only=True)
 
 
 def attributes_of(template: Template) -> Attributes:
-    """The profile found by discovery first, the spec second; for GPUs the other way round (SVC-SEL-5)."""
+    """Read the profile found by discovery first and the spec second; for GPUs the other way round (SVC-SEL-5)."""
     profile = template.status.profile
     found = profile.metadata if profile is not None else None
     gpu = template.spec.hardware.gpu if template.spec.hardware is not None else None
@@ -83,24 +85,23 @@ def attributes_of(template: Template) -> Attributes:
 
 
 def is_user_written(template: Template) -> bool:
-    """Whether somebody wrote the profile on purpose, so that the optimization filter lets it pass (SVC-SEL-3)."""
+    """Return whether a user wrote the profile, so that it may be used without being optimized (SVC-SEL-3)."""
     labels = template.metadata.labels
     return ORIGIN_LABEL not in labels or template.spec.custom_profile is not None or TEMPLATE_ALIAS_LABEL in labels
 
 
 def is_derived(template: Template) -> bool:
-    """Whether a template was copied for a service's overrides."""
+    """Return whether the template was derived from another one for the overrides of a service."""
     return template.metadata.labels.get(ORIGIN_LABEL) == DERIVED
 
 
 def is_optimized(template: Template) -> bool:
-    """Whether the profile is tuned for its hardware."""
+    """Return whether the profile is optimized for its hardware."""
     return attributes_of(template).profile_type.lower() == ProfileType.OPTIMIZED
 
 
 def matches_overrides(attributes: Attributes, overrides: ServiceOverrides | None) -> bool:
-    """Stage 3: whether a candidate has what the overrides ask for; an unknown GPU of the candidate passes
-    (SVC-SEL-4)."""
+    """Return whether a candidate has what the overrides ask for; an unknown GPU of it passes (SVC-SEL-4)."""
     if overrides is None:
         return True
     if overrides.metric and overrides.metric.lower() != attributes.metric.lower():
@@ -117,7 +118,7 @@ def matches_overrides(attributes: Attributes, overrides: ServiceOverrides | None
 
 
 def has_gpu(attributes: Attributes, gpu_models: Collection[str] | None) -> bool:
-    """Stage 4: whether the cluster has the candidate's GPU; unknown on either side passes (SVC-SEL-4)."""
+    """Return whether the cluster has the candidate's GPU; what is unknown on either side passes (SVC-SEL-4)."""
     if not attributes.gpu or gpu_models is None:
         return True
     wanted = normalize_gpu(attributes.gpu).lower()
@@ -125,9 +126,10 @@ def has_gpu(attributes: Attributes, gpu_models: Collection[str] | None) -> bool:
 
 
 def candidates_of(model: Model, templates: Sequence[Template]) -> list[Template]:
-    """The templates that belong to a model, namespaced ones first, each scope by name (SVC-SEL-1).
+    """Return the templates that belong to a model, namespaced ones first, each scope by name (SVC-SEL-1).
 
-    Derived ones were made for services that name them; to all others they would only be ties of their bases.
+    Derived templates are left out. They were created for services that name them, and to any other service each would
+    tie with its base.
     """
     belonging = [
         template
@@ -137,78 +139,120 @@ def candidates_of(model: Model, templates: Sequence[Template]) -> list[Template]
     return sorted(belonging, key=lambda template: (not template.metadata.namespace, template.metadata.name))
 
 
-def select_template(model: Model, templates: Sequence[Template], requirements: Requirements) -> Selection:
-    """The best template of a model; order of `templates` does not matter (SVC-SEL-2, SVC-SEL-9)."""
+def select_template(model: Model, templates: Sequence[Template], wanted: Requirements) -> Selection:
+    """Choose the best template of a model; the order of `templates` does not matter (SVC-SEL-2, SVC-SEL-9)."""
     left = candidates_of(model, templates)
     if not left:
-        return Selection(None, Reason.TEMPLATE_NOT_FOUND, f"no template names the model {model.metadata.name}")
+        message = f"no template belongs to model {model.metadata.name}: create one, or wait until one is created"
+        return Selection(None, Reason.TEMPLATE_NOT_FOUND, message)
     judged: list[Candidate] = []
-    for stage in _stages(requirements):
-        verdicts = [(item, stage.rejects(item)) for item in left]
+    for stage in _stages(wanted):
+        verdicts = [(item, stage.verdict(item)) for item in left]
         judged += [Candidate(item, verdict) for item, verdict in verdicts if verdict is not None]
         remaining = [item for item, verdict in verdicts if verdict is None]
         if not remaining:
-            return Selection(None, stage.reason, stage.explain(model, left), stage.waiting, tuple(judged))
+            return Selection(None, stage.reason, stage.explanation(model, left), tuple(judged), waiting=stage.waiting)
         left = remaining
-        if stage.waiting and (preferred := _preferred_by_model(model, left, requirements)) is not None:
+        if stage.waiting and (preferred := _preferred_by_model(model, left, wanted)) is not None:
             return Selection(preferred, candidates=(*judged, Candidate(preferred, Verdict.BEST_MATCH)))
     return _best(left, judged)
 
 
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    rejects: Callable[[Template], Verdict | None]
-    explain: Callable[[Model, Sequence[Template]], str]
-    reason: Reason = Reason.TEMPLATE_NOT_FOUND
-    waiting: bool = False
+class _Stage(ABC):
+    """A rule that drops candidates, and explains it to the user if none is left."""
+
+    reason: ClassVar[Reason] = Reason.TEMPLATE_NOT_FOUND
+    waiting: ClassVar[bool] = False
+    """Whether candidates that it drops may pass later without any change by the user."""
+
+    @abstractmethod
+    def verdict(self, template: Template) -> Verdict | None:
+        """Return why the template is dropped, None if it passes."""
+
+    @abstractmethod
+    def explanation(self, model: Model, dropped: Sequence[Template]) -> str:
+        """Return the message for a service for which no template is left; `dropped` were the last ones."""
 
 
-def _stages(requirements: Requirements) -> tuple[_Stage, ...]:
+def _stages(wanted: Requirements) -> tuple[_Stage, ...]:
+    """Return the stages, each of which sees what the one before it left."""
     return (
-        _Stage(_unavailable, _explain_unavailable, Reason.TEMPLATE_NOT_READY, waiting=True),
-        _Stage(
-            lambda item: None if _passes_optimization(item, requirements) else Verdict.UNOPTIMIZED_TEMPLATE_FILTERED,
-            lambda model, items: (
-                f"{len(items)} Ready template(s) of {model.metadata.name} are not optimized: "
-                f"{_names(items)}; set spec.template.allowUnoptimized to use one"
-            ),
-        ),
-        _Stage(
-            lambda item: (
-                None
-                if matches_overrides(attributes_of(item), requirements.overrides)
-                else Verdict.SERVICE_OVERRIDES_NOT_MATCHED
-            ),
-            lambda model, items: f"spec.overrides match none of the templates {_names(items)}",
-        ),
-        _Stage(
-            lambda item: (
-                None if has_gpu(attributes_of(item), requirements.gpu_models) else Verdict.REQUIRED_GPU_NOT_IN_CLUSTER
-            ),
-            lambda model, items: (
-                f"no node has the GPU of any of the templates {_names(items)}; "
-                f"the cluster has {', '.join(sorted(requirements.gpu_models or ())) or 'no labelled GPU'}"
-            ),
-        ),
+        _Ready(),
+        _Optimized(allow_unoptimized=wanted.allow_unoptimized),
+        _MatchesOverrides(wanted.overrides),
+        _GpuInCluster(wanted.gpu_models),
     )
 
 
-def _unavailable(template: Template) -> Verdict | None:
-    word = template.status.status
-    return None if is_ready(word) else _UNAVAILABLE.get(word, Verdict.TEMPLATE_NOT_READY)
+class _Ready(_Stage):
+    """The template is Ready."""
+
+    reason = Reason.TEMPLATE_NOT_READY
+    waiting = True
+
+    def verdict(self, template: Template) -> Verdict | None:
+        word = template.status.status
+        return None if is_ready(word) else _UNAVAILABLE.get(word, Verdict.TEMPLATE_NOT_READY)
+
+    def explanation(self, model: Model, dropped: Sequence[Template]) -> str:
+        words = listed([f"{item.metadata.name} is {item.status.status or 'not reconciled yet'}" for item in dropped])
+        return f"no template of model {model.metadata.name} is Ready: {words}"
 
 
-def _explain_unavailable(model: Model, items: Sequence[Template]) -> str:
-    words = listed([f"{item.metadata.name} is {item.status.status or 'new'}" for item in items])
-    return f"templates of {model.metadata.name} exist but none is Ready: {words}"
+@dataclass(frozen=True, slots=True)
+class _Optimized(_Stage):
+    """The template is optimized or written by a user, unless the service allows any other (SVC-SEL-3)."""
+
+    allow_unoptimized: bool
+
+    def verdict(self, template: Template) -> Verdict | None:
+        passes = self.allow_unoptimized or is_optimized(template) or is_user_written(template)
+        return None if passes else Verdict.UNOPTIMIZED_TEMPLATE_FILTERED
+
+    def explanation(self, model: Model, dropped: Sequence[Template]) -> str:
+        count = "1 Ready template" if len(dropped) == 1 else f"{len(dropped)} Ready templates"
+        return (
+            f"{count} of model {model.metadata.name} {'is' if len(dropped) == 1 else 'are'} not optimized: "
+            f"{_names(dropped)}; set spec.template.allowUnoptimized to use one"
+        )
 
 
-def _passes_optimization(template: Template, requirements: Requirements) -> bool:
-    return requirements.allow_unoptimized or is_optimized(template) or is_user_written(template)
+@dataclass(frozen=True, slots=True)
+class _MatchesOverrides(_Stage):
+    """The template has what the service's overrides ask for (SVC-SEL-4)."""
+
+    overrides: ServiceOverrides | None
+
+    def verdict(self, template: Template) -> Verdict | None:
+        matches = matches_overrides(attributes_of(template), self.overrides)
+        return None if matches else Verdict.SERVICE_OVERRIDES_NOT_MATCHED
+
+    def explanation(self, model: Model, dropped: Sequence[Template]) -> str:
+        return (
+            f"no template of model {model.metadata.name} matches spec.overrides: {_names(dropped)}; "
+            "change the overrides, or create a template that matches"
+        )
 
 
-def _preferred_by_model(model: Model, ready: Sequence[Template], requirements: Requirements) -> Template | None:
-    """The template that the model names as its default, if it can be used (SVC-SEL-6)."""
+@dataclass(frozen=True, slots=True)
+class _GpuInCluster(_Stage):
+    """A node of the cluster has the template's GPU (SVC-SEL-4)."""
+
+    gpu_models: Collection[str] | None
+
+    def verdict(self, template: Template) -> Verdict | None:
+        return None if has_gpu(attributes_of(template), self.gpu_models) else Verdict.REQUIRED_GPU_NOT_IN_CLUSTER
+
+    def explanation(self, model: Model, dropped: Sequence[Template]) -> str:
+        present = ", ".join(sorted(self.gpu_models or ())) or "no labeled GPU"
+        return (
+            f"no node has a GPU required by templates of model {model.metadata.name}: {_names(dropped)}; "
+            f"the cluster has {present}"
+        )
+
+
+def _preferred_by_model(model: Model, ready: Sequence[Template], wanted: Requirements) -> Template | None:
+    """Return the template that the model names as its default, None if it cannot be used (SVC-SEL-6)."""
     name = model.spec.default_service_template
     if not name:
         return None
@@ -217,15 +261,15 @@ def _preferred_by_model(model: Model, ready: Sequence[Template], requirements: R
             item
             for item in ready
             if item.metadata.name == name
-            and matches_overrides(attributes_of(item), requirements.overrides)
-            and has_gpu(attributes_of(item), requirements.gpu_models)
+            and matches_overrides(attributes_of(item), wanted.overrides)
+            and has_gpu(attributes_of(item), wanted.gpu_models)
         ),
         None,
     )
 
 
 def _best(left: Sequence[Template], judged: Sequence[Candidate]) -> Selection:
-    """The best by rank, of the namespace if it has any; none where several share the rank (SVC-SEL-7, SVC-SEL-8)."""
+    """Choose by rank, in the namespace if it has any; a shared first rank leaves none (SVC-SEL-7, SVC-SEL-8)."""
     namespaced = [item for item in left if item.metadata.namespace]
     left = namespaced or left
     scores = {id(item): _score(attributes_of(item)) for item in left}
@@ -236,7 +280,7 @@ def _best(left: Sequence[Template], judged: Sequence[Candidate]) -> Selection:
         return Selection(
             None,
             Reason.TEMPLATE_SELECTION_AMBIGUOUS,
-            f"the templates {_names(tied)} fit equally well: name one in spec.template.name",
+            f"templates {_names(tied)} fit equally well: name one in spec.template.name",
             candidates=(*judged, *losers),
         )
     return Selection(tied[0], candidates=(*judged, *losers, Candidate(tied[0], Verdict.BEST_MATCH)))
@@ -261,6 +305,6 @@ def _names(items: Sequence[Template]) -> str:
 
 
 def listed(texts: Sequence[str]) -> str:
-    """Texts in a row; of many, the first ten and how many more."""
+    """Join texts with commas; of more than ten, the first ten and how many more there are."""
     shown = ", ".join(texts[:_LISTED])
     return f"{shown} and {len(texts) - _LISTED} more" if len(texts) > _LISTED else shown

@@ -16,7 +16,7 @@ from tests.unit.planning.service.makers import Maker
 
 MODEL = AIMModel.model_validate({"metadata": {"name": "qwen", "namespace": "ns"}, "spec": {"image": "i"}})
 ALL_GPUS = frozenset({"MI300X", "MI325X", "MI210"})
-ANY = Requirements(None, True, ALL_GPUS)
+ANY = Requirements(None, ALL_GPUS, allow_unoptimized=True)
 
 
 def make(
@@ -94,37 +94,52 @@ def test_a_tie_names_the_tied() -> None:
 def test_the_optimisation_filter(allowed: bool, kept: str) -> None:
     """Prove SVC-SEL-3."""
     templates = [make("opt"), make("un", "unoptimized", "MI325X"), make("pre", "preview", "MI325X")]
-    assert winner(*templates, requirements=Requirements(None, allowed, ALL_GPUS)) == kept
-    unoptimized = select_template(MODEL, templates[1:], Requirements(None, False, ALL_GPUS))
+    assert winner(*templates, requirements=Requirements(None, ALL_GPUS, allow_unoptimized=allowed)) == kept
+    unoptimized = select_template(MODEL, templates[1:], Requirements(None, ALL_GPUS, allow_unoptimized=False))
     assert unoptimized.reason == "TemplateNotFound"
     assert "allowUnoptimized" in unoptimized.message
     assert "2 Ready" in unoptimized.message
-    assert winner(*templates[1:], requirements=Requirements(None, True, ALL_GPUS)) == "pre"
+    assert winner(*templates[1:], requirements=Requirements(None, ALL_GPUS, allow_unoptimized=True)) == "pre"
 
 
 def test_a_profile_that_somebody_wrote_passes_the_optimisation_filter() -> None:
     """Prove SVC-SEL-3."""
-    assert winner(make("mine", "unoptimized", written=True), requirements=Requirements(None, False, ALL_GPUS)) == "mine"
+    assert (
+        winner(
+            make("mine", "unoptimized", written=True),
+            requirements=Requirements(None, ALL_GPUS, allow_unoptimized=False),
+        )
+        == "mine"
+    )
 
 
 def test_the_cluster_must_have_the_gpu() -> None:
     """Prove SVC-SEL-4."""
-    requirements = Requirements(None, True, frozenset())
+    requirements = Requirements(None, frozenset(), allow_unoptimized=True)
     selection = select_template(MODEL, [make("a")], requirements)
     assert (selection.reason, [item.verdict for item in selection.candidates]) == (
         "TemplateNotFound",
         ["RequiredGPUNotInCluster"],
     )
     assert winner(make("cpu", gpu=""), make("a"), requirements=requirements) == "cpu"
-    assert winner(make("a"), requirements=Requirements(None, True, None)) == "a"
+    assert winner(make("a"), requirements=Requirements(None, None, allow_unoptimized=True)) == "a"
 
 
 def test_overrides_narrow() -> None:
     templates = [make("a", precision="fp8", count=4), make("b", precision="fp16", count=1)]
     wanted = {"precision": "FP16", "hardware": {"gpu": {"model": "mi300x", "requests": 1}}}
-    assert winner(*templates, requirements=Requirements(ServiceOverrides.model_validate(wanted), True, ALL_GPUS)) == "b"
+    assert (
+        winner(
+            *templates,
+            requirements=Requirements(ServiceOverrides.model_validate(wanted), ALL_GPUS, allow_unoptimized=True),
+        )
+        == "b"
+    )
     nothing = ServiceOverrides.model_validate({"metric": "throughput"})
-    assert select_template(MODEL, templates, Requirements(nothing, True, ALL_GPUS)).reason == "TemplateNotFound"
+    assert (
+        select_template(MODEL, templates, Requirements(nothing, ALL_GPUS, allow_unoptimized=True)).reason
+        == "TemplateNotFound"
+    )
 
 
 def test_the_profile_says_metric_and_precision_and_the_spec_the_gpu() -> None:
@@ -146,10 +161,10 @@ def test_the_models_default_template_comes_first() -> None:
         {"metadata": {"name": "qwen", "namespace": "ns"}, "spec": {"defaultServiceTemplate": "plain"}}
     )
     templates = [make("plain", "unoptimized"), make("better")]
-    chosen = select_template(model, templates, Requirements(None, False, ALL_GPUS)).template
+    chosen = select_template(model, templates, Requirements(None, ALL_GPUS, allow_unoptimized=False)).template
     assert chosen is not None
     assert chosen.metadata.name == "plain"
-    absent = select_template(model, templates[1:], Requirements(None, False, ALL_GPUS)).template
+    absent = select_template(model, templates[1:], Requirements(None, ALL_GPUS, allow_unoptimized=False)).template
     assert absent is not None
     assert absent.metadata.name == "better"
 
@@ -201,7 +216,7 @@ def oracle(specs: list[dict[str, Any]], allow: bool, gpus: frozenset[str]) -> st
 def test_selection_agrees_with_the_oracle(specs: list[dict[str, Any]], allow: bool, gpus: set[str]) -> None:
     """Prove SVC-SEL-2 and SVC-SEL-7."""
     templates = [make(str(index), **spec) for index, spec in enumerate(specs)]
-    requirements = Requirements(None, allow, frozenset(gpus))
+    requirements = Requirements(None, frozenset(gpus), allow_unoptimized=allow)
     assert winner(*templates, requirements=requirements) == oracle(specs, allow, frozenset(gpus))
     assert winner(*reversed(templates), requirements=requirements) == winner(*templates, requirements=requirements)
     assert len(select_template(MODEL, templates, requirements).candidates) <= len(templates)
