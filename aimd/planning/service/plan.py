@@ -1,4 +1,4 @@
-"""The plan of a service: what must exist, in which order, behind which gates."""
+"""The plan of a service: what must exist and when, what must not, and how each part fares."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from aimd.api.reasons import Reason
-from aimd.api.service import ServiceCondition
+from aimd.api.service import AIMService, ServiceCondition
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, SCALED_OBJECT
@@ -39,6 +39,7 @@ from aimd.planning.service.model_reference import ModelChoice, resolve_model
 from aimd.planning.service.needs import service_needs
 from aimd.planning.service.observed import (
     ObservedService,
+    Template,
     is_owned,
     is_ready,
     kind_of_model,
@@ -74,7 +75,7 @@ from aimd.planning.service.template_reference import (
 )
 from aimd.planning.service.volumes import mounts_cache
 from aimd.planning.service_template.profile_file import InvalidProfile, ProfileFile, profile_file
-from aimd.runtime.objects import Deletion, Desired, key_of
+from aimd.runtime.objects import Deletion, Desired, Manifest, key_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +90,20 @@ class _Decision:
     cache: AIMTemplateCache | None
     route: Route
 
+    @property
+    def usable_template(self) -> Template | None:
+        """The template, if the service can run with it: it is Ready, and the InferenceService has a name."""
+        return self.template.template if self.template.ready and self.name else None
+
 
 def plan_service(observed: ObservedService, now: datetime) -> Plan:
-    """Decides everything about one service. Pure and total."""
+    """Decide everything about one service. Pure and total."""
     decision = _decide(observed)
-    components, waits = _judge(observed, decision, now)
+    health = _judge(observed, decision, now)
+    waits = [part.again_after for part in health if part.again_after is not None]
     ignored = ignored_fields_condition(observed.service.spec)
     return Plan(
-        components=components,
+        components=tuple(part.component for part in health),
         desired=tuple(_desired(observed, decision)),
         deletions=tuple(_deletions(observed, decision)),
         status=_status(observed, decision),
@@ -107,7 +114,7 @@ def plan_service(observed: ObservedService, now: datetime) -> Plan:
 
 
 def _decide(observed: ObservedService) -> _Decision:
-    name, problem = _inference_service_name(observed)
+    name, problem = _inference_service_name(observed.service, observed.inference_service)
     model = resolve_model(observed.service, observed.models, observed.unreadable)
     template = resolve_template(
         TemplateInputs(
@@ -126,125 +133,216 @@ def _decide(observed: ObservedService) -> _Decision:
     return _Decision(name, problem, model, template, profile, cache, route)
 
 
+def _inference_service_name(service: AIMService, live: Manifest | None) -> tuple[str, str]:
+    """Return the name of the InferenceService that is ours, else the derived one; or empty, and why there is none."""
+    if live is not None and is_owned(service, live):
+        return key_of(live).name, ""
+    try:
+        return inference_service_name(service.metadata.name, service.metadata.namespace), ""
+    except InvalidServiceName as error:
+        return "", str(error)
+
+
+def _with_profile(choice: TemplateChoice) -> tuple[ProfileFile | None, TemplateChoice]:
+    """Return the template's profile file; one that cannot be written makes the template unusable (SVC-PRF-3)."""
+    if choice.template is None:
+        return None, choice
+    try:
+        return profile_file(choice.template), choice
+    except InvalidProfile as error:
+        reason = Reason.TEMPLATE_NOT_READY
+        component = Component(
+            ServiceCondition.TEMPLATE_READY, State.FAILED, reason, str(error), direction=Direction.UPSTREAM
+        )
+        return None, TemplateChoice(choice.template, component)
+
+
+# What must exist: one rule per object, in the order of a service's start.
+
+
 def _desired(observed: ObservedService, decision: _Decision) -> list[Desired]:
-    desired: list[Desired] = [render_model(observed)] if decision.model.missing else []
-    route = render_route(observed, decision.route, decision.name) if decision.name else None
-    if route is not None and HTTP_ROUTE.name not in observed.absent_kinds:
-        desired.append(route)
+    rules = (
+        _wanted_model,
+        _wanted_route,
+        _wanted_derived_template,
+        _wanted_cache,
+        _wanted_addition_to_cache,
+        _wanted_profile,
+        _wanted_inference_service,
+    )
+    return [desired for rule in rules if (desired := rule(observed, decision)) is not None]
+
+
+def _wanted_model(observed: ObservedService, decision: _Decision) -> Desired | None:
+    """Create the model for an image, or for a description, that has none (SVC-MDL-4)."""
+    return render_model(observed) if decision.model.missing else None
+
+
+def _wanted_route(observed: ObservedService, decision: _Decision) -> Desired | None:
+    """Keep the route, which may exist before its backend does."""
+    if not decision.name or HTTP_ROUTE.name in observed.absent_kinds:
+        return None
+    return render_route(observed, decision.route, decision.name)
+
+
+def _wanted_derived_template(observed: ObservedService, decision: _Decision) -> Desired | None:
+    """Create the template that the service's overrides make of the one it names (SVC-OVR-1)."""
     base, model = decision.template.derive_from, decision.model.model
-    if base is not None and model is not None:
-        desired.append(render_derived_template(observed, base, model.metadata.name))
-    template = decision.template.template
-    if template is None or not decision.template.ready or not decision.name:
-        return desired
-    wants_cache = decision.cache is None and needs_cache(decision.template) and _is_settled(observed, decision)
-    if wants_cache:
-        cache = render_cache(observed, template)
-        desired += [] if is_still_deleted(cache.key, observed.caches) else [cache]
-    amended = amended_cache(observed.service, template, decision.cache) if decision.cache is not None else None
-    if amended is not None:
-        desired.append(amended)
-    if decision.profile is not None:
-        desired.append(render_config_map(observed, decision.profile))
-    if _may_run(observed, decision):
-        parts = PredictorInputs(decision.name, decision.model.model, template, decision.cache, decision.profile)
-        inference_service = render_inference_service(observed, parts)
-        if inference_service is not None:
-            desired.append(inference_service)
-    return desired
+    if base is None or model is None:
+        return None
+    return render_derived_template(observed, base, model.metadata.name)
 
 
-def _is_settled(observed: ObservedService, decision: _Decision) -> bool:
-    """Whether weights may be fetched: not for a choice that a template still in discovery may change (SVC-CCH-5)."""
-    running = observed.inference_service is not None
-    return decision.model.ready or running or is_named(observed.service)
+def _wanted_cache(observed: ObservedService, decision: _Decision) -> Desired | None:
+    """Create the template cache, unless there is one or the image contains the weights (SVC-CCH-4)."""
+    template = decision.usable_template
+    if template is None or decision.cache is not None or not needs_cache(decision.template):
+        return None
+    if not _may_fetch_weights(observed, decision):
+        return None
+    cache = render_cache(observed, template)
+    return None if is_still_deleted(cache.key, observed.caches) else cache
 
 
-def _may_run(observed: ObservedService, decision: _Decision) -> bool:
-    """The InferenceService is made once model and cache are Ready, and from then on always kept up to date
-    (SVC-ORD-2)."""
-    if INFERENCE_SERVICE.name in observed.absent_kinds:
-        return False
-    if observed.inference_service is not None:
-        return True
-    weights = decision.cache is not None and is_ready(decision.cache.status.status)
-    return decision.model.ready and (weights or not needs_cache(decision.template))
+def _wanted_addition_to_cache(observed: ObservedService, decision: _Decision) -> Desired | None:
+    """Add to a failed cache what this service knows, such as a token (SVC-CCH-7)."""
+    template, cache = decision.usable_template, decision.cache
+    return amended_cache(observed.service, template, cache) if template is not None and cache is not None else None
+
+
+def _wanted_profile(observed: ObservedService, decision: _Decision) -> Desired | None:
+    """Keep the ConfigMap of a custom profile (SVC-PRF-1)."""
+    if decision.usable_template is None or decision.profile is None:
+        return None
+    return render_config_map(observed, decision.profile)
+
+
+def _wanted_inference_service(observed: ObservedService, decision: _Decision) -> Desired | None:
+    """Create the InferenceService once all inputs are ready; from then on always keep it up to date (SVC-ORD-2)."""
+    template = decision.usable_template
+    if template is None or INFERENCE_SERVICE.name in observed.absent_kinds:
+        return None
+    exists = observed.inference_service is not None
+    if not exists and not (decision.model.ready and _has_weights(decision)):
+        return None
+    parts = PredictorInputs(decision.name, decision.model.model, template, decision.cache, decision.profile)
+    return render_inference_service(observed, parts)
+
+
+def _may_fetch_weights(observed: ObservedService, decision: _Decision) -> bool:
+    """Return whether the choice is final: a template still in discovery could change another one (SVC-CCH-5)."""
+    exists = observed.inference_service is not None
+    return exists or decision.model.ready or is_named(observed.service)
+
+
+def _has_weights(decision: _Decision) -> bool:
+    """Return whether the weights are downloaded, or inside the image (SVC-CCH-8)."""
+    downloaded = decision.cache is not None and is_ready(decision.cache.status.status)
+    return downloaded or not needs_cache(decision.template)
+
+
+# What must not exist.
 
 
 def _deletions(observed: ObservedService, decision: _Decision) -> list[Deletion]:
-    """What is switched off or left over, and ours (SVC-DEL-1)."""
+    """Return the deletions of what is ours and switched off or no longer used (SVC-DEL-1)."""
     service = observed.service
     route = route_deletion(service, decision.route, observed.http_route)
-    unused = decision.template.ready and decision.profile is None
-    config_map = config_map_deletion(service, observed.profile_config_map) if unused else None
     scaled_object = scaled_object_deletion(service.spec, observed.inference_service, observed.scaled_object)
-    # The service runs with another template from now on, or has none yet.
-    templates = map(template_deletion, observed.leftovers) if decision.template.ready else ()
-    return [deletion for deletion in (route, config_map, scaled_object, *templates) if deletion is not None]
+    # Until its template is ready, the service may still run with an older one.
+    ready = decision.template.ready
+    profile = config_map_deletion(service, observed.profile_config_map) if ready and decision.profile is None else None
+    templates = map(template_deletion, observed.leftovers) if ready else ()
+    return [deletion for deletion in (route, profile, scaled_object, *templates) if deletion is not None]
 
 
-def _judge(observed: ObservedService, decision: _Decision, now: datetime) -> tuple[tuple[Component, ...], list[float]]:
-    """Components in the order of a service's start, and after how many seconds to look again."""
-    service, live = observed.service, observed.inference_service
-    model = forgiven_while_running(decision.model.component, service, running=live is not None, now=now)
-    template = forgiven_while_running(decision.template.component, service, running=live is not None, now=now)
-    pods = pods_component(observed.pods, observed.logs, observed.pod_events) if live is not None else None
-    runtime = _runtime(observed, decision, pods, now)
+# How each part fares: one rule per component, in the order of a service's start.
+
+
+def _judge(observed: ObservedService, decision: _Decision, now: datetime) -> list[TimedComponent]:
+    pods = _pods_health(observed, now)
+    runtime = _runtime_health(observed, decision, pods, now)
     serving = is_serving(runtime.component)
-    keda = Keda(SCALED_OBJECT.name not in observed.absent_kinds, observed.scaled_object, observed.autoscaler)
-    autoscaler = autoscaler_component(service, keda, serving=serving, now=now)
-    components = (
-        model.component,
-        template.component,
-        _runtime_config(observed.config),
-        runtime.component,
+    parts = (
+        _input_health(decision.model.component, observed, now),
+        _input_health(decision.template.component, observed, now),
+        _runtime_config_health(observed.config),
+        runtime,
         pods,
-        cache_component(
-            effective_mode(service),
-            decision.template,
-            decision.cache,
-            serving=serving,
-            has_volumes=mounts_cache(live),
-        ),
-        route_component(
-            decision.route,
-            observed.http_route,
-            installed=HTTP_ROUTE.name not in observed.absent_kinds,
-            serving=serving,
-        ),
-        autoscaler,
+        _cache_health(observed, decision, serving=serving),
+        _route_health(observed, decision, serving=serving),
+        _autoscaler_health(observed, serving=serving, now=now),
     )
-    scaling = autoscaler_grace_left(autoscaler, service, now) if serving else None
-    unstarted = unexplained(observed.pods, now)
-    events = unstarted.again_after if unstarted is not None else None
-    waits = [model.again_after, template.again_after, runtime.again_after, scaling, events]
-    return tuple(item for item in components if item is not None), [wait for wait in waits if wait is not None]
+    return [part for part in parts if part is not None]
 
 
-def _runtime(observed: ObservedService, decision: _Decision, pods: Component | None, now: datetime) -> TimedComponent:
-    """Return the health of the InferenceService."""
+def _input_health(component: Component, observed: ObservedService, now: datetime) -> TimedComponent:
+    """Judge a model or template, whose trouble a running service outlives (SVC-TPL-6)."""
+    running = observed.inference_service is not None
+    return forgiven_while_running(component, observed.service, running=running, now=now)
+
+
+def _runtime_config_health(config: ResolvedConfig) -> TimedComponent | None:
+    """Judge the runtime config; None when there is none and none is named (CFG-FND-2)."""
+    if config.failure is None and not config.found:
+        return None
+    return TimedComponent(config_component(config, found_reason=Reason.RUNTIME_CONFIG_RESOLVED))
+
+
+def _runtime_health(
+    observed: ObservedService, decision: _Decision, pods: TimedComponent | None, now: datetime
+) -> TimedComponent:
+    """Judge the InferenceService (SVC-HLT-3)."""
     live = observed.inference_service
     if decision.name_problem:
         return TimedComponent(unusable_name_component(decision.name_problem))
     if live is None and INFERENCE_SERVICE.name in observed.absent_kinds:
         return TimedComponent(kserve_missing_component())
     warning = current_warning(live, observed.inference_service_events, now) if live is not None else None
-    return inference_service_component(live, pods, warning, served=has_served(observed.service))
+    keeps_serving = has_served(observed.service) and pods is not None and is_serving(pods.component)
+    return inference_service_component(live, warning, keeps_serving=keeps_serving)
 
 
-def _runtime_config(config: ResolvedConfig) -> Component | None:
-    """Return the health of the runtime config; None when there is none and none is named (CFG-FND-2)."""
-    if config.failure is None and not config.found:
+def _pods_health(observed: ObservedService, now: datetime) -> TimedComponent | None:
+    """Judge the predictor's pods; None without an InferenceService."""
+    if observed.inference_service is None:
         return None
-    return config_component(config, found_reason=Reason.RUNTIME_CONFIG_RESOLVED)
+    unstarted = unexplained(observed.pods, now)
+    again_after = unstarted.again_after if unstarted is not None else None
+    return TimedComponent(pods_component(observed.pods, observed.logs, observed.pod_events), again_after)
+
+
+def _cache_health(observed: ObservedService, decision: _Decision, *, serving: bool) -> TimedComponent:
+    """Judge the template cache (SVC-CCH-9)."""
+    mode, has_volumes = effective_mode(observed.service), mounts_cache(observed.inference_service)
+    return TimedComponent(
+        cache_component(mode, decision.template, decision.cache, serving=serving, has_volumes=has_volumes)
+    )
+
+
+def _route_health(observed: ObservedService, decision: _Decision, *, serving: bool) -> TimedComponent | None:
+    """Judge the HTTPRoute; None while routing is off (SVC-RTE-7)."""
+    installed = HTTP_ROUTE.name not in observed.absent_kinds
+    component = route_component(decision.route, observed.http_route, installed=installed, serving=serving)
+    return TimedComponent(component) if component is not None else None
+
+
+def _autoscaler_health(observed: ObservedService, *, serving: bool, now: datetime) -> TimedComponent | None:
+    """Judge the autoscaler; None while autoscaling is off (SVC-SCL-5)."""
+    keda = Keda(SCALED_OBJECT.name not in observed.absent_kinds, observed.scaled_object, observed.autoscaler)
+    component = autoscaler_component(observed.service, keda, serving=serving, now=now)
+    if component is None:
+        return None
+    return TimedComponent(component, autoscaler_grace_left(component, observed.service, now) if serving else None)
 
 
 def _status(observed: ObservedService, decision: _Decision) -> Mapping[str, Any]:
-    """The service's own status keys. References are written once Ready, and then kept (SVC-STA-2)."""
+    """Return the service's own status keys. References are written once Ready, and then kept (SVC-STA-2)."""
     service = observed.service
+    exists = observed.http_route is not None
     status: dict[str, Any] = {
         "resolvedRuntimeConfig": observed.config.reference,
-        "routing": routing_status(decision.route, service.status.routing, exists=observed.http_route is not None),
+        "routing": routing_status(decision.route, service.status.routing, exists=exists),
         "runtime": runtime_status(service.spec, observed.autoscaler, count_ready(observed.pods)),
     }
     model, template, cache = decision.model, decision.template, decision.cache
@@ -260,31 +358,3 @@ def _status(observed: ObservedService, decision: _Decision) -> Mapping[str, Any]
     elif not needs_cache(template):
         status["cache"] = None
     return status
-
-
-def _inference_service_name(observed: ObservedService) -> tuple[str, str]:
-    """The name of the InferenceService that is ours, else the derived one; or empty, and why there is none."""
-    live = observed.inference_service
-    if live is not None and is_owned(observed.service, live):
-        return key_of(live).name, ""
-    try:
-        return inference_service_name(observed.key.name, observed.key.namespace), ""
-    except InvalidServiceName as error:
-        return "", str(error)
-
-
-def _with_profile(choice: TemplateChoice) -> tuple[ProfileFile | None, TemplateChoice]:
-    """The template's profile file; a profile that cannot be written makes the template unusable (SVC-PRF-3)."""
-    if choice.template is None:
-        return None, choice
-    try:
-        return profile_file(choice.template), choice
-    except InvalidProfile as error:
-        component = Component(
-            ServiceCondition.TEMPLATE_READY,
-            State.FAILED,
-            Reason.TEMPLATE_NOT_READY,
-            str(error),
-            direction=Direction.UPSTREAM,
-        )
-        return None, TemplateChoice(choice.template, component)

@@ -51,11 +51,11 @@ def kserve_missing_component() -> Component:
 
 
 def inference_service_component(
-    live: Manifest | None, pods: Component | None, warning: CurrentWarning | None, *, served: bool
+    live: Manifest | None, warning: CurrentWarning | None, *, keeps_serving: bool
 ) -> TimedComponent:
     """Return the health of the InferenceService (SVC-HLT-3).
 
-    `served` is whether the service has served before; its ready pods then keep it Ready while it scales.
+    `keeps_serving` is whether the service has served before and has ready pods, which keep it Ready while it scales.
     """
     if live is None:
         return TimedComponent(
@@ -64,7 +64,7 @@ def inference_service_component(
     ready = _condition(live, "Ready")
     if ready.get("status") == "True":
         return TimedComponent(_runtime(State.READY, Reason.RUNTIME_READY, "InferenceService is ready"))
-    if served and pods is not None and pods.effective_state is State.READY:
+    if keeps_serving:
         message = "InferenceService is scaling; its ready pods keep serving"
         return TimedComponent(_runtime(State.READY, Reason.RUNTIME_SCALING, message))
     if warning is not None:
@@ -88,7 +88,7 @@ def pods_component(pods: Sequence[Manifest], logs: Mapping[str, str], events: Se
 
 
 def is_serving(component: Component) -> bool:
-    """Whether the InferenceService answers requests."""
+    """Return whether the InferenceService, or a pod of it, answers requests."""
     return component.effective_state is State.READY
 
 

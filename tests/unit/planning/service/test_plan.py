@@ -54,10 +54,10 @@ def rendered(plan: Plan, kind: str) -> Manifest:
 
 
 @pytest.fixture
-def settled(
+def serving(
     observed: Maker, service_manifest: Maker, model: Maker, template: Maker, cache: Maker, live: Maker, now: datetime
 ) -> Maker:
-    """`settled(**fields)`: a service whose InferenceService exists and is Ready, made by its own plan."""
+    """`serving(**fields)`: a service whose InferenceService exists and is Ready, made by its own plan."""
 
     def make(
         *, service: Manifest | None = None, isvc_status: Any = READY, pods: Any = None, **fields: Any
@@ -277,8 +277,8 @@ def test_weights_inside_the_image_need_no_cache(observed: Maker, model: Maker, t
     assert component(plan, "Cache").effective_state is State.READY
 
 
-def test_everything_ready_is_running(settled: Maker, now: datetime) -> None:
-    plan = plan_service(settled(), now)
+def test_everything_ready_is_running(serving: Maker, now: datetime) -> None:
+    plan = plan_service(serving(), now)
     assert root(plan, now) == "Running"
     messages = {item.type: (item.reason, item.message) for item in summary(plan, now).conditions}
     assert messages["CacheReady"] == ("CacheReady", "Template cache is ready")
@@ -288,9 +288,9 @@ def test_everything_ready_is_running(settled: Maker, now: datetime) -> None:
     assert "HPAReady" not in messages
 
 
-def test_status_fields(settled: Maker, now: datetime) -> None:
+def test_status_fields(serving: Maker, now: datetime) -> None:
     """Prove SVC-STA-2."""
-    status = plan_service(settled(config={}), now).status
+    status = plan_service(serving(config={}), now).status
     kind = "aim.eai.amd.com/v1alpha1"
     assert status["resolvedModel"] == {
         "name": "qwen",
@@ -321,18 +321,18 @@ def test_a_cluster_reference_has_no_namespace(observed: Maker, model: Maker, tem
     assert component(plan, "Template").message == "AIMClusterServiceTemplate qwen-latency is ready"
 
 
-def test_settled_plans_render_the_same_again(settled: Maker, now: datetime) -> None:
-    observed = settled()
+def test_settled_plans_render_the_same_again(serving: Maker, now: datetime) -> None:
+    observed = serving()
     plan = plan_service(observed, now)
     live = {key: observed.inference_service[key] for key in ("spec",)}
     assert {"spec": rendered(plan, "InferenceService")["spec"]} == live
 
 
-def test_edits_reach_the_inference_service(settled: Maker, service_manifest: Maker, now: datetime) -> None:
+def test_edits_reach_the_inference_service(serving: Maker, service_manifest: Maker, now: datetime) -> None:
     """Prove SVC-ORD-2."""
     edited = service_manifest(replicas=4, env=[{"name": "X", "value": "1"}], resources={"limits": {"memory": "9Gi"}})
-    before = settled()
-    plan = plan_service(settled(service=edited, inference_service=before.inference_service), now)
+    before = serving()
+    plan = plan_service(serving(service=edited, inference_service=before.inference_service), now)
     predictor = rendered(plan, "InferenceService")["spec"]["predictor"]
     assert predictor["minReplicas"] == predictor["maxReplicas"] == 4
     assert {"name": "X", "value": "1"} in predictor["containers"][0]["env"]
@@ -630,9 +630,9 @@ def test_kinds_that_are_not_installed(
     assert plan.requeue_after is None, "the runtime wakes everybody when a kind comes"
 
 
-def test_a_lost_cache_degrades_and_is_made_again(settled: Maker, service_manifest: Maker, now: datetime) -> None:
+def test_a_lost_cache_degrades_and_is_made_again(serving: Maker, service_manifest: Maker, now: datetime) -> None:
     """Prove SVC-CCH-9 and SVC-VOL-2."""
-    plan = plan_service(settled(caches=[]), now)
+    plan = plan_service(serving(caches=[]), now)
     assert (reasons(plan)["Cache"], root(plan, now)) == ("CacheLost", "Degraded")
     assert kinds(plan) == ["AIMTemplateCache", "InferenceService"]
     claims = [
@@ -640,11 +640,11 @@ def test_a_lost_cache_degrades_and_is_made_again(settled: Maker, service_manifes
     ]
     assert len(claims) == 1
     dedicated = service_manifest(caching={"mode": "Dedicated"})
-    lost = plan_service(settled(caches=[]), now)
-    own = plan_service(settled(caches=[], inference_service=settled().inference_service), now)
+    lost = plan_service(serving(caches=[]), now)
+    own = plan_service(serving(caches=[], inference_service=serving().inference_service), now)
     assert kinds(lost) == kinds(own)
-    ours = settled().inference_service
-    plan = plan_service(_with(settled(caches=[]), dedicated, ours), now)
+    ours = serving().inference_service
+    plan = plan_service(_with(serving(caches=[]), dedicated, ours), now)
     assert (reasons(plan)["Cache"], root(plan, now)) == ("CacheCreating", "Degraded")
 
 
@@ -653,15 +653,15 @@ def _with(observed: ObservedService, manifest: Manifest, inference_service: Mani
     return replace(observed, service=service, manifest=manifest, inference_service=inference_service)
 
 
-def test_a_failed_cache_degrades_a_service_that_serves(settled: Maker, cache: Maker, now: datetime) -> None:
+def test_a_failed_cache_degrades_a_service_that_serves(serving: Maker, cache: Maker, now: datetime) -> None:
     """Prove SVC-CCH-9."""
-    plan = plan_service(settled(caches=[cache(status="Failed")]), now)
+    plan = plan_service(serving(caches=[cache(status="Failed")]), now)
     assert (reasons(plan)["Cache"], root(plan, now)) == ("CacheFailed", "Degraded")
 
 
 @pytest.mark.parametrize("change", ["template-missing", "template-not-ready", "model-missing", "model-failed"])
 def test_a_running_service_outlives_its_inputs(
-    settled: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime, change: str
+    serving: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime, change: str
 ) -> None:
     """Grace, then Degraded, never worse; the InferenceService stays as it is (SVC-TPL-6, SVC-ORD-3)."""
     changed = {
@@ -673,8 +673,8 @@ def test_a_running_service_outlives_its_inputs(
     part = change.partition("-")[0].capitalize()
     stored = {"resolvedTemplate": {"name": "qwen-latency", "scope": "Namespace"}, "status": "Running"}
     named = service_manifest(template={"name": "qwen-latency"}, status=stored)
-    before = settled(service=named)
-    observed = settled(service=named, inference_service=before.inference_service, **changed)
+    before = serving(service=named)
+    observed = serving(service=named, inference_service=before.inference_service, **changed)
     plan = plan_service(observed, now)
     assert may_apply(plan.components)
     assert root(plan, now) == "Running"
@@ -704,7 +704,7 @@ def test_a_running_service_outlives_its_inputs(
 
 
 def test_a_running_service_keeps_its_chosen_template(
-    settled: Maker, service_manifest: Maker, template: Maker, now: datetime
+    serving: Maker, service_manifest: Maker, template: Maker, now: datetime
 ) -> None:
     """Prove SVC-TPL-1 and SVC-TPL-7."""
     stored = {"resolvedTemplate": {"name": "qwen-latency", "scope": "Namespace"}}
@@ -712,42 +712,42 @@ def test_a_running_service_keeps_its_chosen_template(
     origin = {"aim.eai.amd.com/origin": "auto-generated"}
     mine = template(profile={"type": "unoptimized"}, labels=origin)
     better = template("better", profile={"type": "optimized"}, labels=origin)
-    plan = plan_service(settled(service=manifest, templates=[mine, better]), now)
+    plan = plan_service(serving(service=manifest, templates=[mine, better]), now)
     assert plan.status["resolvedTemplate"]["name"] == "qwen-latency"
     assert root(plan, now) == "Degraded"
     assert component(plan, "Template").effective_state is State.READY
-    alone = plan_service(settled(service=manifest, templates=[mine]), now)
+    alone = plan_service(serving(service=manifest, templates=[mine]), now)
     assert root(alone, now) == "Running"
     assert "unoptimized" in component(alone, "Template").message
 
 
-def test_pods_decide_while_the_inference_service_is_not_ready(settled: Maker, now: datetime) -> None:
-    waiting = settled(isvc_status={}, pods=[])
+def test_pods_decide_while_the_inference_service_is_not_ready(serving: Maker, now: datetime) -> None:
+    waiting = serving(isvc_status={}, pods=[])
     assert (reasons(plan_service(waiting, now))["InferenceServicePods"], root(plan_service(waiting, now), now)) == (
         "NoPods",
         "Starting",
     )
     conditions = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no GPU"}]
     pod = {"metadata": {"name": "p"}, "status": {"phase": "Pending", "conditions": conditions}}
-    unschedulable = plan_service(settled(isvc_status={}, pods=[pod]), now)
+    unschedulable = plan_service(serving(isvc_status={}, pods=[pod]), now)
     assert reasons(unschedulable)["InferenceServicePods"] == "FailedScheduling"
     assert root(unschedulable, now) == "Pending"
     running = {"metadata": {"name": "p"}, "status": {"phase": "Running"}}
-    assert root(plan_service(settled(isvc_status={}, pods=[running]), now), now) == "Starting"
+    assert root(plan_service(serving(isvc_status={}, pods=[running]), now), now) == "Starting"
 
 
-def test_trouble_of_children_never_blocks(settled: Maker, now: datetime) -> None:
+def test_trouble_of_children_never_blocks(serving: Maker, now: datetime) -> None:
     """Prove SVC-ORD-1."""
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "unauthorized"}}
     pod = {"metadata": {"name": "p"}, "status": {"phase": "Pending", "containerStatuses": [{"state": waiting}]}}
-    plan = plan_service(settled(isvc_status={}, pods=[pod]), now)
+    plan = plan_service(serving(isvc_status={}, pods=[pod]), now)
     assert reasons(plan)["InferenceServicePods"] == "ImagePullAuthFailure"
     assert root(plan, now) == "Failed"
     assert may_apply(plan.components)
     assert kinds(plan) == ["InferenceService"]
 
 
-def test_a_bad_pod_beside_a_ready_one_degrades(settled: Maker, now: datetime) -> None:
+def test_a_bad_pod_beside_a_ready_one_degrades(serving: Maker, now: datetime) -> None:
     """Prove SVC-HLT-1."""
     good = {
         "metadata": {"name": "good", "creationTimestamp": "2026-01-01T00:00:00Z"},
@@ -758,12 +758,12 @@ def test_a_bad_pod_beside_a_ready_one_degrades(settled: Maker, now: datetime) ->
         "metadata": {"name": "bad", "creationTimestamp": "2026-01-01T01:00:00Z"},
         "status": {"phase": "Pending", "containerStatuses": [{"state": waiting}]},
     }
-    plan = plan_service(settled(pods=[good, bad]), now)
+    plan = plan_service(serving(pods=[good, bad]), now)
     assert component(plan, "InferenceServicePods").effective_state is State.READY
     assert root(plan, now) == "Degraded"
 
 
-def test_kserve_events_count_only_while_they_are_news(settled: Maker, now: datetime) -> None:
+def test_kserve_events_count_only_while_they_are_news(serving: Maker, now: datetime) -> None:
     """Prove SVC-HLT-2."""
 
     def event(minutes: float, message: str = "boom") -> dict[str, Any]:
@@ -778,7 +778,7 @@ def test_kserve_events_count_only_while_they_are_news(settled: Maker, now: datet
         }
 
     def state(events: Any, status: Any = None) -> str:
-        observed = settled(isvc_status=status or {}, pods=[], inference_service_events=events)
+        observed = serving(isvc_status=status or {}, pods=[], inference_service_events=events)
         return reasons(plan_service(observed, now))["InferenceService"]
 
     assert state([event(1)]) == "InternalError"
@@ -790,12 +790,12 @@ def test_kserve_events_count_only_while_they_are_news(settled: Maker, now: datet
     assert state([event(1)], newer) == "CreatingRuntime"
 
 
-def test_scaling_keeps_a_service_that_served_running(settled: Maker, service_manifest: Maker, now: datetime) -> None:
+def test_scaling_keeps_a_service_that_served_running(serving: Maker, service_manifest: Maker, now: datetime) -> None:
     """Prove SVC-HLT-3."""
     stored = {"conditions": [{"type": "InferenceServiceReady", "status": "True", "reason": "RuntimeReady"}]}
-    plan = plan_service(settled(service=service_manifest(status=stored), isvc_status={}), now)
+    plan = plan_service(serving(service=service_manifest(status=stored), isvc_status={}), now)
     assert (reasons(plan)["InferenceService"], root(plan, now)) == ("RuntimeScaling", "Running")
-    first = plan_service(settled(isvc_status={}), now)
+    first = plan_service(serving(isvc_status={}), now)
     assert (reasons(first)["InferenceService"], root(first, now)) == ("CreatingRuntime", "Starting")
 
 
@@ -844,8 +844,8 @@ def test_no_path_leaves_the_words_of_the_schema(
     assert len(names) == len(set(names))
 
 
-def test_conditions_of_switched_off_parts_go(settled: Maker, now: datetime) -> None:
+def test_conditions_of_switched_off_parts_go(serving: Maker, now: datetime) -> None:
     """Prove SVC-DEL-1."""
     stored = [Condition("HTTPRouteReady", "False", "HTTPRoutePending", ""), Condition("HPAReady", "False", "x", "")]
-    plan = plan_service(settled(), now)
+    plan = plan_service(serving(), now)
     assert {item.type for item in summary(plan, now, stored).conditions}.isdisjoint({"HTTPRouteReady", "HPAReady"})
