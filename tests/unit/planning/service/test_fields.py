@@ -40,14 +40,14 @@ class Row:
     """What a spec becomes when the field changes, and where that shows.
 
     `shows` is a path in what the plan says: of an object, under `status` or under `conditions`. `world` is what is
-    there: `settled` (model, template and cache Ready), `uncached` (no cache yet), `choice` (two templates to choose
+    there: `ready` (model, template and cache Ready), `uncached` (no cache yet), `choice` (two templates to choose
     from) or `bare` (nothing).
     """
 
     before: dict[str, Any]
     after: dict[str, Any]
     shows: str
-    world: str = "settled"
+    world: str = "ready"
 
 
 def variable(**source: Any) -> dict[str, Any]:
@@ -185,7 +185,7 @@ FIELDS: dict[str, Row] = {
         scaled(), scaled({"type": "Utilization", "averageUtilization": 50}), "conditions.HPAReady.message"
     ),
     "runtimeConfigName": Row({}, {"runtimeConfigName": "missing"}, "conditions.RuntimeConfigReady.reason"),
-    **variable_rows("env[]", f"{CONTAINER}.env[]", lambda env: {"env": env}, "settled"),
+    **variable_rows("env[]", f"{CONTAINER}.env[]", lambda env: {"env": env}, "ready"),
     "resources.limits": Row({}, {"resources": {"limits": {"cpu": "8"}}}, f"{CONTAINER}.resources.limits.cpu"),
     "resources.requests": Row({}, {"resources": {"requests": {"cpu": "8"}}}, f"{CONTAINER}.resources.requests.cpu"),
     "resources.claims[].name": Row(
@@ -304,7 +304,7 @@ def test_a_field_shows_where_it_should(
     row = FIELDS[path]
     latency = {"metadata": {"metric": "latency", "type": "unoptimized"}}
     worlds: dict[str, dict[str, Any]] = {
-        "settled": {"models": [model()], "templates": [template()], "caches": [cache()]},
+        "ready": {"models": [model()], "templates": [template()], "caches": [cache()]},
         "uncached": {"models": [model()], "templates": [template()]},
         "choice": {
             "models": [model()],
