@@ -203,9 +203,8 @@ def _as_it_is(observed: ObservedArtifact, claim: Manifest) -> tuple[Manifest, Ma
 
 
 def _claim(observed: ObservedArtifact, metadata: Manifest, spec: Manifest, reason: str) -> Desired:
-    kind = PERSISTENT_VOLUME_CLAIM
-    manifest = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, "spec": spec}
-    return Desired(kind, manifest, f"claim-{reason}")
+    manifest = PERSISTENT_VOLUME_CLAIM.manifest(metadata, spec=spec)
+    return Desired(PERSISTENT_VOLUME_CLAIM, manifest, f"claim-{reason}")
 
 
 def bytes_of(quantity: Any) -> int:

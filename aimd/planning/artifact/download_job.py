@@ -181,15 +181,9 @@ def download_identity(context: JobContext) -> tuple[Desired, ...]:
     }
     subject = {"kind": "ServiceAccount", "name": name, "namespace": context.artifact.metadata.namespace}
     role_reference = {"apiGroup": ROLE.group, "kind": ROLE.name, "name": name}
-    account = {"apiVersion": SERVICE_ACCOUNT.api_version, "kind": SERVICE_ACCOUNT.name, "metadata": metadata}
-    role = {"apiVersion": ROLE.api_version, "kind": ROLE.name, "metadata": metadata, "rules": [rule]}
-    binding = {
-        "apiVersion": ROLE_BINDING.api_version,
-        "kind": ROLE_BINDING.name,
-        "metadata": metadata,
-        "subjects": [subject],
-        "roleRef": role_reference,
-    }
+    account = SERVICE_ACCOUNT.manifest(metadata)
+    role = ROLE.manifest(metadata, rules=[rule])
+    binding = ROLE_BINDING.manifest(metadata, subjects=[subject], roleRef=role_reference)
     return (
         Desired(SERVICE_ACCOUNT, account, "download-identity"),
         Desired(ROLE, role, "download-identity"),
@@ -267,16 +261,14 @@ def _job(context: JobContext, name: str, component: str, pod: Manifest, ttl_seco
     }
     metadata = child_metadata(context, name, own)
     pod_labels = {key: value for key, value in metadata["labels"].items() if key != MANAGED_BY_LABEL}
-    return {
-        "apiVersion": JOB.api_version,
-        "kind": JOB.name,
-        "metadata": {**metadata, "annotations": {JOB_INPUTS_ANNOTATION: _fingerprint(pod)}},
-        "spec": {
+    return JOB.manifest(
+        {**metadata, "annotations": {JOB_INPUTS_ANNOTATION: _fingerprint(pod)}},
+        spec={
             "backoffLimit": BACKOFF_LIMIT,
             "ttlSecondsAfterFinished": ttl_seconds,
             "template": {"metadata": {"labels": pod_labels}, "spec": pod},
         },
-    }
+    )
 
 
 def _fingerprint(pod: Manifest) -> str:

@@ -285,7 +285,7 @@ def _render(observed: ObservedModel, name: str, spec: Manifest, alias: str) -> D
     annotations = {MADE_FOR_IMAGE_ANNOTATION: model.spec.image}
     metadata: Manifest = {"name": name, "labels": labels, "annotations": annotations, "ownerReferences": owners}
     metadata |= {"namespace": key.namespace} if key.namespace else {}
-    manifest = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, "spec": spec}
+    manifest = kind.manifest(metadata, spec=spec)
     return Desired(kind, manifest, "template", filled=("spec.hardware.gpu.resourceName",))
 
 

@@ -240,10 +240,8 @@ def _render(observed: ObservedSource, image: CatalogueImage) -> Desired:
     spec: Manifest = {"image": image.uri}
     if secrets:
         spec["imagePullSecrets"] = [secret.manifest() for secret in secrets]
-    manifest = {
-        "apiVersion": AIM_CLUSTER_MODEL.api_version,
-        "kind": AIM_CLUSTER_MODEL.name,
-        "metadata": {
+    manifest = AIM_CLUSTER_MODEL.manifest(
+        {
             "name": image.model_name,
             "labels": child_labels("cluster-model-source", metadata.labels, metadata.name, own, patterns),
             "annotations": {
@@ -253,6 +251,6 @@ def _render(observed: ObservedSource, image: CatalogueImage) -> Desired:
             },
             "ownerReferences": owned_by(AIM_CLUSTER_MODEL_SOURCE, Key("", metadata.name), metadata.uid),
         },
-        "spec": spec,
-    }
+        spec=spec,
+    )
     return Desired(AIM_CLUSTER_MODEL, manifest, "import")

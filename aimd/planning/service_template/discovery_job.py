@@ -125,17 +125,15 @@ def discovery_objects(context: DiscoveryContext) -> tuple[Desired, ...]:
 def _job(context: DiscoveryContext) -> Desired:
     labels = _labels(context, JOB_LABELS)
     pod_labels = {key: value for key, value in labels.items() if key not in JOB_LABELS}
-    manifest = {
-        "apiVersion": JOB.api_version,
-        "kind": JOB.name,
-        "metadata": _metadata(context, job_key(context).name, labels),
-        "spec": {
+    manifest = JOB.manifest(
+        _metadata(context, job_key(context).name, labels),
+        spec={
             "backoffLimit": 0,
             "ttlSecondsAfterFinished": TTL_SECONDS,
             "activeDeadlineSeconds": DEADLINE_SECONDS,
             "template": {"metadata": {"labels": pod_labels}, "spec": _pod(context)},
         },
-    }
+    )
     return Desired(JOB, manifest, "discovery")
 
 
@@ -202,12 +200,7 @@ def _question(context: DiscoveryContext) -> dict[str, str]:
 def _config_map(context: DiscoveryContext, profile: ProfileFile) -> Desired:
     own = {COMPONENT_LABEL: "discovery", MANAGED_BY_LABEL: "aim-controller"}
     name = config_map_name(context.template.metadata.name)
-    manifest = {
-        "apiVersion": CONFIG_MAP.api_version,
-        "kind": CONFIG_MAP.name,
-        "metadata": _metadata(context, name, _labels(context, own)),
-        "data": {profile.name: profile.text},
-    }
+    manifest = CONFIG_MAP.manifest(_metadata(context, name, _labels(context, own)), data={profile.name: profile.text})
     return Desired(CONFIG_MAP, manifest, "custom-profile")
 
 

@@ -188,17 +188,15 @@ def _template_cache(observed: ObservedTemplate, gpu: Component | None, discovery
     if template.spec.runtime_config_name:
         spec["runtimeConfigName"] = template.spec.runtime_config_name
     labels = child_labels("service-template", metadata.labels, metadata.name, {}, observed.config.label_patterns)
-    manifest = {
-        "apiVersion": AIM_TEMPLATE_CACHE.api_version,
-        "kind": AIM_TEMPLATE_CACHE.name,
-        "metadata": {
+    manifest = AIM_TEMPLATE_CACHE.manifest(
+        {
             "name": metadata.name,
             "namespace": metadata.namespace,
             "labels": labels,
             "ownerReferences": owned_by(AIM_SERVICE_TEMPLATE, observed.key, metadata.uid),
         },
-        "spec": spec,
-    }
+        spec=spec,
+    )
     return (Desired(AIM_TEMPLATE_CACHE, manifest, "template-cache"),)
 
 

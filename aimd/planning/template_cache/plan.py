@@ -262,12 +262,7 @@ def _artifact(observed: ObservedTemplateCache, match: Match) -> Desired:
         metadata["ownerReferences"] = owned_by(AIM_TEMPLATE_CACHE, key, cache.metadata.uid)
     if headroom := cache.metadata.annotations.get(HEADROOM_ANNOTATION):
         metadata["annotations"] = {HEADROOM_ANNOTATION: headroom}
-    manifest = {
-        "apiVersion": AIM_ARTIFACT.api_version,
-        "kind": AIM_ARTIFACT.name,
-        "metadata": metadata,
-        "spec": _artifact_spec(cache, source),
-    }
+    manifest = AIM_ARTIFACT.manifest(metadata, spec=_artifact_spec(cache, source))
     return Desired(AIM_ARTIFACT, manifest, "artifact")
 
 
