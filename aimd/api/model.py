@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeAlias
 
 from aimd.api.core import ApiObject, EnvList, LocalObjectReference, ResourceRequirements
 from aimd.api.schema import DEFAULTED, ApiModel, Int32, PrinterColumn, Rule, Schema
@@ -266,3 +266,7 @@ class AIMClusterModel(ApiObject):
     """Desired state of the model."""
     status: AIMModelStatus = AIMModelStatus()
     """Observed state of the model and its templates, set by the controller."""
+
+
+AnyModel: TypeAlias = AIMModel | AIMClusterModel
+"""A model of either scope."""

@@ -1,7 +1,7 @@
 """AIMRuntimeConfig and AIMClusterRuntimeConfig: defaults of a namespace or of the cluster."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from aimd.api.core import ApiObject, EnvList
 from aimd.api.schema import DEFAULTED, ApiModel, Int32
@@ -84,3 +84,7 @@ class AIMClusterRuntimeConfig(ApiObject):
     """Defaults that the config provides."""
     status: AIMRuntimeConfigStatus = AIMRuntimeConfigStatus()
     """Observed state of the config."""
+
+
+AnyRuntimeConfig: TypeAlias = AIMRuntimeConfig | AIMClusterRuntimeConfig
+"""A runtime config of either scope."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import Field
 
@@ -221,3 +221,7 @@ class AIMClusterServiceTemplate(ApiObject):
     """Desired state of the template."""
     status: ServiceTemplateStatus = ServiceTemplateStatus()
     """Observed state of the template, set by the controller."""
+
+
+AnyServiceTemplate: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
+"""A template of either scope."""

@@ -8,6 +8,9 @@ from aimd.api.core import Conditions, EnvList, ParentReference
 from aimd.api.schema import DEFAULTED, REQUIRED, AnyJson, ApiModel, Int32, Int64, Quantity, Rule, Schema
 from aimd.api.source_uri import SOURCE_URI_PATTERN
 
+GPU_RESOURCE = "amd.com/gpu"
+"""Extended resource under which AMD's device plugin advertises GPUs."""
+
 
 class Scope(StrEnum):
     """Scope in which a reference was resolved. `MERGED` is for a runtime config that exists in both scopes."""
@@ -164,7 +167,7 @@ class GpuHardware(ApiModel):
     min_vram: Quantity = ""
     """Minimum memory of each GPU, for example `192Gi`. Any GPU model with that much memory matches. Mutually exclusive
     with `model`."""
-    resource_name: Annotated[str, DEFAULTED] = "amd.com/gpu"
+    resource_name: Annotated[str, DEFAULTED] = GPU_RESOURCE
     """Name of the extended resource under which the device plugin advertises the GPUs."""
 
 

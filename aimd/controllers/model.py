@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from aimd.api.model import AIMClusterModel, AIMModel
-from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.api.model import AnyModel
+from aimd.api.service_template import AnyServiceTemplate
 from aimd.controllers.inspection import ImageInspections
 from aimd.controllers.pipeline import Definition
 from aimd.controllers.relation import Reader
@@ -26,14 +26,11 @@ from aimd.runtime.difference import owned_fields
 from aimd.runtime.informer import Informer
 from aimd.runtime.objects import Key, Kind, Manifest
 
-Model = AIMModel | AIMClusterModel
-Template = AIMServiceTemplate | AIMClusterServiceTemplate
-
 MODEL_TIES = ModelTies(AIM_MODEL, AIM_SERVICE_TEMPLATE)
 CLUSTER_MODEL_TIES = ModelTies(AIM_CLUSTER_MODEL, AIM_CLUSTER_SERVICE_TEMPLATE)
 
 
-def model_controllers(inspections: ImageInspections) -> tuple[Definition[Model, ObservedModel], ...]:
+def model_controllers(inspections: ImageInspections) -> tuple[Definition[AnyModel, ObservedModel], ...]:
     """Return the controllers of AIMModel and AIMClusterModel."""
     return (
         _controller("model", AIM_MODEL, AIM_SERVICE_TEMPLATE, MODEL_TIES, inspections),
@@ -43,8 +40,8 @@ def model_controllers(inspections: ImageInspections) -> tuple[Definition[Model, 
 
 def _controller(
     name: str, kind: Kind, templates: Kind, ties: ModelTies, inspections: ImageInspections
-) -> Definition[Model, ObservedModel]:
-    def observe(model: Model, live: Manifest, reader: Reader, reads: Reads) -> ObservedModel:
+) -> Definition[AnyModel, ObservedModel]:
+    def observe(model: AnyModel, live: Manifest, reader: Reader, reads: Reads) -> ObservedModel:
         return observe_model(model, reader, reads, ties, f"aim-{name}-controller")
 
     return Definition(
@@ -58,7 +55,7 @@ def _controller(
     )
 
 
-def observe_model(model: Model, reader: Reader, reads: Reads, ties: ModelTies, field_manager: str) -> ObservedModel:
+def observe_model(model: AnyModel, reader: Reader, reads: Reads, ties: ModelTies, field_manager: str) -> ObservedModel:
     """Return a model and what its plan depends on."""
     templates = ties.templates.find(reader, model)
     made = ties.made_templates.find(reader, model)
@@ -79,7 +76,7 @@ def observe_model(model: Model, reader: Reader, reads: Reads, ties: ModelTies, f
 
 
 def _shared_pull_secrets(
-    model: Model, reader: Reader, ties: ModelTies, templates: Sequence[Template]
+    model: AnyModel, reader: Reader, ties: ModelTies, templates: Sequence[AnyServiceTemplate]
 ) -> tuple[str, ...]:
     """Return the pull secrets of the users of a namespaced model (MDL-INS-5)."""
     if not model.metadata.namespace:

@@ -6,8 +6,9 @@ it appears.
 """
 
 from aimd.api.artifact import AIMArtifact
+from aimd.api.model import AnyModel
 from aimd.api.service import AIMService
-from aimd.api.service_template import AIMServiceTemplate
+from aimd.api.service_template import AIMServiceTemplate, AnyServiceTemplate
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.controllers import tokens
 from aimd.controllers.predicates import (
@@ -25,7 +26,7 @@ from aimd.controllers.predicates import (
     used_templates_changed,
 )
 from aimd.controllers.relation import AnyTie, Children, Reach, Relation, Through, own_name
-from aimd.controllers.tokens import Configured, Model, Template
+from aimd.controllers.tokens import Configured
 from aimd.planning.artifact.download_job import check_size_name, claim_name, download_name
 from aimd.planning.kinds import (
     AIM_ARTIFACT,
@@ -87,20 +88,20 @@ def config_of(subject: Kind) -> Relation[Configured, Manifest]:
 
 # AIMService: models, templates and caches by name and by weights
 
-SERVICE_MODEL = Relation[AIMService, Model]("service model", AIM_SERVICE, MODELS, tokens.model_names, own_name)
-SERVICE_WEIGHTS = Relation[AIMService, Model](
+SERVICE_MODEL = Relation[AIMService, AnyModel]("service model", AIM_SERVICE, MODELS, tokens.model_names, own_name)
+SERVICE_WEIGHTS = Relation[AIMService, AnyModel](
     "service weights", AIM_SERVICE, MODELS, tokens.wanted_weights, tokens.offered_weights
 )
-SERVICE_TEMPLATE = Relation[AIMService, Template](
+SERVICE_TEMPLATE = Relation[AIMService, AnyServiceTemplate](
     "service template", AIM_SERVICE, TEMPLATES, tokens.template_names, tokens.name_and_alias
 )
-SERVICE_TEMPLATE_MODEL = Through[AIMService, Template, Model](
+SERVICE_TEMPLATE_MODEL = Through[AIMService, AnyServiceTemplate, AnyModel](
     "service template's model", SERVICE_TEMPLATE, MODELS, tokens.model_of_template, own_name
 )
-SERVICE_CANDIDATE = Relation[AIMService, Template](
+SERVICE_CANDIDATE = Relation[AIMService, AnyServiceTemplate](
     "service candidate", AIM_SERVICE, TEMPLATES, tokens.models_to_choose_from, tokens.model_of_template
 )
-SERVICE_WEIGHTS_CANDIDATE = Through[AIMService, Model, Template](
+SERVICE_WEIGHTS_CANDIDATE = Through[AIMService, AnyModel, AnyServiceTemplate](
     "service weights candidate",
     SERVICE_WEIGHTS,
     TEMPLATES,
@@ -111,7 +112,7 @@ SERVICE_WEIGHTS_CANDIDATE = Through[AIMService, Model, Template](
 SERVICE_CACHE = Relation[AIMService, AIMTemplateCache](
     "service cache", AIM_SERVICE, (AIM_TEMPLATE_CACHE,), tokens.template_names, tokens.template_of_cache, NAMESPACE
 )
-SERVICE_CANDIDATE_CACHE = Through[AIMService, Template, AIMTemplateCache](
+SERVICE_CANDIDATE_CACHE = Through[AIMService, AnyServiceTemplate, AIMTemplateCache](
     "service candidate's cache",
     SERVICE_CANDIDATE,
     (AIM_TEMPLATE_CACHE,),
@@ -218,11 +219,11 @@ class ModelTies:
     """Relations of the models of one scope: to their templates, and to the services that use either."""
 
     def __init__(self, model: Kind, template: Kind) -> None:
-        self.templates = Relation[Model, Template](
+        self.templates = Relation[AnyModel, AnyServiceTemplate](
             f"{model.name} template", model, (template,), own_name, tokens.model_of_template, NAMESPACE
         )
-        self.made_templates = Children[Model](f"{model.name} made template", model, (template,))
-        self.template_users = Through[Model, Template, AIMService](
+        self.made_templates = Children[AnyModel](f"{model.name} made template", model, (template,))
+        self.template_users = Through[AnyModel, AnyServiceTemplate, AIMService](
             f"{model.name} template user",
             self.templates,
             (AIM_SERVICE,),
@@ -232,7 +233,7 @@ class ModelTies:
             predicate=used_templates_changed,
         )
         # What belongs to the cluster takes no pull secrets from tenants (MDL-INS-5).
-        self.users = Relation[Model, AIMService](
+        self.users = Relation[AnyModel, AIMService](
             f"{model.name} user",
             model,
             (AIM_SERVICE,),
@@ -252,8 +253,10 @@ class TemplateTies:
 
     def __init__(self, template: Kind, models: tuple[Kind, ...]) -> None:
         name = template.name
-        self.model = Relation[Template, Model](f"{name} model", template, models, tokens.model_of_template, own_name)
-        self.model_users = Relation[Template, AIMService](
+        self.model = Relation[AnyServiceTemplate, AnyModel](
+            f"{name} model", template, models, tokens.model_of_template, own_name
+        )
+        self.model_users = Relation[AnyServiceTemplate, AIMService](
             f"{name} model user",
             template,
             (AIM_SERVICE,),
@@ -262,7 +265,7 @@ class TemplateTies:
             NAMESPACE,
             predicate=shared_pull_secrets_changed,
         )
-        self.image_users = Through[Template, Model, AIMService](
+        self.image_users = Through[AnyServiceTemplate, AnyModel, AIMService](
             f"{name} image user",
             self.model,
             (AIM_SERVICE,),
@@ -271,7 +274,7 @@ class TemplateTies:
             NAMESPACE,
             predicate=shared_pull_secrets_changed,
         )
-        self.nodes = Relation[Template, Manifest](
+        self.nodes = Relation[AnyServiceTemplate, Manifest](
             f"{name} node",
             template,
             (NODE,),
@@ -280,9 +283,11 @@ class TemplateTies:
             ANYWHERE,
             predicate=gpu_labels_changed,
         )
-        self.cache = Children[Template](f"{name} cache", template, (AIM_TEMPLATE_CACHE,), predicate=intent_changed)
-        self.jobs = Children[Template](f"{name} Job", template, (JOB,), predicate=job_changed)
-        self.pods = Through[Template, Manifest, Manifest](
+        self.cache = Children[AnyServiceTemplate](
+            f"{name} cache", template, (AIM_TEMPLATE_CACHE,), predicate=intent_changed
+        )
+        self.jobs = Children[AnyServiceTemplate](f"{name} Job", template, (JOB,), predicate=job_changed)
+        self.pods = Through[AnyServiceTemplate, Manifest, Manifest](
             f"{name} pod",
             self.jobs,
             (POD,),
@@ -299,10 +304,10 @@ class TemplateTies:
 
 # AIMTemplateCache
 
-CACHE_TEMPLATE = Relation[AIMTemplateCache, Template](
+CACHE_TEMPLATE = Relation[AIMTemplateCache, AnyServiceTemplate](
     "cache template", AIM_TEMPLATE_CACHE, (AIM_SERVICE_TEMPLATE,), tokens.namespaced_template, own_name
 )
-CACHE_CLUSTER_TEMPLATE = Relation[AIMTemplateCache, Template](
+CACHE_CLUSTER_TEMPLATE = Relation[AIMTemplateCache, AnyServiceTemplate](
     "cache cluster template", AIM_TEMPLATE_CACHE, (AIM_CLUSTER_SERVICE_TEMPLATE,), tokens.cluster_template, own_name
 )
 CACHE_ARTIFACT = Relation[AIMTemplateCache, AIMArtifact](
@@ -326,8 +331,8 @@ CACHE_MADE_ARTIFACT = Relation[AIMTemplateCache, AIMArtifact](
 
 
 def _artifact_through(
-    template: Relation[AIMTemplateCache, Template],
-) -> Through[AIMTemplateCache, Template, AIMArtifact]:
+    template: Relation[AIMTemplateCache, AnyServiceTemplate],
+) -> Through[AIMTemplateCache, AnyServiceTemplate, AIMArtifact]:
     return Through(
         f"{template.name}'s artifact",
         template,

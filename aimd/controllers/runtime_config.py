@@ -3,9 +3,7 @@
 A config takes effect by being read; its own controllers only report what is wrong with it.
 """
 
-from typing import TypeAlias
-
-from aimd.api.runtime_config import AIMClusterRuntimeConfig, AIMRuntimeConfig
+from aimd.api.runtime_config import AnyRuntimeConfig
 from aimd.controllers.pipeline import Definition
 from aimd.controllers.relation import Reader
 from aimd.planning.kinds import AIM_CLUSTER_RUNTIME_CONFIG, AIM_RUNTIME_CONFIG
@@ -16,7 +14,6 @@ from aimd.runtime.informer import Informer
 from aimd.runtime.objects import Key, Kind, Manifest
 
 CONFIG_INFORMERS = (Informer(AIM_RUNTIME_CONFIG), Informer(AIM_CLUSTER_RUNTIME_CONFIG))
-RuntimeConfig: TypeAlias = AIMRuntimeConfig | AIMClusterRuntimeConfig
 
 
 def observe_config(reader: Reader, name: str, namespace: str) -> ResolvedConfig:
@@ -30,7 +27,7 @@ def observe_config(reader: Reader, name: str, namespace: str) -> ResolvedConfig:
     return resolve_config(name, namespaced, cluster, namespace=namespace)
 
 
-def runtime_config_controllers() -> tuple[Definition[RuntimeConfig, RuntimeConfig], ...]:
+def runtime_config_controllers() -> tuple[Definition[AnyRuntimeConfig, AnyRuntimeConfig], ...]:
     """Return the controllers of AIMRuntimeConfig and AIMClusterRuntimeConfig."""
     return (
         _controller("runtime-config", AIM_RUNTIME_CONFIG),
@@ -38,7 +35,7 @@ def runtime_config_controllers() -> tuple[Definition[RuntimeConfig, RuntimeConfi
     )
 
 
-def _controller(name: str, kind: Kind) -> Definition[RuntimeConfig, RuntimeConfig]:
+def _controller(name: str, kind: Kind) -> Definition[AnyRuntimeConfig, AnyRuntimeConfig]:
     return Definition(
         name=name,
         kind=kind,
@@ -49,5 +46,5 @@ def _controller(name: str, kind: Kind) -> Definition[RuntimeConfig, RuntimeConfi
     )
 
 
-def _observe(config: RuntimeConfig, live: Manifest, reader: Reader, reads: Reads) -> RuntimeConfig:
+def _observe(config: AnyRuntimeConfig, live: Manifest, reader: Reader, reads: Reads) -> AnyRuntimeConfig:
     return config

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from aimd.api.service_template import AnyServiceTemplate
 from aimd.controllers.discovery_slots import BY_ACTIVITY, DiscoverySlots, activity_of
 from aimd.controllers.pipeline import Definition
 from aimd.controllers.relation import Reader
@@ -22,7 +23,7 @@ from aimd.planning.pull_secrets import shared_pull_secrets
 from aimd.planning.service_template.discovery import DiscoveryRun
 from aimd.planning.service_template.discovery_job import job_key
 from aimd.planning.service_template.needs import with_reads
-from aimd.planning.service_template.observed import ObservedTemplate, Template, discovery_context
+from aimd.planning.service_template.observed import ObservedTemplate, discovery_context
 from aimd.planning.service_template.plan import plan_service_template
 from aimd.planning.unreadable import hides
 from aimd.runtime.informer import Informer
@@ -39,7 +40,7 @@ DISCOVERY_INFORMERS = (
 
 def service_template_controllers(
     slots: DiscoverySlots, system_namespace: str
-) -> tuple[Definition[Template, ObservedTemplate], ...]:
+) -> tuple[Definition[AnyServiceTemplate, ObservedTemplate], ...]:
     """Return the controllers of AIMServiceTemplate and AIMClusterServiceTemplate."""
     return (
         _controller("service-template", AIM_SERVICE_TEMPLATE, TEMPLATE_TIES, slots, system_namespace),
@@ -51,8 +52,8 @@ def service_template_controllers(
 
 def _controller(
     name: str, kind: Kind, ties: TemplateTies, slots: DiscoverySlots, system_namespace: str
-) -> Definition[Template, ObservedTemplate]:
-    def observe(template: Template, live: Manifest, reader: Reader, reads: Reads) -> ObservedTemplate:
+) -> Definition[AnyServiceTemplate, ObservedTemplate]:
+    def observe(template: AnyServiceTemplate, live: Manifest, reader: Reader, reads: Reads) -> ObservedTemplate:
         return observe_template(template, reader, reads, ties, system_namespace)
 
     models = tuple(Informer(model) for model in ties.model.neighbors)
@@ -69,7 +70,7 @@ def _controller(
 
 
 def observe_template(
-    template: Template, reader: Reader, reads: Reads, ties: TemplateTies, system_namespace: str
+    template: AnyServiceTemplate, reader: Reader, reads: Reads, ties: TemplateTies, system_namespace: str
 ) -> ObservedTemplate:
     """Return a template and what its plan depends on; the model of its own scope comes first (TPL-MDL-1)."""
     models = ties.model.find(reader, template)
@@ -90,7 +91,7 @@ def observe_template(
     return with_reads(_with_run(observed, reader, ties), reads)
 
 
-def _shared_pull_secrets(template: Template, reader: Reader, ties: TemplateTies) -> tuple[str, ...]:
+def _shared_pull_secrets(template: AnyServiceTemplate, reader: Reader, ties: TemplateTies) -> tuple[str, ...]:
     """Return the pull secrets of the services that use the model of a namespaced template (TPL-DSC-10)."""
     if not template.metadata.namespace:
         return ()

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from aimd.api.artifact import AIMArtifact
+from aimd.api.service_template import AnyServiceTemplate
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.controllers.pipeline import Definition
 from aimd.controllers.relation import Found, Reader, users_of
@@ -23,7 +24,6 @@ from aimd.planning.template_cache.matching import ArtifactContext
 from aimd.planning.template_cache.plan import (
     Leftover,
     ObservedTemplateCache,
-    Template,
     artifact_deletions,
     plan_template_cache,
     sources_of,
@@ -82,12 +82,12 @@ def observe_template_cache(cache: AIMTemplateCache, reader: Reader) -> ObservedT
     )
 
 
-def _templates(cache: AIMTemplateCache, reader: Reader) -> Found[Template]:
+def _templates(cache: AIMTemplateCache, reader: Reader) -> Found[AnyServiceTemplate]:
     """Return the template by its scope; with scope Unknown the namespaced one first (TC-TPL-1)."""
     return CACHE_TEMPLATE.find(reader, cache) + CACHE_CLUSTER_TEMPLATE.find(reader, cache)
 
 
-def _template(found: Found[Template]) -> Template | None:
+def _template(found: Found[AnyServiceTemplate]) -> AnyServiceTemplate | None:
     """Return the template, unless one that does not parse would be used before it."""
     return None if any(hides(item, found.objects) for item in found.unreadable) else found.first
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from aimd.api.artifact import AIMArtifact
-from aimd.api.model import AIMClusterModel, AIMModel
+from aimd.api.model import AnyModel
 from aimd.api.service import AIMService
-from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.api.service_template import AIMServiceTemplate, AnyServiceTemplate
 from aimd.api.shared import Scope
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.gpus import asks_for_gpu
@@ -26,9 +26,7 @@ from aimd.planning.service.template_reference import template_name
 from aimd.planning.service.template_selection import is_derived
 from aimd.runtime.objects import Manifest, controller_of, labels_of, uid_of
 
-Model = AIMModel | AIMClusterModel
-Template = AIMServiceTemplate | AIMClusterServiceTemplate
-Configured = AIMService | Model | Template | AIMTemplateCache | AIMArtifact
+Configured = AIMService | AnyModel | AnyServiceTemplate | AIMTemplateCache | AIMArtifact
 Tokens = Iterable[str]
 
 GPU = ("gpu",)
@@ -91,12 +89,12 @@ def used_names_and_images(service: AIMService) -> Tokens:
 # Of a model
 
 
-def name_and_image(model: Model) -> Tokens:
+def name_and_image(model: AnyModel) -> Tokens:
     """Return name and image of a model, as `used_names_and_images` gives them."""
     return f"name {model.metadata.name}", f"image {model.spec.image.strip()}"
 
 
-def offered_weights(model: Model) -> Tokens:
+def offered_weights(model: AnyModel) -> Tokens:
     """Return what a model can be found under, as `wanted_weights` gives it."""
     weights = ServedWeights.of_model(model)
     return _given(weights.image.strip(), weights.token if weights.sources else "")
@@ -105,17 +103,17 @@ def offered_weights(model: Model) -> Tokens:
 # Of a template
 
 
-def name_and_alias(template: Template) -> Tokens:
+def name_and_alias(template: AnyServiceTemplate) -> Tokens:
     """Return a template's name, and the short name that its model gave it."""
     return _given(template.metadata.name, template.metadata.labels.get(TEMPLATE_ALIAS_LABEL, ""))
 
 
-def model_of_template(template: Template) -> Tokens:
+def model_of_template(template: AnyServiceTemplate) -> Tokens:
     """Return the model that a template names."""
     return _given(template.spec.model_name.strip())
 
 
-def named_model(template: Template) -> Tokens:
+def named_model(template: AnyServiceTemplate) -> Tokens:
     """Return the model that a template names, as `used_names_and_images` gives it."""
     return (f"name {name}" for name in model_of_template(template))
 
@@ -125,7 +123,7 @@ def maker_of_template(template: AIMServiceTemplate) -> Tokens:
     return _given(template.metadata.labels.get(SERVICE_NAME_LABEL, "")) if is_derived(template) else ()
 
 
-def gpus_if_needed(template: Template) -> Tokens:
+def gpus_if_needed(template: AnyServiceTemplate) -> Tokens:
     """Return the token of GPUs for a template whose hardware has a GPU, as written or as discovered."""
     return GPU if asks_for_gpu(template.spec.hardware, template.status.resolved_hardware) else ()
 
@@ -164,7 +162,7 @@ def takes_sources_of_template(cache: AIMTemplateCache) -> bool:
     return not cache.spec.model_sources
 
 
-def sources_of_template(template: Template) -> Tokens:
+def sources_of_template(template: AnyServiceTemplate) -> Tokens:
     """Return the sources in a template's status, as `listed_artifacts` gives them."""
     return (f"uri {source.source_uri}" for source in template.status.model_sources)
 

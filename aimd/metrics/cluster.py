@@ -3,7 +3,7 @@
 from aimd.metrics.figures import whole_quantity
 from aimd.metrics.fleet import Fleet
 from aimd.metrics.gauges import Gauge, Series, counted, summed
-from aimd.planning.gpus import gpus_of_node
+from aimd.planning.gpus import gpus_of_node, is_gpu_resource
 from aimd.planning.kinds import AIM_CLUSTER_SERVICE_TEMPLATE, HTTP_ROUTE, INFERENCE_SERVICE, SCALED_OBJECT
 from aimd.planning.objects import part, status_of
 from aimd.runtime.kinds import HORIZONTAL_POD_AUTOSCALER, NODE
@@ -18,7 +18,6 @@ _APIS = {
     "cluster-kinds": AIM_CLUSTER_SERVICE_TEMPLATE,
 }
 """The kind whose availability stands for that of an API."""
-_DEVICE_PREFIX = "amd.com/"
 
 
 def _capabilities(fleet: Fleet) -> Series:
@@ -39,7 +38,7 @@ def _allocatable(fleet: Fleet) -> Series:
         for node in fleet.objects(NODE)
         if (models := _models_of(node))
         for resource, quantity in part(status_of(node), "allocatable").items()
-        if resource.startswith(_DEVICE_PREFIX)
+        if is_gpu_resource(resource)
     )
 
 

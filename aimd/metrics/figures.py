@@ -13,8 +13,8 @@ from aimd.api.model_source import ModelSourceCondition
 from aimd.api.reasons import Reason, Verdict
 from aimd.api.service import AIMService, ServiceCondition
 from aimd.api.service_template import TemplateCondition
-from aimd.api.shared import CommonCondition, Hardware, Status
-from aimd.planning.gpus import normalize_gpu
+from aimd.api.shared import GPU_RESOURCE, CommonCondition, Hardware, Status
+from aimd.planning.gpus import is_gpu_resource, normalize_gpu
 from aimd.planning.jobs import JobPhase, finished_at, job_phase
 from aimd.planning.objects import (
     View,
@@ -31,7 +31,7 @@ from aimd.planning.objects import (
 )
 from aimd.planning.quantities import InvalidQuantity, parse_bytes
 from aimd.planning.service.observed import Model, Template
-from aimd.planning.service.resources import DEFAULT_GPU_RESOURCE, predictor_resources
+from aimd.planning.service.resources import predictor_resources
 from aimd.planning.service_template.discovery_job import JOB_LABELS
 from aimd.planning.time import parse_timestamp
 from aimd.runtime.objects import labels_of
@@ -40,8 +40,6 @@ UNKNOWN = "Unknown"
 """Status word and reason of an object before its first reconcile."""
 ANY_GPU = "any"
 """Model of the GPUs of a template that names none."""
-DEVICE_PREFIX = "amd.com/"
-"""Domain of the extended resources under which device plugins advertise GPUs."""
 
 _FILTERS: Mapping[str, str] = {
     Verdict.UNOPTIMIZED_TEMPLATE_FILTERED: "optimization",
@@ -175,7 +173,7 @@ def gpu_requests(service: AIMService, template: Template | None, model: Model | 
     return tuple(
         GpuRequest(_model_of(hardware), resource, whole_quantity(quantity) * replicas)
         for resource, quantity in sorted(part(resources, "limits").items())
-        if (resource == own or resource.startswith(DEVICE_PREFIX)) and whole_quantity(quantity) > 0
+        if (resource == own or is_gpu_resource(resource)) and whole_quantity(quantity) > 0
     )
 
 
@@ -209,7 +207,7 @@ def _model_of(hardware: Hardware | None) -> str:
 
 def _resource_of(hardware: Hardware | None) -> str:
     gpu = hardware.gpu if hardware is not None else None
-    return (gpu.resource_name if gpu is not None else "") or DEFAULT_GPU_RESOURCE
+    return (gpu.resource_name if gpu is not None else "") or GPU_RESOURCE
 
 
 def _desired_replicas(service: AIMService) -> int:

@@ -3,18 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TypeAlias
 
-from aimd.api.model import AIMClusterModel, AIMModel, ImageMetadata
-from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.api.model import AIMClusterModel, AnyModel, ImageMetadata
+from aimd.api.service_template import AnyServiceTemplate
 from aimd.planning.component import UPSTREAM, Direction
 from aimd.planning.model.image_metadata import LabelsUnreadable
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.registry.failures import RegistryFailure
 from aimd.runtime.objects import Failure, Manifest
-
-Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
-Model: TypeAlias = AIMModel | AIMClusterModel
 
 
 class Expectation(Enum):
@@ -52,9 +48,9 @@ class ObservedModel:
     of its users. `inspection` is None when the registry was not asked.
     """
 
-    model: Model
+    model: AnyModel
     config: ResolvedConfig
-    templates: Sequence[Template] = ()
+    templates: Sequence[AnyServiceTemplate] = ()
     manifests: Mapping[str, Manifest] = field(default_factory=dict)
     applied: frozenset[str] = frozenset()
     used: frozenset[str] = frozenset()
@@ -80,29 +76,29 @@ class ObservedModel:
         return self.model.status.image_metadata if is_inspected(self.model) else None
 
 
-def is_custom(model: Model) -> bool:
+def is_custom(model: AnyModel) -> bool:
     """Whether the model brings weights of its own."""
     return bool(model.spec.model_sources)
 
 
-def is_inspected(model: Model) -> bool:
+def is_inspected(model: AnyModel) -> bool:
     """Whether the status tells of the present image; what says nothing about its image is believed (MDL-INS-2)."""
     status = model.status
     return status.image_metadata is not None and status.inspected_image in ("", model.spec.image)
 
 
-def wants_inspection(model: Model, config: ResolvedConfig) -> bool:
+def wants_inspection(model: AnyModel, config: ResolvedConfig) -> bool:
     """Whether the registry has to be asked (MDL-INS-1)."""
     return extracts_metadata(model, config) and model.spec.image_metadata is None and not is_inspected(model)
 
 
-def extracts_metadata(model: Model, config: ResolvedConfig) -> bool:
+def extracts_metadata(model: AnyModel, config: ResolvedConfig) -> bool:
     """Whether the image is to be inspected: the model's word, else the runtime config's, else yes."""
     discovery = model.spec.discovery
     return discovery.extract_metadata if discovery is not None else _auto_discovery(config)
 
 
-def creates_templates(model: Model, config: ResolvedConfig) -> bool:
+def creates_templates(model: AnyModel, config: ResolvedConfig) -> bool:
     """Whether templates are to be made: the model's word, else the runtime config's, else yes."""
     discovery = model.spec.discovery
     return discovery.create_service_templates if discovery is not None else _auto_discovery(config)

@@ -7,6 +7,7 @@ from typing import Any
 
 from aimd.api.model import ImageMetadata, ModelCondition, SourceType
 from aimd.api.reasons import Reason
+from aimd.api.service_template import AnyServiceTemplate
 from aimd.api.shared import CommonCondition
 from aimd.planning.component import Component, State
 from aimd.planning.model.needs import model_needs
@@ -14,7 +15,6 @@ from aimd.planning.model.observed import (
     Expectation,
     Inspection,
     ObservedModel,
-    Template,
     expectation,
     extracts_metadata,
     is_custom,
@@ -130,7 +130,7 @@ def _templates_component(observed: ObservedModel, planned: TemplatePlan) -> Comp
     return Component(type_, state, reason, "; ".join([text, *told]), observed.direction)
 
 
-def _echoes_the_model(template: Template) -> bool:
+def _echoes_the_model(template: AnyServiceTemplate) -> bool:
     """Whether a template is bad because its model is; else a fault of the model, once passed on, would never end
     (MDL-STA-2)."""
     return any(item.status == "False" and item.reason in MODEL_FAULTS for item in template.status.conditions)

@@ -7,8 +7,8 @@ was truncated from, because two long names of one namespace would otherwise coll
 import re
 
 from aimd.api.service import AIMService, ServiceOverrides
+from aimd.api.shared import GPU_RESOURCE
 from aimd.planning.naming import MAXIMUM_LENGTH, NameTooLong, derive_name, fits_whole, image_part
-from aimd.planning.service.resources import DEFAULT_GPU_RESOURCE
 
 _MINIMUM_LIMIT = 10
 _PREDICTOR_AND_DASHES = 11
@@ -209,7 +209,7 @@ def _unnamed_changes(overrides: ServiceOverrides | None) -> dict[str, str]:
     device = gpu.resource_name if gpu is not None else ""
     changes = {
         "minVram": gpu.min_vram if gpu is not None else "",
-        "resourceName": device if device != DEFAULT_GPU_RESOURCE else "",
+        "resourceName": device if device != GPU_RESOURCE else "",
         "cpu": cpu.requests if cpu is not None else "",
         "cpuLimit": cpu.limits if cpu is not None else "",
     }

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from aimd.api.core import ResourceRequirements
-from aimd.api.shared import Hardware
+from aimd.api.shared import GPU_RESOURCE, Hardware
 from aimd.planning.quantities import InvalidQuantity, parse_quantity
 from aimd.runtime.objects import Manifest
 
-DEFAULT_GPU_RESOURCE = "amd.com/gpu"
 _CPUS_PER_GPU = 4
 _MEMORY_PER_GPU_GIB = 32
 _MEMORY_LIMIT_PER_GPU_GIB = 48
@@ -57,7 +56,7 @@ def _defaults(hardware: Hardware | None) -> dict[str, _Quantities]:
     count = gpu.requests if gpu is not None else 0
     if gpu is None or count <= 0:
         return {"requests": {}, "limits": {}}
-    device = gpu.resource_name or DEFAULT_GPU_RESOURCE
+    device = gpu.resource_name or GPU_RESOURCE
     return {
         "requests": {
             "cpu": str(_CPUS_PER_GPU * count),

@@ -12,12 +12,11 @@ from aimd.api.reasons import Reason, Verdict
 from aimd.api.service import ServiceOverrides
 from aimd.api.shared import ProfileType
 from aimd.planning.component import State
-from aimd.planning.gpus import normalize_gpu
+from aimd.planning.gpus import gpu_rank, normalize_gpu
 from aimd.planning.labels import DERIVED, ORIGIN_LABEL, TEMPLATE_ALIAS_LABEL
 from aimd.planning.service.observed import Model, Template, is_ready
 
 _PROFILE_TYPES = ("optimized", "preview", "unoptimized")
-_GPUS = ("MI355X", "MI350X", "MI325X", "MI300X", "MI308X", "MI300A", "MI250X", "MI210", "MI100")
 _METRICS = ("latency", "throughput")
 _PRECISIONS = ("fp4", "int4", "fp8", "int8", "fp16", "bf16", "fp32")
 _UNAVAILABLE: Mapping[str, Verdict] = {
@@ -289,7 +288,7 @@ def _best(left: Sequence[Template], judged: Sequence[Candidate]) -> Selection:
 def _score(attributes: Attributes) -> tuple[int, ...]:
     return (
         _rank(attributes.profile_type, _PROFILE_TYPES),
-        _rank(normalize_gpu(attributes.gpu) if attributes.gpu else "", _GPUS),
+        gpu_rank(attributes.gpu),
         _rank(attributes.metric, _METRICS),
         _rank(attributes.precision, _PRECISIONS),
     )

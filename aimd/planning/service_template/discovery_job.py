@@ -7,11 +7,11 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 from aimd.api.core import EnvVar
-from aimd.api.model import AIMClusterModel, AIMModel
-from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.api.model import AnyModel
+from aimd.api.service_template import AnyServiceTemplate
 from aimd.api.shared import GpuHardware
 from aimd.planning.environment import (
     AIM_GPU_COUNT,
@@ -40,9 +40,6 @@ from aimd.planning.service_template.profile_file import VOLUME, ProfileFile, pro
 from aimd.runtime.kinds import CONFIG_MAP, JOB
 from aimd.runtime.objects import Desired, Key, Kind, Manifest
 
-Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
-Model: TypeAlias = AIMModel | AIMClusterModel
-
 CONTAINER = "discovery"
 JOB_LABELS = {
     APP_NAME_LABEL: "aim-discovery",
@@ -64,8 +61,8 @@ class DiscoveryContext:
     use the model.
     """
 
-    template: Template
-    model: Model
+    template: AnyServiceTemplate
+    model: AnyModel
     config: ResolvedConfig
     system_namespace: str
     profile: ProfileFile | None = None
@@ -235,7 +232,7 @@ def _canonical(value: Any) -> str:
     return json.dumps(value or {}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def _gpu(template: Template) -> GpuHardware | None:
+def _gpu(template: AnyServiceTemplate) -> GpuHardware | None:
     return template.spec.hardware.gpu if template.spec.hardware is not None else None
 
 

@@ -2,21 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
 
-from aimd.api.model import AIMClusterModel, AIMModel
-from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
-from aimd.planning.component import State
-from aimd.planning.gpus import GpuInventory, gpu_component
+from aimd.api.model import AnyModel
+from aimd.api.service_template import AIMClusterServiceTemplate, AnyServiceTemplate
+from aimd.planning.gpus import GpuInventory
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service_template.discovery import DiscoveryRun, wants_job
 from aimd.planning.service_template.discovery_job import DiscoveryContext
+from aimd.planning.service_template.hardware import gpu_is_available
 from aimd.planning.service_template.profile_file import InvalidProfile, profile_file
 from aimd.planning.unreadable import Unreadable
 from aimd.runtime.objects import Key, Manifest
-
-Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
-Model: TypeAlias = AIMModel | AIMClusterModel
 
 NO_RUN = DiscoveryRun()
 
@@ -29,9 +25,9 @@ class ObservedTemplate:
     `cache` is the AIMTemplateCache that the template owns; `run` is the state of its discovery.
     """
 
-    template: Template
+    template: AnyServiceTemplate
     config: ResolvedConfig
-    model: Model | None = None
+    model: AnyModel | None = None
     unreadable_model: Unreadable | None = None
     shared_pull_secrets: tuple[str, ...] = ()
     inventory: GpuInventory | None = None
@@ -64,10 +60,8 @@ def discovery_context(observed: ObservedTemplate) -> DiscoveryContext | None:
 def wants_discovery(observed: ObservedTemplate, run: DiscoveryRun, now: datetime) -> bool:
     """Whether a new discovery Job is due, if it has a place."""
     context = discovery_context(observed)
-    return context is not None and hardware_there(observed) and wants_job(context, run, now)
-
-
-def hardware_there(observed: ObservedTemplate) -> bool:
-    """Whether the cluster has the GPU that the spec asks for; one verdict for health and plan (TPL-DSC-7)."""
-    wanted = gpu_component(observed.template.spec.hardware, observed.inventory)
-    return wanted is None or wanted.effective_state is State.READY
+    return (
+        context is not None
+        and gpu_is_available(observed.template.spec.hardware, observed.inventory)
+        and wants_job(context, run, now)
+    )

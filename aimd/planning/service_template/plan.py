@@ -4,17 +4,22 @@ Templates with inline sources are settled here; for others the model's image is 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from aimd.api.model import ModelCondition
+from aimd.api.model import AnyModel, ModelCondition
 from aimd.api.reasons import Reason
-from aimd.api.service_template import AIMClusterServiceTemplate, Profile, ProfileMetadata, TemplateCondition
+from aimd.api.service_template import (
+    AIMClusterServiceTemplate,
+    AnyServiceTemplate,
+    Profile,
+    ProfileMetadata,
+    TemplateCondition,
+)
 from aimd.api.shared import Hardware, ModelSource
 from aimd.planning.component import READY, UPSTREAM, Component, State
 from aimd.planning.environment import render_env
-from aimd.planning.gpus import gpu_component, minimum_vram, node_affinity
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
     AIM_MODEL,
@@ -28,14 +33,20 @@ from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import config_component
 from aimd.planning.service_template.discovery import DISCOVERED, DiscoveryPlan, plan_discovery, running_jobs_to_delete
 from aimd.planning.service_template.discovery_output import DiscoveredProfile, UnusableOutput, read_output
+from aimd.planning.service_template.hardware import (
+    gpu_component,
+    gpu_is_available,
+    hardware_summary,
+    resolved_affinity,
+    resolved_hardware,
+)
 from aimd.planning.service_template.needs import discovery_needs
-from aimd.planning.service_template.observed import Model, ObservedTemplate, Template, discovery_context, hardware_there
+from aimd.planning.service_template.observed import ObservedTemplate, discovery_context
 from aimd.planning.service_template.profile_file import InvalidProfile, profile_file
 from aimd.planning.unreadable import unreadable_reference
 from aimd.runtime.objects import Category, Condition, Desired, Failure, Key, Manifest, key_of, uid_of
 
 INLINE_MESSAGE = "Model sources provided in-line in spec"
-DEFAULT_RESOURCE = "amd.com/gpu"
 _TEMPLATE_AGGREGATES = frozenset(
     {ModelCondition.SERVICE_TEMPLATES_READY, ModelCondition.CLUSTER_SERVICE_TEMPLATES_READY}
 )
@@ -44,7 +55,9 @@ _TEMPLATE_AGGREGATES = frozenset(
 def plan_service_template(observed: ObservedTemplate, now: datetime) -> Plan:
     """The decision about a template; pure and total."""
     discovery = _discover(observed, now)
-    hardware = resolved_hardware(observed, discovery)
+    hardware = resolved_hardware(
+        observed.template, discovery.profile, is_discovered=discovery.condition.status == "True"
+    )
     gpu = gpu_component(hardware, observed.inventory)
     components = [
         config_component(observed.config, missing_reason=Reason.CONFIG_NOT_FOUND),
@@ -63,47 +76,9 @@ def plan_service_template(observed: ObservedTemplate, now: datetime) -> Plan:
     )
 
 
-def is_discovered(template: Template) -> bool:
+def is_discovered(template: AnyServiceTemplate) -> bool:
     """Whether the status holds results of a discovery."""
     return bool(template.status.model_sources) or template.status.profile is not None
-
-
-def resolved_hardware(observed: ObservedTemplate, discovery: DiscoveryPlan) -> Hardware | None:
-    """Hardware that inference will use: count and model as discovered, where they are, the rest from the spec.
-
-    A model and a memory demand exclude each other in the schema; the model wins (TPL-GPU-1).
-    """
-    template = observed.template
-    hardware, found = template.spec.hardware, discovery.profile
-    if found is not None:
-        hardware = _discovered_hardware(template.spec.hardware, found)
-    elif discovery.condition.status == "True" and not template.spec.model_sources:
-        hardware = template.status.resolved_hardware or hardware
-    if hardware is None or hardware.gpu is None or not (hardware.gpu.model and hardware.gpu.min_vram):
-        return hardware
-    gpu = {name: value for name, value in hardware.gpu.manifest().items() if name != "minVram"}
-    return Hardware.model_validate({**hardware.manifest(), "gpu": gpu})
-
-
-def _discovered_hardware(wanted: Hardware | None, found: DiscoveredProfile) -> Hardware | None:
-    gpu = wanted.gpu.manifest() if wanted is not None and wanted.gpu is not None else {}
-    parts: Manifest = {}
-    if found.gpu_count or found.gpu or gpu:
-        parts["gpu"] = {"resourceName": DEFAULT_RESOURCE, **gpu, "requests": found.gpu_count, "model": found.gpu}
-    if wanted is not None and wanted.cpu is not None:
-        parts["cpu"] = wanted.cpu.manifest()
-    return Hardware.model_validate(parts) if parts else None
-
-
-def hardware_summary(hardware: Hardware | None) -> str:
-    """The hardware in short: `2 x MI300X`, `MI300X`, `1 x GPU`, `CPU`; empty without any."""
-    if hardware is None:
-        return ""
-    count = hardware.gpu.requests if hardware.gpu is not None else 0
-    model = hardware.gpu.model.strip() if hardware.gpu is not None else ""
-    if count:
-        return f"{count} x {model or 'GPU'}"
-    return model or ("CPU" if hardware.cpu is not None else "")
 
 
 def _model_component(observed: ObservedTemplate) -> Component:
@@ -131,7 +106,7 @@ def _model_component(observed: ObservedTemplate) -> Component:
     return Component.ready(type_, found, f"Model {wanted} is there and has an image", UPSTREAM)
 
 
-def _fault_of(model: Model) -> str | None:
+def _fault_of(model: AnyModel) -> str | None:
     """What is wrong with a model, apart from its templates: otherwise the two would hold each other down
     (TPL-MDL-3)."""
     if model.status.status not in (State.FAILED, State.DEGRADED):
@@ -152,7 +127,12 @@ def _discover(observed: ObservedTemplate, now: datetime) -> DiscoveryPlan:
         inline = Condition(DISCOVERED, "True", Reason.INLINE_MODEL_SOURCES, INLINE_MESSAGE)
         return DiscoveryPlan(inline, problem, deletions=obsolete)
     if context is not None:
-        return plan_discovery(context, observed.run, hardware_there=hardware_there(observed), now=now)
+        return plan_discovery(
+            context,
+            observed.run,
+            hardware_there=gpu_is_available(observed.template.spec.hardware, observed.inventory),
+            now=now,
+        )
     if is_discovered(template) and not problem:
         kept = next((item for item in template.status.conditions if item.type == DISCOVERED), None)
         text = kept.message if kept is not None else "The profile was discovered from the model's image"
@@ -161,7 +141,7 @@ def _discover(observed: ObservedTemplate, now: datetime) -> DiscoveryPlan:
     return DiscoveryPlan(Condition(DISCOVERED, "False", Reason.AWAITING_DISCOVERY, text), problem)
 
 
-def _profile_problem(template: Template) -> tuple[Component, ...]:
+def _profile_problem(template: AnyServiceTemplate) -> tuple[Component, ...]:
     try:
         profile_file(template)
     except InvalidProfile as error:
@@ -200,7 +180,7 @@ def _template_cache(observed: ObservedTemplate, gpu: Component | None, discovery
     return (Desired(AIM_TEMPLATE_CACHE, manifest, "template-cache"),)
 
 
-def _sources(template: Template, discovery: DiscoveryPlan) -> Sequence[ModelSource]:
+def _sources(template: AnyServiceTemplate, discovery: DiscoveryPlan) -> Sequence[ModelSource]:
     """The sources of the weights, as far as they are known for the present inputs."""
     if template.spec.model_sources:
         return template.spec.model_sources
@@ -216,7 +196,9 @@ def _status(observed: ObservedTemplate, hardware: Hardware | None, discovery: Di
         "resolvedModel": _model_reference(model) if model is not None else None,
         "resolvedHardware": hardware.manifest() if hardware is not None else None,
         "hardwareSummary": hardware_summary(hardware) or None,
-        "resolvedNodeAffinity": _affinity(hardware, observed),
+        "resolvedNodeAffinity": resolved_affinity(
+            hardware, observed.inventory, observed.template.status.resolved_node_affinity
+        ),
         "resolvedCache": _cache_reference(observed.cache),
         **discovery.status,
     }
@@ -232,7 +214,7 @@ def _status(observed: ObservedTemplate, hardware: Hardware | None, discovery: Di
     return status
 
 
-def _profile_status(template: Template, found: DiscoveredProfile) -> Manifest:
+def _profile_status(template: AnyServiceTemplate, found: DiscoveredProfile) -> Manifest:
     """The profile as found; what the spec says about its type goes over it (TPL-OUT-3)."""
     spoken = {"type": template.spec.type} if template.spec.type else {}
     return {
@@ -243,7 +225,7 @@ def _profile_status(template: Template, found: DiscoveredProfile) -> Manifest:
     }
 
 
-def _retyped(template: Template, stored: Profile) -> Manifest:
+def _retyped(template: AnyServiceTemplate, stored: Profile) -> Manifest:
     """The stored profile with the type that the spec gives by now, else with the one that was found."""
     try:
         found = read_output(json.dumps([stored.original_discovery_output]))
@@ -256,28 +238,7 @@ def _cache_reference(cache: Manifest | None) -> Manifest | None:
     return resource_reference(AIM_TEMPLATE_CACHE, key_of(cache), uid_of(cache)) if cache is not None else None
 
 
-def _affinity(hardware: Hardware | None, observed: ObservedTemplate) -> Manifest | None:
-    """Where the hardware is found. What is stored stays while it says the same in another order: services copy it
-    into pods, and a new order would restart them (TPL-GPU-5)."""
-    if hardware is None or hardware.gpu is None:
-        return None
-    # Memory demands count only where a GPU is really asked for (TPL-GPU-1).
-    if not hardware.gpu.model and minimum_vram(hardware.gpu) and not hardware.gpu.requests:
-        return None
-    wanted, stored = node_affinity(hardware, observed.inventory), observed.template.status.resolved_node_affinity
-    return stored if stored is not None and _unordered(stored) == _unordered(wanted) else wanted
-
-
-def _unordered(value: object) -> str:
-    """A text that is the same for values that differ in the order of their lists only."""
-    if isinstance(value, Mapping):
-        return json.dumps({key: _unordered(item) for key, item in sorted(value.items())})
-    if isinstance(value, list | tuple):
-        return json.dumps(sorted(_unordered(item) for item in value))
-    return json.dumps(value)
-
-
-def _inline_profile(template: Template) -> Manifest:
+def _inline_profile(template: AnyServiceTemplate) -> Manifest:
     spec, gpu = template.spec, template.spec.hardware.gpu if template.spec.hardware is not None else None
     values: Manifest = {
         "gpu": gpu.model if gpu is not None else "",
@@ -290,6 +251,6 @@ def _inline_profile(template: Template) -> Manifest:
     return ProfileMetadata.model_validate(given).manifest()
 
 
-def _model_reference(model: Model) -> Manifest:
+def _model_reference(model: AnyModel) -> Manifest:
     kind = AIM_MODEL if model.metadata.namespace else AIM_CLUSTER_MODEL
     return resource_reference(kind, Key(model.metadata.namespace, model.metadata.name), model.metadata.uid)

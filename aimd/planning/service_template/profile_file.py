@@ -3,14 +3,11 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import yaml
 
-from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.api.service_template import AnyServiceTemplate
 from aimd.api.shared import ProfileType
-
-Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
 
 BASE_PATH = "/workspace/aim-runtime/profiles/custom"
 VOLUME = "custom-profile"
@@ -34,7 +31,7 @@ class ProfileFile:
         return hashlib.sha256(self.text.encode()).hexdigest()[:16]
 
 
-def profile_file(template: Template) -> ProfileFile | None:
+def profile_file(template: AnyServiceTemplate) -> ProfileFile | None:
     """The template's profile file, None without a custom profile; raises InvalidProfile (TPL-PRF-1)."""
     profile = template.spec.custom_profile
     if profile is None:
@@ -64,19 +61,19 @@ def profile_file(template: Template) -> ProfileFile | None:
     return ProfileFile(name, text)
 
 
-def profile_id_of(template: Template) -> str:
+def profile_id_of(template: AnyServiceTemplate) -> str:
     """Value of `AIM_PROFILE_ID` for a custom profile, empty without one."""
     if template.spec.custom_profile is None:
         return ""
     return f"custom/{template.spec.aim_id}/{_stem(template)}"
 
 
-def profile_folder(template: Template) -> str:
+def profile_folder(template: AnyServiceTemplate) -> str:
     """Where the container finds the file."""
     return f"{BASE_PATH}/{template.spec.aim_id}"
 
 
-def _check_names(template: Template, name: str) -> None:
+def _check_names(template: AnyServiceTemplate, name: str) -> None:
     """File and folder are named by what users write: both have to stay below the folder of custom profiles
     (TPL-PRF-2)."""
     if not _FILE_NAME.fullmatch(name):
@@ -90,7 +87,7 @@ def _check_names(template: Template, name: str) -> None:
         )
 
 
-def _stem(template: Template) -> str:
+def _stem(template: AnyServiceTemplate) -> str:
     gpu = template.spec.hardware.gpu if template.spec.hardware is not None else None
     model, count = (gpu.model.lower(), gpu.requests) if gpu is not None else ("", 0)
     return f"vllm-{model}-{template.spec.precision}-tp{count}-{template.spec.metric}"

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 from aimd.api.artifact import AIMArtifact
 from aimd.api.reasons import Reason
-from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.api.service_template import AnyServiceTemplate
 from aimd.api.shared import CacheMode, ModelSource
 from aimd.api.template_cache import AIMTemplateCache, TemplateCacheCondition
 from aimd.planning.component import DOWNSTREAM, READY, UPSTREAM, Component, State
@@ -41,7 +41,6 @@ from aimd.runtime.objects import Category, Deletion, Desired, Failure, Key, Mani
 CONTROLLER = "template-cache"
 PROGRESS_SECONDS = 30.0
 """How often the progress of downloads is repeated here: their pods report it far more often (TC-STA-4)."""
-Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class ObservedTemplateCache:
 
     cache: AIMTemplateCache
     config: ResolvedConfig
-    template: Template | None = None
+    template: AnyServiceTemplate | None = None
     artifacts: Sequence[AIMArtifact] = ()
     contexts: Mapping[str, ArtifactContext] = field(default_factory=dict)
     used_elsewhere: frozenset[str] = frozenset()
@@ -108,7 +107,7 @@ def _lookup(observed: ObservedTemplateCache, name: str) -> Lookup:
     return Lookup(AIM_ARTIFACT, Key(observed.cache.metadata.namespace, name))
 
 
-def sources_of(cache: AIMTemplateCache, template: Template | None) -> tuple[ModelSource, ...]:
+def sources_of(cache: AIMTemplateCache, template: AnyServiceTemplate | None) -> tuple[ModelSource, ...]:
     """Return the sources of the weights: the cache's own list, else what the template's status says (TC-SRC-1)."""
     if cache.spec.model_sources:
         return cache.spec.model_sources

@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 
 from aimd.planning import environment, labels
+from aimd.planning.gpus import GPU_MODELS
 
 ROOT = Path(__file__).resolve().parents[3]
 ROOMS = ("aimd/planning", "aimd/controllers", "aimd/metrics")
-KEY = re.compile(r"[a-z0-9.-]+\.(amd\.com|kserve\.io|kubernetes\.io|opentelemetry\.io)/[A-Za-z.-]*")
+KEY = re.compile(r"([a-z0-9.-]+\.)?(amd\.com|kserve\.io|kubernetes\.io|opentelemetry\.io)/[A-Za-z.-]*")
 VARIABLE = re.compile(r"(AIM|HF|AWS|VLLM|S3)_[A-Z0-9_]+")
+
+
+GPU = re.compile("|".join(model.name for model in GPU_MODELS))
 
 
 def modules() -> list[Path]:
@@ -56,6 +60,12 @@ def test_keys_and_variables_are_declared_in_one_module(path: Path) -> None:
     if path != ROOT / "aimd/planning/environment.py":
         variables = [text for text in spelled if VARIABLE.fullmatch(text)]
         assert not variables, f"{path}: declare {variables} in aimd/planning/environment.py and import the constant"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_gpu_models_are_listed_in_one_module(path: Path) -> None:
+    if path != ROOT / "aimd/planning/gpus.py":
+        assert [text for text in literals(path) if GPU.fullmatch(text)] == [], "take it from aimd/planning/gpus.py"
 
 
 def test_no_key_has_two_names() -> None:

@@ -1,28 +1,22 @@
-"""GPU inventory, spelling and affinity."""
+"""The table of GPU models, spellings, and the inventory of nodes."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimd.api.shared import Hardware
-from aimd.planning.component import State
 from aimd.planning.gpus import (
-    GpuInventory,
-    gpu_component,
+    GPU_MODELS,
+    devices_of_gpu,
     gpu_of_device,
+    gpu_rank,
     gpus_of_node,
     inventory_of,
-    node_affinity,
     normalize_gpu,
     parse_vram,
 )
 
 GIB = 2**30
 MI300X = {"amd.com/gpu.device-id": "74a1", "amd.com/gpu.vram": "192G"}
-
-
-def hardware(**gpu: object) -> Hardware:
-    return Hardware.model_validate({"gpu": gpu})
 
 
 @pytest.mark.parametrize(
@@ -96,84 +90,9 @@ def test_memory_labels_never_fail(text: str) -> None:
     assert parse_vram(text) >= 0
 
 
-@pytest.mark.parametrize(
-    ("wanted", "nodes", "state", "reason"),
-    [
-        (hardware(requests=1, model="mi300x"), [MI300X], State.READY, "GPUAvailable"),
-        (hardware(requests=1, model="MI355X"), [MI300X], State.NOT_AVAILABLE, "GPUNotAvailable"),
-        (hardware(requests=0, model="MI355X"), [], State.NOT_AVAILABLE, "GPUNotAvailable"),
-        (hardware(requests=2), [MI300X], State.READY, "GPUAvailable"),
-        (hardware(requests=2), [], State.NOT_AVAILABLE, "GPUNotAvailable"),
-        (hardware(requests=1, minVram="64Gi"), [MI300X], State.READY, "GPUAvailable"),
-        (hardware(requests=1, minVram="1Ti"), [MI300X], State.NOT_AVAILABLE, "VRAMNotAvailable"),
-        (hardware(requests=1, model="AMD-FFFF"), [{"amd.com/gpu.device-id": "ffff"}], State.READY, "GPUAvailable"),
-    ],
-)
-def test_availability(wanted: Hardware, nodes: list[dict[str, str]], state: State, reason: str) -> None:
-    """Prove TPL-GPU-2."""
-    component = gpu_component(wanted, inventory_of(nodes))
-    assert component is not None
-    assert (component.effective_state, component.effective_reason) == (state, reason)
-
-
-@pytest.mark.parametrize("wanted", [None, hardware(requests=0), hardware(requests=0, minVram="64Gi"), Hardware()])
-def test_no_gpu_need_no_component(wanted: Hardware | None) -> None:
-    assert gpu_component(wanted, inventory_of([MI300X])) is None
-    assert node_affinity(wanted, inventory_of([MI300X])) is None
-
-
-def test_unreadable_nodes_pass_the_check() -> None:
-    """Prove TPL-GPU-2."""
-    component = gpu_component(hardware(requests=1, model="MI300X"), None)
-    assert component is not None
-    assert component.effective_state is State.READY
-
-
 def test_memory_comes_from_the_table_when_no_label_tells_it() -> None:
     """Prove TPL-GPU-4."""
     assert inventory_of([{"amd.com/gpu.device-id": "740f"}]).vram == {"MI210": 64 * GIB}
-
-
-def test_affinity_is_one_sorted_term_of_the_usual_label() -> None:
-    """Prove TPL-GPU-5."""
-    for inventory in (inventory_of([MI300X]), GpuInventory(), None):
-        affinity = node_affinity(hardware(requests=1, model="MI300X"), inventory)
-        assert affinity == {
-            "requiredDuringSchedulingIgnoredDuringExecution": {
-                "nodeSelectorTerms": [
-                    {
-                        "matchExpressions": [
-                            {
-                                "key": "amd.com/gpu.device-id",
-                                "operator": "In",
-                                "values": ["74a1", "74a9", "74b5", "74bd"],
-                            }
-                        ]
-                    }
-                ]
-            }
-        }
-
-
-def test_affinity_by_memory_takes_every_present_model_that_has_it() -> None:
-    inventory = inventory_of([MI300X, {"amd.com/gpu.device-id": "740f"}])
-    affinity = node_affinity(hardware(requests=1, minVram="128Gi"), inventory)
-    assert affinity is not None
-    (term,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
-    assert term["matchExpressions"][0]["values"] == ["74a1", "74a9", "74b5", "74bd"]
-
-
-def test_nodes_without_the_usual_label_get_a_term_of_their_own() -> None:
-    """Prove TPL-GPU-5."""
-    nodes = [MI300X, {"beta.amd.com/gpu.device-id": "74a1"}, {"amd.com/gpu.device-id": "0x74A1"}]
-    affinity = node_affinity(hardware(requests=1, model="MI300X"), inventory_of(nodes))
-    assert affinity is not None
-    terms = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
-    assert [term["matchExpressions"][0]["key"] for term in terms] == [
-        "amd.com/gpu.device-id",
-        "amd.com/gpu.device-id",
-        "beta.amd.com/gpu.device-id",
-    ]
 
 
 node_labels = st.dictionaries(
@@ -194,6 +113,24 @@ node_labels = st.dictionaries(
 def test_the_order_of_nodes_never_shows(nodes: tuple[list[dict[str, str]], list[dict[str, str]]]) -> None:
     one, other = (inventory_of(order) for order in nodes)
     assert one == other
-    for wanted in (hardware(requests=1, model="MI300X"), hardware(requests=1, minVram="64Gi")):
-        assert node_affinity(wanted, one) == node_affinity(wanted, other)
-        assert gpu_component(wanted, one) == gpu_component(wanted, other)
+
+
+def test_the_table_has_every_model_and_device_once() -> None:
+    names = [model.name for model in GPU_MODELS]
+    devices = [device for model in GPU_MODELS for device in model.device_ids]
+    assert len(set(names)) == len(names)
+    assert len(set(devices)) == len(devices)
+    assert all(gpu_of_device(device) == model.name for model in GPU_MODELS for device in devices_of_gpu(model.name))
+    assert all(list(model.device_ids) == sorted(model.device_ids) for model in GPU_MODELS)
+
+
+def test_models_without_a_rank_come_after_all_others() -> None:
+    ranked = [model for model in GPU_MODELS if model.rank is not None]
+    assert [model.rank for model in ranked] == list(range(len(ranked)))
+    assert gpu_rank("AMD Instinct MI355X") == 0
+    assert gpu_rank("RX7900") == gpu_rank("") == gpu_rank("unheard-of") > gpu_rank("MI100")
+
+
+@pytest.mark.parametrize(("model", "devices"), [("MI210", ("740f", "7410")), ("AMD-FFFF", ("ffff",)), ("NAVI", ())])
+def test_devices_of_a_gpu(model: str, devices: tuple[str, ...]) -> None:
+    assert devices_of_gpu(model) == devices

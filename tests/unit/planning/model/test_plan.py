@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from aimd.api.model import AIMClusterModel, AIMModel
 from aimd.api.runtime_config import AIMRuntimeConfig
-from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate, AnyServiceTemplate
 from aimd.planning.component import may_apply
 from aimd.planning.conditions import Summary, summarize
 from aimd.planning.model.image_metadata import LabelsRead, LabelsUnreadable, read_labels
-from aimd.planning.model.observed import Expectation, Inspection, ObservedModel, Template, expectation
+from aimd.planning.model.observed import Expectation, Inspection, ObservedModel, expectation
 from aimd.planning.model.plan import plan_model
 from aimd.planning.runtime_config import ResolvedConfig, resolve_config
 from aimd.registry.failures import Problem, failure
@@ -39,7 +39,7 @@ def cluster_model(**spec: Any) -> AIMClusterModel:
     return AIMClusterModel.model_validate({"metadata": {"name": "m"}, "spec": {"image": "img:1", **spec}})
 
 
-def templates(*words: str, cluster: bool = False) -> list[Template]:
+def templates(*words: str, cluster: bool = False) -> list[AnyServiceTemplate]:
     kind = AIMClusterServiceTemplate if cluster else AIMServiceTemplate
     return [kind.model_validate({"metadata": {"name": f"t{i}"}, "status": {"status": w}}) for i, w in enumerate(words)]
 

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from aimd.api.model import AIMClusterModel, AIMModel
-from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate, AnyServiceTemplate
 from aimd.planning.conditions import Summary, summarize
 from aimd.planning.gpus import inventory_of
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig, resolve_config
-from aimd.planning.service_template.observed import ObservedTemplate, Template
-from aimd.planning.service_template.plan import hardware_summary, plan_service_template
+from aimd.planning.service_template.observed import ObservedTemplate
+from aimd.planning.service_template.plan import plan_service_template
 from aimd.runtime.objects import Applied
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,7 +39,7 @@ def cluster_template(**spec: Any) -> AIMClusterServiceTemplate:
     return AIMClusterServiceTemplate.model_validate({"metadata": {"name": "t"}, "spec": {"modelName": "m", **spec}})
 
 
-def settle(obj: Template, model: Any = MODEL, **fields: Any) -> tuple[Plan, Summary]:
+def settle(obj: AnyServiceTemplate, model: Any = MODEL, **fields: Any) -> tuple[Plan, Summary]:
     observed = ObservedTemplate(obj, fields.pop("config", ResolvedConfig()), model, **{"inventory": NODES, **fields})
     plan = plan_service_template(observed, NOW)
     extra = plan.extra_conditions
@@ -191,21 +191,6 @@ def test_a_namespaced_template_may_use_a_cluster_model() -> None:
     plan, summary = settle(template(modelSources=INLINE), CLUSTER_MODEL)
     assert condition(summary, "ModelReady") == ("True", "ModelFound")
     assert plan.status["resolvedModel"]["kind"] == "aim.eai.amd.com/v1alpha1/AIMClusterModel"
-
-
-@pytest.mark.parametrize(
-    ("hardware", "text"),
-    [
-        ({"gpu": {"model": "MI300X", "requests": 2}}, "2 x MI300X"),
-        ({"gpu": {"model": "MI300X", "requests": 0}}, "MI300X"),
-        ({"gpu": {"requests": 2}}, "2 x GPU"),
-        ({"cpu": {"requests": "2"}}, "CPU"),
-        (None, ""),
-    ],
-)
-def test_hardware_in_short(hardware: dict[str, Any] | None, text: str) -> None:
-    obj = template(hardware=hardware) if hardware else template()
-    assert hardware_summary(obj.spec.hardware) == text
 
 
 def test_discovered_hardware_never_breaks_the_schema() -> None:

@@ -1,0 +1,157 @@
+"""GPU health and node affinity of a template's hardware."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimd.api.shared import Hardware
+from aimd.planning.component import State
+from aimd.planning.gpus import GpuInventory, inventory_of
+from aimd.planning.service_template.hardware import (
+    gpu_component,
+    gpu_is_available,
+    hardware_summary,
+    node_affinity,
+    resolved_affinity,
+)
+
+MI300X = {"amd.com/gpu.device-id": "74a1", "amd.com/gpu.vram": "192G"}
+
+
+def hardware(**gpu: object) -> Hardware:
+    return Hardware.model_validate({"gpu": gpu})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "nodes", "state", "reason"),
+    [
+        (hardware(requests=1, model="mi300x"), [MI300X], State.READY, "GPUAvailable"),
+        (hardware(requests=1, model="MI355X"), [MI300X], State.NOT_AVAILABLE, "GPUNotAvailable"),
+        (hardware(requests=0, model="MI355X"), [], State.NOT_AVAILABLE, "GPUNotAvailable"),
+        (hardware(requests=2), [MI300X], State.READY, "GPUAvailable"),
+        (hardware(requests=2), [], State.NOT_AVAILABLE, "GPUNotAvailable"),
+        (hardware(requests=1, minVram="64Gi"), [MI300X], State.READY, "GPUAvailable"),
+        (hardware(requests=1, minVram="1Ti"), [MI300X], State.NOT_AVAILABLE, "VRAMNotAvailable"),
+        (hardware(requests=1, model="AMD-FFFF"), [{"amd.com/gpu.device-id": "ffff"}], State.READY, "GPUAvailable"),
+    ],
+)
+def test_availability(wanted: Hardware, nodes: list[dict[str, str]], state: State, reason: str) -> None:
+    """Prove TPL-GPU-2."""
+    component = gpu_component(wanted, inventory_of(nodes))
+    assert component is not None
+    assert (component.effective_state, component.effective_reason) == (state, reason)
+
+
+@pytest.mark.parametrize("wanted", [None, hardware(requests=0), hardware(requests=0, minVram="64Gi"), Hardware()])
+def test_no_gpu_need_no_component(wanted: Hardware | None) -> None:
+    assert gpu_component(wanted, inventory_of([MI300X])) is None
+    assert node_affinity(wanted, inventory_of([MI300X])) is None
+
+
+def test_unreadable_nodes_pass_the_check() -> None:
+    """Prove TPL-GPU-2."""
+    component = gpu_component(hardware(requests=1, model="MI300X"), None)
+    assert component is not None
+    assert component.effective_state is State.READY
+
+
+def test_affinity_is_one_sorted_term_of_the_usual_label() -> None:
+    """Prove TPL-GPU-5."""
+    for inventory in (inventory_of([MI300X]), GpuInventory(), None):
+        affinity = node_affinity(hardware(requests=1, model="MI300X"), inventory)
+        assert affinity == {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [
+                    {
+                        "matchExpressions": [
+                            {
+                                "key": "amd.com/gpu.device-id",
+                                "operator": "In",
+                                "values": ["74a1", "74a9", "74b5", "74bd"],
+                            }
+                        ]
+                    }
+                ]
+            }
+        }
+
+
+def test_affinity_by_memory_takes_every_present_model_that_has_it() -> None:
+    inventory = inventory_of([MI300X, {"amd.com/gpu.device-id": "740f"}])
+    affinity = node_affinity(hardware(requests=1, minVram="128Gi"), inventory)
+    assert affinity is not None
+    (term,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert term["matchExpressions"][0]["values"] == ["74a1", "74a9", "74b5", "74bd"]
+
+
+def test_nodes_without_the_usual_label_get_a_term_of_their_own() -> None:
+    """Prove TPL-GPU-5."""
+    nodes = [MI300X, {"beta.amd.com/gpu.device-id": "74a1"}, {"amd.com/gpu.device-id": "0x74A1"}]
+    affinity = node_affinity(hardware(requests=1, model="MI300X"), inventory_of(nodes))
+    assert affinity is not None
+    terms = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert [term["matchExpressions"][0]["key"] for term in terms] == [
+        "amd.com/gpu.device-id",
+        "amd.com/gpu.device-id",
+        "beta.amd.com/gpu.device-id",
+    ]
+
+
+node_labels = st.dictionaries(
+    st.sampled_from(
+        [
+            "amd.com/gpu.device-id",
+            "beta.amd.com/gpu.device-id",
+            "amd.com/gpu.device-id.74a1",
+            "amd.com/gpu.family",
+            "amd.com/gpu.vram",
+        ]
+    ),
+    st.sampled_from(["74a1", "0x74a5", "", "0", "8", "MI300X", "192G", "zzz"]),
+)
+
+
+@given(st.lists(node_labels, max_size=6).flatmap(lambda nodes: st.tuples(st.just(nodes), st.permutations(nodes))))
+def test_the_order_of_nodes_never_shows(nodes: tuple[list[dict[str, str]], list[dict[str, str]]]) -> None:
+    one, other = (inventory_of(order) for order in nodes)
+    assert one == other
+    for wanted in (hardware(requests=1, model="MI300X"), hardware(requests=1, minVram="64Gi")):
+        assert node_affinity(wanted, one) == node_affinity(wanted, other)
+        assert gpu_component(wanted, one) == gpu_component(wanted, other)
+
+
+def test_a_stored_affinity_in_another_order_is_kept() -> None:
+    """Prove TPL-GPU-5."""
+    wanted, inventory = hardware(requests=1, model="MI300X"), inventory_of([MI300X])
+    fresh = resolved_affinity(wanted, inventory, None)
+    assert fresh is not None
+    (term,) = fresh["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    requirement = {**term["matchExpressions"][0], "values": ["74bd", "74b5", "74a9", "74a1"]}
+    reordered = {
+        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [requirement]}]}
+    }
+    assert resolved_affinity(wanted, inventory, reordered) is reordered
+    assert resolved_affinity(hardware(requests=1, model="MI210"), inventory, reordered) != reordered
+
+
+def test_health_and_plan_agree_on_availability() -> None:
+    """Prove TPL-DSC-7."""
+    assert gpu_is_available(None, None)
+    assert gpu_is_available(hardware(requests=1, model="MI300X"), inventory_of([MI300X]))
+    assert not gpu_is_available(hardware(requests=1, model="MI210"), inventory_of([MI300X]))
+
+
+@pytest.mark.parametrize(
+    ("hardware", "text"),
+    [
+        ({"gpu": {"model": "MI300X", "requests": 2}}, "2 x MI300X"),
+        ({"gpu": {"model": "MI300X", "requests": 0}}, "MI300X"),
+        ({"gpu": {"requests": 2}}, "2 x GPU"),
+        ({"cpu": {"requests": "2"}}, "CPU"),
+        (None, ""),
+    ],
+)
+def test_hardware_in_short(hardware: dict[str, Any] | None, text: str) -> None:
+    assert hardware_summary(Hardware.model_validate(hardware) if hardware else None) == text
