@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from aimd.api.artifact import AIMArtifact
-from aimd.api.shared import CommonCondition
+from aimd.api.shared import CommonCondition, Status
 from aimd.api.source_uri import InvalidSourceUri, SourceUri
 from aimd.planning.artifact.download_job import JobContext
 from aimd.planning.jobs import JobPhase, job_phase
@@ -128,7 +128,7 @@ def is_complete(observed: ObservedArtifact) -> bool:
 def vouched_for(observed: ObservedArtifact) -> bool:
     """Whether the artifact became Ready with this very volume before aimd came (ART-DWN-3)."""
     status, claim = observed.artifact.status, observed.claim
-    if claim is None or status.status != "Ready" or (claim.get("status") or {}).get("phase") != "Bound":
+    if claim is None or status.status != Status.READY or (claim.get("status") or {}).get("phase") != "Bound":
         return False
     if status.persistent_volume_claim != metadata_of(claim).get("name"):
         return False

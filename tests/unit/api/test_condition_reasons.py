@@ -5,16 +5,21 @@ import re
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
+from socket import gaierror
 
 import pytest
 
 import aimd
-from aimd.api.condition_reasons import COMMON, CONDITIONS, PODS, WRITING
+from aimd.api.condition_reasons import COMMON, CONDITIONS, MODEL, NETWORK, PODS, WRITING
 from aimd.api.foreign_reasons import ForeignReason
 from aimd.api.kinds import RESOURCES
+from aimd.api.model import ModelCondition
 from aimd.api.reasons import Reason, Verdict
 from aimd.api.shared import CommonCondition, Status
 from aimd.cli.conditions_page import docstrings_of
+from aimd.registry.failures import Problem, failure
+from aimd.registry.network import network_failure
+from aimd.runtime.errors import connection_reason
 from tests import guides
 
 VALID_REASON = re.compile(r"[A-Z][A-Za-z]+")
@@ -101,3 +106,20 @@ def test_no_reason_is_a_literal(module: Path) -> None:
         ]
         found += [ast.unparse(call) for value in arguments if isinstance(value, ast.Constant | ast.JoinedStr)]
     assert found == [], f"declare these reasons in aimd/api/reasons.py; {guides.ADD_A_CONDITION}"
+
+
+@pytest.mark.parametrize("problem", Problem)
+def test_the_reasons_of_registries_are_declared(problem: Problem) -> None:
+    """The registry room imports nothing of aimd, so it repeats the reasons that it gives."""
+    assert failure(problem, "no").reason in MODEL[ModelCondition.IMAGE_METADATA_READY], guides.ADD_A_CONDITION
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ConnectionRefusedError(), ConnectionResetError(), BrokenPipeError(), gaierror(), TimeoutError(), OSError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_the_reasons_of_connections_are_declared(error: OSError) -> None:
+    """The runtime and the registry room each have their own copy."""
+    assert connection_reason(error) in NETWORK, guides.ADD_A_CONDITION
+    assert network_failure("registry.example.com", error).failure.reason in NETWORK, guides.ADD_A_CONDITION
