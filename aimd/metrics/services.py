@@ -9,7 +9,7 @@ from aimd.metrics.figures import gpu_requests, missing_gpu, ready_reason, replic
 from aimd.metrics.fleet import Fleet
 from aimd.metrics.gauges import Gauge, Series, counted, summed
 from aimd.planning.kinds import AIM_SERVICE, INFERENCE_SERVICE
-from aimd.planning.service.autoscaler import count_ready
+from aimd.planning.pods import count_ready
 from aimd.runtime.objects import Key, controller_of, key_of
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from aimd.api.foreign_reasons import ForeignReason
 from aimd.api.reasons import Reason
 from aimd.planning.component import Component, Direction, State
+from aimd.planning.objects import has_condition, is_being_deleted
 from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, log_excerpt, needs_log, pod_failure
 from aimd.planning.time import age_seconds
 from aimd.runtime.objects import Category, Failure, Manifest, key_of, metadata_of, uid_of
@@ -228,8 +229,17 @@ def _phase(pod: Mapping[str, Any]) -> str:
 
 
 def is_ready_pod(pod: Mapping[str, Any]) -> bool:
-    phase = _phase(pod)
-    return phase == "Succeeded" or (phase == "Running" and _pod_condition(pod, "Ready").get("status") == "True")
+    """Return whether a pod has completed, or runs and is Ready."""
+    return _phase(pod) == "Succeeded" or _runs_and_is_ready(pod)
+
+
+def count_ready(pods: Iterable[Manifest]) -> int:
+    """Return how many pods answer requests: they run, are Ready, and are not being deleted."""
+    return sum(1 for pod in pods if _runs_and_is_ready(pod) and not is_being_deleted(pod))
+
+
+def _runs_and_is_ready(pod: Mapping[str, Any]) -> bool:
+    return _phase(pod) == "Running" and has_condition(pod, "Ready")
 
 
 def _pod_condition(pod: Mapping[str, Any], type_: str) -> Mapping[str, Any]:

@@ -209,7 +209,7 @@ async def break_and_repair_autoscaler(world: ServiceWorld, name: str) -> None:
     await until_reason(world, name, "HPAReady", "HPANotFound", "Starting")
     await serve(world, name, inference_service)
     conditions = await until_reason(world, name, "HPAReady", "AutoscalerNotInstalled", "Degraded")
-    assert "is KEDA running?" in conditions["HPAReady"]["message"]
+    assert "Check that KEDA is running" in conditions["HPAReady"]["message"]
     await world.edit(name, env=[FIXED], minReplicas=None, maxReplicas=None)
     await until_fixed(world, name)
     await until_running(world, name)

@@ -1,34 +1,43 @@
-"""How the autoscaler fares, what it reports, and what is left of it.
+"""Health of the autoscaler, the replica figures in the status, and what to delete when autoscaling is switched off.
 
-KServe makes a ScaledObject of an InferenceService with autoscaling, and KEDA a HorizontalPodAutoscaler of that. Neither
-ends when autoscaling is switched off: KServe forgets its ScaledObject, and KEDA would go on scaling.
+KServe creates a ScaledObject for an InferenceService with autoscaling, and KEDA a HorizontalPodAutoscaler for that.
+KServe leaves its ScaledObject behind when autoscaling is switched off, and KEDA would continue to scale.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from aimd.api.reasons import Reason
 from aimd.api.service import AIMService, AIMServiceSpec, ServiceCondition
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import SCALED_OBJECT
-from aimd.planning.objects import spec_of, status_of, whole_number
+from aimd.planning.objects import (
+    condition_of,
+    find_condition,
+    has_condition,
+    is_controlled_by,
+    spec_of,
+    status_of,
+    whole_number,
+)
 from aimd.planning.service.scaling import scaling_of, wants_autoscaling
 from aimd.planning.time import parse_timestamp
-from aimd.runtime.objects import Deletion, Manifest, controller_of, key_of, uid_of
+from aimd.runtime.objects import Deletion, Manifest, key_of, uid_of
 
 GRACE = timedelta(seconds=60)
 
+_HPA, _MADE = ServiceCondition.HPA_READY, Direction.DOWNSTREAM
+
 _NOT_INSTALLED = (
-    "Autoscaling needs KEDA, and the cluster has no kind ScaledObject: install KEDA with its OpenTelemetry scaler, "
-    "or remove minReplicas, maxReplicas and autoScaling; until then there are minReplicas replicas"
+    "KEDA is not installed: the cluster has no kind ScaledObject. Install KEDA with its OpenTelemetry scaler, or "
+    "remove spec.minReplicas, spec.maxReplicas and spec.autoScaling; until then, the service runs at minReplicas"
 )
 _FAULTS: Mapping[str, Reason] = {
     Reason.WAITING_FOR_METRICS: Reason.METRICS_FAILED,
     Reason.HPA_NOT_FOUND: Reason.AUTOSCALER_NOT_INSTALLED,
 }
-"""What waiting turns into when the grace is over."""
+"""The reason that replaces a reason to wait when the grace is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +59,18 @@ def autoscaler_component(service: AIMService, keda: Keda, *, serving: bool, now:
         return None
     problem = scaling_of(service.spec).problem
     if problem:
-        return _component(State.DEGRADED, Reason.INVALID_SPEC, f"Autoscaling is off: {problem}")
+        return Component(_HPA, State.DEGRADED, Reason.INVALID_SPEC, f"Autoscaling is off: {problem}", _MADE)
     if autoscaler is None:
         return _without_autoscaler(service, keda, serving=serving, now=now)
-    conditions = _conditions(autoscaler)
-    active = conditions.get("ScalingActive") or {}
-    if active.get("status") != "True":
+    if not has_condition(autoscaler, "ScalingActive"):
         state, reason = _waiting(service, Reason.WAITING_FOR_METRICS, serving=serving, now=now)
-        return _component(state, reason, _detail(active, "The autoscaler has no metrics yet"))
-    able = conditions.get("AbleToScale")
-    if able is not None and able.get("status") != "True":
-        return _component(
-            State.PROGRESSING, Reason.SCALE_TARGET_NOT_READY, _detail(able, "The target cannot be scaled yet")
-        )
-    return _component(State.READY, Reason.HPA_OPERATIONAL, "The autoscaler is operational")
+        message = _message_of(autoscaler, "ScalingActive") or "The autoscaler has no metrics yet"
+        return Component(_HPA, state, reason, message, _MADE)
+    able = condition_of(autoscaler, "AbleToScale")
+    if able is not None and able.status != "True":
+        message = able.message or "The target cannot be scaled yet"
+        return Component.waiting(_HPA, Reason.SCALE_TARGET_NOT_READY, message, _MADE)
+    return Component.ready(_HPA, Reason.HPA_OPERATIONAL, "The autoscaler is operational", _MADE)
 
 
 def autoscaler_grace_left(component: Component | None, service: AIMService, now: datetime) -> float | None:
@@ -105,39 +112,34 @@ def scaled_object_deletion(
     """
     if live is None or inference_service is None or scaling_of(spec).automatic:
         return None
-    owner = controller_of(live)
-    if owner is None or owner.get("uid") != uid_of(inference_service):
+    if not is_controlled_by(live, uid_of(inference_service)):
         return None
     return Deletion(SCALED_OBJECT, key_of(live), uid_of(live), reason="autoscaling-off")
-
-
-def count_ready(pods: Sequence[Mapping[str, Any]]) -> int:
-    """Pods that answer: Running with condition Ready, not being deleted."""
-    return sum(1 for pod in pods if _is_ready(pod))
 
 
 def _without_autoscaler(service: AIMService, keda: Keda, *, serving: bool, now: datetime) -> Component:
     """Return why there is no autoscaler: KEDA is not installed, does nothing, refuses, or just needs time."""
     if not keda.installed:
-        return _component(
-            State.DEGRADED if serving else State.PROGRESSING, Reason.AUTOSCALER_NOT_INSTALLED, _NOT_INSTALLED
-        )
+        state = State.DEGRADED if serving else State.PROGRESSING
+        return Component(_HPA, state, Reason.AUTOSCALER_NOT_INSTALLED, _NOT_INSTALLED, _MADE)
     state, reason = _waiting(service, Reason.HPA_NOT_FOUND, serving=serving, now=now)
-    refused = _conditions(keda.scaled_object or {}).get("Ready") or {}
-    if refused.get("status") == "False":
-        return _component(state, Reason.HPA_NOT_FOUND, f"KEDA cannot scale: {_detail(refused, 'it does not say why')}")
+    scaled_object = keda.scaled_object or {}
+    if has_condition(scaled_object, "Ready", "False"):
+        why = _message_of(scaled_object, "Ready") or "KEDA gives no reason"
+        message = f"KEDA does not accept ScaledObject {key_of(scaled_object)}: {why}"
+        return Component(_HPA, state, Reason.HPA_NOT_FOUND, message, _MADE)
     if state is State.PROGRESSING:
-        return _component(state, reason, "The autoscaler has not been created yet")
-    what = f" of ScaledObject {key_of(keda.scaled_object)}" if keda.scaled_object is not None else ""
-    text = (
-        f"KEDA has made no autoscaler{what}: is KEDA running? Until it does there are minReplicas replicas; "
-        "or remove minReplicas, maxReplicas and autoScaling"
+        return Component(_HPA, state, reason, "The autoscaler has not been created yet", _MADE)
+    for_object = f" for ScaledObject {key_of(scaled_object)}" if scaled_object else ""
+    message = (
+        f"KEDA has not created an autoscaler{for_object}. Check that KEDA is running, or remove spec.minReplicas, "
+        "spec.maxReplicas and spec.autoScaling; until then, the service runs at minReplicas"
     )
-    return _component(state, reason, text)
+    return Component(_HPA, state, reason, message, _MADE)
 
 
 def _waiting(service: AIMService, reason: Reason, *, serving: bool, now: datetime) -> tuple[State, Reason]:
-    """What to wait for is a fault once a serving service has waited for it through the grace (SVC-SCL-5)."""
+    """Return state and reason of waiting, which is a fault once a serving service has waited too long (SVC-SCL-5)."""
     since = _waiting_since(service, reason)
     if not serving or since is None or now - since < GRACE:
         return State.PROGRESSING, reason
@@ -145,10 +147,12 @@ def _waiting(service: AIMService, reason: Reason, *, serving: bool, now: datetim
 
 
 def _waiting_since(service: AIMService, reason: str) -> datetime | None:
-    """When the service began to serve without it, by its own conditions; long ago once that was a fault."""
-    stored = {condition.type: condition for condition in service.status.conditions}
-    waiting = stored.get(ServiceCondition.HPA_READY)
-    served = stored.get(ServiceCondition.INFERENCE_SERVICE_READY)
+    """Return since when the service serves and waits for `reason`, by its own conditions; None when it does not.
+
+    Once waiting has become a fault, the answer lies before the grace, so that it stays one.
+    """
+    waiting = find_condition(service.status.conditions, _HPA)
+    served = find_condition(service.status.conditions, ServiceCondition.INFERENCE_SERVICE_READY)
     if waiting is None or served is None or served.status != "True":
         return None
     began = parse_timestamp(waiting.last_transition_time)
@@ -160,20 +164,6 @@ def _waiting_since(service: AIMService, reason: str) -> datetime | None:
     return max(began, serving) if waiting.reason == reason else None
 
 
-def _conditions(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    return {str(item.get("type")): item for item in (manifest.get("status") or {}).get("conditions") or ()}
-
-
-def _detail(condition: Mapping[str, Any], fallback: str) -> str:
-    return str(condition.get("message") or fallback)
-
-
-def _component(state: State, reason: Reason, message: str) -> Component:
-    return Component(ServiceCondition.HPA_READY, state, reason, message, direction=Direction.DOWNSTREAM)
-
-
-def _is_ready(pod: Mapping[str, Any]) -> bool:
-    if (pod.get("metadata") or {}).get("deletionTimestamp"):
-        return False
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(item.get("type") == "Ready" and item.get("status") == "True" for item in conditions)
+def _message_of(manifest: Manifest, type_: str) -> str:
+    found = condition_of(manifest, type_)
+    return found.message if found is not None else ""

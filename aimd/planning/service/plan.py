@@ -11,13 +11,12 @@ from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, SCALED_OBJECT
 from aimd.planning.plan import Plan
-from aimd.planning.pods import unexplained
+from aimd.planning.pods import count_ready, unexplained
 from aimd.planning.runtime_config import ResolvedConfig, config_component
 from aimd.planning.service.autoscaler import (
     Keda,
     autoscaler_component,
     autoscaler_grace_left,
-    count_ready,
     runtime_status,
     scaled_object_deletion,
 )

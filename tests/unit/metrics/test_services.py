@@ -50,7 +50,7 @@ def test_ready_replicas_are_the_ready_pods_of_the_services_own_inference_service
         reference = {"apiVersion": AIM_SERVICE.api_version, "kind": AIM_SERVICE.name, "name": owner, "controller": True}
         fleet.put(INFERENCE_SERVICE, name, metadata={"ownerReferences": [reference] if owner else []})
     for number, (of, ready) in enumerate((("chat-8a52b1", "True"), ("chat-8a52b1", "False"), ("someones", "True"))):
-        status = {"conditions": [{"type": "Ready", "status": ready}]}
+        status = {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}
         labels = {"serving.kserve.io/inferenceservice": of}
         fleet.put(POD, f"pod-{number}", metadata={"labels": labels}, status=status)
     shown = {

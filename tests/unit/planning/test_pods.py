@@ -13,7 +13,9 @@ from aimd.planning.component import State
 from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, classify_log, needs_log, pod_failure
 from aimd.planning.pods import (
     PodHealth,
+    count_ready,
     has_issue,
+    is_ready_pod,
     is_waiting_for_events,
     probe_pods,
     pull_failure,
@@ -53,6 +55,22 @@ def ended(exit_code: int, reason: str = "Error", message: str = "") -> dict[str,
 def shown(health: PodHealth) -> str:
     """The reason in the condition of a predictor's pods."""
     return health.component(ServiceCondition.INFERENCE_SERVICE_PODS_READY).effective_reason
+
+
+@pytest.mark.parametrize(
+    ("found", "is_ready", "counts"),
+    [
+        (pod("Running", ready=True), True, 1),
+        (pod("Running"), False, 0),
+        (pod("Pending"), False, 0),
+        (pod("Succeeded"), True, 0),
+        (pod("Running", ready=True, deletionTimestamp="2026-01-01T00:00:00Z"), True, 0),
+    ],
+)
+def test_a_pod_counts_as_a_replica_only_while_it_answers(found: dict[str, Any], is_ready: bool, counts: int) -> None:
+    """Prove SVC-SCL-6: a pod that has completed is ready for what it was made for, and answers nobody."""
+    assert is_ready_pod(found) is is_ready
+    assert count_ready([found, pod("Failed")]) == counts
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_a_cluster_without_keda_is_told_what_to_install(judge: Maker) -> None:
     """Prove SVC-SCL-5."""
     component, _ = judge(installed=False)
     assert (component.reason, component.state) == ("AutoscalerNotInstalled", State.DEGRADED)
-    assert "install KEDA" in component.message
+    assert "Install KEDA" in component.message
     assert judge(serving=False, installed=False)[0].state is State.PROGRESSING
     assert judge(autoscaler=autoscaler(), installed=False)[0].reason == "HPAOperational"
 
@@ -98,7 +98,7 @@ def test_what_is_waited_for_becomes_a_fault_after_a_minute(judge: Maker, waiting
 
 def test_keda_that_does_nothing_is_named_and_keda_that_refuses_is_quoted(judge: Maker) -> None:
     silent, _ = judge(61, "HPANotFound", scaled_object=scaled_object())
-    assert "ScaledObject ml-team/isvc-predictor: is KEDA running?" in silent.message
+    assert "ScaledObject ml-team/isvc-predictor. Check that KEDA is running" in silent.message
     refused = scaled_object(status="False", message="no scaler at otel:4318")
     component, _ = judge(61, "HPANotFound", scaled_object=refused)
     assert (component.reason, component.state) == ("HPANotFound", State.DEGRADED)
