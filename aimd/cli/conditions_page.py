@@ -7,6 +7,7 @@ import inspect
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
+from functools import cache
 
 from aimd.api.artifact import ArtifactCondition
 from aimd.api.condition_reasons import COMMON, CONDITIONS, PODS, WRITING, Reasons
@@ -89,7 +90,8 @@ def conditions_page(generated: str) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def docstrings_of(words: type[StrEnum]) -> dict[str, str]:
+@cache
+def docstrings_of(words: type[StrEnum]) -> Mapping[str, str]:
     """Return the docstring below each member of an enumeration, in one line, by the member's value."""
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(words))).body
     assert isinstance(definition, ast.ClassDef)  # noqa: S101 (for the type checker)

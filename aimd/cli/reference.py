@@ -104,10 +104,10 @@ def chart_values_page(values: str) -> str:
 
 def chart_values(text: str) -> Iterator[ChartValue]:
     """Yield the values that have a comment, in order; a comment belongs to the key below it."""
-    told = list(_told(text))
+    told, values = list(_told(text)), yaml.safe_load(text)
     for path, comment in told:
         is_group = any(other.startswith(f"{path}.") for other, _ in told)
-        yield ChartValue(path, "" if is_group else _inline(_at(yaml.safe_load(text), path.split("."))), comment)
+        yield ChartValue(path, "" if is_group else _inline(_at(values, path.split("."))), comment)
 
 
 def _told(text: str) -> Iterator[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """The CRDs as files, as documentation and as structural schemas."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,11 @@ def resource(request: pytest.FixtureRequest) -> ApiResource:
     return selected
 
 
+@cache
+def rendered() -> dict[str, str]:
+    return render_all()
+
+
 def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     yield path, schema
     for name, child in schema.get("properties", {}).items():
@@ -38,14 +44,14 @@ def schema_of(resource: ApiResource) -> dict[str, Any]:
 
 def test_checked_in_files_are_current() -> None:
     found = {path.name: path.read_text(encoding="utf-8") for path in CHECKED_IN.glob("*.yaml")}
-    wanted = render_all()
+    wanted = rendered()
     stale = {name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)}
     assert stale == set(), f"run `make crds` and commit crds/; {ADD_A_FIELD}"
 
 
 def test_write_crds_writes_what_render_all_returns(tmp_path: Path) -> None:
     written = write_crds(tmp_path / "new" / "folder")
-    assert {path.name: path.read_text(encoding="utf-8") for path in written} == render_all()
+    assert {path.name: path.read_text(encoding="utf-8") for path in written} == rendered()
     assert [yaml.safe_load(path.read_text(encoding="utf-8")) for path in written] == [
         render(resource) for resource in RESOURCES
     ]
