@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -16,14 +16,13 @@ from aimd import __version__
 from aimd.cli.environment import Environment, environment_in_effect, read_environment
 from aimd.cli.settings import Flags
 from aimd.cli.version import commit
-from aimd.controllers.all import build_reconcilers
+from aimd.controllers.all import Gauges, build_reconcilers
 from aimd.controllers.discovery_slots import DiscoverySlots
 from aimd.controllers.image_lists import FILTER_SECONDS
 from aimd.metrics.counts import FleetCounts
 from aimd.metrics.history import FleetHistory
 from aimd.metrics.registries import RegistryMetrics
 from aimd.metrics.state import BuildInfo, FleetState
-from aimd.planning.model_source.plan import ImageCounts
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.client import connect_registries
 from aimd.registry.options import RegistryOptions
@@ -33,7 +32,6 @@ from aimd.runtime.leader import LeaderElection, LeaseLost
 from aimd.runtime.logging import configure, set_level
 from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.metrics import Gated
-from aimd.runtime.objects import Key
 from aimd.runtime.serving import ServingCertificate
 from aimd.runtime.tracing import NoTracer, Tracer
 
@@ -114,15 +112,14 @@ async def operate(flags: Flags, environment: Environment, tracer: Tracer) -> Non
         connect_registries(replace(registry_options(flags), observer=registry_metrics.observe)) as registries,
     ):
         manager = Manager(client, manager_options(flags, environment))
-        slots = DiscoverySlots(manager.cache, flags.discovery_slots)
+        gauges = Gauges(DiscoverySlots(manager.cache, flags.discovery_slots))
         settings = controller_settings(flags, environment)
-        counts: dict[Key, ImageCounts] = {}
-        reconcilers = build_reconcilers(client, manager.cache, settings, registries, slots, counts)
+        reconcilers = build_reconcilers(client, manager.cache, settings, registries, gauges)
         _refuse_unknown(flags.named_controllers - {reconciler.name for reconciler in reconcilers})
         for reconciler in reconcilers:
             reconciler.workers = flags.workers_of(reconciler.name)
             manager.add(reconciler)
-        _measure_fleet(manager, flags, slots, counts)
+        _measure_fleet(manager, flags, gauges)
         for collector in registry_metrics.collectors:
             manager.metrics.registry.register(collector)
         async with anyio.create_task_group() as tasks:
@@ -133,7 +130,7 @@ async def operate(flags: Flags, environment: Environment, tracer: Tracer) -> Non
     _log.info("stopped")
 
 
-def _measure_fleet(manager: Manager, flags: Flags, slots: DiscoverySlots, counts: Mapping[Key, ImageCounts]) -> None:
+def _measure_fleet(manager: Manager, flags: Flags, gauges: Gauges) -> None:
     """Register the metrics of the fleet with the manager; its informers must have been added.
 
     Only the leader exports them, or sums over replicas would count the fleet several times.
@@ -142,7 +139,11 @@ def _measure_fleet(manager: Manager, flags: Flags, slots: DiscoverySlots, counts
     registry = manager.metrics.registry
     registry.register(BuildInfo(commit()))
     cache = manager.cache
-    for collector in (FleetState(cache, slots, limit, counts), FleetHistory(cache), FleetCounts(cache, limit)):
+    for collector in (
+        FleetState(cache, gauges.slots, limit, gauges.image_counts),
+        FleetHistory(cache),
+        FleetCounts(cache, limit),
+    ):
         registry.register(Gated(collector, lambda: manager.leads))
 
 
@@ -179,7 +180,7 @@ def controller_settings(flags: Flags, environment: Environment) -> ControllerSet
     settings = ControllerSettings(
         system_namespace=environment.aim_system_namespace,
         retry_base_seconds=int(flags.artifact_retry_base),
-        discovery_places=flags.discovery_slots,
+        discovery_slots=flags.discovery_slots,
     )
     if flags.downloader_requests:
         settings = replace(settings, job_requests=flags.job_requests)

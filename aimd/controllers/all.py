@@ -1,6 +1,7 @@
 """The one list of controllers, and what they share."""
 
 from collections.abc import MutableMapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from aimd.api.model_source import AIMClusterModelSource
@@ -11,7 +12,7 @@ from aimd.controllers.inspection import ImageInspections, PullSecrets
 from aimd.controllers.model import model_controllers
 from aimd.controllers.model_source import model_source_controller
 from aimd.controllers.pipeline import Definition, KindReconciler
-from aimd.controllers.reads import LiveReads
+from aimd.controllers.reads import Answers, LiveReads
 from aimd.controllers.relation import Reader
 from aimd.controllers.runtime_config import runtime_config_controllers
 from aimd.controllers.service import service_controller
@@ -19,7 +20,7 @@ from aimd.controllers.service_template import service_template_controllers
 from aimd.controllers.template_cache import template_cache_controller
 from aimd.planning.kinds import AIM_CLUSTER_MODEL_SOURCE
 from aimd.planning.model_source.plan import ImageCounts, Listed
-from aimd.planning.needs import ListImages
+from aimd.planning.needs import DiscoverySlot, InspectImage, ListImages
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.cache import InspectionCache
 from aimd.registry.client import RegistryClient
@@ -28,28 +29,35 @@ from aimd.runtime.objects import Key
 from aimd.runtime.store import Cache
 
 
+@dataclass(frozen=True)
+class Gauges:
+    """State of the controllers that metrics show: the discovery slots, and the image counts of each model source."""
+
+    slots: DiscoverySlots
+    image_counts: MutableMapping[Key, ImageCounts] = field(default_factory=dict)
+
+
 def build_reconcilers(
     client: Client,
     cache: Cache,
     settings: ControllerSettings,
     registries: RegistryClient,
-    slots: DiscoverySlots | None = None,
-    image_counts: MutableMapping[Key, ImageCounts] | None = None,
+    gauges: Gauges | None = None,
 ) -> list[KindReconciler[Any, Any]]:
     """Return a reconciler of each kind, in the order in which a service needs them.
 
-    Pass the discovery `slots` and the `image_counts` of model sources to share them with the metrics.
+    Pass `gauges` to read them elsewhere.
     """
     secrets = PullSecrets(client, settings.system_namespace)
-    slots = slots or DiscoverySlots(cache, settings.discovery_places)
+    gauges = gauges or Gauges(DiscoverySlots(cache, settings.discovery_slots))
+    slots = gauges.slots
     inspections = ImageInspections(InspectionCache(registries), secrets)
     lists = ImageLists(registries, secrets)
-    counts = {} if image_counts is None else image_counts
     reads = live_reads(client, cache, slots, inspections, lists)
     definitions: tuple[Definition[Any, Any], ...] = (
         *runtime_config_controllers(),
         *model_controllers(inspections),
-        model_source_controller(lists, counts),
+        model_source_controller(lists, gauges.image_counts),
         *service_template_controllers(slots, settings.system_namespace),
         template_cache_controller(),
         artifact_controller(settings),
@@ -64,15 +72,12 @@ def live_reads(
     """Return the live reads of all controllers."""
     reader = Reader(cache)
 
+    async def grant(need: DiscoverySlot) -> bool:
+        return slots.grant(need)
+
     async def list_images(need: ListImages) -> Listed:
         source = reader.get(AIM_CLUSTER_MODEL_SOURCE, need.source)
         return await lists.read(source) if isinstance(source, AIMClusterModelSource) else Listed()
 
-    return LiveReads(
-        client,
-        cache,
-        grant=slots.grant,
-        release=slots.release,
-        inspect=inspections.inspect,
-        list_images=list_images,
-    )
+    answers: Answers = {DiscoverySlot: grant, InspectImage: inspections.inspect, ListImages: list_images}
+    return LiveReads(client, cache, answers, slots.release)

@@ -43,7 +43,7 @@ INFORMERS = (
 def artifact_controller(settings: ControllerSettings) -> Definition[AIMArtifact, ObservedArtifact]:
     """Return the controller of AIMArtifact."""
 
-    def observe(artifact: AIMArtifact, live: Manifest, reader: Reader, reads: Reads) -> ObservedArtifact:
+    def observe(artifact: AIMArtifact, _live: Manifest, reader: Reader, reads: Reads) -> ObservedArtifact:
         return observe_artifact(artifact, reader, reads, settings)
 
     return Definition(

@@ -79,7 +79,7 @@ class DiscoverySlots:
     def watch(self, kind: Kind) -> Watch:
         """Return the watch that wakes the next templates of a kind when a Job has ended."""
 
-        def next_in_line(job: Manifest, cache: Cache) -> Iterable[Key]:
+        def next_in_line(_job: Manifest, _cache: Cache) -> Iterable[Key]:
             return self.next_in_line(kind)
 
         return Watch(JOB, next_in_line, job_ended)

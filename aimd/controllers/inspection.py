@@ -1,7 +1,7 @@
-"""Asking registries about models' images: with which credentials, how many at once, when again after a failure.
+"""Inspection of models' images: the credentials, the limit on concurrent requests, and the pauses after failures.
 
-A registry that hangs costs its own models a deadline. It may not cost others the workers of the controller, hence few
-places for questions under way, and fewer for those to one registry; who finds none asks again in a moment.
+A registry that hangs must not take all workers of the controller. So concurrent inspections are limited, in total and
+for each registry; a model over the limit tries again a second later.
 """
 
 import os
@@ -26,24 +26,26 @@ from aimd.runtime.errors import ApiError, NotFound
 from aimd.runtime.kinds import SECRET, SERVICE_ACCOUNT
 from aimd.runtime.objects import Category, Failure, Key
 
-PLACES = 6
-PLACES_PER_REGISTRY = 3
+MAX_CONCURRENT = 6
+MAX_CONCURRENT_PER_REGISTRY = 3
 BUSY_SECONDS = 1.0
-SECRET_WAITS = (60.0, 600.0)
-LASTING_WAITS = (300.0, 900.0)
-PASSING_WAITS = (15.0, 300.0)
-"""First and longest pause in seconds: after a missing Secret, after what somebody has to change,
-after what passes (MDL-INS-4)."""
+"""The pause of a model that is over the limit."""
+SECRET_BACKOFF = (60.0, 600.0)
+PERMANENT_BACKOFF = (300.0, 900.0)
+TRANSIENT_BACKOFF = (15.0, 300.0)
+"""First and longest pause in seconds: for a missing Secret, for a failure that a user has to fix, and for a transient
+failure (MDL-INS-4)."""
 
 
 class ImageInspector(Protocol):
-    """Who knows what images say: the registries' cache."""
+    """Reads the labels of images; aimd.registry.cache.InspectionCache is one."""
 
-    async def inspect(self, reference: ImageReference, keyring: Keyring) -> Labels | RegistryFailure: ...
+    async def inspect(self, reference: ImageReference, keyring: Keyring) -> Labels | RegistryFailure:
+        """Return the labels of an image, or why they cannot be read."""
 
 
 class CredentialsMissing(Exception):
-    """A pull secret that is missing or cannot be read."""
+    """Raised for a pull secret that is missing or cannot be read; `failure` says which and what to do."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -52,14 +54,14 @@ class CredentialsMissing(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What there is to identify with. `missing` are Secrets that were offered and are not there, or cannot be read."""
+    """Credentials for registries. `missing` are optional Secrets that do not exist or cannot be read."""
 
     keyring: Keyring
     missing: tuple[str, ...] = ()
 
 
 class PullSecrets:
-    """Reads pull secrets by name when they are needed; never listed, watched or kept (OBJ-APL-8)."""
+    """Reads pull secrets by name when they are needed; they are never listed, watched or cached (OBJ-APL-8)."""
 
     def __init__(self, client: Client, system_namespace: str) -> None:
         self.system_namespace = system_namespace
@@ -69,10 +71,10 @@ class PullSecrets:
     async def credentials(
         self, namespace: str, names: tuple[str, ...], account: str = "", shared: tuple[str, ...] = ()
     ) -> Credentials | RegistryFailure:
-        """Credentials of the named Secrets, which all have to exist, of the account's, and of the process itself
-        (MDL-INS-5).
+        """Return the credentials of the named Secrets, of `shared`, of the service account and of the process.
 
-        `shared` are Secrets that others offer; they and the account's may be missing. Raises CredentialsMissing.
+        The Secrets in `names` must exist; those in `shared` and those of the account may be missing (MDL-INS-5).
+        Raises CredentialsMissing.
         """
         keyring = Keyring()
         for name in names:
@@ -85,7 +87,7 @@ class PullSecrets:
             try:
                 found = await self._read(namespace or self.system_namespace, name)
             except CredentialsMissing:
-                missing.append(name)  # No fault yet: Kubernetes passes over an account's, too.
+                missing.append(name)  # Kubernetes also ignores missing Secrets of a service account.
                 continue
             keyring += found if isinstance(found, Keyring) else Keyring()
         return Credentials(keyring + self._own, tuple(missing))
@@ -112,10 +114,10 @@ class PullSecrets:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    """A failure that is not asked about again before `until`, unless what was asked has changed."""
+class _Failed:
+    """A failed inspection. It is not repeated before `until`, unless `need` changes."""
 
-    question: InspectImage
+    need: InspectImage
     inspection: Inspection
     until: float
     attempts: int
@@ -136,37 +138,38 @@ class ImageInspections:
         self._secrets = secrets
         self._clock = clock
         self._jitter = jitter
-        self._under_way: Counter[str] = Counter()
-        self._answers: dict[Key, _Answer] = {}
+        self._running: Counter[str] = Counter()
+        """Concurrent inspections by registry."""
+        self._failed: dict[Key, _Failed] = {}
 
     def forget(self, key: Key) -> None:
-        """The model is gone."""
-        self._answers.pop(key, None)
+        """Drop the failure of a model that no longer exists."""
+        self._failed.pop(key, None)
 
-    async def inspect(self, wanted: InspectImage) -> Inspection:
-        """Return what the registry says about a model's image; a failure is repeated until its time is over."""
-        known = self._answers.get(wanted.model)
-        if known is not None and known.question != wanted:
+    async def inspect(self, need: InspectImage) -> Inspection:
+        """Return the metadata of a model's image; within the pause after a failure, return that failure again."""
+        known = self._failed.get(need.model)
+        if known is not None and known.need != need:
             known = None
         if known is not None and self._clock() < known.until:
             return replace(known.inspection, again_after=known.until - self._clock())
-        reference = parse_reference(wanted.image)
+        reference = parse_reference(need.image)
         if isinstance(reference, RegistryFailure):
             inspection = Inspection(failure=reference)
         else:
-            with self._place(reference.registry) as taken:
-                if not taken:
+            with self._limit(reference.registry) as allowed:
+                if not allowed:
                     return replace(known.inspection if known else Inspection(), again_after=BUSY_SECONDS)
-                inspection = await self._ask(wanted, reference)
+                inspection = await self._inspect(need, reference)
         if inspection.metadata is not None:
-            self.forget(wanted.model)
+            self.forget(need.model)
             return inspection
-        return self._remember(wanted, inspection, known.attempts + 1 if known is not None else 1)
+        return self._remember(need, inspection, known.attempts + 1 if known is not None else 1)
 
-    async def _ask(self, wanted: InspectImage, reference: ImageReference) -> Inspection:
+    async def _inspect(self, need: InspectImage, reference: ImageReference) -> Inspection:
         try:
             credentials = await self._secrets.credentials(
-                wanted.model.namespace, wanted.pull_secrets, wanted.service_account, wanted.shared_pull_secrets
+                need.model.namespace, need.pull_secrets, need.service_account, need.shared_pull_secrets
             )
         except CredentialsMissing as problem:
             return Inspection(secret=problem.failure)
@@ -178,39 +181,39 @@ class ImageInspections:
         read = read_labels(answer.labels)
         return Inspection(unreadable=read) if isinstance(read, LabelsUnreadable) else Inspection(read.metadata)
 
-    def _remember(self, wanted: InspectImage, inspection: Inspection, attempts: int) -> Inspection:
-        first, longest = _waits(inspection)
-        wait = min(first * 2 ** min(attempts - 1, 10), longest) * (0.9 + 0.2 * self._jitter())
-        asked_for = inspection.failure.retry_after if inspection.failure is not None else None
-        wait = max(wait, min(asked_for or 0.0, LASTING_WAITS[1]))
-        self._answers[wanted.model] = _Answer(wanted, inspection, self._clock() + wait, attempts)
-        return replace(inspection, again_after=wait)
+    def _remember(self, need: InspectImage, inspection: Inspection, attempts: int) -> Inspection:
+        first, longest = _backoff(inspection)
+        pause = min(first * 2 ** min(attempts - 1, 10), longest) * (0.9 + 0.2 * self._jitter())
+        retry_after = inspection.failure.retry_after if inspection.failure is not None else None
+        pause = max(pause, min(retry_after or 0.0, PERMANENT_BACKOFF[1]))
+        self._failed[need.model] = _Failed(need, inspection, self._clock() + pause, attempts)
+        return replace(inspection, again_after=pause)
 
     @contextmanager
-    def _place(self, registry: str) -> Iterator[bool]:
-        """One of the few places for questions under way; False when there is none (MDL-INS-6)."""
-        if self._under_way.total() >= PLACES or self._under_way[registry] >= PLACES_PER_REGISTRY:
+    def _limit(self, registry: str) -> Iterator[bool]:
+        """Yield whether one more inspection may run now, and count it while it runs (MDL-INS-6)."""
+        if self._running.total() >= MAX_CONCURRENT or self._running[registry] >= MAX_CONCURRENT_PER_REGISTRY:
             yield False
             return
-        self._under_way[registry] += 1
+        self._running[registry] += 1
         try:
             yield True
         finally:
-            self._under_way[registry] -= 1
-            self._under_way += Counter()  # Drops registries that nobody asks any more.
+            self._running[registry] -= 1
+            self._running += Counter()  # Drops the registries at zero.
 
 
 def _refused(failure: RegistryFailure, credentials: Credentials) -> Inspection:
-    """A refusal for lack of a Secret that may appear at any time is told and waited for as such."""
+    """Return the refusal of a registry; it names the missing optional Secrets, since one of them may be the cause."""
     if failure.problem is not Problem.AUTH or not credentials.missing:
         return Inspection(failure=failure)
     names = ", ".join(credentials.missing)
-    text = f"{failure.message}. Pull secrets that services, templates or the account name are not there: {names}"
+    text = f"{failure.message}. These pull secrets of services, templates or the service account are missing: {names}"
     return Inspection(failure=replace(failure, message=text), awaits_secret=True)
 
 
-def _waits(inspection: Inspection) -> tuple[float, float]:
+def _backoff(inspection: Inspection) -> tuple[float, float]:
     if inspection.secret is not None or inspection.awaits_secret:
-        return SECRET_WAITS
-    passing = inspection.failure is not None and inspection.failure.transient
-    return PASSING_WAITS if passing else LASTING_WAITS
+        return SECRET_BACKOFF
+    transient = inspection.failure is not None and inspection.failure.transient
+    return TRANSIENT_BACKOFF if transient else PERMANENT_BACKOFF

@@ -41,7 +41,7 @@ def model_controllers(inspections: ImageInspections) -> tuple[Definition[AnyMode
 def _controller(
     name: str, kind: Kind, templates: Kind, ties: ModelTies, inspections: ImageInspections
 ) -> Definition[AnyModel, ObservedModel]:
-    def observe(model: AnyModel, live: Manifest, reader: Reader, reads: Reads) -> ObservedModel:
+    def observe(model: AnyModel, _live: Manifest, reader: Reader, reads: Reads) -> ObservedModel:
         return observe_model(model, reader, reads, ties, f"aim-{name}-controller")
 
     return Definition(

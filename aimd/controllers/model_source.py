@@ -42,7 +42,7 @@ def model_source_controller(
     )
 
 
-def observe_source(source: AIMClusterModelSource, live: Manifest, reader: Reader, reads: Reads) -> ObservedSource:
+def observe_source(source: AIMClusterModelSource, _live: Manifest, reader: Reader, reads: Reads) -> ObservedSource:
     """Return a source, the cluster models that exist, and what the registry listed."""
     manifests = reader.cache[AIM_CLUSTER_MODEL].list()
     models = reader.collect(AIM_CLUSTER_MODEL, manifests).objects

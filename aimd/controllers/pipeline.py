@@ -69,7 +69,7 @@ ObjectT = TypeVar("ObjectT", bound=ApiObject)
 ObservedT = TypeVar("ObservedT")
 
 
-def _nothing(obj: Any, reader: Reader) -> Sequence[Deletion]:
+def _nothing(_obj: Any, _reader: Reader) -> Sequence[Deletion]:
     return ()
 
 

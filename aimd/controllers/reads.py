@@ -1,9 +1,9 @@
-"""Live reads: what is not worth a cache is read when a plan needs it (aimd.planning.needs).
+"""Live reads: what is not worth caching is read when a plan needs it (aimd.planning.needs).
 
-What cannot be read is a value, Refused; the decision has to do without it.
+A read that fails gives the value Refused, so that the plan can decide without it.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -29,31 +29,26 @@ from aimd.runtime.kinds import EVENT
 from aimd.runtime.objects import Key, Kind, metadata_of, uid_of
 from aimd.runtime.store import Cache
 
+Answers = Mapping[type[Any], Callable[[Any], Awaitable[Any]]]
 _log = structlog.get_logger()
 
 
 class LiveReads:
-    """Reads needs: of the API server itself, of image registries and of the discovery slots by the given functions.
+    """Answers needs: from the API server and the cache itself, and other types of needs by `answers`.
 
-    `slots` grants a slot or not; `release` gives it back when the reconcile ends. `inspect` and `list_images` ask
-    registries.
+    `release` is called at the end of each reconcile, to give back what was granted during it.
     """
 
     def __init__(
         self,
         client: Client,
         cache: Cache,
-        *,
-        grant: Callable[[DiscoverySlot], bool],
+        answers: Answers,
         release: Callable[[Kind, Key], None],
-        inspect: Callable[[InspectImage], Awaitable[Any]],
-        list_images: Callable[[ListImages], Awaitable[Any]],
     ) -> None:
         self._client = client
         self._cache = cache
-        self._grant = grant
-        self._inspect = inspect
-        self._list_images = list_images
+        self._answers = answers
         self.release = release
 
     async def read(self, known: Reads, needs: tuple[Need, ...]) -> Reads:
@@ -80,12 +75,8 @@ class LiveReads:
                 return await self._reference(need)
             case Lookup():
                 return self._cache[need.kind].get(need.key)
-            case DiscoverySlot():
-                return self._grant(need)
-            case InspectImage():
-                return await self._inspect(need)
-            case ListImages():
-                return await self._list_images(need)
+            case DiscoverySlot() | InspectImage() | ListImages():
+                return await self._answers[type(need)](need)
 
     async def _log(self, need: ReadLog) -> str | Refused:
         try:
@@ -121,7 +112,8 @@ class LiveReads:
             return self._refused(need, error)
         present = {**(found.get("data") or {}), **(found.get("binaryData") or {})}
         missing = tuple(key for key in need.keys if key not in present)
-        return Reference(True, missing, f"{uid_of(found)}/{metadata_of(found).get('resourceVersion')}")
+        version = f"{uid_of(found)}/{metadata_of(found).get('resourceVersion')}"
+        return Reference(exists=True, missing_keys=missing, version=version)
 
     def _refused(self, need: Need, error: ApiError) -> Refused:
         _log.debug("live read refused", need=str(need), error=str(error))

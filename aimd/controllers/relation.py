@@ -134,15 +134,25 @@ class Tie(Protocol):
     """What every form of a relation offers; see the module's docstring."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """A name that no other tie has."""
+
     @property
-    def subject(self) -> Kind: ...
+    def subject(self) -> Kind:
+        """The kind that is reconciled."""
+
     @property
-    def neighbors(self) -> tuple[Kind, ...]: ...
+    def neighbors(self) -> tuple[Kind, ...]:
+        """The kinds that are read."""
+
     @property
-    def predicate(self) -> Predicate: ...
+    def predicate(self) -> Predicate:
+        """Which changes of a neighbor wake the subject."""
+
     @property
-    def delay(self) -> float: ...
+    def delay(self) -> float:
+        """Seconds that a wake-up waits for others."""
+
     @property
     def lookup_only(self) -> str:
         """Why a change of a neighbor need not wake the subject; empty when it does."""
@@ -176,30 +186,34 @@ class Relation(Generic[SubjectT, NeighborT]):
     lookup_only: str = ""
 
     def indexes(self, reader: Reader) -> Mapping[Kind, Mapping[str, IndexFunction]]:
+        """Return the index functions that wake-up and lookup need."""
         found: dict[Kind, dict[str, IndexFunction]] = {}
         if not self.lookup_only:
             found[self.subject] = {self._wanted: reader.tokens(self.wants, self.subject)}
         if not _by_key(self.offers, self.reach):
             for kind in self.neighbors:
-                found.setdefault(kind, {})[self._offered] = reader.tokens(self.offers, kind)
+                found.setdefault(kind, {})[self.offers_index] = reader.tokens(self.offers, kind)
         return found
 
     def subjects(self, neighbor: Manifest, kind: Kind, cache: Cache) -> Iterator[Key]:
+        """Return the keys of the subjects that want what a neighbor offers."""
         wakes = for_index(self.subject, self._wanted, Reader(cache).tokens(self.offers, kind))
         for key in wakes(neighbor, cache):
             if self.reach.allows(key.namespace, key_of(neighbor).namespace):
                 yield key
 
     def find(self, reader: Reader, subject: SubjectT) -> Found[NeighborT]:
+        """Return the neighbors that offer what the subject wants."""
         tokens = tuple(dict.fromkeys(self.wants(subject)))
-        return _find(reader, self, self.offers, self._offered, tokens, _key(subject).namespace)
+        return _find(reader, self, tokens, _key(subject).namespace)
 
     @property
     def _wanted(self) -> str:
         return f"{self.name}: wants"
 
     @property
-    def _offered(self) -> str:
+    def offers_index(self) -> str:
+        """The name of the index of `offers`."""
         return f"{self.name}: offers"
 
 
@@ -218,13 +232,16 @@ class Children(Generic[SubjectT]):
     delay: float = 0.0
     lookup_only: str = ""
 
-    def indexes(self, reader: Reader) -> Mapping[Kind, Mapping[str, IndexFunction]]:
+    def indexes(self, _reader: Reader) -> Mapping[Kind, Mapping[str, IndexFunction]]:
+        """Return the index functions that wake-up and lookup need: none."""
         return {}  # Every store has an index by owner.
 
-    def subjects(self, neighbor: Manifest, kind: Kind, cache: Cache) -> Iterator[Key]:
+    def subjects(self, neighbor: Manifest, _kind: Kind, cache: Cache) -> Iterator[Key]:
+        """Return the key of the owner, if it is a subject."""
         yield from for_owner(self.subject)(neighbor, cache)
 
     def find(self, reader: Reader, subject: SubjectT) -> Found[Any]:
+        """Return the children of a subject."""
         found: Found[Any] = Found()
         for kind in self.neighbors:
             store = reader.cache[kind]
@@ -256,19 +273,22 @@ class Through(Generic[SubjectT, MiddleT, NeighborT]):
 
     @property
     def subject(self) -> Kind:
+        """The subject of the first tie."""
         return self.first.subject
 
     def indexes(self, reader: Reader) -> Mapping[Kind, Mapping[str, IndexFunction]]:
+        """Return the index functions that wake-up and lookup need."""
         found: dict[Kind, dict[str, IndexFunction]] = {}
         if not self.lookup_only:
             for kind in self.first.neighbors:
                 found[kind] = {self._sought: reader.tokens(self.via, kind)}
         if not _by_key(self.offers, self.reach):
             for kind in self.neighbors:
-                found.setdefault(kind, {})[self._offered] = reader.tokens(self.offers, kind)
+                found.setdefault(kind, {})[self.offers_index] = reader.tokens(self.offers, kind)
         return found
 
     def subjects(self, neighbor: Manifest, kind: Kind, cache: Cache) -> Iterator[Key]:
+        """Return the keys of the subjects that a neighbor concerns through objects in the middle."""
         reader, namespace = Reader(cache), key_of(neighbor).namespace
         for token in reader.tokens(self.offers, kind)(neighbor):
             for middle_kind in self.first.neighbors:
@@ -278,6 +298,7 @@ class Through(Generic[SubjectT, MiddleT, NeighborT]):
                             yield key
 
     def find(self, reader: Reader, subject: SubjectT) -> Found[NeighborT]:
+        """Return the neighbors of the subject's own neighbors."""
         if self.only is not None and not self.only(subject):
             return Found()
         return self.of(reader, self.first.find(reader, subject).objects, _key(subject).namespace)
@@ -285,7 +306,7 @@ class Through(Generic[SubjectT, MiddleT, NeighborT]):
     def of(self, reader: Reader, middles: Iterable[MiddleT], namespace: str) -> Found[NeighborT]:
         """Return the neighbors of these objects in the middle, as a subject in `namespace` sees them."""
         tokens = tuple(dict.fromkeys(token for middle in middles for token in self.via(middle)))
-        return _find(reader, self, self.offers, self._offered, tokens, namespace)
+        return _find(reader, self, tokens, namespace)
 
     def _concerns(self, reader: Reader, key: Key) -> bool:
         subject = reader.get(self.subject, key) if self.only is not None else None
@@ -296,7 +317,8 @@ class Through(Generic[SubjectT, MiddleT, NeighborT]):
         return f"{self.name}: via"
 
     @property
-    def _offered(self) -> str:
+    def offers_index(self) -> str:
+        """The name of the index of `offers`."""
         return f"{self.name}: offers"
 
 
@@ -358,8 +380,6 @@ def _handler(tie: AnyTie, kind: Kind) -> Handler:
 def _find(
     reader: Reader,
     tie: Relation[Any, Any] | Through[Any, Any, Any],
-    offers: Callable[[Any], Tokens],
-    index: str,
     tokens: Sequence[str],
     namespace: str,
 ) -> Found[Any]:
@@ -368,11 +388,11 @@ def _find(
         store = reader.cache[kind]
         for token in filter(None, tokens):
             manifests: Sequence[Manifest]
-            if _by_key(offers, tie.reach):
+            if _by_key(tie.offers, tie.reach):
                 live = store.get(Key(namespace if kind.namespaced else "", token))
                 manifests = (live,) if live is not None else ()
             else:
-                manifests = store.by_index(index, token)
+                manifests = store.by_index(tie.offers_index, token)
             visible = (item for item in manifests if tie.reach.allows(namespace, key_of(item).namespace))
             found += reader.collect(kind, visible)
     return found

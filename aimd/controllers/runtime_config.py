@@ -40,11 +40,11 @@ def _controller(name: str, kind: Kind) -> Definition[AnyRuntimeConfig, AnyRuntim
         name=name,
         kind=kind,
         observe=_observe,
-        plan=lambda config, now: plan_runtime_config(config),
+        plan=lambda config, _now: plan_runtime_config(config),
         informers=(Informer(kind),),
         status_word=None,
     )
 
 
-def _observe(config: AnyRuntimeConfig, live: Manifest, reader: Reader, reads: Reads) -> AnyRuntimeConfig:
+def _observe(config: AnyRuntimeConfig, _live: Manifest, _reader: Reader, _reads: Reads) -> AnyRuntimeConfig:
     return config

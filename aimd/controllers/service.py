@@ -16,7 +16,7 @@ from aimd.controllers.relations import (
     SERVICE_DERIVED_TEMPLATE,
     SERVICE_EVENT,
     SERVICE_INFERENCE_SERVICE,
-    SERVICE_LABELLED_CACHE,
+    SERVICE_LABELED_CACHE,
     SERVICE_MODEL,
     SERVICE_POD,
     SERVICE_PROFILE,
@@ -198,7 +198,7 @@ def _gpu_models(reader: Reader) -> frozenset[str] | None:
 
 def _on_deletion(service: AIMService, reader: Reader) -> Sequence[Deletion]:
     """Return the caches to delete with a service: those that never got Ready and that no other service waits for."""
-    caches = SERVICE_LABELLED_CACHE.find(reader, service).objects
+    caches = SERVICE_LABELED_CACHE.find(reader, service).objects
     others: Found[AIMService] = Found()
     for cache in caches:
         others += users_of(

@@ -53,7 +53,7 @@ def service_template_controllers(
 def _controller(
     name: str, kind: Kind, ties: TemplateTies, slots: DiscoverySlots, system_namespace: str
 ) -> Definition[AnyServiceTemplate, ObservedTemplate]:
-    def observe(template: AnyServiceTemplate, live: Manifest, reader: Reader, reads: Reads) -> ObservedTemplate:
+    def observe(template: AnyServiceTemplate, _live: Manifest, reader: Reader, reads: Reads) -> ObservedTemplate:
         return observe_template(template, reader, reads, ties, system_namespace)
 
     models = tuple(Informer(model) for model in ties.model.neighbors)

@@ -58,7 +58,7 @@ def template_cache_controller() -> Definition[AIMTemplateCache, ObservedTemplate
     )
 
 
-def _observe(cache: AIMTemplateCache, live: Manifest, reader: Reader, reads: Reads) -> ObservedTemplateCache:
+def _observe(cache: AIMTemplateCache, _live: Manifest, reader: Reader, reads: Reads) -> ObservedTemplateCache:
     observed = observe_template_cache(cache, reader)
     listed = {
         entry.name for other in _others(cache, reader, observed.artifacts) for entry in other.status.artifacts.values()

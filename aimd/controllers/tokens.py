@@ -82,7 +82,7 @@ def gpus_if_choosing(service: AIMService) -> Tokens:
 
 
 def used_names_and_images(service: AIMService) -> Tokens:
-    """Return names and images of the models that a service uses, told apart."""
+    """Return names and images of the models that a service uses, with a prefix for each."""
     return (*(f"name {name}" for name in used_models(service)), *(f"image {image}" for image in used_images(service)))
 
 
@@ -152,7 +152,7 @@ def service_of_cache(cache: AIMTemplateCache) -> Tokens:
 
 
 def listed_artifacts(cache: AIMTemplateCache) -> Tokens:
-    """Return the artifacts that a cache uses, and the sources that it lists itself, told apart."""
+    """Return the artifacts that a cache uses, and the sources that it lists itself, with a prefix for each."""
     names = (f"name {entry.name}" for entry in cache.status.artifacts.values())
     return (*names, *(f"uri {source.source_uri}" for source in cache.spec.model_sources))
 
@@ -193,7 +193,7 @@ def involved_object(event: Manifest) -> Tokens:
     return _given(involved_name(event))
 
 
-def gpus(node: Manifest) -> Tokens:
+def gpus(_node: Manifest) -> Tokens:
     """Return the token of GPUs, for every node."""
     return GPU
 

@@ -14,7 +14,7 @@ class ControllerSettings:
     commands a Job names explicitly, while any other image is run by its own entry point (ART-JOB-1).
     `retry_base_seconds` is the shortest wait after a download that failed for good, `retry_limit_seconds` the
     longest. `job_requests` are the resource requests of download pods. `system_namespace` is the operator's own.
-    `discovery_places` is how many discovery Jobs may run at once.
+    `discovery_slots` is how many discovery Jobs may run at once.
     """
 
     downloader_image: str = f"aimd:{__version__}"
@@ -22,7 +22,7 @@ class ControllerSettings:
     system_namespace: str = "aim-system"
     retry_base_seconds: int = 600
     retry_limit_seconds: int = 6 * 3600
-    discovery_places: int = 10
+    discovery_slots: int = 10
     job_requests: Mapping[str, str] = field(default_factory=lambda: {"cpu": "500m", "memory": "1Gi"})
 
     def is_own_image(self, image: str) -> bool:

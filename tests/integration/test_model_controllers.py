@@ -134,7 +134,7 @@ class ModelWorld(World):
 
 @pytest.fixture
 async def world(api_server: Any, registries: Registries, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ModelWorld]:
-    monkeypatch.setattr(inspection, "SECRET_WAITS", (0.5, 1.0))
+    monkeypatch.setattr(inspection, "SECRET_BACKOFF", (0.5, 1.0))
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
         await install_own_crds(admin)
         await served(

@@ -1,5 +1,6 @@
 """The page of all fields."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from aimd.api.kinds import RESOURCES
 from aimd.cli.fields_page import fields_page
 
 RULES = Path(__file__).parents[3] / "docs" / "rules"
+UNREAD = {"AIMArtifact": {"spec.modelId"}}
+"""Fields that are accepted and change nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -31,3 +34,11 @@ def test_a_field_has_its_facts(page: str, field: str, cells: tuple[str, ...]) ->
     service = page.partition("## AIMService\n")[2].partition("\n## ")[0]
     row = next(line for line in service.splitlines() if line.startswith(f"| `{field}` |"))
     assert [cell for cell in cells if cell not in row] == []
+
+
+@pytest.mark.parametrize("kind", [resource.kind for resource in RESOURCES])
+def test_every_field_of_a_spec_is_read(page: str, kind: str) -> None:
+    section = page.split(f"\n## {kind}\n", 1)[1].split("\n## ", 1)[0]
+    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in section.splitlines() if line.startswith("| `spec.")]
+    assert rows
+    assert {row[0].strip(" `") for row in rows if not row[4].strip()} == UNREAD.get(kind, set())

@@ -7,7 +7,7 @@ import pytest
 
 from aimd.controllers.inspection import (
     BUSY_SECONDS,
-    PLACES_PER_REGISTRY,
+    MAX_CONCURRENT_PER_REGISTRY,
     Credentials,
     CredentialsMissing,
     ImageInspections,
@@ -87,13 +87,13 @@ async def test_a_silent_registry_gets_few_questions_at_once() -> None:
     world = World()
     world.silence = anyio.Event()
     async with anyio.create_task_group() as tasks:
-        for number in range(PLACES_PER_REGISTRY):
+        for number in range(MAX_CONCURRENT_PER_REGISTRY):
             tasks.start_soon(world.look, f"m{number}")
         await anyio.wait_all_tasks_blocked()
         turned_away = await world.look("late")
-        assert (world.asked, turned_away.again_after) == (PLACES_PER_REGISTRY, BUSY_SECONDS)
+        assert (world.asked, turned_away.again_after) == (MAX_CONCURRENT_PER_REGISTRY, BUSY_SECONDS)
         assert turned_away.failure is None
         tasks.start_soon(world.look, "other", "quay.io/org/image:1")
         await anyio.wait_all_tasks_blocked()
-        assert world.asked == PLACES_PER_REGISTRY + 1
+        assert world.asked == MAX_CONCURRENT_PER_REGISTRY + 1
         world.silence.set()

@@ -1,20 +1,26 @@
-"""What one reconcile does with an object that is paused, or that cannot be parsed."""
+"""One reconcile: objects that are paused, gone or do not parse, and plans that ask for live reads."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from aimd.controllers.pipeline import KindReconciler
+from aimd.controllers.pipeline import READ_ROUNDS, Definition, KindReconciler
 from aimd.controllers.runtime_config import runtime_config_controllers
 from aimd.planning.kinds import AIM_RUNTIME_CONFIG
 from aimd.planning.labels import PAUSED_ANNOTATION
-from aimd.runtime.objects import Key, Kind, Request
+from aimd.planning.needs import DiscoverySlot, Reads
+from aimd.planning.plan import Plan
+from aimd.runtime.informer import Informer
+from aimd.runtime.objects import Key, Kind, Request, Result
 from aimd.runtime.store import Cache
 
 KEY = Key("team", "default")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 Build = Callable[..., KindReconciler[Any, Any]]
 
 
@@ -65,3 +71,55 @@ async def test_an_object_that_cannot_be_parsed_has_an_invalid_spec_and_is_a_warn
     assert (conditions["ConfigValid"]["status"], conditions["ConfigValid"]["reason"]) == ("False", "InvalidSpec")
     assert conditions["Ready"]["message"].startswith("spec.routing: ")
     assert {line["log_level"] for line in lines} == {"warning"}
+
+
+LIVE = {"metadata": {"name": KEY.name, "namespace": KEY.namespace, "uid": "u", "resourceVersion": "1"}, "spec": {}}
+
+
+def asks(*needs: DiscoverySlot) -> Definition[Any, Any]:
+    """Return a definition whose plan asks for one need after the other."""
+
+    def plan(reads: Reads, _now: datetime) -> Plan:
+        missing = [need for need in needs if need not in reads]
+        return Plan(needs=tuple(missing[:1]))
+
+    return Definition(
+        name="asks",
+        kind=AIM_RUNTIME_CONFIG,
+        observe=lambda _obj, _live, _reader, reads: reads,
+        plan=plan,
+        informers=(Informer(AIM_RUNTIME_CONFIG),),
+        status_word=None,
+    )
+
+
+def slots(count: int) -> list[DiscoverySlot]:
+    return [DiscoverySlot(AIM_RUNTIME_CONFIG, Key("a", str(number))) for number in range(count)]
+
+
+async def test_a_plan_is_made_again_with_what_it_asked_for(build: Build) -> None:
+    reconciler = build(asks(*slots(3)), Cache())
+    assert (await reconciler.decide(LIVE, NOW)).needs == ()
+
+
+async def test_a_plan_that_asks_on_and_on_is_an_error_and_not_a_loop(build: Build) -> None:
+    reconciler = build(asks(*slots(READ_ROUNDS + 1)), Cache())
+    with pytest.raises(RuntimeError, match="AIMRuntimeConfig team/default asks for ever more live reads"):
+        await reconciler.decide(LIVE, NOW)
+
+
+async def test_what_was_granted_is_released_even_when_the_reconcile_fails(build: Build) -> None:
+    cache = Cache()
+    released: list[Key] = []
+    reconciler = build(asks(*slots(READ_ROUNDS + 1)), cache, Server(), released.append)
+    cache[AIM_RUNTIME_CONFIG].upsert(LIVE)
+    with pytest.raises(RuntimeError):
+        await reconciler.reconcile(Request(KEY))
+    assert released == [KEY]
+
+
+async def test_a_key_that_is_gone_is_forgotten(build: Build) -> None:
+    forgotten: list[Key] = []
+    reconciler = build(replace(asks(), forget=forgotten.append), Cache())
+    assert await reconciler.reconcile(Request(KEY)) == Result()
+    assert forgotten == [KEY]

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from aimd.controllers.all import build_reconcilers
-from aimd.controllers.relation import AnyTie, Children, Reach, Reader, users_of
+from aimd.controllers.relation import AnyTie, Children, Reader, users_of
 from aimd.controllers.relations import SERVICE_MODEL
 from aimd.planning.artifact.download_job import check_size_name, claim_name, download_name
 from aimd.planning.kinds import (
@@ -223,28 +223,6 @@ def test_what_is_looked_up_also_wakes_and_nothing_else_does(world: Controllers, 
     by_name = isinstance(tie, Children) and tie.names is not None
     # A child is looked up by its name and wakes by its owner: it may have a name that is no longer looked for.
     assert read <= woken(world, tie) if by_name else read == woken(world, tie)
-
-
-@pytest.mark.parametrize(
-    ("reach", "subject", "neighbor", "allowed"),
-    [
-        (Reach.NAMESPACE, "a", "a", True),
-        (Reach.NAMESPACE, "a", "b", False),
-        (Reach.NAMESPACE, "a", "", False),
-        (Reach.NAMESPACE, "", "", True),
-        (Reach.NAMESPACE, "", "a", False),
-        (Reach.VISIBLE, "a", "a", True),
-        (Reach.VISIBLE, "a", "", True),
-        (Reach.VISIBLE, "a", "b", False),
-        (Reach.VISIBLE, "", "a", False),
-        (Reach.USERS, "", "a", True),
-        (Reach.USERS, "a", "a", True),
-        (Reach.USERS, "a", "b", False),
-        (Reach.ANYWHERE, "a", "b", True),
-    ],
-)
-def test_reach(reach: Reach, subject: str, neighbor: str, allowed: bool) -> None:
-    assert reach.allows(subject, neighbor) is allowed
 
 
 def test_a_neighbor_that_does_not_parse_is_a_value_for_whoever_names_it() -> None:
