@@ -57,7 +57,7 @@ def test_keep_stays_until_down(home: Path) -> None:
 def test_no_trace_is_left_after(ending: signal.Signals, home: Path) -> None:
     with subprocess.Popen([*AIMD, "up"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as sandbox:
         assert sandbox.stdout is not None
-        assert "is up" in sandbox.stdout.readline()
+        assert "is ready" in sandbox.stdout.readline()
         assert processes_in(home)
         sandbox.send_signal(ending)
         sandbox.wait(timeout=30)
