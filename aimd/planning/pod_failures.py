@@ -1,17 +1,17 @@
-"""Why a pod failed: from its termination message, its exit code, its log, its termination reason, in this order.
+"""Why a pod failed: by its termination message, its termination reason, its exit code or its log, in this order.
 
-aimd's downloader writes one JSON object `{"reason", "detail", …}` as its
-termination message; log text is for images that know nothing of it.
+aimd's downloader writes a JSON object `{"reason", "detail", …}` as its termination message. Logs are read for other
+images.
 """
 
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from aimd.api.foreign_reasons import ForeignReason
 from aimd.api.reasons import Reason
+from aimd.planning.objects import View, containers_of, status_of, text
 from aimd.runtime.objects import Category, Failure
 
 MAXIMUM_EXCERPT = 600
@@ -45,13 +45,12 @@ _CATEGORIES: Mapping[str, Category] = {
     Reason.INVALID_SOURCE: _INVALID,
 }
 
-# What a reason means for the person who reads the condition, and what to change.
 _ADVICE: Mapping[str, str] = {
     Reason.AUTH_ERROR: "The source refused the credentials: check the token or keys in env.",
     Reason.SOURCE_NOT_FOUND: "The source does not exist: check sourceUri.",
     Reason.STORAGE_FULL: "The volume is too small for the weights: raise the size or the headroom.",
-    Reason.DOWNLOAD_STALLED: "The download made no progress any more.",
-    Reason.VERIFICATION_FAILED: "What was downloaded does not match the source's checksums.",
+    Reason.DOWNLOAD_STALLED: "The download made no progress for too long.",
+    Reason.VERIFICATION_FAILED: "The downloaded files do not match the checksums of the source.",
     Reason.NETWORK_ERROR: "The source could not be reached.",
     Reason.INVALID_SOURCE: "The downloader cannot work with these settings: check sourceUri and env.",
 }
@@ -66,7 +65,7 @@ _Pattern = re.Pattern[str]
 
 
 def _patterns(*texts: str) -> tuple[_Pattern, ...]:
-    return tuple(re.compile(text, re.IGNORECASE) for text in texts)
+    return tuple(re.compile(pattern, re.IGNORECASE) for pattern in texts)
 
 
 _PLUMBING = _patterns(
@@ -115,83 +114,99 @@ _LOG_GROUPS: tuple[tuple[str, tuple[_Pattern, ...]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Termination:
-    """How a container ended; `message` is its termination message."""
+    """How a container of a pod ended; `message` is its termination message.
 
-    container: str = ""
+    `container` is empty for a pod that ended without one, such as an evicted pod.
+    """
+
+    container: str
+    reason: str
+    message: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What aimd's downloader writes as its termination message; fields that it did not write have their defaults."""
+
     reason: str = ""
-    message: str = ""
-    exit_code: int = 0
+    detail: str = ""
+    size_bytes: int | None = None
+    revision: str = ""
+    files: int | None = None
 
 
-def termination_of(pod: Mapping[str, Any]) -> Termination:
-    """The first terminated container, else init container, else what the pod says of itself (as an eviction does)."""
-    status: Mapping[str, Any] = pod.get("status") or {}
-    for key in ("containerStatuses", "initContainerStatuses"):
-        for container in status.get(key) or ():
-            ended = (container.get("state") or {}).get("terminated")
-            if ended:
-                return Termination(
-                    str(container.get("name") or ""),
-                    str(ended.get("reason") or ""),
-                    str(ended.get("message") or ""),
-                    int(ended.get("exitCode") or 0),
-                )
-    return Termination("", str(status.get("reason") or ""), str(status.get("message") or ""), 1)
+def termination_of(pod: View) -> Termination:
+    """Return how the first terminated container ended, else what the pod itself says (as after an eviction)."""
+    for container in containers_of(pod):
+        if (ended := container.ended) is not None:
+            return Termination(container.name, ended.reason, ended.message, ended.exit_code)
+    status = status_of(pod)
+    return Termination("", text(status, "reason"), text(status, "message"), 1)
 
 
-def report_of(pod: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The JSON object in the termination message, empty when there is none."""
-    text = termination_of(pod).message.strip()
-    if not text.startswith("{"):
-        return {}
+def report_of(pod: View | None) -> Report:
+    """Return the report in the termination message, an empty one when there is no pod or no report."""
+    return parse_report(termination_of(pod).message) if pod is not None else Report()
+
+
+def parse_report(message: str) -> Report:
+    """Return the report in a text, an empty one when the text is not a JSON object."""
+    bare = message.strip()
     try:
-        report = json.loads(text)
+        report = json.loads(bare) if bare.startswith("{") else None
     except ValueError:
-        return {}
-    return report if isinstance(report, dict) else {}
+        report = None
+    if not isinstance(report, dict):
+        return Report()
+    return Report(
+        reason=text(report, "reason"),
+        detail=text(report, "detail"),
+        size_bytes=_count(report.get("sizeBytes")),
+        revision=text(report, "revision"),
+        files=_count(report.get("files")),
+    )
 
 
-def pod_failure(
-    pod: Mapping[str, Any], log: str = "", exit_codes: Mapping[int, str] = DOWNLOADER_EXIT_CODES
-) -> Failure:
-    """Why a pod in phase Failed failed; `log` is the tail of its log, empty when it was not read (OBJ-POD-4).
+def pod_failure(pod: View, log: str = "", exit_codes: Mapping[int, str] = DOWNLOADER_EXIT_CODES) -> Failure:
+    """Return why a pod in phase Failed failed (OBJ-POD-4).
 
-    `exit_codes` gives meaning to exit codes of images that keep the downloader's contract; pass an empty mapping
-    for others.
+    `log` is the end of its log, empty when it was not read. `exit_codes` are those of the downloader; pass an empty
+    mapping for images that do not keep its contract.
     """
     ended, report = termination_of(pod), report_of(pod)
-    reason, told = str(report.get("reason") or ""), str(report.get("detail") or ended.message)
-    if reason in _CATEGORIES:
-        return _known(reason, str(report.get("detail") or ""))
+    detail = report.detail or ended.message
+    if report.reason in _CATEGORIES:
+        return _known(report.reason, report.detail)
     if ended.reason in _TERMINATIONS:
         name, category = _TERMINATIONS[ended.reason]
-        return Failure(category, name, _sentence(ended, told))
+        return Failure(category, name, _sentence(ended, detail))
     if ended.exit_code in exit_codes:
-        return _known(exit_codes[ended.exit_code], told)
+        return _known(exit_codes[ended.exit_code], detail)
     found = classify_log(log)
     if found is not None:
         return _known(*found)
-    return Failure(_INVALID, Reason.POD_FAILED, _sentence(ended, _last_lines(log) or told))
+    return Failure(_INVALID, Reason.POD_FAILED, _sentence(ended, _last_lines(log) or detail))
 
 
 def log_excerpt(log: str) -> str:
-    """What a log says about why its container ended: the telling line with advice, else the last lines."""
+    """Return why a container ended by its log: the line that names the cause with advice, else the last lines."""
     found = classify_log(log)
     return _cut(f"{_ADVICE[found[0]]} {found[1]}" if found is not None else _last_lines(log))
 
 
-def needs_log(pod: Mapping[str, Any], exit_codes: Mapping[int, str] = DOWNLOADER_EXIT_CODES) -> bool:
-    """Whether only the log can tell why the pod failed."""
+def needs_log(pod: View, exit_codes: Mapping[int, str] = DOWNLOADER_EXIT_CODES) -> bool:
+    """Return whether only the log can explain why the pod failed."""
     ended = termination_of(pod)
-    told = bool(report_of(pod).get("reason")) or ended.exit_code in exit_codes
-    return bool(ended.container) and ended.exit_code != 0 and ended.reason not in _TERMINATIONS and not told
+    explained = bool(report_of(pod).reason) or ended.exit_code in exit_codes or ended.reason in _TERMINATIONS
+    return bool(ended.container) and ended.exit_code != 0 and not explained
 
 
 def classify_log(log: str) -> tuple[str, str] | None:
-    """Reason and telling line of a log, None when no line tells (OBJ-POD-4).
+    """Return the reason that a log gives and the line that gives it, None when no line does (OBJ-POD-4).
 
-    Group by group, because the Hugging Face hub answers 401 for repositories that do not exist; the last matching
-    line counts, and lines about the cluster's own permissions are passed over.
+    Groups are tried in order, because the Hugging Face hub answers 401 for repositories that do not exist. The last
+    matching line counts; lines about the permissions of service accounts are ignored.
     """
     lines: Sequence[str] = [
         line for line in log.splitlines() if line.strip() and not any(p.search(line) for p in _PLUMBING)
@@ -201,6 +216,10 @@ def classify_log(log: str) -> tuple[str, str] | None:
             if any(pattern.search(line) for pattern in patterns):
                 return reason, line.strip()
     return None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _last_lines(log: str) -> str:
@@ -213,13 +232,13 @@ def _known(reason: str, detail: str) -> Failure:
 
 
 def _sentence(ended: Termination, detail: str) -> str:
-    who = f"Container {ended.container}" if ended.container else "The pod"
+    subject = f"Container {ended.container}" if ended.container else "The pod"
     how = f" with {ended.reason}" if ended.reason else ""
     code = f", exit code {ended.exit_code}" if ended.container else ""
-    text = f"{who} ended{how}{code}"
-    return f"{text}: {_cut(detail)}" if detail.strip() else text
+    sentence = f"{subject} ended{how}{code}"
+    return f"{sentence}: {_cut(detail)}" if detail.strip() else sentence
 
 
-def _cut(text: str) -> str:
-    cleaned = text.strip()
+def _cut(detail: str) -> str:
+    cleaned = detail.strip()
     return cleaned if len(cleaned) <= MAXIMUM_EXCERPT else cleaned[: MAXIMUM_EXCERPT - 1] + "…"

@@ -77,9 +77,10 @@ def new_claim(observed: ObservedArtifact, size_bytes: int) -> Desired:
 def completed_claim(observed: ObservedArtifact, claim: Manifest, size_bytes: int, now: datetime) -> Desired:
     """The claim as it is, with the note that its download is complete (ART-DWN-1)."""
     pod = next((pod for pod in observed.download.pods if is_ready_pod(pod)), None)
-    report = report_of(pod) if pod is not None else {}
+    report = report_of(pod)
     record: dict[str, object] = {"source": observed.artifact.spec.source_uri, "bytes": size_bytes}
-    record |= {key: report[key] for key in ("revision", "files") if key in report}
+    record |= {"revision": report.revision} if report.revision else {}
+    record |= {"files": report.files} if report.files is not None else {}
     record["time"] = timestamp(now)
     text = json.dumps(record, separators=(",", ":"), sort_keys=True)
     metadata, spec = _as_it_is(observed, claim)
@@ -143,11 +144,9 @@ def _too_small(observed: ObservedArtifact, claim: Manifest, needed: int) -> Fail
 def _reported_bytes(observed: ObservedArtifact) -> int:
     """The size that a download found at its source when it ran out of space; 0 while nothing says so."""
     pod = observed.download.newest_pod
-    report = report_of(pod) if pod is not None else {}
-    size = report.get("sizeBytes")
-    if report.get("reason") != Reason.STORAGE_FULL or not isinstance(size, int) or isinstance(size, bool):
-        return 0
-    return size if 0 < size <= MAXIMUM_BYTES else 0
+    report = report_of(pod)
+    size = report.size_bytes
+    return size if report.reason == Reason.STORAGE_FULL and size is not None and 0 < size <= MAXIMUM_BYTES else 0
 
 
 def _headroom_of(observed: ObservedArtifact) -> int:

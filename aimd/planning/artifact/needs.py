@@ -12,7 +12,7 @@ from aimd.planning.jobs import JobPhase
 from aimd.planning.needs import Need, ReadEvents, ReadLog, ReadReference, Reads, Refused
 from aimd.planning.objects import conditions_of, part, phase_of, text
 from aimd.planning.pod_failures import LOG_LINES, needs_log
-from aimd.planning.pods import STARTING_SECONDS, is_waiting_for_events
+from aimd.planning.pods import STARTING_SECONDS, needs_events
 from aimd.planning.time import age_seconds
 from aimd.runtime.kinds import CONFIG_MAP, SECRET
 from aimd.runtime.objects import Key, Manifest, key_of, uid_of
@@ -86,7 +86,7 @@ def _waiting_objects(observed: ObservedArtifact) -> list[Manifest]:
             continue
         if pod is None:
             found.append(run.job)
-        elif is_waiting_for_events(pod):
+        elif needs_events(pod):
             found.append(pod)
     return found
 

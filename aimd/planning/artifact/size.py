@@ -1,9 +1,6 @@
 """The first stage of an artifact: its size, given or asked for by a Job."""
 
-import json
-from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 from aimd.api.artifact import ArtifactCondition
 from aimd.api.reasons import Reason
@@ -20,7 +17,7 @@ from aimd.planning.artifact.stages import (
 )
 from aimd.planning.component import DOWNSTREAM, Component, State
 from aimd.planning.jobs import JobPhase, finished_at, time_to_live
-from aimd.planning.pod_failures import report_of
+from aimd.planning.pod_failures import Report, parse_report, report_of
 from aimd.planning.time import timestamp
 from aimd.runtime.objects import Category, Failure, Manifest, key_of
 
@@ -54,11 +51,11 @@ def settle_size(observed: ObservedArtifact, now: datetime) -> tuple[int, Stage]:
 def _read_size(observed: ObservedArtifact) -> tuple[int, Stage]:
     """The size that the finished Job reported, or why there is none (ART-SIZ-2)."""
     run, pod = observed.check_size, observed.check_size.newest_pod
-    size = _size_in(report_of(pod)) if pod is not None else None
+    size = _size_in(report_of(pod))
     line = ""
     if size is None and pod is not None:
         line = (observed.logs.get(key_of(pod).name, "").strip().splitlines() or [""])[-1]
-        size = _size_in(_json_object(line))
+        size = _size_in(parse_report(line))
     if size is not None:
         return size, Stage(settled=True)
     if line:
@@ -82,15 +79,6 @@ def _failed_check(observed: ObservedArtifact, job: Manifest, now: datetime) -> S
     return Stage(components, requeue_after=(due - now).total_seconds())
 
 
-def _size_in(report: Mapping[str, Any]) -> int | None:
-    size = report.get("sizeBytes")
-    valid = isinstance(size, int) and not isinstance(size, bool) and 0 < size <= MAXIMUM_BYTES
-    return size if valid else None
-
-
-def _json_object(line: str) -> Mapping[str, Any]:
-    try:
-        value = json.loads(line)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+def _size_in(report: Report) -> int | None:
+    size = report.size_bytes
+    return size if size is not None and 0 < size <= MAXIMUM_BYTES else None

@@ -10,7 +10,7 @@ from aimd.planning.kinds import AIM_SERVICE
 from aimd.planning.needs import Need, ReadEvents, ReadList, ReadLog, ReadObject, Reads, Refused
 from aimd.planning.objects import is_being_deleted, mounted_claims
 from aimd.planning.pod_failures import LOG_LINES
-from aimd.planning.pods import telling_in_its_log, unexplained
+from aimd.planning.pods import events_needed, find_pod_to_log
 from aimd.planning.service.derived_template import leftover_templates
 from aimd.planning.service.observed import ObservedService, Template
 from aimd.runtime.kinds import PERSISTENT_VOLUME_CLAIM
@@ -22,11 +22,11 @@ def service_needs(observed: ObservedService, now: datetime) -> tuple[Need, ...]:
     needs: list[Need] = [*_unwatched_claims(observed)]
     if _given_up(observed):
         needs.append(_services(observed))
-    quiet = unexplained(observed.pods, now)
+    quiet = events_needed(observed.pods, now)
     if quiet is not None and quiet.pod is not None:
         needs.append(ReadEvents(key_of(quiet.pod), uid_of(quiet.pod)))
     # Of the pods whose logs tell why they fail the youngest is enough.
-    failing = telling_in_its_log(observed.pods, {})
+    failing = find_pod_to_log(observed.pods, {})
     if failing is not None:
         needs.append(ReadLog(key_of(failing), LOG_LINES))
     return tuple(needs)

@@ -11,7 +11,7 @@ from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, SCALED_OBJECT
 from aimd.planning.plan import Plan
-from aimd.planning.pods import count_ready, unexplained
+from aimd.planning.pods import count_ready, events_needed
 from aimd.planning.runtime_config import ResolvedConfig, config_component
 from aimd.planning.service.autoscaler import (
     Keda,
@@ -306,7 +306,7 @@ def _pods_health(observed: ObservedService, now: datetime) -> TimedComponent | N
     """Judge the predictor's pods; None without an InferenceService."""
     if observed.inference_service is None:
         return None
-    unstarted = unexplained(observed.pods, now)
+    unstarted = events_needed(observed.pods, now)
     again_after = unstarted.again_after if unstarted is not None else None
     return TimedComponent(pods_component(observed.pods, observed.logs, observed.pod_events), again_after)
 

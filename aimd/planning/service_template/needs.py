@@ -8,7 +8,7 @@ from aimd.planning.jobs import JobPhase, job_phase
 from aimd.planning.needs import DiscoverySlot, Need, ReadEvents, ReadList, ReadLog, Reads, Refused
 from aimd.planning.objects import phase_of
 from aimd.planning.pod_failures import LOG_LINES, needs_log
-from aimd.planning.pods import is_waiting_for_events, newest
+from aimd.planning.pods import needs_events, newest
 from aimd.planning.service_template.discovery import DiscoveryRun, output_wanted
 from aimd.planning.service_template.discovery_job import CONTAINER
 from aimd.planning.service_template.discovery_output import LOG_LIMIT
@@ -34,7 +34,7 @@ def discovery_needs(observed: ObservedTemplate, now: datetime) -> tuple[Need, ..
         failed = (pod for pod in run.pods if phase_of(pod) == "Failed" and needs_log(pod, {}))
         return tuple(ReadLog(key_of(pod), LOG_LINES) for pod in failed)
     if job_phase(run.job) is JobPhase.RUNNING:
-        return tuple(ReadEvents(key_of(pod), uid_of(pod)) for pod in run.pods if is_waiting_for_events(pod))
+        return tuple(ReadEvents(key_of(pod), uid_of(pod)) for pod in run.pods if needs_events(pod))
     return ()
 
 

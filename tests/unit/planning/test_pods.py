@@ -1,6 +1,5 @@
-"""The probe of pods and the analysis of failed ones."""
+"""The probe of pods."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,46 +9,19 @@ from hypothesis import strategies as st
 
 from aimd.api.service import ServiceCondition
 from aimd.planning.component import State
-from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, classify_log, needs_log, pod_failure
 from aimd.planning.pods import (
     PodHealth,
     count_ready,
+    events_needed,
+    find_pod_to_log,
     has_issue,
     is_ready_pod,
-    is_waiting_for_events,
+    log_explains,
+    needs_events,
     probe_pods,
     pull_failure,
-    telling_in_its_log,
-    tells_in_its_log,
-    unexplained,
 )
-from aimd.runtime.objects import Category
-
-
-def pod(
-    phase: str,
-    name: str = "p",
-    *,
-    ready: bool = False,
-    made: str = "2026-01-01T00:00:00Z",
-    container: dict[str, Any] | None = None,
-    conditions: list[dict[str, str]] | None = None,
-    **metadata: Any,
-) -> dict[str, Any]:
-    shown = [*(conditions or []), *([{"type": "Ready", "status": "True"}] if ready else [])]
-    statuses = {"containerStatuses": [{"name": "main", **container}]} if container else {}
-    return {
-        "metadata": {"name": name, "uid": f"uid-{name}", "creationTimestamp": made, **metadata},
-        "status": {"phase": phase, "conditions": shown, **statuses},
-    }
-
-
-def waiting(reason: str, message: str = "") -> dict[str, Any]:
-    return {"state": {"waiting": {"reason": reason, "message": message}}}
-
-
-def ended(exit_code: int, reason: str = "Error", message: str = "") -> dict[str, Any]:
-    return {"state": {"terminated": {"exitCode": exit_code, "reason": reason, "message": message}}}
+from tests.unit.planning.pod_makers import ended, pod, waiting
 
 
 def shown(health: PodHealth) -> str:
@@ -129,7 +101,7 @@ def test_unschedulable_counts_before_its_event_arrives() -> None:
     )
     assert probe_pods([lonely]) == PodHealth(State.PENDING, "FailedScheduling", "0/3 nodes")
     assert has_issue(lonely)
-    assert not is_waiting_for_events(lonely)
+    assert not needs_events(lonely)
 
 
 @pytest.mark.parametrize("reason", ["FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"])
@@ -150,7 +122,7 @@ def test_events_tell_why_a_placed_pod_does_not_start(reason: str) -> None:
         "lastTimestamp": "2026-01-01T00:00:03Z",
     }
     foreign = {**mount, "involvedObject": {"uid": "other"}}
-    assert is_waiting_for_events(stuck)
+    assert needs_events(stuck)
     blocked, started = probe_pods([stuck], events=[pulling, mount]), probe_pods([stuck], events=[pulling, foreign])
     assert blocked.reason == shown(blocked) == reason
     assert started == PodHealth(State.PROGRESSING, "Pulling", "pulling x")
@@ -172,7 +144,7 @@ def test_events_of_a_pod_that_does_not_start_are_asked_for_ever_more_seldom(
     pods: list[dict[str, Any]], waited: int, asked: str | None, again: float
 ) -> None:
     """Prove OBJ-POD-3."""
-    found = unexplained(pods, datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=waited))
+    found = events_needed(pods, datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=waited))
     assert found is not None
     assert (found.pod["metadata"]["name"] if found.pod else None, found.again_after) == (asked, again)
 
@@ -188,14 +160,14 @@ def test_events_of_a_pod_that_does_not_start_are_asked_for_ever_more_seldom(
     ],
 )
 def test_events_are_not_asked_for_where_the_status_tells(pods: list[dict[str, Any]]) -> None:
-    assert unexplained(pods, datetime(2026, 1, 1, 1, tzinfo=UTC)) is None
+    assert events_needed(pods, datetime(2026, 1, 1, 1, tzinfo=UTC)) is None
 
 
 def test_a_crashing_container_is_quoted() -> None:
     """Prove OBJ-POD-2."""
     crashing = pod("Running", container=waiting("CrashLoopBackOff", "back-off 10s"))
-    assert tells_in_its_log(crashing)
-    assert not tells_in_its_log(pod("Pending", container=waiting("ErrImagePull")))
+    assert log_explains(crashing)
+    assert not log_explains(pod("Pending", container=waiting("ErrImagePull")))
     assert probe_pods([crashing]).message == "back-off 10s"
     assert probe_pods([crashing], logs={"p": "a\nb\n\nc\nd\n"}).message == "back-off 10s: b\nc\nd"
     full = probe_pods([crashing], logs={"p": "start\nOSError: No space left on device\nbye"})
@@ -208,10 +180,10 @@ def test_the_log_of_a_crashing_pod_is_asked_for_beside_a_younger_one_that_waits(
     crashing = pod("Running", "a", container=waiting("CrashLoopBackOff", "back-off 10s"), made="2026-01-01T00:00:00Z")
     older = pod("Running", "c", container=waiting("CrashLoopBackOff"), made="2025-12-31T23:59:59Z")
     pending = pod("Pending", "b", made="2026-01-01T00:00:00Z")
-    assert telling_in_its_log([pending, older, crashing], {}) == crashing
+    assert find_pod_to_log([pending, older, crashing], {}) == crashing
     health = probe_pods([pending, crashing], logs={"a": "no such model"})
     assert "no such model" in health.message
-    assert telling_in_its_log([pending], {}) is None
+    assert find_pod_to_log([pending], {}) is None
 
 
 def test_a_dead_pod_does_not_outrank_a_younger_one() -> None:
@@ -258,77 +230,6 @@ def test_pods_being_deleted_do_not_count() -> None:
 def test_pull_messages(message: str, reason: str) -> None:
     """Prove OBJ-POD-2."""
     assert pull_failure(message).reason == reason
-
-
-@pytest.mark.parametrize(("code", "reason"), sorted(DOWNLOADER_EXIT_CODES.items()))
-def test_exit_codes_of_the_downloader(code: int, reason: str) -> None:
-    failed = pod("Failed", container=ended(code))
-    assert pod_failure(failed).reason == shown(probe_pods([failed])) == reason
-    assert not needs_log(failed)
-    assert pod_failure(failed, exit_codes={}).reason == "PodFailed"
-    assert needs_log(failed, {})
-
-
-def test_the_termination_message_comes_first() -> None:
-    """Prove OBJ-POD-4."""
-    report = json.dumps({"reason": "SourceNotFound", "detail": "no repository org/none", "protocol": "HTTP"})
-    failed = pod("Failed", container=ended(1, message=report))
-    failure = pod_failure(failed, log="no space left on device", exit_codes={})
-    assert (failure.category, failure.reason) == (Category.INVALID_SPEC, "SourceNotFound")
-    assert "no repository org/none" in failure.message
-    assert not needs_log(failed, {})
-
-
-def test_a_reason_without_a_meaning_here_is_quoted() -> None:
-    report = json.dumps({"reason": "SimulatedFailure", "detail": "a switch is set"})
-    failure = pod_failure(pod("Failed", container=ended(1, message=report)))
-    assert failure.reason == "PodFailed"
-    assert failure.message.endswith(": a switch is set")
-
-
-@pytest.mark.parametrize("message", ["{", "[]", '{"reason": "Strange"}', '{"reason": 5}', "text"])
-def test_other_termination_messages_are_only_quoted(message: str) -> None:
-    assert pod_failure(pod("Failed", container=ended(1, message=message))).reason == "PodFailed"
-
-
-@pytest.mark.parametrize(
-    ("log", "reason"),
-    [
-        ("Repository Not Found for url: https://x", "SourceNotFound"),
-        ("ERROR: S3 error: 404 (NoSuchBucket)", "SourceNotFound"),
-        ("Cannot access gated repo for url", "AuthError"),
-        ("SignatureDoesNotMatch", "AuthError"),
-        ("OSError: No space left on device", "StorageFull"),
-        ("Traceback\nValueError: x", None),
-        ('forbidden: User "x" cannot patch resource\nNo space left on device', "StorageFull"),
-        ('clusterrole "y" not found', None),
-    ],
-)
-def test_log_text_of_foreign_images(log: str, reason: str | None) -> None:
-    """Prove OBJ-POD-4."""
-    found = classify_log(log)
-    assert (found[0] if found else None) == reason
-
-
-@pytest.mark.parametrize(
-    ("container", "reason", "category"),
-    [
-        (ended(137, "OOMKilled"), "PodOOMKilled", Category.RESOURCE_EXHAUSTION),
-        (ended(1, "DeadlineExceeded"), "PodDeadlineExceeded", Category.INVALID_SPEC),
-        (ended(2), "PodFailed", Category.INVALID_SPEC),
-    ],
-)
-def test_termination_reasons(container: dict[str, Any], reason: str, category: Category) -> None:
-    failure = pod_failure(pod("Failed", container=container))
-    assert (failure.reason, failure.category) == (reason, category)
-
-
-def test_an_eviction_has_no_container() -> None:
-    evicted = pod("Failed")
-    evicted["status"] |= {"reason": "Evicted", "message": "The node was low on memory"}
-    failure = pod_failure(evicted)
-    assert (failure.reason, failure.category) == ("PodEvicted", Category.INFRASTRUCTURE)
-    assert not needs_log(evicted, {})
 
 
 statuses = st.fixed_dictionaries(
