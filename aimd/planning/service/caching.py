@@ -1,4 +1,4 @@
-"""The template cache of a service: found, or made, and how it fares."""
+"""The template cache of a service: which one it uses, what a new one looks like, and its health."""
 
 from collections.abc import Sequence
 
@@ -20,14 +20,16 @@ from aimd.planning.service.observed import (
     is_ready,
     labels,
     owner_references,
-    ready_message,
+    state_message,
 )
 from aimd.planning.service.template_reference import TemplateChoice
 from aimd.runtime.objects import Desired, Key, Manifest
 
+_CACHE, _MADE = ServiceCondition.CACHE_READY, Direction.DOWNSTREAM
+
 
 def effective_mode(service: AIMService) -> CacheMode:
-    """Shared or Dedicated; the older spellings mean one of them (SVC-CCH-1)."""
+    """Return Shared or Dedicated; the older spellings mean one of them (SVC-CCH-1)."""
     mode = service.spec.caching.mode if service.spec.caching is not None else ""
     dedicated = mode in (ServiceCacheMode.DEDICATED, ServiceCacheMode.NEVER)
     return CacheMode.DEDICATED if dedicated else CacheMode.SHARED
@@ -36,9 +38,9 @@ def effective_mode(service: AIMService) -> CacheMode:
 def find_cache(
     service: AIMService, template: Template | None, caches: Sequence[AIMTemplateCache]
 ) -> AIMTemplateCache | None:
-    """The cache in use, in whatever state: the remembered one while Ready, else the best (SVC-CCH-2).
+    """Return the cache in use, whatever its state: the remembered one while Ready, else the best (SVC-CCH-2).
 
-    Caches that are being deleted count as gone.
+    Caches that are being deleted do not count.
     """
     usable = [cache for cache in caches if not cache.metadata.deletion_timestamp and _is_usable(service, cache)]
     remembered = service.status.cache.template_cache_ref if service.status.cache is not None else None
@@ -49,19 +51,19 @@ def find_cache(
     name, scope = _template_identity(service, template)
     matching = [cache for cache in usable if cache.spec.template_name == name and cache.spec.template_scope == scope]
     if effective_mode(service) is CacheMode.DEDICATED and name:
-        # Another operator's hash may have given it another name; what the service owns is kept (SVC-NAM-2).
+        # Another operator may have named it by another hash; a cache that the service owns is kept (SVC-NAM-2).
         own = dedicated_cache_name(name, service)
         matching = [cache for cache in matching if cache.metadata.name == own] or matching
     return max(matching, key=lambda cache: _rank(cache.status.status), default=None)
 
 
 def needs_cache(template: TemplateChoice) -> bool:
-    """False for a Ready template whose weights are inside the image (SVC-CCH-8)."""
+    """Return whether weights must be downloaded; False for a Ready template with weights in its image (SVC-CCH-8)."""
     return not (template.ready and template.template is not None and not template.template.status.model_sources)
 
 
 def render_cache(observed: ObservedService, template: Template) -> Desired:
-    """A new cache of the service's mode for its template (SVC-CCH-4)."""
+    """Render a new cache, in the service's mode, for its template (SVC-CCH-4)."""
     service = observed.service
     mode = effective_mode(service)
     dedicated = mode is CacheMode.DEDICATED
@@ -87,26 +89,21 @@ def render_cache(observed: ObservedService, template: Template) -> Desired:
     env = cache_env(service, template)
     if env:
         spec["env"] = render_env(env)
-    manifest = {
-        "apiVersion": AIM_TEMPLATE_CACHE.api_version,
-        "kind": AIM_TEMPLATE_CACHE.name,
-        "metadata": metadata,
-        "spec": spec,
-    }
+    manifest = AIM_TEMPLATE_CACHE.manifest(metadata, spec=spec)
     return Desired(AIM_TEMPLATE_CACHE, manifest, reason="create-cache")
 
 
 def cache_env(service: AIMService, template: Template) -> tuple[EnvVar, ...]:
-    """Environment of downloads for a service (SVC-CCH-6)."""
+    """Return the environment of downloads for a service (SVC-CCH-6)."""
     caching = template.spec.caching if isinstance(template, AIMServiceTemplate) else None
     return merge_env(template.spec.env, caching.env if caching is not None else (), service.spec.env)
 
 
 def amended_cache(service: AIMService, template: Template, cache: AIMTemplateCache) -> Desired | None:
-    """Return a failed cache with what this service can add to its environment, such as a token; else None (SVC-CCH-7).
+    """Return a failed cache with what the service can add to its environment, such as a token; else None (SVC-CCH-7).
 
-    Only caches that services made. What a cache lacks anybody may add; what it has only the service it was made for
-    may change, so that two services never take turns.
+    Only caches created for services are amended. Any service may add a variable; only the service that a cache was
+    created for may change one, so that two services never overwrite each other in turn.
     """
     maker = cache.metadata.labels.get(SERVICE_LABEL)
     if not maker or cache.status.status != State.FAILED:
@@ -118,16 +115,9 @@ def amended_cache(service: AIMService, template: Template, cache: AIMTemplateCac
     if env == tuple(cache.spec.env):
         return None
     live = cache.manifest()
-    metadata = {"name": cache.metadata.name, "namespace": cache.metadata.namespace}
-    kept = {
-        key: live["metadata"][key] for key in ("labels", "annotations", "ownerReferences") if live["metadata"].get(key)
-    }
-    manifest = {
-        "apiVersion": AIM_TEMPLATE_CACHE.api_version,
-        "kind": AIM_TEMPLATE_CACHE.name,
-        "metadata": {**metadata, **kept},
-        "spec": {**live["spec"], "env": render_env(env)},
-    }
+    names = ("name", "namespace", "labels", "annotations", "ownerReferences")
+    metadata = {name: live["metadata"][name] for name in names if live["metadata"].get(name)}
+    manifest = AIM_TEMPLATE_CACHE.manifest(metadata, spec={**live["spec"], "env": render_env(env)})
     return Desired(AIM_TEMPLATE_CACHE, manifest, reason="amend-cache")
 
 
@@ -148,11 +138,11 @@ def cache_component(
     that is not Ready: it is Degraded, no worse (SVC-CCH-9).
     """
     if cache is None and not needs_cache(template):
-        return _component(State.READY, Reason.CACHE_NOT_REQUIRED, "The template has no model sources to cache")
+        return Component.ready(_CACHE, Reason.CACHE_NOT_REQUIRED, "The template has no model sources to cache", _MADE)
     if cache is None:
         return _missing(mode, template, has_volumes=has_volumes)
     if is_ready(cache.status.status):
-        return _component(State.READY, Reason.CACHE_READY, "Template cache is ready")
+        return Component.ready(_CACHE, Reason.CACHE_READY, "Template cache is ready", _MADE)
     state, reason = {
         State.PROGRESSING: (State.PROGRESSING, Reason.CACHE_NOT_READY),
         State.FAILED: (State.FAILED, Reason.CACHE_FAILED),
@@ -160,30 +150,23 @@ def cache_component(
         State.of(cache.status.status) if cache.status.status else State.PENDING,
         (State.PROGRESSING, Reason.CACHE_CREATING),
     )
-    detail = ready_message(cache.status.conditions)
-    message = f"Template cache {cache.metadata.name} is {cache.status.status or 'new'}" + (
-        f": {detail}" if detail else ""
-    )
-    return _component(State.DEGRADED if has_volumes or serving else state, reason, message)
+    message = state_message(f"Template cache {cache.metadata.name}", cache.status)
+    return Component(_CACHE, State.DEGRADED if has_volumes or serving else state, reason, message, _MADE)
 
 
 def _missing(mode: CacheMode, template: TemplateChoice, *, has_volumes: bool) -> Component:
     if not has_volumes:
-        wait = "is being created" if template.ready else "is created once the template is ready"
-        return _component(State.PROGRESSING, Reason.CACHE_CREATING, f"Template cache {wait}")
+        when = "is being created" if template.ready else "will be created once the template is ready"
+        return Component.waiting(_CACHE, Reason.CACHE_CREATING, f"The template cache {when}", _MADE)
     if mode is CacheMode.SHARED:
-        message = "The shared template cache is gone; running pods keep their volumes while it is made again"
-        return _component(State.DEGRADED, Reason.CACHE_LOST, message)
-    message = "The template cache is gone; running pods keep their volumes while it is made again"
-    return _component(State.DEGRADED, Reason.CACHE_CREATING, message)
-
-
-def _component(state: State, reason: str, message: str) -> Component:
-    return Component(ServiceCondition.CACHE_READY, state, reason, message, direction=Direction.DOWNSTREAM)
+        message = "The shared template cache was deleted; running pods keep their volumes while it is created again"
+        return Component(_CACHE, State.DEGRADED, Reason.CACHE_LOST, message, _MADE)
+    message = "The template cache was deleted; running pods keep their volumes while it is created again"
+    return Component(_CACHE, State.DEGRADED, Reason.CACHE_CREATING, message, _MADE)
 
 
 def _is_usable(service: AIMService, cache: AIMTemplateCache) -> bool:
-    """Whether the service may use the cache: of its mode, and if dedicated its own (SVC-CCH-3)."""
+    """Return whether the service may use the cache: it has the mode, and is owned if dedicated (SVC-CCH-3)."""
     mode = effective_mode(service)
     if cache.spec.mode != mode:
         return False

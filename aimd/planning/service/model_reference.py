@@ -1,4 +1,4 @@
-"""Which model a service serves."""
+"""Which model a service serves: the remembered one, or the one that its spec refers to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +10,16 @@ from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import AIM_CLUSTER_MODEL, AIM_MODEL
 from aimd.planning.service.child_names import InvalidImageReference, model_name_from_image, split_image
 from aimd.planning.service.model_identity import CustomModelIdentity
-from aimd.planning.service.observed import Model, is_ready, kind_of_model, ready_message
+from aimd.planning.service.observed import Model, is_ready, kind_of_model, state_message
 from aimd.planning.unreadable import Unreadable, find_unreadable, hides, unreadable_reference
 from aimd.runtime.objects import Category, Failure
+
+_MODEL, _INPUT = ServiceCondition.MODEL_READY, Direction.UPSTREAM
 
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """The resolved model, whatever its state, and how that looks on the service; `missing` is whether to make one."""
+    """The model of a service, whatever its state, and its health; `missing` is whether to create one."""
 
     model: Model | None
     component: Component
@@ -25,13 +27,14 @@ class ModelChoice:
 
     @property
     def ready(self) -> bool:
+        """Whether there is a model and it is Ready."""
         return self.model is not None and is_ready(self.model.status.status)
 
 
 def resolve_model(service: AIMService, models: Sequence[Model], unreadable: Sequence[Unreadable] = ()) -> ModelChoice:
-    """Choose among `models`, which holds at least every model the service names, remembers or shares an image with.
+    """Choose among `models`, which holds at least every model that the service names, remembers or may share.
 
-    `unreadable` are objects that do not parse; a service that names one of them waits for its correction.
+    `unreadable` are objects that do not parse; a service that names one of them waits until it is corrected.
     """
     remembered = _remembered(service, models)
     if remembered is not None:
@@ -43,16 +46,12 @@ def resolve_model(service: AIMService, models: Sequence[Model], unreadable: Sequ
         return _by_image(wanted.image.strip(), models)
     if wanted.custom is not None:
         return _by_custom_spec(wanted.custom, models)
-    failure = Failure(
-        Category.INVALID_SPEC,
-        Reason.MODEL_NOT_FOUND,
-        "no model is specified: set one of spec.model.name, spec.model.image and spec.model.custom",
-    )
-    return ModelChoice(None, _blocked(failure))
+    message = "no model is specified: set one of spec.model.name, spec.model.image and spec.model.custom"
+    return _blocked(Category.INVALID_SPEC, Reason.MODEL_NOT_FOUND, message)
 
 
 def _remembered(service: AIMService, models: Sequence[Model]) -> Model | None:
-    """The model of the stored reference, as long as it is Ready (SVC-MDL-1)."""
+    """Return the model of the stored reference while it is Ready, else None (SVC-MDL-1)."""
     stored = service.status.resolved_model
     if stored is None or not stored.name:
         return None
@@ -70,36 +69,34 @@ def _remembered(service: AIMService, models: Sequence[Model]) -> Model | None:
 
 
 def _by_name(service: AIMService, models: Sequence[Model], unreadable: Sequence[Unreadable]) -> ModelChoice:
-    """The model that the service names, in the namespace before the cluster (SVC-MDL-2)."""
+    """Find the model that the service names, in the namespace and then in the cluster (SVC-MDL-2)."""
     name = service.spec.model.name.strip()
     namesakes = [model for model in models if model.metadata.name == name]
     broken = find_unreadable(unreadable, (AIM_MODEL, AIM_CLUSTER_MODEL), name)
     if broken is not None and hides(broken, namesakes):
-        return ModelChoice(None, _blocked(unreadable_reference(broken, Reason.MODEL_NOT_FOUND)))
+        failure = unreadable_reference(broken, Reason.MODEL_NOT_FOUND)
+        return ModelChoice(None, Component.blocked(_MODEL, failure, state=State.FAILED))
     if namesakes:
         return _found(min(namesakes, key=lambda model: not model.metadata.namespace))
-    failure = Failure(
-        Category.MISSING_UPSTREAM,
-        Reason.MODEL_NOT_FOUND,
-        f"found neither AIMModel {service.metadata.namespace}/{name} nor AIMClusterModel {name}: create one of them",
+    message = (
+        f"neither AIMModel {service.metadata.namespace}/{name} nor AIMClusterModel {name} exists: create one of them, "
+        "or a service with another spec.model.name"
     )
-    return ModelChoice(None, _blocked(failure))
+    return _blocked(Category.MISSING_UPSTREAM, Reason.MODEL_NOT_FOUND, message)
 
 
 def _by_image(image: str, models: Sequence[Model]) -> ModelChoice:
-    """The model of the image; of several the same one each time, and of none one to be made (SVC-MDL-3)."""
+    """Find the model of an image: of several always the same; without one, it has to be created (SVC-MDL-3)."""
     matches = [model for model in models if model.spec.image == image]
     try:
         split_image(image)
         generated = model_name_from_image(image)
     except InvalidImageReference as error:
         if not matches:
-            return ModelChoice(
-                None, _blocked(Failure(Category.INVALID_SPEC, Reason.INVALID_IMAGE_REFERENCE, str(error)))
-            )
+            return _blocked(Category.INVALID_SPEC, Reason.INVALID_IMAGE_REFERENCE, str(error))
         generated = ""
     if not matches:
-        return _name_taken(generated, image, models) or _to_be_made(f"image {image}")
+        return _name_taken(generated, image, models) or _to_be_created(f"image {image}")
     return _found(
         min(
             matches,
@@ -118,7 +115,7 @@ def _by_custom_spec(custom: CustomModelReference, models: Sequence[Model]) -> Mo
     wanted = CustomModelIdentity.of(custom)
     matches = [model for model in models if model.metadata.namespace and CustomModelIdentity.of_model(model) == wanted]
     if not matches:
-        return _to_be_made(f"base image {custom.base_image} and the sources and hardware of the service")
+        return _to_be_created(f"base image {custom.base_image} and the sources and hardware of the service")
     return _found(min(matches, key=lambda model: model.metadata.name))
 
 
@@ -126,47 +123,29 @@ def _found(model: Model) -> ModelChoice:
     name = f"{kind_of_model(model).name} {model.metadata.name}"
     word = model.status.status
     if is_ready(word):
-        component = Component(
-            ServiceCondition.MODEL_READY,
-            State.READY,
-            Reason.MODEL_RESOLVED,
-            f"{name} is ready",
-            direction=Direction.UPSTREAM,
-        )
-        return ModelChoice(model, component)
+        return ModelChoice(model, Component.ready(_MODEL, Reason.MODEL_RESOLVED, f"{name} is ready", _INPUT))
     state = State.FAILED if word in (State.FAILED, State.DEGRADED) else State.PROGRESSING
-    detail = ready_message(model.status.conditions)
-    message = f"{name} is {word or 'not reconciled yet'}" + (f": {detail}" if detail else "")
-    return ModelChoice(
-        model,
-        Component(ServiceCondition.MODEL_READY, state, Reason.MODEL_NOT_READY, message, direction=Direction.UPSTREAM),
-    )
+    message = state_message(name, model.status)
+    return ModelChoice(model, Component(_MODEL, state, Reason.MODEL_NOT_READY, message, _INPUT))
 
 
-def _blocked(failure: Failure) -> Component:
-    """A failure of the model that stops the service's writes (SVC-ORD-1)."""
-    return Component(
-        ServiceCondition.MODEL_READY,
-        State.FAILED,
-        failure.reason,
-        failure.message,
-        failures=(failure,),
-        direction=Direction.UPSTREAM,
-        blocks_apply=True,
-    )
+def _blocked(category: Category, reason: Reason, message: str) -> ModelChoice:
+    """Return a failure of the model, which stops the service's writes (SVC-ORD-1)."""
+    return ModelChoice(None, Component.blocked(_MODEL, Failure(category, reason, message), state=State.FAILED))
 
 
-def _to_be_made(what: str) -> ModelChoice:
-    text = f"No model with {what} exists; one is being created"
-    component = Component(
-        ServiceCondition.MODEL_READY, State.PENDING, Reason.CREATING_MODEL, text, direction=Direction.DOWNSTREAM
-    )
+def _to_be_created(what: str) -> ModelChoice:
+    message = f"No model with {what} exists; one is being created"
+    component = Component.pending(_MODEL, Reason.CREATING_MODEL, message, Direction.DOWNSTREAM)
     return ModelChoice(None, component, missing=True)
 
 
 def _name_taken(name: str, image: str, models: Sequence[Model]) -> ModelChoice | None:
-    """A model that was made for this image and then given another one is not turned back (SVC-MDL-4)."""
+    """Refuse to revert a model that was created for this image and then given another one (SVC-MDL-4)."""
     if not any(model.metadata.namespace and model.metadata.name == name for model in models):
         return None
-    text = f"AIMModel {name} has the name of the model for image {image}, but another image: set its spec.image back"
-    return ModelChoice(None, _blocked(Failure(Category.INVALID_SPEC, Reason.MODEL_NAME_TAKEN, text)))
+    message = (
+        f"AIMModel {name} was created for image {image} and now has another image: set its spec.image back, "
+        "or create a service with another spec.model"
+    )
+    return _blocked(Category.INVALID_SPEC, Reason.MODEL_NAME_TAKEN, message)

@@ -1,8 +1,8 @@
-"""What one decision about an AIMService is based on, and who is who in it."""
+"""What one decision about an AIMService is based on, and words that all its rules share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from aimd.api.core import Condition, ObjectMeta
 from aimd.api.model import AIMClusterModel, AIMModel
@@ -19,7 +19,7 @@ from aimd.planning.kinds import (
     resource_reference,
 )
 from aimd.planning.labels import child_labels
-from aimd.planning.objects import is_controlled_by
+from aimd.planning.objects import find_condition, is_controlled_by
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.unreadable import Unreadable
 from aimd.runtime.objects import Key, Kind, Manifest
@@ -69,36 +69,47 @@ class ObservedService:
 
     @property
     def key(self) -> Key:
+        """Key of the service."""
         return Key(self.service.metadata.namespace, self.service.metadata.name)
 
 
 def kind_of_model(model: Model) -> Kind:
-    """AIMModel or AIMClusterModel, told by the scope."""
+    """Return AIMModel or AIMClusterModel, by the scope."""
     return AIM_MODEL if model.metadata.namespace else AIM_CLUSTER_MODEL
 
 
 def kind_of_template(template: Template) -> Kind:
-    """AIMServiceTemplate or AIMClusterServiceTemplate, told by the scope."""
+    """Return AIMServiceTemplate or AIMClusterServiceTemplate, by the scope."""
     return AIM_SERVICE_TEMPLATE if template.metadata.namespace else AIM_CLUSTER_SERVICE_TEMPLATE
 
 
 def reference(kind: Kind, metadata: ObjectMeta) -> Manifest:
-    """A resolved reference for the status (OBJ-STA-6)."""
+    """Return a resolved reference for the status (OBJ-STA-6)."""
     return resource_reference(kind, Key(metadata.namespace, metadata.name), metadata.uid)
 
 
+class _Stateful(Protocol):
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def conditions(self) -> Sequence[Condition]: ...
+
+
 def is_ready(status: str) -> bool:
-    """Whether a `status.status` word says Ready."""
+    """Return whether a `status.status` word says Ready."""
     return status == READY
 
 
-def ready_message(conditions: Sequence[Condition]) -> str:
-    """What an object's own `Ready` condition says, empty when it says nothing."""
-    return next((condition.message for condition in conditions if condition.type == READY), "")
+def state_message(name: str, status: _Stateful) -> str:
+    """Return the status word of an object, with the message of its condition `Ready`, as a sentence."""
+    ready = find_condition(status.conditions, READY)
+    detail = f": {ready.message}" if ready is not None and ready.message else ""
+    return f"{name} is {status.status or 'not reconciled yet'}{detail}"
 
 
 def owner_references(service: AIMService) -> list[Manifest]:
-    """The service as the only, controlling owner (OBJ-APL-5)."""
+    """Return the service as the only owner, which controls (OBJ-APL-5)."""
     return owned_by(AIM_SERVICE, Key(service.metadata.namespace, service.metadata.name), service.metadata.uid)
 
 

@@ -1,15 +1,15 @@
-"""Health of what runs: InferenceService and pods; and what a running service forgives."""
+"""Health of what runs: the InferenceService and its pods; and the trouble that a running service outlives."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from aimd.api.foreign_reasons import ForeignReason
 from aimd.api.reasons import Reason
 from aimd.api.service import AIMService, ServiceCondition
 from aimd.api.shared import Status
 from aimd.planning.component import Component, Direction, State
+from aimd.planning.objects import condition_of, event_time, find_condition, involved_uid, last_transition, text
 from aimd.planning.pods import probe_pods
 from aimd.planning.time import parse_timestamp
 from aimd.runtime.objects import Category, Failure, Manifest, uid_of
@@ -17,12 +17,13 @@ from aimd.runtime.objects import Category, Failure, Manifest, uid_of
 INPUT_GRACE = timedelta(seconds=10)
 EVENT_AGE = timedelta(minutes=5)
 
-_LOCK_COMPLAINTS = ("the object has been modified", "Operation cannot be fulfilled")
+_RUNTIME, _MADE = ServiceCondition.INFERENCE_SERVICE_READY, Direction.DOWNSTREAM
+_CONFLICTS = ("the object has been modified", "Operation cannot be fulfilled")
 
 
 @dataclass(frozen=True, slots=True)
 class TimedComponent:
-    """A component, and after how many seconds time alone may change it."""
+    """A component, and after how many seconds to judge it again though nothing has changed."""
 
     component: Component
     again_after: float | None = None
@@ -30,24 +31,21 @@ class TimedComponent:
 
 @dataclass(frozen=True, slots=True)
 class CurrentWarning:
-    """A Warning Event that counts, and for how many seconds it still does; None as long as it exists."""
+    """A Warning Event that counts, and for how many seconds it still does; None for as long as it exists."""
 
     event: Manifest
     seconds_left: float | None = None
 
 
 def unusable_name_component(message: str) -> Component:
-    """No InferenceService can exist for this service's name or namespace (SVC-NAM-1)."""
-    failure = Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, message)
-    return Component(
-        ServiceCondition.INFERENCE_SERVICE_READY, failures=(failure,), direction=Direction.DOWNSTREAM, blocks_apply=True
-    )
+    """Return the health of an InferenceService that the service's name or namespace rules out (SVC-NAM-1)."""
+    return Component.blocked(_RUNTIME, Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, message), _MADE)
 
 
 def kserve_missing_component() -> Component:
     """Return the health of an InferenceService in a cluster that has no such kind (SVC-ORD-4)."""
-    message = "KServe is not installed: the cluster has no kind InferenceService"
-    return _runtime(State.FAILED, Reason.FETCH_ERROR, message)
+    message = "KServe is not installed: the cluster has no kind InferenceService. Install KServe"
+    return Component(_RUNTIME, State.FAILED, Reason.FETCH_ERROR, message, _MADE)
 
 
 def inference_service_component(
@@ -58,20 +56,20 @@ def inference_service_component(
     `keeps_serving` is whether the service has served before and has ready pods, which keep it Ready while it scales.
     """
     if live is None:
-        return TimedComponent(
-            _runtime(State.PROGRESSING, Reason.CREATING_RUNTIME, "The InferenceService does not exist yet")
-        )
-    ready = _condition(live, "Ready")
-    if ready.get("status") == "True":
-        return TimedComponent(_runtime(State.READY, Reason.RUNTIME_READY, "InferenceService is ready"))
+        message = "The InferenceService does not exist yet"
+        return TimedComponent(Component.waiting(_RUNTIME, Reason.CREATING_RUNTIME, message, _MADE))
+    ready = condition_of(live, "Ready")
+    if ready is not None and ready.status == "True":
+        return TimedComponent(Component.ready(_RUNTIME, Reason.RUNTIME_READY, "InferenceService is ready", _MADE))
     if keeps_serving:
         message = "InferenceService is scaling; its ready pods keep serving"
-        return TimedComponent(_runtime(State.READY, Reason.RUNTIME_SCALING, message))
+        return TimedComponent(Component.ready(_RUNTIME, Reason.RUNTIME_SCALING, message, _MADE))
     if warning is not None:
-        text = str(warning.event.get("message") or "KServe reports an error")
-        return TimedComponent(_runtime(State.FAILED, str(warning.event.get("reason")), text), warning.seconds_left)
-    message = str(ready.get("message") or "The InferenceService is not ready yet")
-    return TimedComponent(_runtime(State.PROGRESSING, Reason.CREATING_RUNTIME, message))
+        message = text(warning.event, "message") or "KServe reports an error"
+        failed = Component(_RUNTIME, State.FAILED, text(warning.event, "reason"), message, _MADE)
+        return TimedComponent(failed, warning.seconds_left)
+    message = (ready.message if ready is not None else "") or "The InferenceService is not ready yet"
+    return TimedComponent(Component.waiting(_RUNTIME, Reason.CREATING_RUNTIME, message, _MADE))
 
 
 def pods_component(pods: Sequence[Manifest], logs: Mapping[str, str], events: Sequence[Manifest]) -> Component:
@@ -83,7 +81,7 @@ def pods_component(pods: Sequence[Manifest], logs: Mapping[str, str], events: Se
     component = health.component(ServiceCondition.INFERENCE_SERVICE_PODS_READY)
     if health.trouble is None:
         return component
-    message = f"Pods are ready, but one is in trouble: {health.trouble.message}"
+    message = f"Pods are ready, but one of them has a problem: {health.trouble.message}"
     return replace(component, message=message, counts_as=State.DEGRADED)
 
 
@@ -92,13 +90,19 @@ def is_serving(component: Component) -> bool:
     return component.effective_state is State.READY
 
 
+def has_served(service: AIMService) -> bool:
+    """Return whether the service served when its status was last written."""
+    stored = find_condition(service.status.conditions, _RUNTIME)
+    return stored is not None and stored.status == "True"
+
+
 def forgiven_while_running(
     component: Component, service: AIMService, *, running: bool, now: datetime
 ) -> TimedComponent:
     """Return how trouble of a model or template shows on a service that is `running` (SVC-TPL-6).
 
-    Pods do not need them to go on: nothing is blocked, for 10 s nothing shows but the condition, then the service is
-    Degraded, never worse.
+    Pods do not need them any more: nothing is blocked, for 10 s only the condition shows the trouble, then the service
+    is Degraded, never worse.
     """
     if not running or component.effective_state is State.READY:
         return TimedComponent(component)
@@ -117,8 +121,8 @@ def forgiven_while_running(
 
 
 def _grace_left(condition_type: str, service: AIMService, now: datetime) -> float:
-    """Seconds of grace left; none once the service shows that it has run out, whatever the reason is by now."""
-    stored = next((item for item in service.status.conditions if item.type == condition_type), None)
+    """Return the seconds of grace left; 0 once the service is Degraded, whatever for."""
+    stored = find_condition(service.status.conditions, condition_type)
     if stored is None or stored.status == "True":
         return INPUT_GRACE.total_seconds()
     since = parse_timestamp(stored.last_transition_time)
@@ -127,28 +131,16 @@ def _grace_left(condition_type: str, service: AIMService, now: datetime) -> floa
     return (since + INPUT_GRACE - now).total_seconds()
 
 
-def has_served(service: AIMService) -> bool:
-    """Return whether the service served when its status was last written."""
-    return any(
-        condition.type == ServiceCondition.INFERENCE_SERVICE_READY and condition.status == "True"
-        for condition in service.status.conditions
-    )
-
-
 def current_warning(live: Manifest, events: Sequence[Manifest], now: datetime) -> CurrentWarning | None:
     """Return the Warning Event that explains why the InferenceService is not ready, None without one (SVC-HLT-2)."""
-    own = [
-        event
-        for event in events
-        if event.get("type") == "Warning" and (event.get("involvedObject") or {}).get("uid") == uid_of(live)
-    ]
-    rejected = [event for event in own if event.get("reason") == ForeignReason.SERVERLESS_MODE_REJECTED]
+    own = [event for event in events if text(event, "type") == "Warning" and involved_uid(event) == uid_of(live)]
+    rejected = [event for event in own if text(event, "reason") == ForeignReason.SERVERLESS_MODE_REJECTED]
     if rejected:
-        return CurrentWarning(max(rejected, key=_moment_text))
-    since = _last_transition(live)
-    for event in sorted(own, key=_moment_text, reverse=True):
-        moment = parse_timestamp(_moment_text(event))
-        if event.get("reason") != ForeignReason.INTERNAL_ERROR or moment is None or _is_lock_complaint(event):
+        return CurrentWarning(max(rejected, key=event_time))
+    since = last_transition(live)
+    for event in sorted(own, key=event_time, reverse=True):
+        moment = parse_timestamp(event_time(event))
+        if text(event, "reason") != ForeignReason.INTERNAL_ERROR or moment is None or _is_conflict(event):
             continue
         left = (moment + EVENT_AGE - now).total_seconds()
         if left > 0 and (since is None or moment > since):
@@ -156,29 +148,6 @@ def current_warning(live: Manifest, events: Sequence[Manifest], now: datetime) -
     return None
 
 
-def _is_lock_complaint(event: Mapping[str, Any]) -> bool:
-    return any(phrase in str(event.get("message") or "") for phrase in _LOCK_COMPLAINTS)
-
-
-def _moment_text(event: Mapping[str, Any]) -> str:
-    series = event.get("series") or {}
-    times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
-    return max(str(time or "") for time in times)
-
-
-def _last_transition(inference_service: Mapping[str, Any]) -> datetime | None:
-    moments = (parse_timestamp(str(item.get("lastTransitionTime") or "")) for item in _conditions(inference_service))
-    return max((moment for moment in moments if moment is not None), default=None)
-
-
-def _condition(inference_service: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
-    return next((item for item in _conditions(inference_service) if item.get("type") == type_), {})
-
-
-def _conditions(inference_service: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    conditions: Sequence[Mapping[str, Any]] = (inference_service.get("status") or {}).get("conditions") or ()
-    return conditions
-
-
-def _runtime(state: State, reason: str, message: str) -> Component:
-    return Component(ServiceCondition.INFERENCE_SERVICE_READY, state, reason, message, direction=Direction.DOWNSTREAM)
+def _is_conflict(event: Manifest) -> bool:
+    """Return whether KServe only reports that it has to try again, since somebody else wrote the object."""
+    return any(phrase in text(event, "message") for phrase in _CONFLICTS)

@@ -1,4 +1,4 @@
-"""Which template a service runs with: remembered, named, or chosen."""
+"""Which template a service runs with: the remembered, the named, or a chosen one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ from aimd.api.shared import ResolvedReference, Scope
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE
 from aimd.planning.labels import TEMPLATE_ALIAS_LABEL
+from aimd.planning.objects import find_condition
 from aimd.planning.service.child_names import derived_template_name, former_derived_template_name, has_overrides
 from aimd.planning.service.model_identity import same_weights
 from aimd.planning.service.observed import (
@@ -16,7 +17,7 @@ from aimd.planning.service.observed import (
     Template,
     is_ready,
     kind_of_template,
-    ready_message,
+    state_message,
 )
 from aimd.planning.service.template_selection import (
     Candidate,
@@ -32,22 +33,24 @@ from aimd.planning.service.template_selection import (
 from aimd.planning.unreadable import Unreadable, find_unreadable, hides, unreadable_reference
 from aimd.runtime.objects import Category, Failure, Manifest
 
+_TEMPLATE, _INPUT = ServiceCondition.TEMPLATE_READY, Direction.UPSTREAM
 _CANDIDATES_KEPT = 20
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateChoice:
-    """The resolved template, whatever its state, and how that looks on the service."""
+    """The template of a service, whatever its state, and its health."""
 
     template: Template | None
     component: Component
     derive_from: Template | None = None
-    """The template that has to be copied with the service's overrides first."""
+    """The template from which, with the service's overrides, one has to be created first."""
     candidates: Sequence[Candidate] = ()
-    """Of every candidate, when the choice was made just now."""
+    """The verdict on every candidate, when the choice was made just now."""
 
     @property
     def ready(self) -> bool:
+        """Whether there is a template that is Ready and nothing is wrong with it for this service."""
         return (
             self.template is not None
             and is_ready(self.template.status.status)
@@ -88,7 +91,8 @@ def resolve_template(inputs: TemplateInputs) -> TemplateChoice:
     if template_name(service):
         return _by_name(inputs)
     if inputs.model is None:
-        return TemplateChoice(None, _waiting(Reason.TEMPLATE_NOT_FOUND, "a template is chosen once the model is known"))
+        message = "A template will be chosen once the model is known"
+        return TemplateChoice(None, Component.pending(_TEMPLATE, Reason.TEMPLATE_NOT_FOUND, message, _INPUT))
     return _chosen(inputs.model, inputs.templates, requirements_of(service.spec, inputs.gpu_models))
 
 
@@ -98,25 +102,22 @@ def _chosen(model: Model, templates: Sequence[Template], requirements: Requireme
     if selection.template is not None:
         return replace(_found(selection.template), candidates=selection.candidates)
     state = State.PROGRESSING if selection.waiting else State.PENDING
-    message = f"{selection.message}{_fallen(selection)}"
-    component = Component(
-        ServiceCondition.TEMPLATE_READY, state, selection.reason, message, direction=Direction.UPSTREAM
-    )
+    message = f"{selection.message}{_dropped_before(selection)}"
+    component = Component(_TEMPLATE, state, selection.reason, message, _INPUT)
     return TemplateChoice(None, component, candidates=selection.candidates)
 
 
-def _fallen(selection: Selection) -> str:
-    """Where the candidates fell out, if the message of the last stage does not say it of all."""
-    reasons = {item.verdict for item in selection.candidates}
-    if len(reasons) < 2:
+def _dropped_before(selection: Selection) -> str:
+    """Return where the candidates were dropped, unless the message of the last stage says it of all of them."""
+    if len({item.verdict for item in selection.candidates}) < 2:
         return ""
-    return "; before that: " + listed(
+    return "; all candidates: " + listed(
         [f"{item.template.metadata.name} {item.verdict}" for item in selection.candidates]
     )
 
 
 def candidates_status(service: AIMService, choice: TemplateChoice) -> list[Manifest] | None:
-    """`status.templateCandidates`: of the last automatic choice; None where the template is named (SVC-SEL-9)."""
+    """Return `status.templateCandidates` of the last automatic choice, None for a named template (SVC-SEL-9)."""
     if template_name(service):
         return None
     if not choice.candidates:
@@ -141,7 +142,7 @@ def requirements_of(spec: AIMServiceSpec, gpu_models: frozenset[str] | None) -> 
 
 
 def is_named(service: AIMService) -> bool:
-    """Whether the service names its template; otherwise one is chosen for it."""
+    """Return whether the service names its template; otherwise one is chosen for it."""
     return bool(template_name(service))
 
 
@@ -180,10 +181,9 @@ def _kept(service: AIMService, templates: Sequence[Template]) -> Template | None
 
 
 def _is_provisional(service: AIMService) -> bool:
-    """Whether the remembered template was chosen while others of its model were still being made or discovered
-    (SVC-TPL-2)."""
-    conditions = {condition.type: condition.status for condition in service.status.conditions}
-    return not template_name(service) and conditions.get(ServiceCondition.MODEL_READY) == "False"
+    """Return whether the template was chosen while others of its model might still be discovered (SVC-TPL-2)."""
+    model_ready = find_condition(service.status.conditions, ServiceCondition.MODEL_READY)
+    return not template_name(service) and model_ready is not None and model_ready.status == "False"
 
 
 def _by_name(inputs: TemplateInputs) -> TemplateChoice:
@@ -201,8 +201,8 @@ def _by_name(inputs: TemplateInputs) -> TemplateChoice:
         failure = Failure(
             Category.MISSING_UPSTREAM,
             Reason.TEMPLATE_NOT_FOUND,
-            f"found neither AIMServiceTemplate {namespace}/{name} nor AIMClusterServiceTemplate {name}: "
-            "create one of them",
+            f"neither AIMServiceTemplate {namespace}/{name} nor AIMClusterServiceTemplate {name} exists: "
+            "create one of them, or a service with another spec.template.name",
         )
         return TemplateChoice(None, _blocked(failure))
     base = min(namesakes, key=lambda template: not template.metadata.namespace)
@@ -219,19 +219,13 @@ def _derived(inputs: TemplateInputs, base: Template) -> TemplateChoice:
     checked = _checked(inputs, base)
     if checked.component.blocks_apply:
         return checked
-    message = f"AIMServiceTemplate {name} is being made from {base.metadata.name} with the overrides of this service"
-    component = Component(
-        ServiceCondition.TEMPLATE_READY,
-        State.PROGRESSING,
-        Reason.TEMPLATE_NOT_READY,
-        message,
-        direction=Direction.UPSTREAM,
-    )
+    message = f"AIMServiceTemplate {name} is being created from {base.metadata.name} and the overrides of the service"
+    component = Component.waiting(_TEMPLATE, Reason.TEMPLATE_NOT_READY, message, _INPUT)
     return TemplateChoice(None, component, derive_from=base)
 
 
 def _by_alias(alias: str, model: Model, templates: Sequence[Template]) -> list[Template]:
-    """A model's own template by the short name it was given there, if that is unique (SVC-TPL-3)."""
+    """Find a model's template by the alias that the model gives it, if that is unique (SVC-TPL-3)."""
     matches = [
         template
         for template in templates
@@ -250,14 +244,14 @@ def _checked(inputs: TemplateInputs, template: Template) -> TemplateChoice:
             Category.INVALID_SPEC,
             Reason.TEMPLATE_MODEL_MISMATCH,
             f"template {template.metadata.name} belongs to model {foreign.metadata.name}, which has another image or "
-            f"other weights than {model.metadata.name}: name a template of {model.metadata.name}",
+            f"other weights than model {model.metadata.name}: use a template of model {model.metadata.name}",
         )
         return TemplateChoice(template, _blocked(failure))
     return _found(template, overtaken=_better_exists(inputs, template))
 
 
 def _other_model(template: Template, model: Model | None, models: Sequence[Model]) -> Model | None:
-    """Return the existing model that a template names although it is not the service's nor its twin (SVC-TPL-5)."""
+    """Return the existing model that a template names, unless it is the service's or a twin of that (SVC-TPL-5)."""
     name = template.spec.model_name
     if model is None or name == model.metadata.name:
         return None
@@ -287,37 +281,14 @@ def _found(template: Template, *, overtaken: bool = False) -> TemplateChoice:
         note = f" (profile type {profile_type})" if profile_type and not is_optimized(template) else ""
         if overtaken:
             note += "; an optimized template is Ready now: recreate the service to use it"
-        component = Component(
-            ServiceCondition.TEMPLATE_READY,
-            State.READY,
-            Reason.RESOLVED,
-            f"{name} is ready{note}",
-            direction=Direction.UPSTREAM,
-            counts_as=State.DEGRADED if overtaken else None,
-        )
-        return TemplateChoice(template, component)
+        component = Component.ready(_TEMPLATE, Reason.RESOLVED, f"{name} is ready{note}", _INPUT)
+        return TemplateChoice(template, replace(component, counts_as=State.DEGRADED if overtaken else None))
     states = {State.FAILED: State.FAILED, State.DEGRADED: State.FAILED, State.NOT_AVAILABLE: State.PENDING}
     state = states.get(State.of(word), State.PROGRESSING) if word else State.PROGRESSING
-    detail = ready_message(template.status.conditions)
-    message = f"{name} is {word or 'not reconciled yet'}" + (f": {detail}" if detail else "")
-    component = Component(
-        ServiceCondition.TEMPLATE_READY, state, Reason.TEMPLATE_NOT_READY, message, direction=Direction.UPSTREAM
-    )
-    return TemplateChoice(template, component)
-
-
-def _waiting(reason: str, message: str) -> Component:
-    return Component(ServiceCondition.TEMPLATE_READY, State.PENDING, reason, message, direction=Direction.UPSTREAM)
+    message = state_message(name, template.status)
+    return TemplateChoice(template, Component(_TEMPLATE, state, Reason.TEMPLATE_NOT_READY, message, _INPUT))
 
 
 def _blocked(failure: Failure) -> Component:
-    """A failure of the template that stops the service's writes (SVC-ORD-1)."""
-    return Component(
-        ServiceCondition.TEMPLATE_READY,
-        State.FAILED,
-        failure.reason,
-        failure.message,
-        failures=(failure,),
-        direction=Direction.UPSTREAM,
-        blocks_apply=True,
-    )
+    """Return a failure of the template, which stops the service's writes (SVC-ORD-1)."""
+    return Component.blocked(_TEMPLATE, failure, _INPUT, state=State.FAILED)

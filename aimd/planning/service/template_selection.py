@@ -229,7 +229,7 @@ class _MatchesOverrides(_Stage):
     def explanation(self, model: Model, dropped: Sequence[Template]) -> str:
         return (
             f"no template of model {model.metadata.name} matches spec.overrides: {_names(dropped)}; "
-            "change the overrides, or create a template that matches"
+            "create a template that matches, or a service with other overrides"
         )
 
 

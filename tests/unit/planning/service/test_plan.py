@@ -86,8 +86,8 @@ def test_nothing_exists_but_a_named_model_is_missed(observed: Maker, now: dateti
     """Prove SVC-MDL-2 and SVC-ORD-1."""
     plan = plan_service(observed(), now)
     assert reasons(plan)["Model"] == "ModelNotFound"
-    assert "AIMModel ml-team/qwen" in component(plan, "Model").message
-    assert "AIMClusterModel qwen" in component(plan, "Model").message
+    assert "AIMModel ml-team/qwen" in component(plan, "Model").effective_message
+    assert "AIMClusterModel qwen" in component(plan, "Model").effective_message
     assert not may_apply(plan.components)
     assert root(plan, now) == "Failed"
     conditions = {item.type: item for item in summary(plan, now).conditions}
@@ -555,7 +555,7 @@ def test_a_named_template_that_is_missing(
     manifest = service_manifest(template={"name": "gone"})
     plan = plan_service(observed(service=manifest, models=[model()]), now)
     assert reasons(plan)["Template"] == "TemplateNotFound"
-    assert "AIMServiceTemplate ml-team/gone" in component(plan, "Template").message
+    assert "AIMServiceTemplate ml-team/gone" in component(plan, "Template").effective_message
     assert root(plan, now) == "Failed"
 
 
