@@ -76,7 +76,7 @@ image: ## Build the image with docker, podman or buildah; IMAGE=REGISTRY/aimd:0.
 crds: $(READY) ## Render crds/ from the API types.
 	$(BIN)/aimd crds --output crds
 
-reference: $(READY) ## Render docs/configuration.md, docs/chart-values.md and docs/conditions.md.
+reference: $(READY) ## Render the generated pages of docs/: configuration, chart values, conditions, fields.
 	@$(BIN)/aimd reference
 
 # Not with --quiet: it hides the warnings before strict mode counts them.

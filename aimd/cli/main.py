@@ -104,7 +104,7 @@ def reference(
     chart: Annotated[Path, typer.Option(help="Folder of the chart.", file_okay=False)] = Path("charts/aimd"),
     output: Annotated[Path, typer.Option(help="Folder to write the pages to.", file_okay=False)] = Path("docs"),
 ) -> None:
-    """Write the reference pages: configuration, chart values, conditions."""
+    """Write the reference pages: configuration, chart values, conditions, fields."""
     from aimd.cli.reference import write_reference
 
     write_reference(chart, output)

@@ -1,4 +1,4 @@
-"""Reference pages generated from the code and the chart: flags and environment of `aimd run`, chart values, conditions.
+"""Reference pages generated from the code, the chart and the rules: flags, chart values, conditions, fields.
 
 A test keeps docs/ equal to what is rendered here, so that every flag, value and reason is documented.
 """
@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from aimd.cli.conditions_page import conditions_page
 from aimd.cli.environment import ENVIRONMENT_TEXTS
+from aimd.cli.fields_page import fields_page
 from aimd.cli.flag_help import default_text, flag, type_text
 from aimd.cli.markdown import code, table
 from aimd.cli.settings import WITHOUT_EFFECT, Flags
@@ -45,11 +46,12 @@ class ChartValue:
 
 
 def write_reference(chart: Path, output: Path) -> None:
-    """Write configuration.md, chart-values.md and conditions.md to the folder."""
+    """Write configuration.md, chart-values.md, conditions.md and fields.md to the folder; it must contain rules/."""
     output.mkdir(parents=True, exist_ok=True)
     (output / "configuration.md").write_text(configuration_page())
     (output / "chart-values.md").write_text(chart_values_page((chart / "values.yaml").read_text()))
     (output / "conditions.md").write_text(conditions_page(GENERATED))
+    (output / "fields.md").write_text(fields_page(GENERATED, output / "rules"))
 
 
 def configuration_page() -> str:

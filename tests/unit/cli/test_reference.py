@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from aimd.cli.conditions_page import conditions_page
+from aimd.cli.fields_page import fields_page
 from aimd.cli.reference import GENERATED, chart_values, chart_values_page, configuration_page
 from aimd.cli.settings import WITHOUT_EFFECT, Flags, parse_flags
 from tests.guides import ADD_A_FLAG
@@ -20,6 +21,7 @@ VALUES = ROOT / "charts" / "aimd" / "values.yaml"
         ("configuration.md", configuration_page),
         ("chart-values.md", lambda: chart_values_page(VALUES.read_text())),
         ("conditions.md", lambda: conditions_page(GENERATED)),
+        ("fields.md", lambda: fields_page(GENERATED, ROOT / "docs" / "rules")),
     ],
 )
 def test_pages_are_current(page: str, render: Callable[[], str]) -> None:
