@@ -1,4 +1,4 @@
-"""The text of a golden file: objects of the API server without what differs between two runs."""
+"""What a golden file holds: objects of the API server without what differs between two runs."""
 
 import hashlib
 import json
@@ -23,8 +23,8 @@ DEDICATED = "<hash of AIMTemplateCache>"
 """Stands for the hash in the name of a dedicated artifact."""
 
 
-def golden(objects: Iterable[Mapping[str, Any]]) -> str:
-    """Return the objects as a YAML stream, sorted by kind and name.
+def golden(objects: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the objects as a golden file holds them, sorted by kind and name.
 
     UIDs of the given objects become `<uid of Kind>`, their hashes in names `<hash of Kind>`, other UIDs `<uid>`, times
     `<time>`. Conditions become a mapping from type to status and reason. Messages are left out.
@@ -38,11 +38,22 @@ def golden(objects: Iterable[Mapping[str, Any]]) -> str:
         uid, kind = item["metadata"]["uid"], item["kind"]
         text = text.replace(uid, f"<uid of {kind}>").replace(f"-{hash_of(uid)}", f"-<hash of {kind}>")
     text = TIME.sub("<time>", UUID.sub("<uid>", text))
-    ordered = sorted(json.loads(text), key=lambda item: (item["kind"], item["metadata"]["name"]))
+    ordered: list[dict[str, Any]] = json.loads(text)
+    ordered.sort(key=lambda item: (item["kind"], item["metadata"]["name"]))
     for item in ordered:
         if INPUTS in item["metadata"].get("annotations", {}) and DEDICATED in item["metadata"]["name"]:
             item["metadata"]["annotations"][INPUTS] = "<digest>"
-    return str(yaml.safe_dump_all(ordered, width=120, allow_unicode=True))
+    return ordered
+
+
+def write(objects: Iterable[Mapping[str, Any]]) -> str:
+    """Return the text of a golden file."""
+    return str(yaml.safe_dump_all(objects, width=120, allow_unicode=True))
+
+
+def read(text: str) -> list[dict[str, Any]]:
+    """Return the objects of a golden file."""
+    return list(yaml.load_all(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # libyaml is fast.
 
 
 def hash_of(uid: str) -> str:

@@ -23,7 +23,7 @@ from aimd.sandbox.hub import make_repository
 from aimd.sandbox.manifests import apply_manifests, kind_of, read_manifests
 from tests.e2e.test_examples import EXAMPLES, reachable
 from tests.e2e.world import REPOSITORY_BYTES, Operator
-from tests.golden import golden, owners_of
+from tests.golden import golden, owners_of, read, write
 
 Manifest: TypeAlias = dict[str, Any]
 
@@ -108,9 +108,10 @@ class Example:
             for item in (namespace, *sources):
                 await self._client.delete(kind_of(item), Key("", item["metadata"]["name"]), reason="test")
 
-    async def settle(self, wanted: str | None) -> str:
-        """Return the golden text once it equals `wanted`, has not changed for `SETTLED_SECONDS`, or after `TIMEOUT`."""
-        seen, since, deadline = "", time.monotonic(), time.monotonic() + TIMEOUT
+    async def settle(self, wanted: list[Manifest]) -> list[Manifest]:
+        """Return what is there once it equals `wanted`, has not changed for `SETTLED_SECONDS`, or after `TIMEOUT`."""
+        seen: list[Manifest] = []
+        since, deadline = time.monotonic(), time.monotonic() + TIMEOUT
         while time.monotonic() < deadline:
             objects = await self.objects()
             before, seen = seen, golden(objects)
@@ -177,14 +178,15 @@ class Golden:
     async def difference(self, name: str) -> str:
         """Run an example and return its difference from the golden file; when updating, write the file instead."""
         file = self.file(name)
-        wanted = None if self._update else file.read_text()
+        wanted = "" if self._update else file.read_text()
         example = Example(name, self._client)
         async with example.applied():
-            seen = await example.settle(wanted)
+            seen = write(await example.settle(read(wanted)))
         if self._update:
             file.parent.mkdir(exist_ok=True)
             file.write_text(seen)
-        return "".join(unified_diff((wanted or seen).splitlines(True), seen.splitlines(True), file.name, "seen"))
+            return ""
+        return "".join(unified_diff(wanted.splitlines(True), seen.splitlines(True), file.name, "seen"))
 
 
 @pytest.fixture(scope="module")
