@@ -129,7 +129,8 @@ class Example:
         found = [item for resource in NAMESPACED for item in await self._list(*resource, self.namespace)]
         found = [item for item in found if (item["kind"], item["metadata"]["name"]) not in EVERY_NAMESPACE_HAS]
         found += await self._cluster_scoped()
-        self._jobs |= {item["metadata"]["uid"]: item for item in found if item["kind"] == "Job"}
+        jobs = [item for item in found if item["kind"] == "Job" and "deletionTimestamp" not in item["metadata"]]
+        self._jobs |= {item["metadata"]["uid"]: item for item in jobs}
         return [*(item for item in found if item["kind"] != "Job"), *self._jobs.values()]
 
     async def _cluster_scoped(self) -> list[Manifest]:
