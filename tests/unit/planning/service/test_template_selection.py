@@ -74,6 +74,24 @@ def test_namespaced_templates_hide_those_of_the_cluster() -> None:
     assert winner(make("a", "unoptimized"), make("b", "optimized", cluster=True)) == "a"
 
 
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        ("Pending", "TemplatePending"),
+        ("Progressing", "TemplateProgressing"),
+        ("NotAvailable", "TemplateNotAvailable"),
+        ("Degraded", "TemplateDegraded"),
+        ("Failed", "TemplateFailed"),
+        ("", "TemplateNotReady"),
+        ("Nonsense", "TemplateNotReady"),
+    ],
+)
+def test_the_verdict_on_a_template_that_is_not_ready_names_its_status(status: str, verdict: str) -> None:
+    """Prove SVC-SEL-2."""
+    (candidate,) = select_template(MODEL, [make("a", status=status)], ANY).candidates
+    assert candidate.verdict == verdict
+
+
 def test_only_ready_templates_of_the_model_count() -> None:
     """Prove SVC-SEL-1 and SVC-SEL-2."""
     selection = select_template(MODEL, [make("a", status="Pending"), make("b", status="Failed")], ANY)
