@@ -84,7 +84,12 @@ def status_word(manifest: View) -> str:
 
 def conditions_of(manifest: View) -> tuple[Condition, ...]:
     """Return the stored conditions, in their order."""
-    return tuple(_conditions(parts(status_of(manifest), "conditions")))
+    return conditions_in(status_of(manifest))
+
+
+def conditions_in(status: View) -> tuple[Condition, ...]:
+    """Return the conditions of a status, or of a part of one, such as of one parent of a route."""
+    return tuple(_conditions(parts(status, "conditions")))
 
 
 def condition_of(manifest: View, type_: str) -> Condition | None:

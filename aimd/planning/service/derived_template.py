@@ -21,18 +21,13 @@ from aimd.runtime.objects import Deletion, Desired, Key, Manifest
 def render_derived_template(observed: ObservedService, base: Template, model_name: str) -> Desired:
     """The base with the overrides, in the namespace of the service (SVC-OVR-1)."""
     service, overrides = observed.service, observed.service.spec.overrides
-    manifest = {
-        "apiVersion": AIM_SERVICE_TEMPLATE.api_version,
-        "kind": AIM_SERVICE_TEMPLATE.name,
-        "metadata": {
-            "name": derived_template_name(base.metadata.name, overrides),
-            "namespace": observed.key.namespace,
-            "labels": labels(
-                observed.service, observed.config, {MANAGED_BY_LABEL: "aim-engine", ORIGIN_LABEL: DERIVED}
-            ),
-        },
-        "spec": _spec(service, base, model_name),
+    own = {MANAGED_BY_LABEL: "aim-engine", ORIGIN_LABEL: DERIVED}
+    metadata = {
+        "name": derived_template_name(base.metadata.name, overrides),
+        "namespace": observed.key.namespace,
+        "labels": labels(service, observed.config, own),
     }
+    manifest = AIM_SERVICE_TEMPLATE.manifest(metadata, spec=_spec(service, base, model_name))
     return Desired(AIM_SERVICE_TEMPLATE, manifest, reason="derived-template")
 
 

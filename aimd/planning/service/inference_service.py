@@ -68,18 +68,15 @@ def render_inference_service(observed: ObservedService, parts: PredictorInputs) 
     if not image:
         return None
     scaling = scaling_of(observed.service.spec)
-    manifest = {
-        "apiVersion": INFERENCE_SERVICE.api_version,
-        "kind": INFERENCE_SERVICE.name,
-        "metadata": {
-            "name": parts.name,
-            "namespace": observed.key.namespace,
-            "labels": _labels(observed, parts.template),
-            "annotations": scaling_annotations(scaling, parts.name),
-            "ownerReferences": owner_references(observed.service),
-        },
-        "spec": {"predictor": {**scaling_fields(scaling), **_predictor(observed, parts, image)}},
+    metadata = {
+        "name": parts.name,
+        "namespace": observed.key.namespace,
+        "labels": _labels(observed, parts.template),
+        "annotations": scaling_annotations(scaling, parts.name),
+        "ownerReferences": owner_references(observed.service),
     }
+    predictor = {**scaling_fields(scaling), **_predictor(observed, parts, image)}
+    manifest = INFERENCE_SERVICE.manifest(metadata, spec={"predictor": predictor})
     return Desired(INFERENCE_SERVICE, manifest, reason="inference-service", filled=_FILLED)
 
 

@@ -45,16 +45,12 @@ def render_model(observed: ObservedService) -> Desired:
             "custom": {"hardware": wanted.custom.hardware.manifest()},
         }
         spec |= {"env": render_env(service.spec.env)} if service.spec.env else {}
-    manifest = {
-        "apiVersion": AIM_MODEL.api_version,
-        "kind": AIM_MODEL.name,
-        "metadata": {
-            "name": created_model_name(service, observed.models),
-            "namespace": observed.key.namespace,
-            "labels": labels(observed.service, observed.config, own),
-        },
-        "spec": {**spec, **_copied(service)},
+    metadata = {
+        "name": created_model_name(service, observed.models),
+        "namespace": observed.key.namespace,
+        "labels": labels(service, observed.config, own),
     }
+    manifest = AIM_MODEL.manifest(metadata, spec={**spec, **_copied(service)})
     return Desired(AIM_MODEL, manifest, reason="create-model", filled=("spec.custom.hardware.gpu.resourceName",))
 
 

@@ -26,17 +26,13 @@ def render_config_map(observed: ObservedService, profile: ProfileFile) -> Desire
         MANAGED_BY_LABEL: "aim-engine",
         COMPONENT_LABEL: "inference",
     }
-    manifest: Manifest = {
-        "apiVersion": CONFIG_MAP.api_version,
-        "kind": CONFIG_MAP.name,
-        "metadata": {
-            "name": profile_config_map_name(observed.key.name),
-            "namespace": observed.key.namespace,
-            "labels": labels(observed.service, observed.config, own),
-            "ownerReferences": owner_references(observed.service),
-        },
-        "data": {profile.name: profile.text},
+    metadata = {
+        "name": profile_config_map_name(observed.key.name),
+        "namespace": observed.key.namespace,
+        "labels": labels(observed.service, observed.config, own),
+        "ownerReferences": owner_references(observed.service),
     }
+    manifest = CONFIG_MAP.manifest(metadata, data={profile.name: profile.text})
     return Desired(CONFIG_MAP, manifest, reason="custom-profile")
 
 

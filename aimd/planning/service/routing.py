@@ -1,8 +1,8 @@
-"""The HTTPRoute: its switches, how it is rendered, and whether the gateway took it."""
+"""The HTTPRoute of a service: its settings, how it is rendered, and whether a gateway accepts it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 from aimd.api.core import ParentReference
 from aimd.api.reasons import Reason
@@ -12,12 +12,25 @@ from aimd.planning.component import Component, Direction, State
 from aimd.planning.durations import InvalidDuration, gateway_duration
 from aimd.planning.kinds import HTTP_ROUTE
 from aimd.planning.labels import COMPONENT_LABEL, MANAGED_BY_LABEL, SERVICE_LABEL, label_value
+from aimd.planning.objects import (
+    View,
+    conditions_in,
+    generation_of,
+    part,
+    parts,
+    spec_of,
+    status_of,
+    text,
+    whole_number,
+)
 from aimd.planning.path_template import InvalidPathTemplate, default_path, render_path
 from aimd.planning.service.child_names import http_route_name, predictor_name
 from aimd.planning.service.observed import ObservedService, is_owned, labels, owner_references
-from aimd.runtime.objects import Deletion, Desired, Manifest, key_of, uid_of
+from aimd.runtime.objects import Condition, Deletion, Desired, Manifest, key_of, uid_of
 
 BACKEND_PORT = 80
+
+_ROUTE, _MADE = ServiceCondition.HTTP_ROUTE_READY, Direction.DOWNSTREAM
 
 # `rules` is a list that we own as a whole, and the API server completes the backends inside it.
 _FILLED = ("spec.rules[].backendRefs[].weight", "spec.rules[].backendRefs[].group")
@@ -25,7 +38,7 @@ _FILLED = ("spec.rules[].backendRefs[].weight", "spec.rules[].backendRefs[].grou
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A service's routing, decided: where, at which path, or why not.
+    """The routing of a service as decided: the gateway and the path, or why there is no route.
 
     `path` is empty and `reason` set (`PathTemplateInvalid`, `InvalidSpec`) when no route can be rendered.
     """
@@ -40,6 +53,7 @@ class Route:
 
     @property
     def renderable(self) -> bool:
+        """Whether a route can be rendered."""
         return self.enabled and self.gateway is not None and not self.reason
 
 
@@ -69,7 +83,7 @@ def route_of(service: AIMService, manifest: Manifest, shared: Routing, live: Man
 
 
 def render_route(observed: ObservedService, route: Route, inference_service: str) -> Desired | None:
-    """The HTTPRoute, None when it cannot or must not be rendered (SVC-RTE-9)."""
+    """Render the HTTPRoute, None when it cannot or must not be rendered (SVC-RTE-9)."""
     if not route.renderable or route.gateway is None:
         return None
     metadata: Manifest = {
@@ -107,13 +121,8 @@ def render_route(observed: ObservedService, route: Route, inference_service: str
     }
     if route.timeout:
         rule["timeouts"] = {"request": route.timeout}
-    manifest = {
-        "apiVersion": HTTP_ROUTE.api_version,
-        "kind": HTTP_ROUTE.name,
-        "metadata": metadata,
-        "spec": {"parentRefs": [_parent_reference(route.gateway)], "rules": [rule]},
-    }
-    return Desired(HTTP_ROUTE, manifest, reason="route", filled=_FILLED)
+    spec = {"parentRefs": [_parent_reference(route.gateway)], "rules": [rule]}
+    return Desired(HTTP_ROUTE, HTTP_ROUTE.manifest(metadata, spec=spec), reason="route", filled=_FILLED)
 
 
 def route_deletion(service: AIMService, route: Route, live: Manifest | None) -> Deletion | None:
@@ -141,63 +150,66 @@ def route_component(route: Route, live: Manifest | None, *, installed: bool, ser
     """
     if not route.enabled:
         return None
+    trouble = State.DEGRADED if serving else State.PROGRESSING
     if not installed:
-        message = "The Gateway API is not installed: the cluster has no kind HTTPRoute"
-        return _component(_trouble(serving), Reason.HTTP_ROUTE_FETCH_ERROR, message)
+        message = "The Gateway API is not installed: the cluster has no kind HTTPRoute. Install it, or disable routing"
+        return Component(_ROUTE, trouble, Reason.HTTP_ROUTE_FETCH_ERROR, message, _MADE)
     if route.gateway is None:
         message = "Routing is enabled without a gateway: set routing.gatewayRef on the service or its runtime config"
-        return _component(_trouble(serving), Reason.GATEWAY_NOT_CONFIGURED, message)
+        return Component(_ROUTE, trouble, Reason.GATEWAY_NOT_CONFIGURED, message, _MADE)
     if route.reason:
-        return _component(State.DEGRADED, route.reason, route.message)
+        return Component(_ROUTE, State.DEGRADED, route.reason, route.message, _MADE)
     if live is None:
-        return _component(State.PROGRESSING, Reason.HTTP_ROUTE_CREATING, "The HTTPRoute is being created")
-    return _judge(_answers(live, route.gateway), serving=serving)
+        return Component.waiting(_ROUTE, Reason.HTTP_ROUTE_CREATING, "The HTTPRoute is being created", _MADE)
+    return _answer(_parents(live, route.gateway), trouble)
 
 
-_Answer = Mapping[str, Mapping[str, Any]]
+_Conditions: TypeAlias = Mapping[str, Condition]
+"""The current conditions of one parent, by type."""
 
 
-def _judge(answers: Sequence[_Answer], *, serving: bool) -> Component:
-    """One gateway controller that accepts the route and resolves its backend is enough (SVC-RTE-6)."""
-    refused: Mapping[str, Any] | None = None
-    for answer in answers:
-        accepted, resolved = answer.get("Accepted"), answer.get("ResolvedRefs")
-        trouble = next((item for item in (accepted, resolved) if item and item.get("status") == "False"), None)
-        if trouble is None and accepted is not None and accepted.get("status") == "True":
-            return _component(State.READY, Reason.HTTP_ROUTE_ACCEPTED, "HTTPRoute is accepted by gateway")
-        refused = refused or trouble
+def _answer(parents: Sequence[_Conditions], trouble: State) -> Component:
+    """Judge by one gateway controller that accepts the route and resolves its backend; one is enough (SVC-RTE-6)."""
+    refused: Condition | None = None
+    for conditions in parents:
+        accepted, resolved = conditions.get("Accepted"), conditions.get("ResolvedRefs")
+        refusal = next((item for item in (accepted, resolved) if item is not None and item.status == "False"), None)
+        if refusal is None and accepted is not None and accepted.status == "True":
+            return Component.ready(_ROUTE, Reason.HTTP_ROUTE_ACCEPTED, "HTTPRoute is accepted by gateway", _MADE)
+        refused = refused or refusal
     if refused is None:
-        return _component(State.PROGRESSING, Reason.HTTP_ROUTE_PENDING, "No gateway has answered for the HTTPRoute yet")
-    reason, message = str(refused.get("reason") or Reason.HTTP_ROUTE_PENDING), str(refused.get("message") or "")
-    return _component(_trouble(serving), reason, message or "The gateway does not take the HTTPRoute")
+        message = "No gateway has answered for the HTTPRoute yet"
+        return Component.waiting(_ROUTE, Reason.HTTP_ROUTE_PENDING, message, _MADE)
+    reason = refused.reason or Reason.HTTP_ROUTE_PENDING
+    message = refused.message or f"The gateway refuses the HTTPRoute with reason {reason}"
+    return Component(_ROUTE, trouble, reason, message, _MADE)
 
 
-def _answers(route: Mapping[str, Any], gateway: ParentReference) -> list[_Answer]:
-    """Return the current conditions by type, of each parent entry that is about the wanted gateway."""
-    namespace = key_of(route).namespace
-    generation = int((route.get("metadata") or {}).get("generation") or 0)
+def _parents(route: Manifest, gateway: ParentReference) -> list[_Conditions]:
+    """Return the current conditions of each parent of a route that is the wanted gateway."""
+    namespace, generation = key_of(route).namespace, generation_of(route)
     wanted = _identity(_parent_reference(gateway), namespace)
-    answers: list[_Answer] = []
-    for parent in (route.get("status") or {}).get("parents") or ():
-        if _identity(parent.get("parentRef") or {}, namespace) == wanted:
-            current = [c for c in parent.get("conditions") or () if _is_current(c, generation)]
-            answers.append({str(condition.get("type")): condition for condition in current})
-    return answers
+    return [
+        {condition.type: condition for condition in conditions_in(parent) if _is_current(condition, generation)}
+        for parent in parts(status_of(route), "parents")
+        if _identity(part(parent, "parentRef"), namespace) == wanted
+    ]
 
 
-def _is_current(condition: Mapping[str, Any], generation: int) -> bool:
-    observed = condition.get("observedGeneration")
-    return observed is None or int(observed) >= generation
+def _is_current(condition: Condition, generation: int) -> bool:
+    observed = condition.observed_generation
+    return observed is None or observed >= generation
 
 
-def _identity(parent: Mapping[str, Any], namespace: str) -> tuple[Any, ...]:
+def _identity(parent: View, namespace: str) -> tuple[str | int, ...]:
+    """Return what parent references are compared by, with the defaults of the Gateway API."""
     return (
-        parent.get("group", "gateway.networking.k8s.io"),
-        parent.get("kind", "Gateway"),
-        parent.get("namespace") or namespace,
-        parent.get("name"),
-        parent.get("sectionName") or "",
-        parent.get("port") or 0,
+        text(parent, "group") if "group" in parent else "gateway.networking.k8s.io",
+        text(parent, "kind") if "kind" in parent else "Gateway",
+        text(parent, "namespace") or namespace,
+        text(parent, "name"),
+        text(parent, "sectionName"),
+        whole_number(parent, "port"),
     )
 
 
@@ -222,9 +234,9 @@ def _default_path(service: AIMService, live: Manifest | None) -> str:
     return default_path(metadata.namespace, metadata.name)
 
 
-def _paths(route: Mapping[str, Any]) -> list[str]:
-    rules = (route.get("spec") or {}).get("rules") or ()
-    return [(match.get("path") or {}).get("value", "") for rule in rules for match in rule.get("matches") or ()]
+def _paths(route: Manifest) -> list[str]:
+    rules = parts(spec_of(route), "rules")
+    return [text(part(match, "path"), "value") for rule in rules for match in parts(rule, "matches")]
 
 
 def _name(service: AIMService, live: Manifest | None) -> str:
@@ -232,12 +244,3 @@ def _name(service: AIMService, live: Manifest | None) -> str:
     if live is not None and is_owned(service, live):
         return key_of(live).name
     return http_route_name(service.metadata.name, service.metadata.namespace)
-
-
-def _trouble(serving: bool) -> State:
-    """A service that serves has a warning; one that does not yet is still starting (SVC-RTE-7)."""
-    return State.DEGRADED if serving else State.PROGRESSING
-
-
-def _component(state: State, reason: str, message: str) -> Component:
-    return Component(ServiceCondition.HTTP_ROUTE_READY, state, reason, message, direction=Direction.DOWNSTREAM)
