@@ -52,6 +52,7 @@ from aimd.runtime.kinds import (
 )
 from aimd.runtime.objects import Key, Kind, Manifest, key_of
 from aimd.runtime.store import Cache, Store
+from tests.guides import ADD_A_FIELD
 
 WEIGHTS = [{"modelId": "acme/tiny", "sourceUri": "hf://acme/tiny"}]
 GPU = {"gpu": {"requests": 1, "model": "MI300X"}}
@@ -214,10 +215,9 @@ def woken(world: Controllers, tie: AnyTie) -> set[tuple[Key, Kind, Key]]:
 
 @pytest.mark.parametrize("name", TIES)
 def test_what_is_looked_up_also_wakes_and_nothing_else_does(world: Controllers, name: str) -> None:
-    """If the first assertion fails: add objects on both sides of the new relation to `fill`."""
     tie = next(tie for tie in world.ties if tie.name == name)
     read = looked_up(world, tie)
-    assert read != set(), "the world has no pair of this relation"
+    assert read != set(), f"add objects on both sides of this relation to `fill`; {ADD_A_FIELD}"
     if tie.lookup_only:
         return
     by_name = isinstance(tie, Children) and tie.names is not None
