@@ -83,7 +83,7 @@ def _row(resource: ApiResource, leaf: Leaf, readers: Readers, rules: Iterable[Ru
     shown = [code(name) for name in ordered[:_MOST_READERS]]
     more = [f"and {len(ordered) - _MOST_READERS} more"] if len(ordered) > _MOST_READERS else []
     default = leaf.schema.get("default")
-    test = f"{folder or 'runtime_config'}: {leaf.path.removeprefix('spec.')}" if leaf.path.startswith("spec.") else ""
+    test = f"{folder or 'runtime_config'}: {_tested_field(leaf)}" if leaf.path.startswith("spec.") else ""
     return (
         code(leaf.path),
         code(str(default).lower() if isinstance(default, bool) else str(default)) if default is not None else "",
@@ -93,6 +93,11 @@ def _row(resource: ApiResource, leaf: Leaf, readers: Readers, rules: Iterable[Ru
         ", ".join(_linked(rule) for rule in _rules_of(leaf, page, own or ordered, rules)),
         code(test),
     )
+
+
+def _tested_field(leaf: Leaf) -> str:
+    """Return the field as tests name it: without `spec.`, and without the `{}` of maps, which `pytest -k` rejects."""
+    return leaf.path.removeprefix("spec.").replace("{}", "")
 
 
 def _readers_of(leaf: Leaf, readers: Readers) -> tuple[str, ...]:

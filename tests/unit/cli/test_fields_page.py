@@ -1,6 +1,7 @@
 """The page of all fields."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from aimd.cli.fields_page import fields_page
 RULES = Path(__file__).parents[3] / "docs" / "rules"
 UNREAD = {"AIMArtifact": {"spec.modelId"}}
 """Fields that are accepted and change nothing."""
+TESTED = re.compile(r"\| `([a-z_]+): (\S+)` \|$")
+"""The last cell of a row: folder and field of its test."""
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +45,20 @@ def test_every_field_of_a_spec_is_read(page: str, kind: str) -> None:
     rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in section.splitlines() if line.startswith("| `spec.")]
     assert rows
     assert {row[0].strip(" `") for row in rows if not row[4].strip()} == UNREAD.get(kind, set())
+
+
+def tables_of(folder: str) -> set[str]:
+    """Fields that have a row in a table of `tests/unit/planning/<folder>/test_fields.py`."""
+    module = import_module(f"tests.unit.planning.{folder}.test_fields")
+    tables = (getattr(module, name, {}) for name in ("FIELDS", "CACHING", "WITHOUT_EFFECT"))
+    return {path for table in tables for path in table}
+
+
+def test_the_test_of_a_field_exists(page: str) -> None:
+    """`pytest -k` finds a field by a part of the name of its test, and accepts no braces."""
+    named = {(found[1], found[2]) for line in page.splitlines() if (found := TESTED.search(line))}
+    rows = [line for line in page.splitlines() if line.startswith("| `spec.")]
+    assert [line for line in rows if not TESTED.search(line)] == []
+    tables = {folder: tables_of(folder) for folder, _ in named}
+    assert {item for item in named if not any(item[1] in path for path in tables[item[0]])} == set()
+    assert [field for _, field in named if re.search(r"[{}]", field)] == []
