@@ -17,12 +17,12 @@ from aimd.controllers.relations import (
 from aimd.controllers.runtime_config import CONFIG_INFORMERS, observe_config
 from aimd.planning.artifact.download_job import check_size_name, claim_name, download_name
 from aimd.planning.artifact.needs import with_reads
-from aimd.planning.artifact.observed import JobRun, ObservedArtifact
+from aimd.planning.artifact.observed import JobRun, LiveClaim, ObservedArtifact
 from aimd.planning.artifact.plan import plan_artifact
 from aimd.planning.kinds import AIM_ARTIFACT, INFERENCE_SERVICE
 from aimd.planning.labels import ARTIFACT_LABEL
 from aimd.planning.needs import Reads
-from aimd.planning.objects import is_being_deleted, is_controlled_by
+from aimd.planning.objects import allows_expansion, is_being_deleted, is_controlled_by
 from aimd.planning.settings import ControllerSettings
 from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import JOB, PERSISTENT_VOLUME_CLAIM, POD, ROLE, ROLE_BINDING, SERVICE_ACCOUNT, STORAGE_CLASS
@@ -65,12 +65,12 @@ def observe_artifact(
     jobs = _own(reader, ARTIFACT_JOB, artifact)
     claims = (claim,) if claim is not None else ()
     namespace = artifact.metadata.namespace
+    storage_class = ARTIFACT_STORAGE_CLASS.of(reader, claims, namespace).first
     observed = ObservedArtifact(
         artifact=artifact,
         config=observe_config(reader, artifact.spec.runtime_config_name, namespace),
         settings=settings,
-        claim=claim,
-        storage_class=ARTIFACT_STORAGE_CLASS.of(reader, claims, namespace).first,
+        claim=LiveClaim(claim, may_grow=allows_expansion(storage_class)) if claim is not None else None,
         users=_users(ARTIFACT_USER.of(reader, claims, namespace).objects),
         download=_run(reader, jobs.get(download_name(artifact))),
         check_size=_run(reader, jobs.get(check_size_name(artifact))),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from aimd.api.shared import GpuHardware, Hardware
-from aimd.planning.quantities import GIBIBYTE, InvalidQuantity, parse_bytes
+from aimd.planning.quantities import GIBIBYTE, bytes_or_zero
 from aimd.runtime.objects import Manifest
 
 _AMD = "amd.com/"
@@ -196,7 +196,7 @@ def parse_vram(text: str) -> int:
     cleaned = text.strip().upper().removesuffix("I").removesuffix("B")
     match = re.fullmatch(r"(\d+)([GT]?)", cleaned)
     if match is None:
-        return _quantity(text.strip())
+        return bytes_or_zero(text.strip())
     number, suffix = int(match[1]), match[2]
     if suffix:
         return number * (GIBIBYTE if suffix == "G" else 1024 * GIBIBYTE)
@@ -216,7 +216,7 @@ def asks_for_gpu(*hardware: Hardware | None) -> bool:
 
 def minimum_vram(gpu: GpuHardware) -> int:
     """Return the memory that each GPU must have, in bytes; 0 when none is asked for or the quantity is malformed."""
-    return _quantity(gpu.min_vram)
+    return bytes_or_zero(gpu.min_vram)
 
 
 def is_gpu_resource(name: str) -> bool:
@@ -240,10 +240,3 @@ def _is_usual(gpu: NodeGpu) -> bool:
 
 def _vram_label(labels: Mapping[str, str], prefix: str) -> int:
     return parse_vram(labels.get(f"{prefix}gpu.vram") or "")
-
-
-def _quantity(text: str) -> int:
-    try:
-        return max(0, parse_bytes(text)) if text else 0
-    except (InvalidQuantity, ArithmeticError):
-        return 0

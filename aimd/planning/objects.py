@@ -207,6 +207,11 @@ def storage_class_of(claim: View) -> str:
     return text(spec_of(claim), "storageClassName")
 
 
+def allows_expansion(storage_class: View | None) -> bool:
+    """Return whether claims of a storage class may grow; False for a class that is not known."""
+    return storage_class is not None and storage_class.get("allowVolumeExpansion") is True
+
+
 # Events
 
 

@@ -37,6 +37,14 @@ def parse_bytes(text: str) -> int:
     return whole + (1 if value > whole else 0)
 
 
+def bytes_or_zero(text: str) -> int:
+    """Return a quantity in bytes; 0 for an empty, malformed or negative one."""
+    try:
+        return max(0, parse_bytes(text)) if text else 0
+    except (InvalidQuantity, ArithmeticError):
+        return 0
+
+
 def claim_size(size_bytes: int, headroom_percent: int) -> str:
     """Storage request of a claim: size plus headroom, rounded up to whole GiB.
 

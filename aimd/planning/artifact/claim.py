@@ -1,21 +1,27 @@
-"""The second stage of an artifact: the claim its weights are downloaded to.
+"""The second stage of an artifact: the claim that its weights are downloaded to.
 
-A claim that turns out too small grows where its class allows that, by the size the source really has; where it does
-not, that is said before a download that cannot fit.
+A claim that is too small is expanded to the size that the source really has, if its storage class allows that. If it
+does not, the claim is reported as too small before a download that cannot fit is started.
 """
 
 import json
 from datetime import datetime
-from typing import Any
 
 from aimd.api.artifact import ArtifactCondition
 from aimd.api.reasons import Reason
 from aimd.api.source_uri import SourceUri
-from aimd.planning.artifact.download_job import child_metadata, claim_name
-from aimd.planning.artifact.observed import MAXIMUM_BYTES, ObservedArtifact, headroom_percent, is_complete
+from aimd.planning.artifact.download_job import JobContext, child_metadata, claim_name
+from aimd.planning.artifact.observed import (
+    MAXIMUM_BYTES,
+    JobRun,
+    LiveClaim,
+    given_size,
+    headroom_percent,
+    is_complete,
+    source_of,
+)
 from aimd.planning.artifact.stages import POLL_SECONDS, Stage
 from aimd.planning.component import DOWNSTREAM, Component
-from aimd.planning.jobs import JobPhase
 from aimd.planning.labels import (
     ARTIFACT_LABEL,
     CACHE_TYPE_LABEL,
@@ -26,189 +32,179 @@ from aimd.planning.labels import (
     label_value,
     name_label,
 )
-from aimd.planning.objects import newest_event
+from aimd.planning.objects import (
+    View,
+    granted_storage,
+    has_condition,
+    is_being_deleted,
+    newest_event,
+    part,
+    phase_of,
+    requested_storage,
+    spec_of,
+    storage_class_of,
+    text,
+)
 from aimd.planning.pod_failures import report_of
 from aimd.planning.pods import is_ready_pod
-from aimd.planning.quantities import InvalidQuantity, claim_size, display_size, parse_bytes
+from aimd.planning.quantities import bytes_or_zero, claim_size, display_size, parse_bytes
 from aimd.planning.time import timestamp
 from aimd.runtime.kinds import PERSISTENT_VOLUME_CLAIM
-from aimd.runtime.objects import Category, Desired, Failure, Manifest, key_of, labels_of, metadata_of, uid_of
+from aimd.runtime.objects import Category, Desired, Failure, Manifest, key_of, labels_of, uid_of
 
 _CLAIM = ArtifactCondition.CACHE_PVC_READY
 _REFUSALS = frozenset({"ProvisioningFailed", "FailedBinding"})
 _PROVISIONING = _REFUSALS | {"ProvisioningSucceeded", "Provisioning", "ExternalProvisioning", "WaitForFirstConsumer"}
-_RESIZING = frozenset({"VolumeResizeFailed", "VolumeResizeSuccessful", "FileSystemResizeSuccessful"})
+_RESIZE_FAILED = "VolumeResizeFailed"
+_RESIZING = frozenset({_RESIZE_FAILED, "VolumeResizeSuccessful", "FileSystemResizeSuccessful"})
 
 
-def settle_claim(observed: ObservedArtifact, size_bytes: int) -> Stage:
-    """Health of the claim; made when there is none (ART-CLM-5). A claim being deleted counts as none, and is waited
-    for."""
-    claim = observed.claim
+def plan_claim(context: JobContext, claim: LiveClaim | None, download: JobRun) -> Stage:
+    """Return the health of the claim, and the claim to create when there is none (ART-CLM-5).
+
+    A claim that is being deleted is waited for. `download` is the download Job, which may know a size that is larger
+    than that of the context.
+    """
+    name = claim_name(context.artifact)
     if claim is None:
-        desired = new_claim(observed, size_bytes)
-        return Stage((Component.missing(_CLAIM, "The claim is being made"),), (desired,), requeue_after=POLL_SECONDS)
-    if metadata_of(claim).get("deletionTimestamp"):
-        text = "The claim is being deleted; another one follows"
-        waiting = Component.waiting(_CLAIM, Reason.PVC_TERMINATING, text, DOWNSTREAM)
+        component = Component.missing(_CLAIM, f"Claim {name} is being created")
+        return Stage((component,), (new_claim(context),), requeue_after=POLL_SECONDS)
+    if is_being_deleted(claim.manifest):
+        message = f"Claim {name} is being deleted and will be created again"
+        waiting = Component.waiting(_CLAIM, Reason.PVC_TERMINATING, message, DOWNSTREAM)
         return Stage((waiting,), requeue_after=POLL_SECONDS)
-    phase = (claim.get("status") or {}).get("phase")
+    phase = phase_of(claim.manifest)
     if phase == "Lost":
-        text = f"The volume of claim {key_of(claim).name} is lost: delete the claim, and it is downloaded anew"
-        return Stage((Component.failed(_CLAIM, Failure(Category.INFRASTRUCTURE, Reason.PVC_LOST, text), DOWNSTREAM),))
-    if phase == "Bound":
-        bound = Stage((Component.ready(_CLAIM, Reason.READY, "The claim is bound", DOWNSTREAM),), settled=True)
-        return bound if is_complete(observed) else _fitting(observed, claim, size_bytes, bound)
-    return Stage((_pending_claim(observed, claim),), requeue_after=POLL_SECONDS, settled=True)
+        message = f"The volume of claim {name} is lost: delete the claim, and the weights are downloaded again"
+        lost = Failure(Category.INFRASTRUCTURE, Reason.PVC_LOST, message)
+        return Stage((Component.failed(_CLAIM, lost, DOWNSTREAM),))
+    if phase != "Bound":
+        return Stage((_pending(claim),), requeue_after=POLL_SECONDS, passed=True)
+    bound = Stage((Component.ready(_CLAIM, Reason.READY, f"Claim {name} is bound", DOWNSTREAM),), passed=True)
+    return bound if is_complete(context.artifact, claim.manifest) else _fitting(context, claim, download) or bound
 
 
-def new_claim(observed: ObservedArtifact, size_bytes: int) -> Desired:
-    """The claim for the weights, headroom included (ART-CLM-1, ART-CLM-2)."""
-    artifact = observed.artifact
-    storage_class = artifact.spec.storage_class_name or observed.config.storage_class_name
-    spec: Manifest = {
-        "accessModes": ["ReadWriteMany"],
-        "resources": {"requests": {"storage": claim_size(size_bytes, headroom_percent(observed))}},
-    }
+def new_claim(context: JobContext) -> Desired:
+    """Return the claim for weights of the context's size, headroom included (ART-CLM-1, ART-CLM-2)."""
+    artifact, config = context.artifact, context.config
+    storage_class = artifact.spec.storage_class_name or config.storage_class_name
+    size = claim_size(context.size_bytes, headroom_percent(artifact, config))
+    spec: Manifest = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": size}}}
     if storage_class:
         spec["storageClassName"] = storage_class
-    return _claim(observed, _claim_metadata(observed), spec, "create")
+    return _render(_metadata(context), spec, "create")
 
 
-def completed_claim(observed: ObservedArtifact, claim: Manifest, size_bytes: int, now: datetime) -> Desired:
-    """The claim as it is, with the note that its download is complete (ART-DWN-1)."""
-    pod = next((pod for pod in observed.download.pods if is_ready_pod(pod)), None)
-    report = report_of(pod)
-    record: dict[str, object] = {"source": observed.artifact.spec.source_uri, "bytes": size_bytes}
+def completed_claim(context: JobContext, claim: Manifest, download: JobRun, now: datetime) -> Desired:
+    """Return the claim as it is, with the record that its download is complete (ART-DWN-1)."""
+    report = report_of(next((pod for pod in download.pods if is_ready_pod(pod)), None))
+    record: dict[str, object] = {"source": context.artifact.spec.source_uri, "bytes": context.size_bytes}
     record |= {"revision": report.revision} if report.revision else {}
     record |= {"files": report.files} if report.files is not None else {}
     record["time"] = timestamp(now)
-    text = json.dumps(record, separators=(",", ":"), sort_keys=True)
-    metadata, spec = _as_it_is(observed, claim)
-    return _claim(observed, {**metadata, "annotations": {DOWNLOAD_COMPLETE_ANNOTATION: text}}, spec, "complete")
+    metadata, spec = _as_it_is(context, claim)
+    written = json.dumps(record, separators=(",", ":"), sort_keys=True)
+    return _render({**metadata, "annotations": {DOWNLOAD_COMPLETE_ANNOTATION: written}}, spec, "complete")
 
 
-def requested_bytes(claim: Manifest) -> int:
-    """What the claim asks for, in bytes; 0 if that cannot be read."""
-    requests = ((claim.get("spec") or {}).get("resources") or {}).get("requests") or {}
-    return bytes_of(requests.get("storage"))
+def requested_bytes(claim: View) -> int:
+    """Return what the claim requests, in bytes; 0 if that cannot be read."""
+    return bytes_or_zero(requested_storage(claim))
 
 
-def granted_bytes(claim: Manifest) -> int:
-    """What the claim has been given, in bytes; 0 while nothing says so."""
-    return bytes_of(((claim.get("status") or {}).get("capacity") or {}).get("storage"))
+def granted_bytes(claim: View) -> int:
+    """Return the capacity of the claim's volume, in bytes; 0 while it has none."""
+    return bytes_or_zero(granted_storage(claim))
 
 
-def _fitting(observed: ObservedArtifact, claim: Manifest, size_bytes: int, bound: Stage) -> Stage:
-    """The stage of a bound claim that is still to be filled (ART-CLM-3)."""
-    granted = granted_bytes(claim)
-    requested = requested_bytes(claim)
-    needed = max(size_bytes, _reported_bytes(observed))
-    target = claim_size(needed, _headroom_of(observed))
-    may_grow = observed.storage_class is not None and observed.storage_class.get("allowVolumeExpansion") is True
-    if parse_bytes(target) > requested and may_grow:
-        metadata, spec = _as_it_is(observed, claim)
-        spec["resources"] = {**spec.get("resources", {}), "requests": {"storage": target}}
-        text = f"The claim grows to {target} for {display_size(needed)}"
-        growing = Component.waiting(_CLAIM, Reason.PVC_EXPANDING, text, DOWNSTREAM)
-        desired = (_claim(observed, metadata, spec, "expand"),)
-        return Stage((growing,), desired, requeue_after=POLL_SECONDS, settled=_has_begun(observed))
-    if granted and granted < requested and not _needs_a_pod(claim):
-        return _expanding(observed, claim)
-    if 0 < granted < size_bytes and requested < size_bytes:
-        return Stage(
-            (Component.failed(_CLAIM, _too_small(observed, claim, size_bytes), DOWNSTREAM),),
-            settled=_has_begun(observed),
+def _fitting(context: JobContext, claim: LiveClaim, download: JobRun) -> Stage | None:
+    """Return the stage of a bound claim that is too small for the weights, None when they fit (ART-CLM-3)."""
+    granted, requested = granted_bytes(claim.manifest), requested_bytes(claim.manifest)
+    needed = max(context.size_bytes, _reported_bytes(download))
+    target = claim_size(needed, _headroom_of(context))
+    if parse_bytes(target) > requested and claim.may_grow:
+        metadata, spec = _as_it_is(context, claim.manifest)
+        spec["resources"] = {**part(spec, "resources"), "requests": {"storage": target}}
+        message = (
+            f"Claim {key_of(claim.manifest).name} is being expanded to {target} for weights of {display_size(needed)}"
         )
-    return bound
+        growing = Component.waiting(_CLAIM, Reason.PVC_EXPANDING, message, DOWNSTREAM)
+        desired = (_render(metadata, spec, "expand"),)
+        return Stage((growing,), desired, requeue_after=POLL_SECONDS, passed=download.has_begun)
+    if granted and granted < requested and not has_condition(claim.manifest, "FileSystemResizePending"):
+        # The file system alone grows once a pod mounts the claim, so that is not waited for.
+        return Stage((_expanding(claim),), requeue_after=POLL_SECONDS, passed=download.has_begun)
+    if 0 < granted < context.size_bytes and requested < context.size_bytes:
+        too_small = _too_small(context, claim.manifest)
+        return Stage((Component.failed(_CLAIM, too_small, DOWNSTREAM),), passed=download.has_begun)
+    return None
 
 
-def _expanding(observed: ObservedArtifact, claim: Manifest) -> Stage:
-    event = newest_event(observed.events, uid_of(claim), _RESIZING)
-    text = "The claim is being expanded"
-    if event is not None and event.get("reason") == "VolumeResizeFailed":
-        text = f"The claim cannot be expanded yet: VolumeResizeFailed: {event.get('message') or ''}"
-    waiting = Component.waiting(_CLAIM, Reason.PVC_EXPANDING, text, DOWNSTREAM)
-    return Stage((waiting,), requeue_after=POLL_SECONDS, settled=_has_begun(observed))
+def _expanding(claim: LiveClaim) -> Component:
+    event = newest_event(claim.events, uid_of(claim.manifest), _RESIZING)
+    message = f"Claim {key_of(claim.manifest).name} is being expanded"
+    if event is not None and text(event, "reason") == _RESIZE_FAILED:
+        message = (
+            f"Claim {key_of(claim.manifest).name} cannot be expanded yet: {_RESIZE_FAILED}: {text(event, 'message')}"
+        )
+    return Component.waiting(_CLAIM, Reason.PVC_EXPANDING, message, DOWNSTREAM)
 
 
-def _too_small(observed: ObservedArtifact, claim: Manifest, needed: int) -> Failure:
-    name, storage_class = key_of(claim).name, (claim.get("spec") or {}).get("storageClassName") or "of the claim"
-    size = "" if observed.artifact.spec.size in ("", "0") else f", set spec.size to {display_size(needed)} at least"
-    text = (
-        f"Claim {name} is too small for {display_size(needed)}, and storage class {storage_class} does not allow "
-        f"expansion: set allowVolumeExpansion on the class{size}, or delete the claim, and a larger one is made"
+def _too_small(context: JobContext, claim: Manifest) -> Failure:
+    storage_class, needed = storage_class_of(claim) or "of the claim", display_size(context.size_bytes)
+    size = f", set spec.size to at least {needed}" if given_size(context.artifact) else ""
+    message = (
+        f"Claim {key_of(claim).name} is too small for {needed}, and storage class {storage_class} does not allow "
+        f"expansion: set allowVolumeExpansion on the class{size}, or delete the claim to get a larger one"
     )
-    return Failure(Category.RESOURCE_EXHAUSTION, Reason.CLAIM_TOO_SMALL, text)
+    return Failure(Category.RESOURCE_EXHAUSTION, Reason.CLAIM_TOO_SMALL, message)
 
 
-def _reported_bytes(observed: ObservedArtifact) -> int:
-    """The size that a download found at its source when it ran out of space; 0 while nothing says so."""
-    pod = observed.download.newest_pod
-    report = report_of(pod)
+def _reported_bytes(download: JobRun) -> int:
+    """Return the size that a download found at its source when it ran out of space, 0 when it did not."""
+    report = report_of(download.newest_pod)
     size = report.size_bytes
     return size if report.reason == Reason.STORAGE_FULL and size is not None and 0 < size <= MAXIMUM_BYTES else 0
 
 
-def _headroom_of(observed: ObservedArtifact) -> int:
-    """The headroom that the claim was made with: another one in force by now is no reason to touch it (ART-CLM-4)."""
-    stored = observed.artifact.status.headroom_percent
-    return headroom_percent(observed) if stored is None else stored
+def _headroom_of(context: JobContext) -> int:
+    """Return the headroom that the claim was created with; another one now is no reason to change it (ART-CLM-4)."""
+    stored = context.artifact.status.headroom_percent
+    return headroom_percent(context.artifact, context.config) if stored is None else stored
 
 
-def _has_begun(observed: ObservedArtifact) -> bool:
-    """Whether there is a Job: it goes on, or remembers its failure, whatever becomes of the claim's size."""
-    return observed.download.phase in (JobPhase.RUNNING, JobPhase.FAILED)
+def _pending(claim: LiveClaim) -> Component:
+    """Return the component of a claim that waits for its volume, with what the provisioner says (ART-CLM-6)."""
+    event = newest_event(claim.events, uid_of(claim.manifest), _PROVISIONING)
+    if event is not None and text(event, "reason") in _REFUSALS:
+        message = f"{text(event, 'reason')}: {text(event, 'message')}"
+        refused = Failure(Category.INFRASTRUCTURE, Reason.PVC_PROVISIONING_FAILED, message)
+        return Component.failed(_CLAIM, refused, DOWNSTREAM)
+    storage_class = storage_class_of(claim.manifest)
+    named = f"storage class {storage_class}" if storage_class else "the default storage class"
+    message = f"Claim {key_of(claim.manifest).name} is waiting for a volume of {named}"
+    return Component.waiting(_CLAIM, Reason.PVC_PENDING, message, DOWNSTREAM)
 
 
-def _needs_a_pod(claim: Manifest) -> bool:
-    """Whether only the file system is left to grow, which happens where the claim is mounted."""
-    conditions = (claim.get("status") or {}).get("conditions") or ()
-    return any(item.get("type") == "FileSystemResizePending" and item.get("status") == "True" for item in conditions)
-
-
-def _pending_claim(observed: ObservedArtifact, claim: Manifest) -> Component:
-    """A claim that waits for its volume, with what the provisioner says (ART-CLM-6)."""
-    event = newest_event(observed.events, uid_of(claim), _PROVISIONING)
-    if event is not None and event.get("reason") in _REFUSALS:
-        text = f"{event['reason']}: {event.get('message') or ''}"
-        return Component.failed(
-            _CLAIM, Failure(Category.INFRASTRUCTURE, Reason.PVC_PROVISIONING_FAILED, text), DOWNSTREAM
-        )
-    storage_class = (claim.get("spec") or {}).get("storageClassName")
-    text = (
-        f"The claim waits for a volume of {f'storage class {storage_class}' if storage_class else 'the default class'}"
-    )
-    return Component.waiting(_CLAIM, Reason.PVC_PENDING, text, DOWNSTREAM)
-
-
-def _claim_metadata(observed: ObservedArtifact) -> Manifest:
-    artifact = observed.artifact
+def _metadata(context: JobContext) -> Manifest:
+    artifact, source = context.artifact, source_of(context.artifact)
     own = {ARTIFACT_LABEL: name_label(artifact.metadata.name)}
-    source = label_value(observed.source.location) if isinstance(observed.source, SourceUri) else ""
-    if source:
-        own[SOURCE_MODEL_LABEL] = source
+    model = label_value(source.location) if isinstance(source, SourceUri) else ""
+    if model:
+        own[SOURCE_MODEL_LABEL] = model
     if artifact.metadata.labels.get(TEMPLATE_CREATED_LABEL) == "true":
         own[CACHE_TYPE_LABEL] = "template-cache"
-    return child_metadata(observed.context(), claim_name(artifact), own)
+    return child_metadata(context, claim_name(artifact), own)
 
 
-def _as_it_is(observed: ObservedArtifact, claim: Manifest) -> tuple[Manifest, Manifest]:
-    """Metadata and spec of a live claim: what may not change, and labels that others may select by (ART-CLM-6)."""
-    metadata = _claim_metadata(observed)
-    kept = {k: v for k, v in labels_of(claim).items() if k in metadata["labels"] or is_own_key(k)}
-    live = claim.get("spec") or {}
+def _as_it_is(context: JobContext, claim: Manifest) -> tuple[Manifest, Manifest]:
+    """Return metadata and spec of a live claim: immutable fields, and labels that others may select by (ART-CLM-6)."""
+    metadata = _metadata(context)
+    kept = {key: value for key, value in labels_of(claim).items() if key in metadata["labels"] or is_own_key(key)}
+    live = spec_of(claim)
     spec = {key: live[key] for key in ("accessModes", "resources", "storageClassName") if key in live}
     return {**metadata, "labels": kept}, spec
 
 
-def _claim(observed: ObservedArtifact, metadata: Manifest, spec: Manifest, reason: str) -> Desired:
-    manifest = PERSISTENT_VOLUME_CLAIM.manifest(metadata, spec=spec)
-    return Desired(PERSISTENT_VOLUME_CLAIM, manifest, f"claim-{reason}")
-
-
-def bytes_of(quantity: Any) -> int:
-    """A quantity in bytes; 0 for what is none."""
-    try:
-        return parse_bytes(str(quantity)) if quantity else 0
-    except (InvalidQuantity, ArithmeticError):
-        return 0
+def _render(metadata: Manifest, spec: Manifest, reason: str) -> Desired:
+    return Desired(PERSISTENT_VOLUME_CLAIM, PERSISTENT_VOLUME_CLAIM.manifest(metadata, spec=spec), f"claim-{reason}")

@@ -1,28 +1,33 @@
 """The last stage of an artifact: its download.
 
-Completeness is a property of the volume, noted on the claim (ART-DWN-1); a Job counts only for the claim it was made
-for (ART-DWN-2). A Job that was given up stays as the memory of its failure until the next attempt is due, then it is
-deleted and its deletion brings the next one. How long the artifact has been failing is read from the `DownloadComplete`
-condition, so waits double without a counter (ART-DWN-4).
+A download is complete when the claim records it (ART-DWN-1); a Job counts only for the claim that it was created for
+(ART-DWN-2). A failed Job is kept, as the memory of its failure, until the next attempt is due; then it is deleted, and
+its deletion leads to the next one. How long the artifact has been failing is read from the condition
+`DownloadComplete`, so that waits double without a counter (ART-DWN-4).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from enum import Enum
 
-from aimd.api.artifact import ArtifactCondition
+from aimd.api.artifact import AIMArtifact, ArtifactCondition
 from aimd.api.reasons import Reason
-from aimd.planning.artifact.claim import bytes_of, completed_claim, granted_bytes
-from aimd.planning.artifact.download_job import DOWNLOAD_TTL_SECONDS, download_identity, download_job, inputs_of
-from aimd.planning.artifact.observed import ObservedArtifact, completion_record, condition_since, is_complete
+from aimd.planning.artifact.claim import completed_claim, granted_bytes
+from aimd.planning.artifact.download_job import (
+    DOWNLOAD_TTL_SECONDS,
+    JobContext,
+    download_identity,
+    download_job,
+    inputs_of,
+)
+from aimd.planning.artifact.observed import JobRun, References, completed_source, condition_since
 from aimd.planning.artifact.size import SECRET_POLL_SECONDS
 from aimd.planning.artifact.stages import (
     POLL_SECONDS,
     Stage,
     cause_of,
     delete_job,
-    given_up,
+    failed_job,
     missing_references,
     poll_seconds,
     running_pods,
@@ -30,190 +35,208 @@ from aimd.planning.artifact.stages import (
 from aimd.planning.component import DOWNSTREAM, Component, State
 from aimd.planning.jobs import JobPhase, finished_at
 from aimd.planning.labels import CLAIM_SIZE_ANNOTATION, CLAIM_UID_ANNOTATION, JOB_REFERENCES_ANNOTATION
-from aimd.planning.objects import annotations_of
+from aimd.planning.objects import View, annotations_of, find_condition, text
 from aimd.planning.pod_failures import PERMANENT_REASONS
+from aimd.planning.pods import PodHealth
+from aimd.planning.quantities import bytes_or_zero
+from aimd.planning.settings import ControllerSettings
 from aimd.planning.time import created_at, timestamp
 from aimd.runtime.objects import Category, Condition, Desired, Failure, Manifest, uid_of
 
+DOWNLOAD_COMPLETE = ArtifactCondition.DOWNLOAD_COMPLETE
 _JOB = ArtifactCondition.DOWNLOAD_JOB_READY
 _PODS = ArtifactCondition.DOWNLOAD_JOB_PODS_READY
-DOWNLOAD_COMPLETE = ArtifactCondition.DOWNLOAD_COMPLETE
 _SECRET_POLL_LIMIT = 600.0
 _TTL_MARGIN_SECONDS = 60
+_UNFINISHED = "The download has not finished"
+
+
+class Outcome(Enum):
+    """What the stage means for `status.progress`; OPEN leaves it to the pod, which reports by itself."""
+
+    OPEN = "open"
+    STARTED = "started"
+    FAILED = "failed"
+    COMPLETE = "complete"
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadStage:
-    """The stage, its condition (None: nothing to say yet), and what becomes of `status.progress`."""
+    """The stage, the condition `DownloadComplete` (None: nothing to say yet), and the outcome."""
 
     stage: Stage
     condition: Condition | None = None
-    outcome: str = ""
-    """`complete`, `failed`, `started`, or empty while the pod reports by itself."""
+    outcome: Outcome = Outcome.OPEN
 
 
-def settle_download(
-    observed: ObservedArtifact, claim: Manifest | None, size_bytes: int, now: datetime
+def keep_download(context: JobContext, claim: Manifest, run: JobRun, now: datetime) -> DownloadStage:
+    """Return the stage of a claim that holds the complete download; the claim gets a record if it has none."""
+    recorded = completed_source(claim) is not None
+    return _complete(() if recorded else (completed_claim(context, claim, run, now),))
+
+
+def plan_download(
+    context: JobContext, run: JobRun, claim: Manifest | None, references: References, now: datetime
 ) -> DownloadStage:
-    """What to do about the download; `claim` is None while there is none to download to."""
-    run = observed.download
-    if is_complete(observed) and observed.claim is not None:
-        noted = bool(completion_record(observed.claim))
-        return _complete(observed, () if noted else (completed_claim(observed, observed.claim, size_bytes, now),))
+    """Return what to do about a download that is not complete; `claim` is None while there is none to write to."""
+    artifact = context.artifact
     if run.job is not None and run.phase is not JobPhase.ENDING and not _is_for(run.job, claim):
-        component = Component.missing(_JOB, "The job belongs to a former volume and is being replaced")
+        component = Component.missing(_JOB, "The download Job was created for another volume and is being replaced")
         stage = Stage((component,), deletions=(delete_job(run.job, "stale"),), requeue_after=POLL_SECONDS)
-        return DownloadStage(stage, _unfinished(observed))
+        return DownloadStage(stage, _unfinished(artifact))
     if claim is None:
-        return DownloadStage(
-            Stage((Component.missing(_JOB, "The download waits for its claim"),)), _unfinished(observed)
-        )
+        waiting = Component.missing(_JOB, "The download is waiting for its claim")
+        return DownloadStage(Stage((waiting,)), _unfinished(artifact))
     if run.phase is JobPhase.COMPLETE:
-        return _complete(observed, (completed_claim(observed, claim, size_bytes, now),))
-    if run.phase is JobPhase.FAILED and run.job is not None:
-        return _failed(observed, run.job, claim, size_bytes, now)
-    if run.phase is JobPhase.RUNNING and run.job is not None:
-        return _running(observed, run.job, claim, size_bytes, now)
-    return _absent(observed, claim, size_bytes, now)
+        return _complete((completed_claim(context, claim, run, now),))
+    if run.job is not None and run.phase is JobPhase.RUNNING:
+        health = running_pods(run, context.exit_codes, Reason.DOWNLOAD_RETRYING, now)
+        is_stuck = health.state not in (State.READY, State.STARTING)
+        outdated = is_stuck and _inputs_changed(context, run.job, claim, references.versions)
+        return _running(context, run.job, health, is_outdated=outdated)
+    if run.job is not None and run.phase is JobPhase.FAILED:
+        cause = cause_of(run, context.exit_codes)
+        changed = _inputs_changed(context, run.job, claim, references.versions)
+        due_at_once = changed or _has_grown(cause, run.job, claim)
+        polls = cause is not None and cause.category is Category.AUTH and bool(references.versions)
+        return _failed(context, run, now, due_at_once=due_at_once, polls_secrets=polls)
+    return _absent(context, run, claim, references, now)
 
 
-def retry_wait(observed: ObservedArtifact, cause: Failure | None, failing_for: timedelta) -> timedelta:
-    """How long to wait after an attempt (ART-DWN-4).
+def retry_wait(settings: ControllerSettings, cause: Failure | None, failing_for: timedelta) -> timedelta:
+    """Return how long to wait after a failed attempt (ART-DWN-4).
 
-    What another try cannot cure waits as long as it has been failing, so the waits double from the base to the
-    limit; the rest, such as the network, waits the base.
+    After a cause that another attempt cannot cure, the wait is as long as the artifact has been failing, so waits
+    double from the base to the limit. After any other, such as the network, it is the base.
     """
-    settings = observed.settings
     permanent = cause is not None and cause.reason in PERMANENT_REASONS
     seconds = failing_for.total_seconds() if permanent else 0.0
     return timedelta(seconds=min(max(seconds, settings.retry_base_seconds), settings.retry_limit_seconds))
 
 
-def _complete(observed: ObservedArtifact, notes: tuple[Desired, ...]) -> DownloadStage:
+def _complete(records: tuple[Desired, ...]) -> DownloadStage:
     components = (
         Component.ready(_PODS, Reason.PODS_READY, "The download pod has finished"),
         Component.ready(_JOB, Reason.READY, "The download is complete", DOWNSTREAM),
     )
     verified = Condition(DOWNLOAD_COMPLETE, "True", Reason.VERIFIED, "Download and verification are complete")
-    return DownloadStage(Stage(components, notes, settled=True), verified, "complete")
+    return DownloadStage(Stage(components, records, passed=True), verified, Outcome.COMPLETE)
 
 
 def _failed(
-    observed: ObservedArtifact, job: Manifest, claim: Manifest, size_bytes: int, now: datetime
+    context: JobContext, run: JobRun, now: datetime, *, due_at_once: bool, polls_secrets: bool
 ) -> DownloadStage:
-    cause = cause_of(observed.download, observed)
+    """Return the stage of a failed Job: shown until the next attempt, then deleted.
+
+    `due_at_once` is whether something has changed that may cure the failure, `polls_secrets` whether a Secret may.
+    """
+    cause, job = cause_of(run, context.exit_codes), run.job or {}
     finished = finished_at(job) or now
-    due = finished + retry_wait(observed, cause, finished - (_failing_since(observed) or finished))
-    components = given_up((_JOB, _PODS), observed.download, observed, f"Next attempt at {timestamp(due)}")
-    condition = _not_verified(observed, cause)
-    changed = _inputs_changed(observed, job, claim, size_bytes) or _has_grown(cause, job, claim)
-    if changed or now >= due:
-        reason = "inputs-changed" if changed else "retry"
-        stage = Stage(components, deletions=(delete_job(job, reason),), requeue_after=POLL_SECONDS)
-        return DownloadStage(stage, condition, "failed")
+    failing_for = finished - (_failing_since(context.artifact) or finished)
+    due = finished + retry_wait(context.settings, cause, failing_for)
+    components = failed_job((_JOB, _PODS), run, context.exit_codes, f"Next attempt at {timestamp(due)}")
+    condition = _not_verified(context.artifact, cause)
+    if due_at_once or now >= due:
+        deletion = delete_job(job, "inputs-changed" if due_at_once else "retry")
+        stage = Stage(components, deletions=(deletion,), requeue_after=POLL_SECONDS)
+        return DownloadStage(stage, condition, Outcome.FAILED)
     wait = max(1.0, (due - now).total_seconds())
-    if cause is not None and cause.category is Category.AUTH and observed.references.versions:
+    if polls_secrets:
         wait = min(wait, _poll(now - finished))
-    return DownloadStage(Stage(components, requeue_after=wait), condition, "failed")
+    return DownloadStage(Stage(components, requeue_after=wait), condition, Outcome.FAILED)
 
 
-def _running(
-    observed: ObservedArtifact, job: Manifest, claim: Manifest, size_bytes: int, now: datetime
-) -> DownloadStage:
-    health = running_pods(observed.download, observed, Reason.DOWNLOAD_RETRYING, now)
-    components = (health.component(_PODS), Component.waiting(_JOB, Reason.JOB_RUNNING, "The download runs", DOWNSTREAM))
-    stuck = health.state not in (State.READY, State.STARTING)
-    stage = Stage(components, download_identity(observed.context(size_bytes)), requeue_after=poll_seconds(health))
-    if stuck and _inputs_changed(observed, job, claim, size_bytes):
+def _running(context: JobContext, job: Manifest, health: PodHealth, *, is_outdated: bool) -> DownloadStage:
+    running = Component.waiting(_JOB, Reason.JOB_RUNNING, "The download is running", DOWNSTREAM)
+    stage = Stage((health.component(_PODS), running), download_identity(context), requeue_after=poll_seconds(health))
+    if is_outdated:
         stage = replace(stage, deletions=(delete_job(job, "inputs-changed"),))
-    return DownloadStage(stage, _in_progress(observed))
+    return DownloadStage(stage, _in_progress(context.artifact))
 
 
-def _absent(observed: ObservedArtifact, claim: Manifest, size_bytes: int, now: datetime) -> DownloadStage:
-    if observed.references.missing:
-        since = condition_since(observed.artifact, _JOB, "False", Reason.REFERENCE_NOT_FOUND) or now
-        wait = _poll(now - since)
-        stage = Stage((missing_references(_JOB, observed),), requeue_after=wait)
-        return DownloadStage(stage, _unfinished(observed))
-    component = Component.missing(_JOB, "The download job is being made")
-    if observed.download.phase is JobPhase.ENDING:
-        return DownloadStage(Stage((component,), requeue_after=POLL_SECONDS), _unfinished(observed))
-    context = observed.context(size_bytes)
-    job = download_job(context, claim, _time_to_live(observed, now), observed.references.versions)
+def _absent(context: JobContext, run: JobRun, claim: Manifest, references: References, now: datetime) -> DownloadStage:
+    artifact = context.artifact
+    if references.missing:
+        since = condition_since(artifact, _JOB, "False", Reason.REFERENCE_NOT_FOUND) or now
+        stage = Stage((missing_references(_JOB, references),), requeue_after=_poll(now - since))
+        return DownloadStage(stage, _unfinished(artifact))
+    component = Component.missing(_JOB, "The download Job is being created")
+    if run.phase is JobPhase.ENDING:
+        return DownloadStage(Stage((component,), requeue_after=POLL_SECONDS), _unfinished(artifact))
+    kept_for = _time_to_live(context.settings, _failing_since(artifact), now)
+    job = download_job(context, claim, kept_for, references.versions)
     stage = Stage((component,), (*download_identity(context), job), requeue_after=POLL_SECONDS)
-    return DownloadStage(stage, _unfinished(observed), "started")
+    return DownloadStage(stage, _unfinished(artifact), Outcome.STARTED)
 
 
-def _time_to_live(observed: ObservedArtifact, now: datetime) -> int:
-    """Seconds a finished Job is kept: long enough to outlive the wait that its failure would bring."""
-    settings = observed.settings
-    since = _failing_since(observed)
-    wait = max(settings.retry_base_seconds, (now - since).total_seconds() if since else 0)
+def _time_to_live(settings: ControllerSettings, failing_since: datetime | None, now: datetime) -> int:
+    """Return the seconds that a finished Job is kept: longer than the wait that its failure would lead to."""
+    wait = max(settings.retry_base_seconds, (now - failing_since).total_seconds() if failing_since else 0)
     if wait <= DOWNLOAD_TTL_SECONDS:
         return DOWNLOAD_TTL_SECONDS
     return int(min(2 * wait, settings.retry_limit_seconds)) + _TTL_MARGIN_SECONDS
 
 
 def _poll(waited: timedelta) -> float:
-    """Seconds until references are looked up again: as long as they have been waited for, within limits (ART-DWN-6)."""
+    """Return the seconds until references are read again: as long as they have been missing, bounded (ART-DWN-6)."""
     return min(max(SECRET_POLL_SECONDS, waited.total_seconds()), _SECRET_POLL_LIMIT)
 
 
-def _failing_since(observed: ObservedArtifact) -> datetime | None:
-    return condition_since(observed.artifact, DOWNLOAD_COMPLETE, "False")
+def _failing_since(artifact: AIMArtifact) -> datetime | None:
+    return condition_since(artifact, DOWNLOAD_COMPLETE, "False")
 
 
-def _is_for(job: Manifest, claim: Mapping[str, Any] | None) -> bool:
-    """Whether a Job fills this very volume; one without our note is judged by its age (ART-DWN-2)."""
+def _is_for(job: Manifest, claim: View | None) -> bool:
+    """Return whether a Job writes to this very volume; without our annotation its age decides (ART-DWN-2)."""
     if claim is None:
         return False
-    noted = annotations_of(job).get(CLAIM_UID_ANNOTATION)
+    noted = text(annotations_of(job), CLAIM_UID_ANNOTATION)
     if noted:
-        return bool(noted == uid_of(claim))
-    claimed, started = (created_at(item) for item in (claim, job))
+        return noted == uid_of(claim)
+    claimed, started = created_at(claim), created_at(job)
     return claimed is not None and started is not None and claimed <= started
 
 
-def _inputs_changed(observed: ObservedArtifact, job: Manifest, claim: Manifest, size_bytes: int) -> bool:
-    """Whether the Job was made from other inputs, or from a Secret that has changed (ART-DWN-5)."""
-    wanted = download_job(observed.context(size_bytes), claim)
+def _inputs_changed(context: JobContext, job: Manifest, claim: Manifest, versions: str) -> bool:
+    """Return whether the Job was created from other inputs, or from a Secret that has changed (ART-DWN-5)."""
+    wanted = download_job(context, claim)
     if inputs_of(job) not in ("", inputs_of(wanted.manifest)):
         return True
-    # A Secret that was put right is a reason to try at once, without anybody having kept what is in it.
-    noted, versions = annotations_of(job).get(JOB_REFERENCES_ANNOTATION), observed.references.versions
+    # A corrected Secret is a reason to try at once. Its version is compared, so that its contents are never kept.
+    noted = text(annotations_of(job), JOB_REFERENCES_ANNOTATION)
     return bool(noted and versions and noted != versions)
 
 
 def _has_grown(cause: Failure | None, job: Manifest, claim: Manifest) -> bool:
-    """Whether a volume that was too small is larger by now (ART-DWN-5)."""
-    noted = bytes_of(annotations_of(job).get(CLAIM_SIZE_ANNOTATION))
+    """Return whether a volume that was too small for the Job is larger now (ART-DWN-5)."""
+    noted = bytes_or_zero(text(annotations_of(job), CLAIM_SIZE_ANNOTATION))
     return cause is not None and cause.reason == Reason.STORAGE_FULL and 0 < noted < granted_bytes(claim)
 
 
-def _not_verified(observed: ObservedArtifact, cause: Failure | None) -> Condition:
-    if _downloaded(observed) or (cause is not None and cause.reason == Reason.VERIFICATION_FAILED):
-        return Condition(
-            DOWNLOAD_COMPLETE, "False", Reason.VERIFICATION_FAILED, "What was downloaded could not be verified"
-        )
-    return Condition(DOWNLOAD_COMPLETE, "False", Reason.DOWNLOADING, "The download has not finished")
+def _not_verified(artifact: AIMArtifact, cause: Failure | None) -> Condition:
+    if _is_downloaded(artifact) or (cause is not None and cause.reason == Reason.VERIFICATION_FAILED):
+        message = "The downloaded files could not be verified"
+        return Condition(DOWNLOAD_COMPLETE, "False", Reason.VERIFICATION_FAILED, message)
+    return Condition(DOWNLOAD_COMPLETE, "False", Reason.DOWNLOADING, _UNFINISHED)
 
 
-def _in_progress(observed: ObservedArtifact) -> Condition:
-    if _downloaded(observed):
-        return Condition(DOWNLOAD_COMPLETE, "True", Reason.VERIFYING, "Everything is downloaded and is being verified")
-    return Condition(DOWNLOAD_COMPLETE, "False", Reason.DOWNLOADING, "The download has not finished")
+def _in_progress(artifact: AIMArtifact) -> Condition:
+    if _is_downloaded(artifact):
+        message = "All files are downloaded and are being verified"
+        return Condition(DOWNLOAD_COMPLETE, "True", Reason.VERIFYING, message)
+    return Condition(DOWNLOAD_COMPLETE, "False", Reason.DOWNLOADING, _UNFINISHED)
 
 
-def _unfinished(observed: ObservedArtifact) -> Condition | None:
-    """While no Job exists the stored condition stays, because waits are counted from it; a success is taken back."""
-    for condition in observed.artifact.status.conditions:
-        if condition.type == DOWNLOAD_COMPLETE:
-            if condition.status == "False":
-                return Condition(DOWNLOAD_COMPLETE, "False", condition.reason, condition.message)
-            return Condition(DOWNLOAD_COMPLETE, "False", Reason.DOWNLOADING, "The download has not finished")
-    return None
+def _unfinished(artifact: AIMArtifact) -> Condition | None:
+    """Return the condition while no Job exists: the stored one, since waits count from it, without a success."""
+    stored = find_condition(artifact.status.conditions, DOWNLOAD_COMPLETE)
+    if stored is None:
+        return None
+    if stored.status == "False":
+        return Condition(DOWNLOAD_COMPLETE, "False", stored.reason, stored.message)
+    return Condition(DOWNLOAD_COMPLETE, "False", Reason.DOWNLOADING, _UNFINISHED)
 
 
-def _downloaded(observed: ObservedArtifact) -> bool:
-    progress = observed.artifact.status.progress
+def _is_downloaded(artifact: AIMArtifact) -> bool:
+    progress = artifact.status.progress
     return progress is not None and (progress.percentage or 0) >= 100

@@ -1,14 +1,13 @@
-"""What runs for an artifact: the Jobs that find out its size and download it, and the identity of the latter.
+"""Rendering of what runs for an artifact: the Jobs that determine its size and download it, and their identity.
 
-Names, labels, env and volumes are those of the reference operator. The pods pass the restricted Pod Security level
-(ART-JOB-3), and a download may do one thing in the API: patch the status of its own artifact (ART-JOB-2).
+The pods comply with the restricted Pod Security level (ART-JOB-3). The only thing that a download may do in the API is
+to patch the status of its own artifact (ART-JOB-2).
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from aimd.api.artifact import AIMArtifact
 from aimd.api.core import EnvVar
@@ -39,11 +38,12 @@ from aimd.planning.labels import (
     name_label,
 )
 from aimd.planning.naming import derive_name
-from aimd.planning.pod_failures import PERMANENT_EXIT_CODES
+from aimd.planning.objects import View, annotations_of, granted_storage, text
+from aimd.planning.pod_failures import DOWNLOADER_EXIT_CODES, PERMANENT_EXIT_CODES
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.settings import ControllerSettings
 from aimd.runtime.kinds import JOB, ROLE, ROLE_BINDING, SERVICE_ACCOUNT
-from aimd.runtime.objects import Desired, Key, Manifest, metadata_of
+from aimd.runtime.objects import Desired, Key, Manifest, key_of, uid_of
 
 CONTROLLER = "artifact"
 
@@ -55,7 +55,8 @@ CHECK_SIZE_TTL_SECONDS = 300
 CHECK_SIZE_DEADLINE_SECONDS = 600
 _USER = 1000
 _MOUNT_PATH = "/cache"
-# The libraries keep their own caches below /tmp; without a bound they could fill the node's disk (ART-JOB-4).
+_TMP_PATH = "/tmp"  # noqa: S108 (the path of a volume inside the pod)
+# The libraries keep their own caches in it; without a limit they could fill the disk of the node (ART-JOB-4).
 _TMP_LIMIT = "12Gi"
 
 
@@ -70,6 +71,7 @@ class JobContext:
 
     @property
     def key(self) -> Key:
+        """Namespace and name of the artifact."""
         return Key(self.artifact.metadata.namespace, self.artifact.metadata.name)
 
     @property
@@ -82,24 +84,29 @@ class JobContext:
         """Whether the image carries the `aimd` command."""
         return self.settings.is_own_image(self.image)
 
+    @property
+    def exit_codes(self) -> Mapping[int, str]:
+        """What exit codes mean; only those of aimd's own images mean anything."""
+        return DOWNLOADER_EXIT_CODES if self.is_own_image else {}
+
 
 def claim_name(artifact: AIMArtifact) -> str:
-    """Name of the artifact's PersistentVolumeClaim: the one it has, whoever named it."""
+    """Return the name of the artifact's claim: the one in its status, whoever named it, else a derived one."""
     return artifact.status.persistent_volume_claim or _child_name(artifact, "cache")
 
 
 def download_name(artifact: AIMArtifact) -> str:
-    """Name of the download Job and of its ServiceAccount, Role and RoleBinding."""
+    """Return the name of the download Job and of its ServiceAccount, Role and RoleBinding."""
     return _child_name(artifact, "download")
 
 
 def check_size_name(artifact: AIMArtifact) -> str:
-    """Name of the check-size Job."""
+    """Return the name of the Job that determines the size."""
     return _child_name(artifact, "check-size")
 
 
 def child_metadata(context: JobContext, name: str, own: Mapping[str, str]) -> Manifest:
-    """Metadata of a child of the artifact: labels of its own, propagated and of the controller; owned."""
+    """Return the metadata of a child of the artifact: owner reference, and all its labels (OBJ-LBL-1)."""
     metadata = context.artifact.metadata
     labels = child_labels(CONTROLLER, metadata.labels, metadata.name, own, context.config.label_patterns)
     return {
@@ -111,47 +118,47 @@ def child_metadata(context: JobContext, name: str, own: Mapping[str, str]) -> Ma
 
 
 def download_job(
-    context: JobContext, claim: Mapping[str, Any], ttl_seconds: int = DOWNLOAD_TTL_SECONDS, versions: str = ""
+    context: JobContext, claim: View, ttl_seconds: int = DOWNLOAD_TTL_SECONDS, versions: str = ""
 ) -> Desired:
-    """The Job that fills `claim`.
+    """Return the Job that downloads the weights to the live `claim`.
 
-    Of the claim (live) UID and size are noted: a Job for a former volume is not believed, and one that found the
-    volume too small is repeated when it has grown.
-    `versions` is a digest of the versions of what the environment refers to, noted as well.
+    Annotations record the claim's UID and size: a Job for another volume is not believed, and one for which the volume
+    was too small is repeated when it has grown. `versions` is a digest of the versions of the Secrets and ConfigMaps
+    that the environment refers to, recorded as well.
     """
     container = {
         **_container(context, DOWNLOAD_CONTAINER, ["aimd", "download"], []),
         "env": render_env(merge_env(_default_env(context), context.config.spec.env, context.artifact.spec.env)),
         "resources": {"requests": dict(sorted(context.settings.job_requests.items()))},
-        "volumeMounts": [{"name": "cache", "mountPath": _MOUNT_PATH}, {"name": "tmp", "mountPath": "/tmp"}],
+        "volumeMounts": [{"name": "cache", "mountPath": _MOUNT_PATH}, {"name": "tmp", "mountPath": _TMP_PATH}],
     }
     pod = {
         **_pod(context, container, serviceAccountName=download_name(context.artifact)),
         "volumes": [
-            {"name": "cache", "persistentVolumeClaim": {"claimName": str(metadata_of(claim).get("name"))}},
+            {"name": "cache", "persistentVolumeClaim": {"claimName": key_of(claim).name}},
             {"name": "tmp", "emptyDir": {"sizeLimit": _TMP_LIMIT}},
         ],
     }
     pod["securityContext"]["fsGroup"] = _USER
     manifest = _job(context, download_name(context.artifact), "download", pod, ttl_seconds)
-    manifest["metadata"]["annotations"][CLAIM_UID_ANNOTATION] = str(metadata_of(claim).get("uid") or "")
-    capacity = ((claim.get("status") or {}).get("capacity") or {}).get("storage")
-    if capacity:
-        manifest["metadata"]["annotations"][CLAIM_SIZE_ANNOTATION] = str(capacity)
-    if versions:
-        manifest["metadata"]["annotations"][JOB_REFERENCES_ANNOTATION] = versions
+    recorded = {
+        CLAIM_UID_ANNOTATION: uid_of(claim),
+        CLAIM_SIZE_ANNOTATION: granted_storage(claim),
+        JOB_REFERENCES_ANNOTATION: versions,
+    }
+    manifest["metadata"]["annotations"] |= {key: value for key, value in recorded.items() if value}
     if context.is_own_image:
         manifest["spec"]["podFailurePolicy"] = _failure_policy(DOWNLOAD_CONTAINER)
     return Desired(JOB, manifest, "download")
 
 
 def check_size_job(context: JobContext) -> Desired:
-    """The Job that finds out how large the weights are; it has no token and no volume."""
+    """Return the Job that determines how large the weights are; it has no token and no volume."""
     container = {
         **_container(context, CHECK_SIZE_CONTAINER, ["aimd", "check-size"], ["/check-size.sh"]),
         "env": render_env(merge_env(context.config.spec.env, context.artifact.spec.env)),
         "resources": {"requests": dict(sorted(context.settings.job_requests.items()))},
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+        "volumeMounts": [{"name": "tmp", "mountPath": _TMP_PATH}],
     }
     pod = {
         **_pod(context, container, automountServiceAccountToken=False),
@@ -166,9 +173,10 @@ def check_size_job(context: JobContext) -> Desired:
 
 
 def download_identity(context: JobContext) -> tuple[Desired, ...]:
-    """ServiceAccount, Role and RoleBinding of the download: it may patch the status of this one artifact (ART-JOB-2).
+    """Return ServiceAccount, Role and RoleBinding of the download (ART-JOB-2).
 
-    Images that are not aimd's report through kubectl, which reads before it patches.
+    It may patch the status of this one artifact. Images that are not aimd's report through kubectl, which reads before
+    it patches.
     """
     name = download_name(context.artifact)
     metadata = child_metadata(context, name, {ARTIFACT_LABEL: name_label(context.artifact.metadata.name)})
@@ -191,10 +199,9 @@ def download_identity(context: JobContext) -> tuple[Desired, ...]:
     )
 
 
-def inputs_of(job: Mapping[str, Any]) -> str:
-    """The fingerprint of what the user can change about a Job, as noted on it; empty on Jobs of others."""
-    annotations: Mapping[str, str] = metadata_of(job).get("annotations") or {}
-    return annotations.get(JOB_INPUTS_ANNOTATION, "")
+def inputs_of(job: View) -> str:
+    """Return the recorded fingerprint of what users can change about a Job, empty on Jobs of other operators."""
+    return text(annotations_of(job), JOB_INPUTS_ANNOTATION)
 
 
 def _child_name(artifact: AIMArtifact, part: str) -> str:
@@ -202,11 +209,11 @@ def _child_name(artifact: AIMArtifact, part: str) -> str:
 
 
 def _default_env(context: JobContext) -> tuple[EnvVar, ...]:
-    """What a download's environment says unless config or artifact do (ART-JOB-6)."""
+    """Return the variables of a download, which config and artifact override (ART-JOB-6)."""
     values = {
         AIM_DOWNLOADER_PROTOCOL: "XET,HF_TRANSFER",
-        TMPDIR: "/tmp/",
-        HF_HOME: "/tmp/.hf",
+        TMPDIR: f"{_TMP_PATH}/",
+        HF_HOME: f"{_TMP_PATH}/.hf",
         EXPECTED_SIZE_BYTES: str(context.size_bytes),
         MOUNT_PATH: _MOUNT_PATH,
         ARTIFACT_NAME: context.artifact.metadata.name,
@@ -218,7 +225,7 @@ def _default_env(context: JobContext) -> tuple[EnvVar, ...]:
 
 
 def _container(context: JobContext, name: str, own_command: list[str], foreign_command: list[str]) -> Manifest:
-    """The container of a job; only our own images know the command (ART-JOB-1)."""
+    """Return the container of a Job; only aimd's own images know its command (ART-JOB-1)."""
     command = own_command if context.is_own_image else foreign_command
     return {
         "name": name,
@@ -272,15 +279,17 @@ def _job(context: JobContext, name: str, component: str, pod: Manifest, ttl_seco
 
 
 def _fingerprint(pod: Manifest) -> str:
-    """Of image, source, environment and pull secrets: when it changes, a failed Job deserves another run at once."""
+    """Return a digest of image, source, environment and pull secrets; when it changes, a failed Job is run again."""
     (container,) = pod["containers"]
     inputs = [container["image"], container["args"], container["env"], pod.get("imagePullSecrets")]
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _failure_policy(container: str) -> Manifest:
-    """Ends the Job at once when a repetition is pointless; disruptions of the node don't count as failures
-    (ART-JOB-5)."""
+    """Return the policy that ends the Job where another attempt is pointless (ART-JOB-5).
+
+    Disruptions of the node do not count as failures.
+    """
     return {
         "rules": [
             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},

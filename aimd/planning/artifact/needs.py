@@ -1,4 +1,4 @@
-"""What only the API server can tell about an artifact: logs, Events, and the objects that its environment refers to."""
+"""Live reads about an artifact: logs, Events, and the Secrets and ConfigMaps that its environment refers to."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from aimd.planning.artifact.observed import JobRun, ObservedArtifact, References, is_complete, stated_size
+from aimd.planning.artifact.observed import JobRun, ObservedArtifact, References, stated_size
 from aimd.planning.environment import merge_env
 from aimd.planning.jobs import JobPhase
 from aimd.planning.needs import Need, ReadEvents, ReadLog, ReadReference, Reads, Refused
@@ -41,7 +41,14 @@ def artifact_needs(observed: ObservedArtifact, now: datetime) -> tuple[Need, ...
 
 def with_reads(observed: ObservedArtifact, reads: Reads) -> ObservedArtifact:
     """Return what was observed together with what was read."""
-    return replace(observed, logs=reads.logs(), events=reads.events(), references=_references(observed, reads))
+    logs, events = reads.logs(), reads.events()
+    return replace(
+        observed,
+        claim=replace(observed.claim, events=events) if observed.claim is not None else None,
+        download=replace(observed.download, logs=logs, events=events),
+        check_size=replace(observed.check_size, logs=logs, events=events),
+        references=_references(observed, reads),
+    )
 
 
 def pods_to_read(observed: ObservedArtifact) -> tuple[Manifest, ...]:
@@ -53,7 +60,7 @@ def _unexplained(run: JobRun, observed: ObservedArtifact) -> Iterator[Manifest]:
     pod = run.newest_pod
     if pod is None or run.phase in (JobPhase.ABSENT, JobPhase.ENDING):
         return
-    failed = phase_of(pod) == "Failed" and needs_log(pod, observed.exit_codes)
+    failed = phase_of(pod) == "Failed" and needs_log(pod, observed.context().exit_codes)
     answered = phase_of(pod) == "Succeeded" and run is observed.check_size and not stated_size(observed.artifact)
     if failed or answered:
         yield pod
@@ -75,9 +82,9 @@ def explained_after(observed: ObservedArtifact, now: datetime) -> float | None:
 
 def _waiting_objects(observed: ObservedArtifact) -> list[Manifest]:
     found: list[Manifest] = []
-    if is_complete(observed):
+    if observed.is_complete:
         return found
-    claim = observed.claim
+    claim = observed.claim.manifest if observed.claim is not None else None
     if claim is not None and (phase_of(claim) == "Pending" or _is_resizing(claim)):
         found.append(claim)
     for run in (observed.download, observed.check_size):
@@ -101,7 +108,7 @@ def references_to_read(observed: ObservedArtifact) -> tuple[EnvReference, ...]:
     Optional references need not exist, and are left out (ART-DWN-6).
     """
     run = observed.download if stated_size(observed.artifact) else observed.check_size
-    if is_complete(observed) or run.phase not in _CHANGING:
+    if observed.is_complete or run.phase not in _CHANGING:
         return ()
     found: list[EnvReference] = []
     for variable in merge_env(observed.config.spec.env, observed.artifact.spec.env):

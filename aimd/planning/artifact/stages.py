@@ -1,15 +1,16 @@
-"""What the stages of an artifact have in common: their result, and how a Job shows as components."""
+"""What the stages of an artifact share: their result, and how a Job appears as components."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from aimd.api.artifact import ArtifactCondition
 from aimd.api.foreign_reasons import ForeignReason
 from aimd.api.reasons import Reason
-from aimd.planning.artifact.observed import JobRun, ObservedArtifact
+from aimd.planning.artifact.observed import JobRun, References
 from aimd.planning.component import DOWNSTREAM, Component, State
 from aimd.planning.jobs import job_failure
-from aimd.planning.objects import newest_event
+from aimd.planning.objects import newest_event, phase_of, text
 from aimd.planning.pod_failures import pod_failure
 from aimd.planning.pods import STARTING_SECONDS, PodHealth, probe_pods
 from aimd.planning.time import age_seconds
@@ -22,84 +23,84 @@ _STARTING = frozenset({Reason.PODS_PENDING, ForeignReason.PULLING, Reason.PODS_S
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What one stage contributes to the plan; `settled` lets the next stage begin."""
+    """What one stage contributes to the plan; with `passed`, the next stage begins."""
 
     components: tuple[Component, ...] = ()
     desired: tuple[Desired, ...] = ()
     deletions: tuple[Deletion, ...] = ()
     requeue_after: float | None = None
-    settled: bool = False
+    passed: bool = False
 
 
-def missing_references(type_: str, observed: ObservedArtifact) -> Component:
-    """A Job that is not made because what its environment refers to is missing (ART-DWN-6)."""
-    text = f"The environment refers to {', '.join(observed.references.missing)}: create it or correct env"
-    return Component.failed(type_, Failure(Category.MISSING_UPSTREAM, Reason.REFERENCE_NOT_FOUND, text), DOWNSTREAM)
+def missing_references(type_: str, references: References) -> Component:
+    """Return the component of a Job that is not created because objects or keys are missing (ART-DWN-6)."""
+    message = (
+        f"The environment refers to objects or keys that do not exist: {', '.join(references.missing)}. "
+        "Create them, or correct env"
+    )
+    return Component.failed(type_, Failure(Category.MISSING_UPSTREAM, Reason.REFERENCE_NOT_FOUND, message), DOWNSTREAM)
 
 
 def delete_job(job: Manifest, reason: str) -> Deletion:
-    """Takes a Job away, and with it its pods."""
+    """Return the deletion of a Job, which deletes its pods, too."""
     return Deletion(JOB, key_of(job), uid_of(job), reason)
 
 
-def cause_of(run: JobRun, observed: ObservedArtifact) -> Failure | None:
-    """Why the newest pod failed, None when it did not."""
+def cause_of(run: JobRun, exit_codes: Mapping[int, str]) -> Failure | None:
+    """Return why the newest pod failed, None when it did not."""
     pod = run.newest_pod
-    if pod is None or (pod.get("status") or {}).get("phase") != "Failed":
+    if pod is None or phase_of(pod) != "Failed":
         return None
-    return pod_failure(pod, observed.logs.get(key_of(pod).name, ""), observed.exit_codes)
+    return pod_failure(pod, run.log_of(pod), exit_codes)
 
 
-def running_pods(run: JobRun, observed: ObservedArtifact, retrying: str, now: datetime) -> PodHealth:
-    """Health of the newest pod of a Job that runs.
+def running_pods(run: JobRun, exit_codes: Mapping[int, str], retrying: str, now: datetime) -> PodHealth:
+    """Return the health of the newest pod of a running Job; `retrying` is the reason after a failed pod.
 
-    A pod that failed is no failure while the Job follows up with another one (ART-DWN-7); a Job whose pods are refused
-    at admission has none, and its events say why (ART-DWN-9).
+    A failed pod is not a failure while the Job creates another one (ART-DWN-7). A Job whose pods are refused at
+    admission has none, and its Events say why (ART-DWN-9).
     """
     pod = run.newest_pod
-    cause = cause_of(run, observed)
+    cause = cause_of(run, exit_codes)
     if cause is not None:
-        text = f"A pod failed and another one follows: {cause.reason}: {cause.message}"
-        return PodHealth(State.PROGRESSING, retrying, text)
+        message = f"A pod failed, and the Job creates another one: {cause.reason}: {cause.message}"
+        return PodHealth(State.PROGRESSING, retrying, message)
     if pod is None and run.job is not None:
-        refused = newest_event(observed.events, uid_of(run.job), frozenset({ForeignReason.FAILED_CREATE}))
+        refused = newest_event(run.events, uid_of(run.job), frozenset({ForeignReason.FAILED_CREATE}))
         if refused is not None:
-            return PodHealth(
-                State.PENDING, ForeignReason.FAILED_CREATE, str(refused.get("message") or "Pods are refused")
-            )
+            message = text(refused, "message") or f"The API server refuses the pods of Job {key_of(run.job).name}"
+            return PodHealth(State.PENDING, ForeignReason.FAILED_CREATE, message)
     pods = () if pod is None else (pod,)
-    health = probe_pods(pods, logs=observed.logs, events=observed.events, exit_codes=observed.exit_codes)
+    health = probe_pods(pods, logs=run.logs, events=run.events, exit_codes=exit_codes)
     if pod is not None and health.reason in _STARTING and age_seconds(pod, now) < STARTING_SECONDS:
-        return PodHealth(State.PENDING, Reason.PODS_PENDING, "The pod waits to be started")
+        return PodHealth(State.PENDING, Reason.PODS_PENDING, "Pod is waiting to start")
     return health
 
 
 def poll_seconds(health: PodHealth) -> float:
-    """When to look again at a Job that runs: soon at one that is being started, for what it turns into."""
+    """Return when to look again at a running Job, in seconds: sooner while its pod starts."""
     return STARTING_SECONDS if health.reason == Reason.PODS_PENDING else POLL_SECONDS
 
 
-def given_up(
-    types: tuple[ArtifactCondition, ArtifactCondition], run: JobRun, observed: ObservedArtifact, note: str
+def failed_job(
+    types: tuple[ArtifactCondition, ArtifactCondition], run: JobRun, exit_codes: Mapping[int, str], note: str
 ) -> tuple[Component, Component]:
-    """The components of a failed Job, its pods first: their cause is closer than the Job's (ART-DWN-8).
+    """Return the components of a failed Job, its pods first: their cause is closer than the Job's (ART-DWN-8).
 
-    `types` are the condition types of the Job and of its pods.
-
-    Causes that are nobody's mistake, such as the network, make the object Failed by its state alone.
+    `types` are the condition types of the Job and of its pods, `note` is added to the message of the Job.
+    Infrastructure causes set the state to Failed without a failure category.
     """
     job = (
         job_failure(run.job)
         if run.job is not None
-        else Failure(Category.INVALID_SPEC, Reason.JOB_FAILED, "The job failed")
+        else Failure(Category.INVALID_SPEC, Reason.JOB_FAILED, "The Job failed")
     )
     job_type, pods_type = types
     shown = Component(job_type, State.FAILED, job.reason, f"{job.message}. {note}", DOWNSTREAM)
-    cause = cause_of(run, observed)
+    cause = cause_of(run, exit_codes)
     if cause is None:
-        nothing = Component(pods_type, State.FAILED, Reason.NO_PODS, "No pod is left to tell the cause")
-        blamed = (replace(job, category=Category.INVALID_SPEC),)
-        return nothing, replace(shown, failures=blamed)
+        nothing = Component(pods_type, State.FAILED, Reason.NO_PODS, "No pod is left to show the cause")
+        return nothing, replace(shown, failures=(replace(job, category=Category.INVALID_SPEC),))
     failure = None if cause.category is Category.INFRASTRUCTURE else cause
     pods = PodHealth(State.FAILED, cause.reason, cause.message, failure)
     return pods.component(pods_type), shown

@@ -10,7 +10,7 @@ from aimd.controllers.artifact import artifact_controller, observe_artifact
 from aimd.controllers.pipeline import KindReconciler
 from aimd.controllers.relation import Reader
 from aimd.planning.artifact.download_job import check_size_name, claim_name, download_name
-from aimd.planning.artifact.observed import ObservedArtifact
+from aimd.planning.artifact.observed import LiveClaim, ObservedArtifact
 from aimd.planning.kinds import AIM_ARTIFACT, INFERENCE_SERVICE
 from aimd.planning.needs import NO_READS
 from aimd.planning.settings import ControllerSettings
@@ -52,14 +52,14 @@ def observe(cache: Cache) -> ObservedArtifact:
 
 def test_children_with_their_pods_and_what_belongs_to_the_claim(cache: Cache) -> None:
     claim = put(cache, PERSISTENT_VOLUME_CLAIM, claim_name(ARTIFACT), "own", spec={"storageClassName": "fast"})
-    fast = put(cache, STORAGE_CLASS, "fast", allowVolumeExpansion=True)
+    put(cache, STORAGE_CLASS, "fast", allowVolumeExpansion=True)
     download = put(cache, JOB, download_name(ARTIFACT), "own")
     put(cache, JOB, check_size_name(ARTIFACT), "own")
     pod = put(cache, POD, "pod", download["metadata"]["uid"])
     volume = {"persistentVolumeClaim": {"claimName": claim_name(ARTIFACT)}}
     put(cache, INFERENCE_SERVICE, "user", spec={"predictor": {"volumes": [volume]}})
     found = observe(cache)
-    assert (found.claim, found.storage_class, found.users) == (claim, fast, ("user",))
+    assert (found.claim, found.users) == (LiveClaim(claim, may_grow=True), ("user",))
     assert (found.download.job, tuple(found.download.pods)) == (download, (pod,))
     assert (found.check_size.job is not None, tuple(found.check_size.pods)) == (True, ())
 

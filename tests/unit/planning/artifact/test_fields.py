@@ -9,7 +9,7 @@ import pytest
 
 from aimd.api.artifact import AIMArtifact
 from aimd.api.kinds import AIM_ARTIFACT_RESOURCE
-from aimd.planning.artifact.observed import ObservedArtifact
+from aimd.planning.artifact.observed import LiveClaim, ObservedArtifact
 from aimd.planning.artifact.plan import plan_artifact
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import resolve_config
@@ -66,7 +66,7 @@ def plan(spec: Spec, **observed: Any) -> Plan:
 WORLDS: dict[str, World] = {
     "new": lambda spec: plan({"size": "16Gi", **spec}),
     "unsized": plan,
-    "claimed": lambda spec: plan({"size": "16Gi", **spec}, claim=CLAIM),
+    "claimed": lambda spec: plan({"size": "16Gi", **spec}, claim=LiveClaim(CLAIM)),
 }
 
 

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from aimd.api.artifact import AIMArtifact
 from aimd.api.runtime_config import AIMRuntimeConfig
 from aimd.planning.artifact.needs import objects_to_explain, pods_to_read, references_to_read
-from aimd.planning.artifact.observed import JobRun, ObservedArtifact, References
+from aimd.planning.artifact.observed import JobRun, LiveClaim, ObservedArtifact, References
 from aimd.planning.artifact.plan import plan_artifact
 from aimd.planning.component import may_apply
 from aimd.planning.conditions import Summary, summarize
 from aimd.planning.labels import CLAIM_UID_ANNOTATION, DOWNLOAD_COMPLETE_ANNOTATION
+from aimd.planning.objects import allows_expansion
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import resolve_config
 from aimd.planning.settings import ControllerSettings
@@ -67,19 +68,21 @@ class World:
             artifact=obj,
             config=config,
             settings=ControllerSettings(downloader_image="aimd:test", retry_base_seconds=600),
-            claim=self.child("cache"),
+            claim=self._claim(),
             download=self._run("download"),
             check_size=self._run("check-size"),
-            logs=self.logs,
-            events=self.events,
             references=self.references,
-            storage_class=self.storage_class,
             users=self.users,
         )
 
+    def _claim(self) -> LiveClaim | None:
+        claim = self.child("cache")
+        return LiveClaim(claim, self.events, allows_expansion(self.storage_class)) if claim is not None else None
+
     def _run(self, part: str) -> JobRun:
         job = self.child(part)
-        return JobRun(job, tuple(p for p in self.pods if job and p["owner"] == job["metadata"]["uid"]))
+        pods = tuple(p for p in self.pods if job and p["owner"] == job["metadata"]["uid"])
+        return JobRun(job, pods, self.logs, self.events)
 
     def turn(self, seconds: float = 1) -> Summary:
         """One reconcile, with its writes."""
