@@ -33,7 +33,7 @@ class Row:
     before: Spec
     after: Spec
     shows: str
-    world: str = "settled"
+    world: str = "usual"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Saying:
         return {path for path in self.values | other.values if self.values.get(path) != other.values.get(path)}
 
 
-def said(plan: Plan, now: datetime = NOW) -> Saying:
+def said(plan: Plan) -> Saying:
     """Return what a plan says: objects, status, conditions, deletions, needs and the time of the next reconcile."""
     saying = Saying()
     for desired in plan.desired:
@@ -76,7 +76,7 @@ def said(plan: Plan, now: datetime = NOW) -> Saying:
         applied=Applied(),
         previous=(),
         generation=1,
-        now=now,
+        now=NOW,
         extra_conditions=plan.extra_conditions,
     )
     for condition in summary.conditions:
@@ -107,9 +107,7 @@ def spec_leaves(resource: ApiResource) -> set[str]:
     return set(leaves(schema["properties"]["spec"]))
 
 
-def variable_rows(
-    prefix: str, place: str, wrap: Callable[[list[Spec]], Spec], world: str = "settled"
-) -> dict[str, Row]:
+def variable_rows(prefix: str, place: str, wrap: Callable[[list[Spec]], Spec], world: str = "usual") -> dict[str, Row]:
     """One row for each leaf of an environment variable; `wrap` makes a spec with these variables."""
     complete: dict[str, Spec] = {
         "secretKeyRef": {"name": "s", "key": "k", "optional": False},
@@ -136,7 +134,7 @@ def variable_rows(
     return rows
 
 
-def hardware_rows(prefix: str, place: str, wrap: Callable[[Spec], Spec], world: str = "settled") -> dict[str, Row]:
+def hardware_rows(prefix: str, place: str, wrap: Callable[[Spec], Spec], world: str = "usual") -> dict[str, Row]:
     """One row for each leaf of hardware; `wrap` makes a spec with this hardware."""
     values = (
         ("gpu", {"requests": 1}, "requests", 1, 2),
@@ -154,7 +152,7 @@ def hardware_rows(prefix: str, place: str, wrap: Callable[[Spec], Spec], world: 
     }
 
 
-def source_rows(prefix: str, place: str, wrap: Callable[[Spec], Spec], world: str = "settled") -> dict[str, Row]:
+def source_rows(prefix: str, place: str, wrap: Callable[[Spec], Spec], world: str = "usual") -> dict[str, Row]:
     """One row for each leaf of a source of weights; `wrap` makes a spec with this source."""
     weights = {"modelId": "acme/tiny", "sourceUri": "hf://acme/tiny", "size": "1Gi"}
     changes = {"modelId": "acme/other", "sourceUri": "hf://acme/other", "size": "2Gi"}
@@ -171,7 +169,12 @@ def assert_effect(path: str, row: Row, worlds: Mapping[str, World]) -> None:
     """Fail unless a change of this field, and of no other, shows where the row says."""
     _assert_changes_only(path, row.before, row.after)
     plan = worlds[row.world]
-    changed = said(plan(row.before)).differing(said(plan(row.after)))
+    assert_shows(path, row, plan(row.before), plan(row.after))
+
+
+def assert_shows(path: str, row: Row, before: Plan, after: Plan) -> None:
+    """Fail unless two plans differ where the row says."""
+    changed = said(before).differing(said(after))
     assert any(item.startswith(row.shows) for item in changed), (
         f"spec.{path} should change {row.shows}; it changes {sorted(changed)}; {ADD_A_FIELD}"
     )

@@ -179,7 +179,7 @@ def served(spec: Spec, templates: tuple[str, ...], *, cluster: bool) -> Plan:
 def worlds(kind: str) -> dict[str, World]:
     cluster = kind == "AIMClusterModel"
     return {
-        "settled": lambda spec: plan(spec, cluster=cluster),
+        "usual": lambda spec: plan(spec, cluster=cluster),
         "custom": lambda spec: plan({"modelSources": [SOURCE], **spec}, cluster=cluster),
         "served": lambda spec: served(spec, ("latency",), cluster=cluster),
         "ambiguous": lambda spec: served(spec, ("latency", "second"), cluster=cluster),

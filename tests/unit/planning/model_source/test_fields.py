@@ -66,7 +66,7 @@ def plan(spec: Spec) -> Plan:
     return plan_model_source(observed, NOW)
 
 
-WORLDS: dict[str, World] = {"settled": plan}
+WORLDS: dict[str, World] = {"usual": plan}
 
 
 @pytest.mark.parametrize("path", FIELDS)

@@ -112,7 +112,7 @@ def plan_of_model(config: ResolvedConfig) -> Plan:
 
 def worlds(kind: str) -> dict[str, World]:
     return {
-        "settled": lambda spec: plan_of_service(resolved(kind, spec)),
+        "usual": lambda spec: plan_of_service(resolved(kind, spec)),
         "artifact": lambda spec: plan_of_artifact(resolved(kind, spec)),
         "model": lambda spec: plan_of_model(resolved(kind, spec)),
     }

@@ -136,7 +136,7 @@ def served(spec: Spec, *, cluster: bool) -> Plan:
 def worlds(kind: str) -> dict[str, World]:
     cluster = kind == "AIMClusterServiceTemplate"
     return {
-        "settled": lambda spec: plan({"modelSources": [serving.WEIGHTS], **spec}, cluster=cluster),
+        "usual": lambda spec: plan({"modelSources": [serving.WEIGHTS], **spec}, cluster=cluster),
         "discovering": lambda spec: plan(spec, cluster=cluster),
         "served": lambda spec: served(spec, cluster=cluster),
     }

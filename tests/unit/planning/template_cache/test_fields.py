@@ -60,7 +60,7 @@ def plan(spec: Spec) -> Plan:
     return plan_template_cache(ObservedTemplateCache(cache, config, found), NOW)
 
 
-WORLDS: dict[str, World] = {"settled": plan}
+WORLDS: dict[str, World] = {"usual": plan}
 
 
 @pytest.mark.parametrize("path", FIELDS)
