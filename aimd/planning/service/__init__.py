@@ -2,16 +2,18 @@
 
 | Module | Decides |
 |---|---|
-| `observed` | what one decision is based on |
-| `model_reference`, `model_identity`, `model_creation` | which model |
-| `template_reference`, `template_selection`, `derived_template` | which template |
-| `child_names` | names of everything a service makes |
-| `caching` | which template cache |
-| `plan` | order and gates |
-| `inference_service`, `container_environment`, `resources`, `volumes` | the InferenceService |
+| `plan` | what must exist and when, what must not, and how each part fares |
+| `observed`, `needs` | what one decision is based on, and the live reads that it lacks |
+| `model_reference`, `model_identity`, `model_creation` | which model, which models are the same, and new models |
+| `template_reference`, `template_selection`, `derived_template` | which template, the automatic choice, and overrides |
+| `caching` | which template cache, and new ones |
+| `child_names` | the names of everything that a service creates |
+| `inference_service` | the InferenceService |
+| `container_environment`, `resources`, `volumes` | environment, resources and volumes of its container |
 | `profile_config_map` | the ConfigMap of a custom profile |
-| `scaling`, `autoscaler` | replicas, and how the autoscaler fares |
-| `routing`, `durations` | the HTTPRoute |
-| `service_health`, `ignored_fields` | health of what runs, and fields without effect |
+| `scaling`, `autoscaler` | the number of replicas, and the health of the autoscaler |
+| `routing` | the HTTPRoute |
+| `service_health` | the health of the InferenceService and its pods |
+| `ignored_fields` | which fields have no effect |
 | `deletion` | what is deleted with a service |
 """

@@ -1,7 +1,7 @@
-"""Names of the objects a service makes or looks for.
+"""Names of the objects that a service creates or looks for.
 
-Names that fit whole are those of the reference operator, digit for digit. A truncated name additionally hashes what it
-was truncated from, because two long names of one namespace would otherwise collide.
+Names that fit whole are those of the reference operator, character for character. A truncated name additionally hashes
+what it was truncated from, because two long names in one namespace could otherwise collide.
 """
 
 import re
@@ -17,7 +17,7 @@ _INFERENCE_SERVICE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
 class InvalidImageReference(ValueError):
-    """An image text that cannot be split into name and tag."""
+    """The text is not a valid image reference: it cannot be split into name and tag."""
 
 
 class InvalidServiceName(ValueError):
@@ -25,7 +25,7 @@ class InvalidServiceName(ValueError):
 
 
 def inference_service_name(name: str, namespace: str) -> str:
-    """Name of the InferenceService; raises InvalidServiceName with what to change (SVC-NAM-1).
+    """Return the name of the InferenceService; raise InvalidServiceName with what to change (SVC-NAM-1).
 
     KServe puts `<name>-predictor-<namespace>` into one host label, hence the limit.
     """
@@ -63,50 +63,50 @@ def http_route_names(service: AIMService) -> tuple[str, str]:
 
 
 def former_inference_service_name(name: str, namespace: str) -> str:
-    """The name without the collision rule; an owned object under it is kept (SVC-NAM-2)."""
+    """Return the name without the collision rule; an owned object under it is kept (SVC-NAM-2)."""
     return _by_namespace(name, namespace, max(_inference_service_limit(namespace), _MINIMUM_LIMIT))
 
 
 def http_route_name(name: str, namespace: str) -> str:
-    """Name of the HTTPRoute."""
+    """Return the name of the HTTPRoute."""
     return _collision_free(name, namespace, MAXIMUM_LENGTH)
 
 
 def former_http_route_name(name: str, namespace: str) -> str:
-    """The name without the collision rule; an owned object under it is kept."""
+    """Return the name without the collision rule; an owned object under it is kept."""
     return _by_namespace(name, namespace, MAXIMUM_LENGTH)
 
 
 def shared_cache_name(template_name: str, namespace: str) -> str:
-    """Name of a template cache that outlives its services."""
+    """Return the name of a template cache that outlives its services."""
     return _collision_free(template_name, namespace, MAXIMUM_LENGTH)
 
 
 def dedicated_cache_name(template_name: str, service: AIMService) -> str:
-    """Name of the template cache that belongs to one service."""
+    """Return the name of the template cache that belongs to one service."""
     parts = [template_name, service.metadata.name]
     return derive_name(parts, [service.metadata.uid, *([] if fits_whole(parts) else parts)])
 
 
 def profile_config_map_name(service_name: str) -> str:
-    """Name of the ConfigMap with a custom profile."""
+    """Return the name of the ConfigMap with a custom profile."""
     return derive_name([service_name, "custom-profile"], [service_name, "service-custom-profile"])
 
 
 def model_name_from_image(image: str) -> str:
-    """Name of a model made from an image; raises InvalidImageReference (SVC-NAM-3)."""
+    """Return the name of a model created for an image; raise InvalidImageReference (SVC-NAM-3)."""
     return derive_name(list(split_image(image)), [image])
 
 
 def has_overrides(overrides: ServiceOverrides | None) -> bool:
-    """Whether overrides change anything."""
+    """Return whether overrides change anything."""
     return bool(_changes(overrides) or _unnamed_changes(overrides))
 
 
 def derived_template_name(base: str, overrides: ServiceOverrides | None) -> str:
-    """Name of the template that has the overrides; the base's own when there are none (SVC-OVR-4).
+    """Return the name of the template with the overrides; without any, that of the base (SVC-OVR-4).
 
-    Overrides that the reference leaves out of the name are told apart by a hash as long as that of other names.
+    Overrides that the reference operator leaves out of the name are distinguished by a hash of the usual length.
     """
     if not has_overrides(overrides):
         return base
@@ -118,32 +118,32 @@ def derived_template_name(base: str, overrides: ServiceOverrides | None) -> str:
 
 
 def former_derived_template_name(base: str, overrides: ServiceOverrides | None) -> str:
-    """The name without the collision rule, if there is one; a service that has such a template keeps it."""
+    """Return the name without the collision rule, if there is one; a service keeps a template of that name."""
     if not _changes(overrides):
         return ""
     return derive_name(*_derived_parts(base, overrides), hash_length=_DERIVED_HASH)
 
 
 def predictor_name(inference_service: str) -> str:
-    """Name of KServe's Deployment and Service, and of KEDA's ScaledObject."""
+    """Return the name of KServe's Deployment and Service, and of KEDA's ScaledObject."""
     return f"{inference_service}-predictor"
 
 
 def autoscaler_name(inference_service: str) -> str:
-    """Name of the HorizontalPodAutoscaler that KEDA makes."""
+    """Return the name of the HorizontalPodAutoscaler that KEDA creates."""
     return f"keda-hpa-{predictor_name(inference_service)}"
 
 
 def inference_service_of(autoscaler: str) -> str:
-    """The InferenceService whose `autoscaler_name` this is; empty when it is another's."""
+    """Return the InferenceService whose `autoscaler_name` this is; empty when it is of something else."""
     found = re.fullmatch(autoscaler_name("(.+)"), autoscaler)
     return found[1] if found is not None else ""
 
 
 def split_image(image: str) -> tuple[str, str]:
-    """Image name and tag as name parts; raises InvalidImageReference (SVC-NAM-3).
+    """Return image name and tag as name parts; raise InvalidImageReference (SVC-NAM-3).
 
-    A digest stands in for the tag with the first six characters after its colon.
+    Of a digest, the first six characters after its colon take the place of the tag.
     """
     last = image.strip().rpartition("/")[2]
     if "@" in last:
@@ -168,7 +168,7 @@ def _inference_service_limit(namespace: str) -> int:
 
 
 def _collision_free(name: str, namespace: str, limit: int) -> str:
-    """The name with a hash that covers what had to be cut (SVC-NAM-2)."""
+    """Return the name with a hash that covers what had to be cut (SVC-NAM-2)."""
     if fits_whole([name], limit=limit):
         return derive_name([name], [namespace], limit=limit)
     return derive_name([name], [namespace, name], limit=limit)
@@ -182,7 +182,7 @@ def _by_namespace(name: str, namespace: str, limit: int) -> str:
 
 
 def _changes(overrides: ServiceOverrides | None) -> dict[str, str | int]:
-    """What is overridden, in the order of the name's parts."""
+    """Return what is overridden, in the order of the name's parts."""
     if overrides is None:
         return {}
     gpu = overrides.hardware.gpu if overrides.hardware is not None else None
@@ -196,14 +196,14 @@ def _changes(overrides: ServiceOverrides | None) -> dict[str, str | int]:
 
 
 def _derived_parts(base: str, overrides: ServiceOverrides | None) -> tuple[list[str], list[object]]:
-    """Readable parts and hash inputs of a derived template's name."""
+    """Return readable parts and hash inputs of a derived template's name."""
     changes = _changes(overrides)
     readable = [f"{value}gpu" if name == "count" else str(value) for name, value in changes.items()]
     return [base, "ovr", *readable], [item for pair in changes.items() for item in pair]
 
 
 def _unnamed_changes(overrides: ServiceOverrides | None) -> dict[str, str]:
-    """What is overridden without being a part of the name."""
+    """Return what is overridden without being a part of the name."""
     hardware = overrides.hardware if overrides is not None else None
     gpu, cpu = (hardware.gpu, hardware.cpu) if hardware is not None else (None, None)
     device = gpu.resource_name if gpu is not None else ""

@@ -25,8 +25,10 @@ DEFAULTS = (
 
 
 def container_env(service: AIMService, template: Template, config_env: Sequence[EnvVar]) -> tuple[EnvVar, ...]:
-    """Every variable once, sorted by name; a name set on several levels has the strongest level's value (SVC-ENV-1,
-    SVC-ENV-2)."""
+    """Return every variable once, sorted by name.
+
+    A variable set on several levels has the value of the strongest (SVC-ENV-1, SVC-ENV-2).
+    """
     merged = merge_container_env(
         DEFAULTS,
         config_env,
@@ -39,7 +41,7 @@ def container_env(service: AIMService, template: Template, config_env: Sequence[
 
 
 def _profile(template: Template) -> tuple[EnvVar, ...]:
-    """What selects the profile inside the image."""
+    """Return the variables that select the profile inside the image."""
     values = {
         AIM_PROFILE_ID: profile_id_of(template) or template.spec.profile_id,
         AIM_METRIC: template.spec.metric,
@@ -49,7 +51,7 @@ def _profile(template: Template) -> tuple[EnvVar, ...]:
 
 
 def _identity(template: Template) -> tuple[EnvVar, ...]:
-    """`AIM_ID` or `AIM_MODEL_ID`, never both: they exclude each other in the image (SVC-ENV-3)."""
+    """Return `AIM_ID` or `AIM_MODEL_ID`, never both: they exclude each other in the image (SVC-ENV-3)."""
     if template.spec.custom_profile is not None:
         return (EnvVar(name=AIM_ID, value=template.spec.aim_id),)
     if template.spec.model_sources:

@@ -1,4 +1,4 @@
-"""What goes with a service: its caches that never got Ready."""
+"""What is deleted with a service: its caches that never became Ready."""
 
 from collections.abc import Sequence
 
@@ -15,8 +15,7 @@ from aimd.runtime.objects import Deletion, Key
 def caches_to_delete(
     service: AIMService, caches: Sequence[AIMTemplateCache], others: Sequence[AIMService]
 ) -> list[Deletion]:
-    """Caches labelled with the service that are not Ready, except shared ones that another live service waits for
-    (SVC-DEL-2).
+    """Return deletions of the service's caches that are not Ready, unless another service waits for one (SVC-DEL-2).
 
     `caches` and `others` are those of the service's namespace.
     """

@@ -1,12 +1,12 @@
 """Templates derived from a named one because the service overrides parts of it.
 
-A derived template is made once, without an owner: services that want the same share it, and it outlives them. It goes
-when the last of them has given its overrides up.
+A derived template is created once, without an owner: services that want the same share it, and it outlives them. It is
+deleted when the last of them has removed its overrides.
 """
 
 from collections.abc import Iterable, Sequence
 
-from aimd.api.service import AIMService
+from aimd.api.service import AIMService, ServiceOverrides
 from aimd.api.service_template import AIMServiceTemplate
 from aimd.api.shared import CacheMode
 from aimd.planning.kinds import AIM_SERVICE_TEMPLATE
@@ -19,7 +19,7 @@ from aimd.runtime.objects import Deletion, Desired, Key, Manifest
 
 
 def render_derived_template(observed: ObservedService, base: Template, model_name: str) -> Desired:
-    """The base with the overrides, in the namespace of the service (SVC-OVR-1)."""
+    """Render the base with the overrides, in the namespace of the service (SVC-OVR-1)."""
     service, overrides = observed.service, observed.service.spec.overrides
     own = {MANAGED_BY_LABEL: "aim-engine", ORIGIN_LABEL: DERIVED}
     metadata = {
@@ -32,7 +32,7 @@ def render_derived_template(observed: ObservedService, base: Template, model_nam
 
 
 def wanted_templates(service: AIMService) -> set[str]:
-    """The template that a service names, and those that its overrides make of it; empty when one is chosen."""
+    """Return the template that a service names and those derived for its overrides; empty when one is chosen."""
     name = service.spec.template.name.strip() if service.spec.template is not None else ""
     if not name:
         return set()
@@ -43,7 +43,7 @@ def wanted_templates(service: AIMService) -> set[str]:
 def leftover_templates(
     service: AIMService, templates: Iterable[Template], others: Sequence[AIMService]
 ) -> list[Template]:
-    """Derived templates that the service made or ran with, and that nobody wants any more (SVC-OVR-3).
+    """Return the derived templates that the service created or ran with and that no service uses any more (SVC-OVR-3).
 
     `others` are the services of its namespace; the service itself may be among them.
     """
@@ -65,7 +65,7 @@ def leftover_templates(
 
 
 def template_deletion(template: Template) -> Deletion:
-    """A derived template that nobody wants any more."""
+    """Return the deletion of a derived template that no service uses any more."""
     metadata = template.metadata
     key = Key(metadata.namespace, metadata.name)
     return Deletion(AIM_SERVICE_TEMPLATE, key, metadata.uid, reason="overrides-off")
@@ -77,9 +77,8 @@ def _used_templates(service: AIMService) -> set[str]:
 
 
 def _spec(service: AIMService, base: Template, model_name: str) -> Manifest:
-    """The base's spec, the overrides over it, and what the service says itself over both (SVC-OVR-2)."""
-    own, overrides = service.spec, service.spec.overrides
-    assert overrides is not None
+    """Return the base's spec with the overrides, and over both what the service sets itself (SVC-OVR-2)."""
+    own, overrides = service.spec, service.spec.overrides or ServiceOverrides()
     spec: Manifest = dict(base.spec.manifest())
     spec["modelName"] = base.spec.model_name or model_name
     spec["runtimeConfigName"] = own.runtime_config_name or base.spec.runtime_config_name or "default"

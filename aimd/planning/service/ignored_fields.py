@@ -1,4 +1,4 @@
-"""Fields of a service that are set and change nothing, said aloud."""
+"""Fields of a service that are set and have no effect, reported to the user."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from aimd.runtime.objects import Condition
 
 
 def ignored_fields_condition(spec: AIMServiceSpec) -> Condition | None:
-    """The condition `FieldsIgnored`, which counts for nothing; None when every field has its effect (SVC-STA-3)."""
+    """Return the condition `FieldsIgnored`, which does not affect `Ready`; None without such fields (SVC-STA-3)."""
     notes = list(_notes(spec))
     return (
         Condition(ServiceCondition.FIELDS_IGNORED, "True", Reason.FIELDS_WITHOUT_EFFECT, "; ".join(notes))
@@ -20,7 +20,7 @@ def ignored_fields_condition(spec: AIMServiceSpec) -> Condition | None:
 
 def _notes(spec: AIMServiceSpec) -> Iterator[str]:
     if spec.cache_model is not None:
-        yield "spec.cacheModel is deprecated and has no effect: remove it, and set spec.caching.mode if need be"
+        yield "spec.cacheModel is deprecated and has no effect: remove it; spec.caching.mode decides who owns the cache"
     if spec.resources is not None and spec.resources.claims:
         names = ", ".join(f"{claim.name}/{claim.request}".rstrip("/") for claim in spec.resources.claims)
         yield f"spec.resources.claims ({names}) has no effect: an inference pod has no resource claims; remove it"
@@ -34,4 +34,7 @@ def _notes(spec: AIMServiceSpec) -> Iterator[str]:
         narrow = hardware.gpu is not None and bool(hardware.gpu.min_vram)
         unread = [*(["gpu.minVram"] if narrow else []), *(["cpu"] if hardware.cpu is not None else [])]
         for name in unread:
-            yield f"spec.overrides.hardware.{name} has no effect on automatic choice: name a template in spec.template"
+            yield (
+                f"spec.overrides.hardware.{name} has no effect on the automatic choice of a template: "
+                "name a template in spec.template.name"
+            )

@@ -48,10 +48,10 @@ _FILLED = tuple(
 
 @dataclass(frozen=True, slots=True)
 class PredictorInputs:
-    """What an InferenceService is made of.
+    """Inputs of an InferenceService.
 
-    `model` is None when it has gone from under a running service; what only it knew is kept then. `cache` is None
-    when no weights have to be mounted, or while a running service keeps the volumes it has.
+    `model` is None when it was deleted under a running service; what only the model defines is kept then. `cache` is
+    None when no weights have to be mounted, or while a running service keeps the volumes it has.
     """
 
     name: str
@@ -62,7 +62,7 @@ class PredictorInputs:
 
 
 def render_inference_service(observed: ObservedService, parts: PredictorInputs) -> Desired | None:
-    """The InferenceService, None when there is no image to run (SVC-ORD-3)."""
+    """Render the InferenceService, None when there is no image to run (SVC-ORD-3)."""
     live_image = str(predictor_container(observed.inference_service).get("image") or "")
     image = parts.model.spec.image if parts.model is not None else live_image
     if not image:
@@ -149,7 +149,7 @@ def _resources(service: AIMService, parts: PredictorInputs) -> Manifest:
 
 
 def _pull_secrets(service: AIMService, parts: PredictorInputs, live: Manifest | None) -> tuple[str, ...]:
-    """Return the names of the pods' pull secrets; without a model, those that only it knew stay (SVC-RES-5)."""
+    """Return the names of the pods' pull secrets; without a model, the live ones stay (SVC-RES-5)."""
     if parts.model is not None:
         others = names_of(parts.model.spec.image_pull_secrets)
     else:

@@ -1,6 +1,6 @@
-"""Models made for services that give an image or describe a model in place.
+"""Models created for services that specify an image, or describe a model inline.
 
-They have no owner: other services use them, too, and they outlive the service (SVC-MDL-4).
+They have no owner, because other services may use them and they outlive the service (SVC-MDL-4).
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def created_model_name(service: AIMService, models: Sequence[Model]) -> str:
 
 
 def render_model(observed: ObservedService) -> Desired:
-    """The model of a service whose model does not exist yet."""
+    """Render the model of a service whose model does not exist yet (SVC-MDL-4)."""
     service, wanted = observed.service, observed.service.spec.model
     own = {ORIGIN_LABEL: AUTO_GENERATED}
     spec: Manifest = {"image": wanted.image.strip()}

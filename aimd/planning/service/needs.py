@@ -1,4 +1,4 @@
-"""What only the API server can tell about a service: logs and Events of pods, claims nobody watches, other services."""
+"""Live reads for a service: logs and Events of pods, claims that no informer selects, other services."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -68,7 +68,7 @@ def _services(observed: ObservedService) -> ReadList:
 
 
 def _unwatched_claims(observed: ObservedService) -> tuple[ReadObject, ...]:
-    """Return the mounted claims that no artifact made, which no informer selects."""
+    """Return the mounted claims that no artifact owns; no informer selects those."""
     known = {key_of(claim).name for claim in observed.claims}
     namespace = observed.key.namespace
     return tuple(
@@ -79,7 +79,7 @@ def _unwatched_claims(observed: ObservedService) -> tuple[ReadObject, ...]:
 
 
 def _lost_claims(observed: ObservedService, reads: Reads) -> frozenset[str]:
-    """Return the mounted claims that are gone or going; a claim that cannot be read is assumed to exist."""
+    """Return the mounted claims that do not exist or are being deleted; one that cannot be read is taken to exist."""
     going = {key_of(claim).name for claim in observed.claims if is_being_deleted(claim)}
     gone = {need.key.name for need in _unwatched_claims(observed) if _is_lost(reads.object(need))}
     return frozenset(going | gone)

@@ -38,9 +38,10 @@ class ObservedService:
     `manifest` is the service as JSON, which path templates look into. `models`, `templates` and `caches` hold every
     candidate, of both scopes; `unreadable` are those of them that do not parse. `derived_templates` were derived for
     the service or are used by it, `sharers` are all services that name or use one of those, and `leftovers` are the
-    ones to delete. `claims` are the mounted claims that the cache has; `lost_claims` are those that are gone or going.
-    `gpu_models` are the GPU models of the cluster's nodes, None when nodes may not be read. `logs` has the last lines
-    of failed containers, by pod name. `absent_kinds` names kinds whose CRD is not installed.
+    ones to delete. `claims` are the mounted claims that the informers know; `lost_claims` are the mounted ones that do
+    not exist or are being deleted. `gpu_models` are the GPU models of the cluster's nodes, None when nodes cannot be
+    read. `logs` has the last lines of failed containers, by pod name. `absent_kinds` names kinds whose CRD is not
+    installed.
     """
 
     service: AIMService

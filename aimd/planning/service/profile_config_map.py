@@ -1,4 +1,4 @@
-"""A custom profile in a service: the ConfigMap that carries it, and how the container sees it."""
+"""A custom profile in a service: its ConfigMap, and where the container finds it."""
 
 from aimd.api.service import AIMService
 from aimd.planning.labels import COMPONENT_LABEL, MANAGED_BY_LABEL, SERVICE_LABEL, label_value
@@ -20,7 +20,7 @@ def profile_volumes(service: AIMService, template: Template) -> Volumes:
 
 
 def render_config_map(observed: ObservedService, profile: ProfileFile) -> Desired:
-    """The ConfigMap with the profile, owned by the service."""
+    """Render the ConfigMap with the profile, owned by the service."""
     own = {
         SERVICE_LABEL: label_value(observed.key.name),
         MANAGED_BY_LABEL: "aim-engine",

@@ -1,4 +1,4 @@
-"""Compute resources of the container: defaults per GPU, then every user's level."""
+"""Compute resources of the container: defaults per GPU, then what users set on each level."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -27,10 +27,10 @@ def predictor_resources(
 
 
 def container_resources(hardware: Hardware | None, levels: Sequence[ResourceRequirements | None]) -> Manifest:
-    """`resources` of the container, empty when nothing is asked for (SVC-RES-1).
+    """Return `resources` of the container, empty when nothing is asked for (SVC-RES-1).
 
-    `levels` are the users' own, weakest first: model, template, service. What a user set is never altered; defaults
-    give way to it.
+    `levels` are what users set, weakest first: model, template, service. Those values are never altered; defaults are
+    adapted to them.
     """
     defaults = _defaults(hardware)
     users = _merged(levels)
@@ -41,7 +41,7 @@ def container_resources(hardware: Hardware | None, levels: Sequence[ResourceRequ
 
 
 def cpu_level(hardware: Hardware | None) -> ResourceRequirements | None:
-    """The CPU part of hardware as a level, for templates without resources of their own (SVC-RES-4)."""
+    """Return the CPU part of hardware as a level, for templates without resources of their own (SVC-RES-4)."""
     cpu = hardware.cpu if hardware is not None else None
     if cpu is None:
         return None
@@ -77,7 +77,7 @@ def _merged(levels: Sequence[ResourceRequirements | None]) -> dict[str, _Quantit
 
 
 def _mirror_devices(merged: dict[str, _Quantities], users: Mapping[str, Mapping[str, str]]) -> None:
-    """Extended resources cannot be overcommitted: what a user sets on one side holds on both (SVC-RES-2)."""
+    """Copy what a user sets for an extended resource to the other side: it cannot be overcommitted (SVC-RES-2)."""
     for side, other in (("requests", "limits"), ("limits", "requests")):
         for name, quantity in users[side].items():
             if _is_extended(name) and name not in users[other]:
@@ -85,8 +85,7 @@ def _mirror_devices(merged: dict[str, _Quantities], users: Mapping[str, Mapping[
 
 
 def _fit_defaults(merged: dict[str, _Quantities], users: Mapping[str, Mapping[str, str]]) -> None:
-    """A default request above a user's limit is lowered to it, a default limit below a user's request raised
-    (SVC-RES-3)."""
+    """Lower a default request to a user's limit, and raise a default limit to a user's request (SVC-RES-3)."""
     for name in merged["requests"].keys() & merged["limits"].keys():
         request, limit = _value(merged["requests"][name]), _value(merged["limits"][name])
         if request is None or limit is None or request <= limit:

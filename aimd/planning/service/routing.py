@@ -225,8 +225,7 @@ def _parent_reference(gateway: ParentReference) -> Manifest:
 
 
 def _default_path(service: AIMService, live: Manifest | None) -> str:
-    """Return `/<namespace>/<name>`, or the reference operator's `/<namespace>/<uid>` if the route already serves that
-    (SVC-RTE-2)."""
+    """Return `/<namespace>/<name>`, unless the route already serves the former `/<namespace>/<uid>` (SVC-RTE-2)."""
     metadata = service.metadata
     former = default_path(metadata.namespace, metadata.uid)
     if live is not None and former in _paths(live):

@@ -1,4 +1,4 @@
-"""Replicas and autoscaling: what the InferenceService is told."""
+"""Replicas and autoscaling of the InferenceService."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,17 +43,20 @@ class Scaling:
 
     @property
     def automatic(self) -> bool:
+        """Whether an autoscaler decides the number of replicas."""
         return bool(self.metrics)
 
 
 def wants_autoscaling(spec: AIMServiceSpec) -> bool:
-    """Whether any of the three autoscaling fields is present; `replicas` is ignored then (SVC-SCL-1)."""
+    """Return whether any of the three autoscaling fields is set; `replicas` is ignored then (SVC-SCL-1)."""
     return spec.auto_scaling is not None or spec.min_replicas is not None or spec.max_replicas is not None
 
 
 def scaling_of(spec: AIMServiceSpec) -> Scaling:
-    """The bounds in force (SVC-SCL-2, SVC-SCL-3). Autoscaling that KServe would refuse is left off, at the lower
-    bound."""
+    """Return the bounds in effect (SVC-SCL-2, SVC-SCL-3).
+
+    Autoscaling that KServe would refuse stays off, at the lower bound.
+    """
     if not wants_autoscaling(spec):
         return Scaling(spec.replicas, spec.replicas)
     minimum = spec.min_replicas or 1
@@ -66,7 +69,7 @@ def scaling_of(spec: AIMServiceSpec) -> Scaling:
 
 
 def scaling_annotations(scaling: Scaling, inference_service: str) -> dict[str, str]:
-    """Annotations that choose the autoscaler and let its collector into the pods (SVC-SCL-4)."""
+    """Return the annotations that choose the autoscaler and inject its collector into the pods (SVC-SCL-4)."""
     if not scaling.automatic:
         return {AUTOSCALER_CLASS_ANNOTATION: "none"}
     return {
@@ -77,10 +80,11 @@ def scaling_annotations(scaling: Scaling, inference_service: str) -> dict[str, s
 
 
 def scaling_fields(scaling: Scaling) -> Manifest:
-    """`minReplicas`, `maxReplicas` and `autoScaling` of the predictor."""
+    """Return `minReplicas`, `maxReplicas` and `autoScaling` of the predictor."""
     fields: Manifest = {"minReplicas": scaling.minimum, "maxReplicas": scaling.maximum}
     if scaling.automatic:
-        fields["autoScaling"] = {"metrics": [_render_metric(metric) for metric in scaling.metrics]}
+        metrics = [_render_metric(metric.type, metric.podmetric) for metric in scaling.metrics if metric.podmetric]
+        fields["autoScaling"] = {"metrics": metrics}
     return fields
 
 
@@ -107,9 +111,8 @@ def _metric_problem(metric: AutoScalingMetric) -> str:
     return ""
 
 
-def _render_metric(metric: AutoScalingMetric) -> Manifest:
-    assert metric.podmetric is not None  # scaling_of lets no other metric through
-    query, target = metric.podmetric.metric, metric.podmetric.target
+def _render_metric(type_: str, podmetric: PodMetric) -> Manifest:
+    query, target = podmetric.metric, podmetric.target
     source = {
         "backend": query.backend,
         "serverAddress": query.server_address,
@@ -119,13 +122,13 @@ def _render_metric(metric: AutoScalingMetric) -> Manifest:
     }
     values = {
         "type": str(target.type),
-        # KServe hands only `value` on to KEDA, and KEDA reads it per pod.
+        # KServe passes only `value` on to KEDA, and KEDA reads it per pod.
         "value": target.value or (target.average_value if target.type == TargetType.AVERAGE_VALUE else ""),
         "averageValue": target.average_value,
         "averageUtilization": target.average_utilization,
     }
     return {
-        "type": metric.type,
+        "type": type_,
         "podmetric": {"metric": _filled(source), "target": _filled(values)},
     }
 

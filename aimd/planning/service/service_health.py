@@ -149,5 +149,5 @@ def current_warning(live: Manifest, events: Sequence[Manifest], now: datetime) -
 
 
 def _is_conflict(event: Manifest) -> bool:
-    """Return whether KServe only reports that it has to try again, since somebody else wrote the object."""
+    """Return whether KServe only reports that it has to try again, because the object was written meanwhile."""
     return any(phrase in text(event, "message") for phrase in _CONFLICTS)

@@ -210,7 +210,7 @@ def _by_name(inputs: TemplateInputs) -> TemplateChoice:
 
 
 def _derived(inputs: TemplateInputs, base: Template) -> TemplateChoice:
-    """Return the base with the service's overrides, or that it has to be made first."""
+    """Return the base with the service's overrides, or the choice to create that first."""
     service = inputs.service
     name = derived_template_name(base.metadata.name, service.spec.overrides)
     for template in inputs.templates:
@@ -236,7 +236,7 @@ def _by_alias(alias: str, model: Model, templates: Sequence[Template]) -> list[T
 
 
 def _checked(inputs: TemplateInputs, template: Template) -> TemplateChoice:
-    """Check a remembered or named template: does it belong to the model, and has a better one appeared?"""
+    """Check that a remembered or named template belongs to the model, and whether a better one has appeared."""
     model = inputs.model
     foreign = _other_model(template, model, inputs.models)
     if foreign is not None and model is not None:

@@ -31,13 +31,13 @@ NONE = Volumes((), ())
 
 
 def shared_memory() -> Volumes:
-    """The memory-backed volume that inference engines exchange tensors through."""
+    """Return the memory-backed volume through which inference engines exchange tensors."""
     volume = {"name": SHARED_MEMORY, "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}}
     return Volumes((volume,), ({"name": SHARED_MEMORY, "mountPath": "/dev/shm"},))
 
 
 def cache_volumes(cache: AIMTemplateCache | None) -> Volumes:
-    """One volume per Ready artifact of the cache, sorted by artifact name (SVC-VOL-1)."""
+    """Return one volume per Ready artifact of the cache, sorted by artifact name (SVC-VOL-1)."""
     artifacts = sorted(cache.status.artifacts.items()) if cache is not None else []
     usable = [(key, item) for key, item in artifacts if is_ready(item.status) and item.persistent_volume_claim]
     volumes: list[Manifest] = []
@@ -52,9 +52,9 @@ def cache_volumes(cache: AIMTemplateCache | None) -> Volumes:
 def preserved_volumes(
     existing: Mapping[str, Any], rendered: Volumes, lost_claims: frozenset[str] = frozenset()
 ) -> Volumes:
-    """What the existing InferenceService mounts beyond what is rendered anew, `lost_claims` excepted (SVC-VOL-2).
+    """Return what the existing InferenceService mounts beyond what is rendered, without `lost_claims` (SVC-VOL-2).
 
-    A custom profile is never preserved: without one in the template its ConfigMap is gone.
+    A custom profile is never preserved: without one in the template, its ConfigMap is deleted.
     """
     predictor, container = predictor_of(existing), predictor_container(existing)
     if not container:
@@ -72,7 +72,7 @@ def preserved_volumes(
 
 
 def replaced_volumes(existing: Mapping[str, Any], rendered: Volumes, fresh: Volumes, lost: frozenset[str]) -> Volumes:
-    """Like `preserved_volumes`, with the cache's present claims where lost ones were mounted (SVC-VOL-3)."""
+    """Return `preserved_volumes`, with the cache's present claims where lost ones were mounted (SVC-VOL-3)."""
     kept = preserved_volumes(existing, rendered, lost)
     names, paths = {volume["name"] for volume in kept.volumes}, {mount["mountPath"] for mount in kept.mounts}
     mounts = [mount for mount in fresh.mounts if mount["mountPath"] not in paths and mount["name"] not in names]
@@ -82,5 +82,5 @@ def replaced_volumes(existing: Mapping[str, Any], rendered: Volumes, fresh: Volu
 
 
 def mounts_cache(inference_service: Mapping[str, Any] | None) -> bool:
-    """Whether an InferenceService has a claim mounted, that is, runs on cached weights."""
+    """Return whether an InferenceService has a claim mounted, that is, runs on cached weights."""
     return any(mounted_claims(inference_service))
