@@ -22,8 +22,12 @@ def predictor_resources(
     template: ResourceRequirements | None,
     service: ResourceRequirements | None,
 ) -> Manifest:
-    """Return `resources` of the predictor's container: the template's hardware, and what each level sets."""
-    return container_resources(hardware, (model, template or cpu_level(hardware), service))
+    """Return `resources` of the predictor's container: the template's hardware, and what each level sets.
+
+    A template whose `resources` set neither requests nor limits has the CPU part of its hardware instead (SVC-RES-4).
+    """
+    sets_resources = template is not None and bool(template.requests or template.limits)
+    return container_resources(hardware, (model, template if sets_resources else cpu_level(hardware), service))
 
 
 def container_resources(hardware: Hardware | None, levels: Sequence[ResourceRequirements | None]) -> Manifest:

@@ -38,7 +38,8 @@ def template(
     """Return a template of the model: Ready, or `new`, which no controller has looked at."""
     kind = AIMClusterServiceTemplate if cluster else AIMServiceTemplate
     manifest = {"metadata": metadata(name, cluster=cluster), "spec": {"modelName": MODEL, **spec}}
-    status = {} if new else {"status": "Ready", "modelSources": [WEIGHTS]}
+    found = {"status": "Ready", "modelSources": [WEIGHTS], "resolvedHardware": spec.get("hardware")}
+    status = {} if new else found
     return kind.model_validate({**manifest, "status": status})
 
 

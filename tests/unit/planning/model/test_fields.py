@@ -150,13 +150,12 @@ FIELDS: dict[str, Row] = {
     ),
     "serviceAccountName": Row({}, {"serviceAccountName": "runner"}, f"{TEMPLATE}.serviceAccountName", "custom"),
 }
+NOT_PASSED_ON = "accepted for compatibility: aimd does not pass claims on to pods"
 WITHOUT_EFFECT: dict[str, Ignored] = {
-    f"resources.claims[].{leaf}": Ignored(
-        resources(claims=[{"name": "gpu"}]),
-        resources(claims=[{"name": "gpu", leaf: "other"}]),
-        "accepted for compatibility: aimd does not pass claims on to pods",
-    )
-    for leaf in ("name", "request")
+    "resources.claims[].name": Ignored({}, resources(claims=[{"name": "gpu"}]), NOT_PASSED_ON),
+    "resources.claims[].request": Ignored(
+        resources(claims=[{"name": "gpu"}]), resources(claims=[{"name": "gpu", "request": "one"}]), NOT_PASSED_ON
+    ),
 }
 
 

@@ -11,7 +11,7 @@ from aimd.api.core import EnvVar, ResourceRequirements
 from aimd.api.shared import Hardware
 from aimd.planning.quantities import parse_quantity
 from aimd.planning.service.container_environment import container_env
-from aimd.planning.service.resources import container_resources, cpu_level
+from aimd.planning.service.resources import container_resources, cpu_level, predictor_resources
 from aimd.planning.service.volumes import (
     cache_volumes,
     mounts_cache,
@@ -171,6 +171,24 @@ def test_cpu_hardware_is_a_level() -> None:
         "requests": {"cpu": "500m"},
         "limits": {"cpu": "2"},
     }
+
+
+@pytest.mark.parametrize(
+    ("resources", "rendered"),
+    [
+        (None, {"requests": {"cpu": "500m"}}),
+        ({}, {"requests": {"cpu": "500m"}}),
+        ({"claims": [{"name": "gpu"}]}, {"requests": {"cpu": "500m"}}),
+        ({"limits": {"memory": "1Gi"}}, {"limits": {"memory": "1Gi"}}),
+    ],
+)
+def test_cpu_hardware_counts_unless_resources_say_something(
+    resources: dict[str, Any] | None, rendered: dict[str, Any]
+) -> None:
+    """Prove SVC-RES-4."""
+    hardware = Hardware.model_validate({"cpu": {"requests": "500m"}})
+    template = ResourceRequirements.model_validate(resources) if resources is not None else None
+    assert predictor_resources(hardware, model=None, template=template, service=None) == rendered
 
 
 QUANTITIES = st.sampled_from(["1", "500m", "4", "16Gi", "64Gi", "1e3", "nonsense", ""])

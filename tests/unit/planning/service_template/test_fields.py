@@ -95,13 +95,12 @@ CACHING: dict[str, Row] = {
         "caching.env[]", "AIMTemplateCache.spec.env[]", lambda env: {"caching": {"enabled": True, "env": env}}
     ),
 }
+NOT_PASSED_ON = "accepted for compatibility: aimd does not pass claims on to pods"
 WITHOUT_EFFECT: dict[str, Ignored] = {
-    f"resources.claims[].{leaf}": Ignored(
-        resources(claims=[{"name": "gpu"}]),
-        resources(claims=[{"name": "gpu", leaf: "other"}]),
-        "accepted for compatibility: aimd does not pass claims on to pods",
-    )
-    for leaf in ("name", "request")
+    "resources.claims[].name": Ignored({}, resources(claims=[{"name": "gpu"}]), NOT_PASSED_ON),
+    "resources.claims[].request": Ignored(
+        resources(claims=[{"name": "gpu"}]), resources(claims=[{"name": "gpu", "request": "one"}]), NOT_PASSED_ON
+    ),
 }
 KINDS = {
     "AIMServiceTemplate": (AIM_SERVICE_TEMPLATE_RESOURCE, FIELDS | CACHING),
@@ -139,6 +138,7 @@ def worlds(kind: str) -> dict[str, World]:
         "usual": lambda spec: plan({"modelSources": [serving.WEIGHTS], **spec}, cluster=cluster),
         "discovering": lambda spec: plan(spec, cluster=cluster),
         "served": lambda spec: served(spec, cluster=cluster),
+        "cpu": lambda spec: served({"hardware": {"cpu": {"requests": "2"}}, **spec}, cluster=cluster),
     }
 
 
