@@ -34,7 +34,7 @@ class State(StrEnum):
 
     @classmethod
     def of(cls, text: str | None) -> "State":
-        """The state of a status word; an unknown or empty one ranks with Failed."""
+        """Return the state of a status word; an unknown or empty one is Failed."""
         try:
             return cls(text or "")
         except ValueError:
@@ -45,7 +45,7 @@ _RANKS = {state: rank for rank, state in enumerate(State)}
 
 
 class Direction(StrEnum):
-    """Upstream: provided by somebody else. Downstream: made by this controller."""
+    """Upstream: provided by others. Downstream: created by this controller."""
 
     UPSTREAM = "Upstream"
     DOWNSTREAM = "Downstream"
@@ -118,6 +118,7 @@ class Component:
 
     @property
     def effective_state(self) -> State:
+        """The state, given or derived from the failures."""
         return self.state or _state_of(self.failures)
 
     @property
@@ -128,21 +129,22 @@ class Component:
 
     @property
     def effective_message(self) -> str:
+        """The message, else that of the first failure."""
         return self.message or (self.failures[0].message if self.failures else "")
 
 
 def may_apply(components: Iterable[Component]) -> bool:
-    """Whether children may be written: no input is in trouble (OBJ-APL-3)."""
+    """Return whether children may be written: no input is in trouble (OBJ-APL-3)."""
     return not any(component.blocks_apply for component in components)
 
 
 def worst(states: Iterable[State]) -> State:
-    """The worst state; Ready when there is none."""
+    """Return the worst state, Ready when there is none."""
     return min(states, key=lambda state: state.rank, default=State.READY)
 
 
 def has_category(failures: Iterable[Failure], *categories: Category) -> bool:
-    """Whether a failure of one of the categories is among them."""
+    """Return whether one of the failures has one of the categories."""
     return any(failure.category in categories for failure in failures)
 
 

@@ -1,7 +1,6 @@
-"""How component health becomes conditions and one status word. The rules are in docs/rules/object.md.
+"""How the health of components becomes conditions and one status word. The rules are in docs/rules/object.md.
 
-Pure: what was observed and what applying returned go in, the conditions to store come out. Evaluated once per
-reconcile, after apply, so that a failing write shows (OBJ-STA-4).
+Evaluated once per reconcile, after apply, so that a failing write shows (OBJ-STA-4).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,11 +28,12 @@ class Event:
 
     @property
     def reason(self) -> str:
+        """Reason of the event: that of the condition."""
         return self.condition.reason
 
     @property
     def changed(self) -> bool:
-        """False for the repeat of a fault that lasts."""
+        """Whether status or reason changed; False for the repetition of a fault that lasts."""
         return self.before is None or _turn(self.before) != _turn(self.condition)
 
 
@@ -47,7 +47,7 @@ class Summary:
     retry: bool
 
 
-def summarize(
+def summarize(  # noqa: PLR0913 (everything that a status is made of)
     components: Sequence[Component],
     *,
     applied: Applied,
@@ -56,7 +56,7 @@ def summarize(
     now: datetime,
     extra_conditions: Sequence[Condition] = (),
 ) -> Summary:
-    """Conditions and status word of an object.
+    """Return conditions and status word of an object.
 
     `previous` are the stored conditions; those of components no longer reported are dropped (OBJ-CND-3). Transition
     times move when status or reason changes (OBJ-CND-4).
@@ -67,7 +67,7 @@ def summarize(
     framework = _framework_conditions(failures, stored)
     grace = _within_grace(framework, stored, now)
 
-    by_component = {item.type: _component_condition(item, stored, grace) for item in reported}
+    by_component = {item.type: _component_condition(item, stored, grace=grace) for item in reported}
     state, ready_condition = _root(reported, by_component, failures, framework)
     fresh = [*framework.values(), *by_component.values(), *extra_conditions, ready_condition]
     conditions = _stamped(fresh, previous, generation, now)
@@ -84,8 +84,10 @@ def _first(failures: Iterable[Failure], *categories: Category) -> Failure | None
 
 
 def _with_apply_failures(components: list[Component], applied: Applied) -> list[Component]:
-    """A child that could not be written is trouble of the component of that name, or of one named after its kind
-    (OBJ-STA-4)."""
+    """Add the children that could not be written (OBJ-STA-4).
+
+    Such a child is trouble of the component that is named after its kind; it is added if there is none.
+    """
     for kind, key, failure in applied.failures:
         named = replace(failure, message=f"{kind.name} {key}: {failure.message}")
         index = next((i for i, component in enumerate(components) if component.name == kind.name), None)
@@ -115,7 +117,7 @@ _FRAMEWORK_HEALTHY: Mapping[str, tuple[Reason, str]] = {
 
 
 def _framework_conditions(failures: Sequence[Failure], stored: Mapping[str, Condition]) -> dict[str, Condition]:
-    """Created by their first failure, True after recovery, absent on objects that never had one (OBJ-CND-2)."""
+    """Return the framework conditions: added by a first failure, True after recovery, else absent (OBJ-CND-2)."""
     conditions: dict[str, Condition] = {}
     for type_, causes in _FRAMEWORK.items():
         found = next(
@@ -129,7 +131,7 @@ def _framework_conditions(failures: Sequence[Failure], stored: Mapping[str, Cond
 
 
 def _within_grace(framework: Mapping[str, Condition], stored: Mapping[str, Condition], now: datetime) -> bool:
-    """Whether dependencies have been unreachable for less than the grace (OBJ-CND-6)."""
+    """Return whether dependencies have been unreachable for less than the grace (OBJ-CND-6)."""
     if (
         CommonCondition.DEPENDENCIES_REACHABLE not in framework
         or framework[CommonCondition.DEPENDENCIES_REACHABLE].status == "True"
@@ -142,7 +144,7 @@ def _within_grace(framework: Mapping[str, Condition], stored: Mapping[str, Condi
     return since is not None and now - since < INFRASTRUCTURE_GRACE
 
 
-def _component_condition(component: Component, stored: Mapping[str, Condition], grace: bool) -> Condition:
+def _component_condition(component: Component, stored: Mapping[str, Condition], *, grace: bool) -> Condition:
     status = "True" if component.effective_state is State.READY else "False"
     before = stored.get(component.type)
     if grace and before is not None and has_category(component.failures, Category.INFRASTRUCTURE):
@@ -156,7 +158,7 @@ def _root(
     failures: Sequence[Failure],
     framework: Mapping[str, Condition],
 ) -> tuple[State, Condition]:
-    """The status word and the Ready condition (OBJ-CND-1, OBJ-STA-2)."""
+    """Return the status word and the Ready condition (OBJ-CND-1, OBJ-STA-2)."""
     for type_ in (CommonCondition.AUTH_VALID, CommonCondition.CONFIG_VALID):
         broken = framework.get(type_)
         if broken is not None and broken.status == "False":
@@ -186,7 +188,7 @@ def _blame(condition: Condition, reason: str) -> Condition:
 
 
 def _counted(component: Component | None, condition: Condition) -> State:
-    """The state that a component counts as: waiting for others is Pending, for what we make Progressing (OBJ-STA-3)."""
+    """Return what a component counts as: waiting for others is Pending, for own children Progressing (OBJ-STA-3)."""
     if component is not None and component.counts_as is not None:
         return component.counts_as
     if condition.status == "True":
@@ -202,8 +204,10 @@ def _counted(component: Component | None, condition: Condition) -> State:
 def _stamped(
     fresh: Sequence[Condition], previous: Sequence[Condition], generation: int, now: datetime
 ) -> tuple[Condition, ...]:
-    """Existing types stay in place, new ones follow; times move with status or reason, messages are cut (OBJ-CND-4,
-    OBJ-CND-5)."""
+    """Return the conditions to store: existing types in their place, then new ones (OBJ-CND-4, OBJ-CND-5).
+
+    Transition times change with status or reason. Long messages are cut.
+    """
     stored = {condition.type: condition for condition in previous}
     result: dict[str, Condition] = {}
     for condition in fresh:
@@ -229,7 +233,7 @@ def _cut(message: str) -> str:
 def _events(
     conditions: Sequence[Condition], stored: Mapping[str, Condition], components: Mapping[str, Component]
 ) -> tuple[Event, ...]:
-    """Normal on change; Warning while a fault lasts, which the recorder thins out (OBJ-EVT-1)."""
+    """Return Normal events for changes and Warnings for lasting faults; the recorder thins these out (OBJ-EVT-1)."""
     events = []
     for condition in conditions:
         name = condition.type.removesuffix(READY) or "Object"
@@ -242,7 +246,7 @@ def _events(
 
 
 def _turn(condition: Condition) -> tuple[str, str]:
-    """What a change of a condition is a change of."""
+    """Return what has to differ for a condition to count as changed."""
     return condition.status, condition.reason
 
 

@@ -31,12 +31,12 @@ HTTP_ROUTE = Kind("gateway.networking.k8s.io", "v1", "HTTPRoute", "httproutes")
 
 
 def owned_by(kind: Kind, key: Key, uid: str) -> list[Manifest]:
-    """The owner references of a child: one, controlling (OBJ-APL-5)."""
+    """Return the owner references of a child: one, controlling (OBJ-APL-5)."""
     return [owner_reference(kind, {"metadata": {"name": key.name, "uid": uid}})]
 
 
 def resource_reference(kind: Kind, key: Key, uid: str, scope: str = "") -> Manifest:
-    """A resolved reference as statuses show it: long kind, scope from the kind unless given (OBJ-STA-6)."""
+    """Return a resolved reference for a status: kind with group, scope of the kind unless given (OBJ-STA-6)."""
     reference: Manifest = {
         "name": key.name,
         "scope": scope or ("Namespace" if kind.namespaced else "Cluster"),

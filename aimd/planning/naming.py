@@ -25,24 +25,24 @@ class NameTooLong(ValueError):
 
 
 def name_part(text: str) -> str:
-    """One readable part of a derived name: each character outside `[a-z0-9-]` becomes its own dash."""
+    """Return one readable part of a derived name: each character outside `[a-z0-9-]` becomes a dash."""
     part = re.sub(r"[^a-z0-9-]", "-", text.lower()).strip("-")[:MAXIMUM_LENGTH].rstrip("-")
     return part or "part"
 
 
 def image_part(text: str) -> str:
-    """A piece of an image reference inside a name: runs outside `[a-z0-9-]` become one dash."""
+    """Return a part of an image reference for a name: runs of other characters than `[a-z0-9-]` become one dash."""
     return re.sub(r"-+", "-", re.sub(r"[^a-z0-9-]+", "-", text.lower())).strip("-")
 
 
 def go_json(value: object) -> str:
-    """Compact JSON as Go's encoder writes it: HTML characters escaped, other non-ASCII raw, order kept."""
+    """Return compact JSON as Go's encoder writes it: HTML characters escaped, other non-ASCII raw, order kept."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return _GO_ESCAPED.sub(lambda match: _GO_ESCAPES[match.group()], text)
 
 
 def name_hash(inputs: Sequence[object], length: int = 8) -> str:
-    """First `length` hex digits of the SHA-256 over the JSON-encoded inputs joined by `|`.
+    """Return the first `length` hex digits of the SHA-256 over the JSON-encoded inputs joined by `|`.
 
     A mapping input counts as the flat list of its keys and values, sorted by key.
     """
@@ -61,7 +61,7 @@ def derive_name(
     hash_length: int = 8,
     limit: int = MAXIMUM_LENGTH,
 ) -> str:
-    """`<part>-…-<hash>`, cut to `limit` by shortening the longest part first (OBJ-NAM-1).
+    """Return `<part>-…-<hash>`, cut to `limit` by shortening the longest part first (OBJ-NAM-1).
 
     Raises NameTooLong when even one-character parts do not fit.
     """
@@ -70,7 +70,7 @@ def derive_name(
 
 
 def fits_whole(parts: Sequence[str], *, hash_length: int = 8, limit: int = MAXIMUM_LENGTH) -> bool:
-    """Whether the derived name keeps all parts at full length (SVC-NAM-2)."""
+    """Return whether the derived name keeps all parts at full length (SVC-NAM-2)."""
     _, cut = _fit([name_part(part) for part in parts], hash_length, limit)
     return not cut and all(len(part) <= MAXIMUM_LENGTH for part in parts)
 

@@ -25,12 +25,12 @@ class InvalidPathTemplate(ValueError):
 
 
 def default_path(namespace: str, name: str) -> str:
-    """The path of a service without a template: `/<namespace>/<name>` (SVC-RTE-2)."""
+    """Return the path of a service without a template: `/<namespace>/<name>` (SVC-RTE-2)."""
     return normalize_path(f"/{namespace}/{name}")
 
 
 def render_path(template: str, service: Mapping[str, Any]) -> str:
-    """The path that `template` gives for the service (its JSON); raises InvalidPathTemplate."""
+    """Return the path that `template` gives for the service (its JSON). Raises InvalidPathTemplate."""
     _refuse_unmatched(template)
     rendered = _EXPRESSION.sub(lambda match: _value(match.group(1).strip(), service), template)
     path = normalize_path(rendered)
@@ -40,14 +40,17 @@ def render_path(template: str, service: Mapping[str, Any]) -> str:
 
 
 def check_template(template: str) -> None:
-    """Raises InvalidPathTemplate for a template that gives no path whatever the service is."""
+    """Raise InvalidPathTemplate for a template that is not valid for any service."""
     _refuse_unmatched(template)
     for expression in _EXPRESSION.findall(template):
         _steps(expression.strip())
 
 
 def normalize_path(text: str) -> str:
-    """Lower-cases, drops empty segments and percent-encodes the rest; raises InvalidPathTemplate (SVC-RTE-3)."""
+    """Return the path in lower case, percent-encoded, without empty segments (SVC-RTE-3).
+
+    Raises InvalidPathTemplate.
+    """
     segments = [segment for segment in text.strip().lower().split("/") if segment]
     for segment in segments:
         if segment in (".", ".."):
@@ -96,8 +99,7 @@ def _descend(value: Any, step: _Step) -> Any:
 
 @lru_cache(maxsize=1024)
 def _steps(expression: str) -> tuple[_Step, ...]:
-    """The names and indexes an expression goes through; raises InvalidPathTemplate for anything cleverer
-    (SVC-RTE-4)."""
+    """Return the names and indexes of an expression (SVC-RTE-4). Raises InvalidPathTemplate for anything else."""
     if not expression.startswith((".", "[", "$")):
         raise InvalidPathTemplate(f"expression {{{expression}}} does not begin with a dot, as in {{.metadata.name}}")
     try:
@@ -114,7 +116,7 @@ def _steps(expression: str) -> tuple[_Step, ...]:
 
 
 def _flatten(path: JSONPath) -> tuple[_Step, ...]:
-    """Steps of a plain path; empty when a wildcard, slice, filter or function is in it."""
+    """Return the steps of a plain path, none when it has a wildcard, slice, filter or function."""
     steps: list[_Step] = []
     while isinstance(path, Child):
         step = _single(path.right)

@@ -19,7 +19,7 @@ class InvalidQuantity(ValueError):
 
 
 def parse_quantity(text: str) -> Decimal:
-    """The exact value of a quantity such as `500m`, `16Gi` or `1e3`; raises InvalidQuantity."""
+    """Return the exact value of a quantity such as `500m`, `16Gi` or `1e3`. Raises InvalidQuantity."""
     match = _FORM.fullmatch(text.strip())
     if match is None:
         raise InvalidQuantity(f"{text!r} is not a quantity such as 500m, 16Gi or 1e3")
@@ -31,7 +31,7 @@ def parse_quantity(text: str) -> Decimal:
 
 
 def parse_bytes(text: str) -> int:
-    """A quantity of bytes; a fraction of a byte rounds up (OBJ-QTY-1)."""
+    """Return a quantity of bytes; a fraction of a byte rounds up (OBJ-QTY-1). Raises InvalidQuantity."""
     value = parse_quantity(text)
     whole = int(value)
     return whole + (1 if value > whole else 0)
@@ -46,7 +46,7 @@ def bytes_or_zero(text: str) -> int:
 
 
 def claim_size(size_bytes: int, headroom_percent: int) -> str:
-    """Storage request of a claim: size plus headroom, rounded up to whole GiB.
+    """Return the storage request of a claim: size plus headroom, rounded up to whole GiB.
 
     The float truncation is the reference's and part of the contract: an exact ceiling would ask for another GiB
     where a tenth of a byte is over (ART-CLM-1).
@@ -56,7 +56,7 @@ def claim_size(size_bytes: int, headroom_percent: int) -> str:
 
 
 def display_size(size_bytes: int) -> str:
-    """A size for people, in binary units with at most one decimal (OBJ-QTY-1)."""
+    """Return a size for people, in binary units with at most one decimal (OBJ-QTY-1)."""
     if size_bytes < 0 or size_bytes > 7 * 2**60:
         return str(size_bytes)
     unit = 0
@@ -72,14 +72,14 @@ def display_size(size_bytes: int) -> str:
 
 
 def format_quantity(value: Decimal) -> str:
-    """The shortest plain form of a value we computed: an integer, or milli units."""
+    """Return the shortest plain form of a computed value: an integer, or milli units."""
     if value == value.to_integral_value():
         return str(int(value))
     return f"{int((value * 1000).to_integral_value(ROUND_HALF_UP))}m"
 
 
 def canonical_cpu(text: str) -> str:
-    """A number of CPUs as Kubernetes writes it: `2000m` is `2`; what cannot be read stays as it is."""
+    """Return a number of CPUs as Kubernetes writes it: `2000m` is `2`; malformed text is returned unchanged."""
     try:
         return format_quantity(parse_quantity(text)) if text else ""
     except (InvalidQuantity, ArithmeticError):

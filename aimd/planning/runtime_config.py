@@ -1,8 +1,7 @@
-"""The runtime config in force for an object: resolved by name, merged field by field.
+"""The runtime config in effect for an object: resolved by name, merged field by field.
 
-What counts is whether a field is *set* in the namespace, not whether its value is true or positive: `false`, `0` and
-the empty text override the cluster's value. The one exception is `labelPropagation.enabled`, which the API server
-fills in with `false`, so that its presence says nothing (CFG-MRG-3).
+A field that is set in the namespace overrides the cluster's, even with `false`, `0` or empty text. The exception is
+`labelPropagation.enabled`: the API server defaults it to `false`, so its presence means nothing (CFG-MRG-3).
 """
 
 from dataclasses import dataclass, field
@@ -77,7 +76,7 @@ class ResolvedConfig:
 
 
 def config_name(name: str) -> str:
-    """The config an object means: `default` when it names none."""
+    """Return the name of the config that an object uses: `default` when it names none."""
     return name or DEFAULT_NAME
 
 
@@ -89,10 +88,10 @@ def resolve_config(
     namespace: str = "",
     unreadable: Unreadable | None = None,
 ) -> ResolvedConfig:
-    """Merges the two configs of a name; `namespaced` is None for cluster-scoped consumers (CFG-FND-1).
+    """Merge the two configs of a name; `namespaced` is None for cluster-scoped consumers (CFG-FND-1).
 
-    A missing `default` is fine, any other missing name is a MissingUpstream failure `ConfigNotFound`, as is a config
-    that does not parse (`unreadable`).
+    A missing `default` is no failure. Any other missing name is a MissingUpstream failure `ConfigNotFound`, as is a
+    config that does not parse (`unreadable`).
     """
     name = config_name(name)
     if unreadable is not None:
@@ -106,7 +105,7 @@ def resolve_config(
 
 
 def migrated(spec: AIMRuntimeConfigSpec) -> AIMRuntimeConfigSpec:
-    """The spec with the two deprecated fields moved to where they belong, unless set there (CFG-MRG-4)."""
+    """Return the spec with the two deprecated fields moved to their new place, unless that is set (CFG-MRG-4)."""
     moved: dict[str, object] = {}
     storage = spec.storage or Storage()
     if spec.default_storage_class_name and not _has(storage, "default_storage_class_name"):
@@ -119,8 +118,10 @@ def migrated(spec: AIMRuntimeConfigSpec) -> AIMRuntimeConfigSpec:
 
 
 def merge_configs(lower: AIMRuntimeConfigSpec, upper: AIMRuntimeConfigSpec) -> AIMRuntimeConfigSpec:
-    """`upper`'s set fields over `lower`; `env` by name, route annotations by key, `gatewayRef` and lists whole
-    (CFG-MRG-1, CFG-MRG-2)."""
+    """Return `lower` with the fields that are set in `upper` (CFG-MRG-1, CFG-MRG-2).
+
+    `env` is merged by name, annotations of routes by key; `gatewayRef` and lists are replaced as a whole.
+    """
     return AIMRuntimeConfigSpec(
         storage=_overlay(lower.storage, upper.storage),
         routing=_merge_routing(lower.routing, upper.routing),
@@ -149,20 +150,23 @@ def config_component(
             failure = Failure(failure.category, missing_reason, failure.message)
         return Component.blocked(_CONFIG, failure, direction)
     if config.found:
-        return Component.ready(_CONFIG, found_reason, f"Runtime config {config.name} is in force", direction)
+        return Component.ready(_CONFIG, found_reason, f"Runtime config {config.name} is in effect", direction)
     return Component.ready(
-        _CONFIG, Reason.DEFAULT_CONFIG_NOT_FOUND, "There is no runtime config default; none is needed", direction
+        _CONFIG,
+        Reason.DEFAULT_CONFIG_NOT_FOUND,
+        "There is no runtime config named default, and none is needed",
+        direction,
     )
 
 
 def tolerated(component: Component) -> Component:
-    """The component of an object that needs its config no more: missing is a remark, not a fault (CFG-FND-3)."""
+    """Return the component of an object that no longer needs its config: a missing one is no fault (CFG-FND-3)."""
     if not any(failure.category is Category.MISSING_UPSTREAM for failure in component.failures):
         return component
     return Component.ready(
         _CONFIG,
         Reason.CONFIG_NOT_NEEDED,
-        f"{component.effective_message}. It is not needed any more",
+        f"{component.effective_message}. It is no longer needed",
         component.direction,
     )
 
@@ -174,7 +178,7 @@ def _not_found(name: str, namespace: str) -> Failure:
 
 
 def _reference(namespaced: AIMRuntimeConfig | None, cluster: AIMClusterRuntimeConfig | None) -> Manifest | None:
-    """The namespaced object when it takes part, else the cluster's (CFG-FND-4)."""
+    """Return the reference to the namespaced config if there is one, else to the cluster's (CFG-FND-4)."""
     for kind, config in ((AIM_RUNTIME_CONFIG, namespaced), (AIM_CLUSTER_RUNTIME_CONFIG, cluster)):
         if config is not None:
             metadata = config.metadata
@@ -207,13 +211,13 @@ def _merge_propagation(lower: LabelPropagation | None, upper: LabelPropagation |
 
 
 def plan_runtime_config(config: AIMRuntimeConfig | AIMClusterRuntimeConfig) -> Plan:
-    """What is wrong with a config itself, whoever uses it (CFG-CHK-1)."""
+    """Return what is wrong with a config itself, regardless of its users (CFG-CHK-1)."""
     judged = (_label_propagation(config.spec), _routing(config.spec))
     return Plan(components=tuple(component for component in judged if component is not None))
 
 
 def _label_propagation(spec: AIMRuntimeConfigSpec) -> Component | None:
-    """Label patterns that cannot match anything."""
+    """Return the component of label patterns that cannot match anything, None when all can."""
     patterns = spec.label_propagation.match if spec.label_propagation is not None else ()
     malformed = [pattern for pattern in patterns if pattern.count("[") != pattern.count("]")]
     if not malformed:
@@ -223,7 +227,7 @@ def _label_propagation(spec: AIMRuntimeConfigSpec) -> Component | None:
 
 
 def _routing(spec: AIMRuntimeConfigSpec) -> Component | None:
-    """A path template or a timeout that no route can have (the reasons are those of the services' routes)."""
+    """Return the component of a path template or timeout that no route can have, None when they are valid."""
     routing = spec.routing or Routing()
     try:
         check_template(routing.path_template)

@@ -26,5 +26,5 @@ class ControllerSettings:
     job_requests: Mapping[str, str] = field(default_factory=lambda: {"cpu": "500m", "memory": "1Gi"})
 
     def is_own_image(self, image: str) -> bool:
-        """Whether the image carries the `aimd` command."""
+        """Return whether the image carries the `aimd` command."""
         return image == self.downloader_image or image in self.own_images

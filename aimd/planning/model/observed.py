@@ -77,35 +77,35 @@ class ObservedModel:
 
 
 def is_custom(model: AnyModel) -> bool:
-    """Whether the model brings weights of its own."""
+    """Return whether the model brings weights of its own."""
     return bool(model.spec.model_sources)
 
 
 def is_inspected(model: AnyModel) -> bool:
-    """Whether the status tells of the present image; what says nothing about its image is believed (MDL-INS-2)."""
+    """Return whether the status describes the present image; a status without an image counts (MDL-INS-2)."""
     status = model.status
     return status.image_metadata is not None and status.inspected_image in ("", model.spec.image)
 
 
 def wants_inspection(model: AnyModel, config: ResolvedConfig) -> bool:
-    """Whether the registry has to be asked (MDL-INS-1)."""
+    """Return whether the registry has to be asked (MDL-INS-1)."""
     return extracts_metadata(model, config) and model.spec.image_metadata is None and not is_inspected(model)
 
 
 def extracts_metadata(model: AnyModel, config: ResolvedConfig) -> bool:
-    """Whether the image is to be inspected: the model's word, else the runtime config's, else yes."""
+    """Return whether the image is to be inspected: the model's word, else the runtime config's, else yes."""
     discovery = model.spec.discovery
     return discovery.extract_metadata if discovery is not None else _auto_discovery(config)
 
 
 def creates_templates(model: AnyModel, config: ResolvedConfig) -> bool:
-    """Whether templates are to be made: the model's word, else the runtime config's, else yes."""
+    """Return whether templates are to be made: the model's word, else the runtime config's, else yes."""
     discovery = model.spec.discovery
     return discovery.create_service_templates if discovery is not None else _auto_discovery(config)
 
 
 def expectation(observed: ObservedModel) -> Expectation:
-    """Whether templates are to exist; switched-off inspection is an answer, too (MDL-TPL-9)."""
+    """Return whether templates are to exist; switched-off inspection is an answer, too (MDL-TPL-9)."""
     model, config = observed.model, observed.config
     if not creates_templates(model, config):
         return Expectation.NONE

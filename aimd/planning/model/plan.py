@@ -131,7 +131,7 @@ def _templates_component(observed: ObservedModel, planned: TemplatePlan) -> Comp
 
 
 def _echoes_the_model(template: AnyServiceTemplate) -> bool:
-    """Whether a template is bad because its model is; else a fault of the model, once passed on, would never end
+    """Return whether a template is bad because its model is; else a fault of the model, once passed on, would never end
     (MDL-STA-2)."""
     return any(item.status == "False" and item.reason in MODEL_FAULTS for item in template.status.conditions)
 

@@ -310,7 +310,7 @@ def _is_ours(observed: ObservedModel, live: Manifest) -> bool:
 
 
 def _needs_replacement(spec: Manifest, live: Manifest) -> bool:
-    """Whether the live template has another value where the schema allows no change (MDL-TPL-5)."""
+    """Return whether the live template has another value where the schema allows no change (MDL-TPL-5)."""
     stored: Manifest = live.get("spec") or {}
     return any(name in spec and name in stored and _normal(spec[name]) != _normal(stored[name]) for name in _IMMUTABLE)
 

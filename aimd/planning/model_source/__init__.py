@@ -1,0 +1,1 @@
+"""Decisions about AIMClusterModelSource. The rules are in docs/rules/model-source.md."""

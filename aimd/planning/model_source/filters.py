@@ -71,11 +71,11 @@ class ImageFilter:
         return Strategy.STATIC if self.tag else Strategy.TAGS
 
     def wants_repository(self, repository: str) -> bool:
-        """Whether images of this repository are wanted; case counts."""
+        """Return whether images of this repository are wanted; case counts."""
         return repository not in self.exclude and matches_pattern(self.pattern, repository)
 
     def wants_tag(self, tag: str) -> bool:
-        """Whether this tag is wanted: the filter's own, else what the version constraints allow (SRC-FLT-4)."""
+        """Return whether this tag is wanted: the filter's own, else what the version constraints allow (SRC-FLT-4)."""
         return tag == self.tag if self.tag else self.constraints.allow(tag)
 
 
@@ -95,7 +95,7 @@ def parse_filter(
     source_versions: Sequence[str] = (),
     source_registry: str = DOCKER_HUB,
 ) -> ImageFilter | FilterInvalid:
-    """A filter of a source; its own versions replace the source's (SRC-FLT-5). Never raises."""
+    """Return a filter of a source, or why it is invalid; its own versions replace the source's (SRC-FLT-5)."""
     constraints = parse_constraints(versions or source_versions)
     found = _wildcard(text, source_registry) if "*" in text else _exact(text, source_registry)
     if isinstance(found, FilterInvalid):
@@ -107,8 +107,10 @@ def parse_filter(
 
 
 def matches_pattern(pattern: str, text: str) -> bool:
-    """Whether `*`, as any run of characters, also an empty one, makes the pattern the text; in linear time
-    (SRC-FLT-2)."""
+    """Return whether a pattern matches a text; `*` stands for any characters, or none (SRC-FLT-2).
+
+    Linear in the length of the text.
+    """
     first, *rest = pattern.split("*")
     if not rest:
         return text == pattern
@@ -124,15 +126,15 @@ def matches_pattern(pattern: str, text: str) -> bool:
 
 
 def constraint_warning(filtered: ImageFilter) -> str:
-    """What to say about invalid constraints beside valid ones; empty when there is nothing to say."""
+    """Return the warning about invalid constraints beside valid ones, empty without any."""
     invalid = filtered.constraints.invalid
     return f"Filter {filtered.text!r} ignores {_invalid_text(filtered.constraints)}" if invalid else ""
 
 
 def matching(filtered: ImageFilter, listed: Mapping[str, Iterable[str]]) -> tuple[CatalogueImage, ...]:
-    """The wanted images among the listed ones, given as tags by repository, or of a static filter its own.
+    """Return the wanted images among the listed ones (tags by repository), or that of a static filter.
 
-    The order is the one to import in: the newest of each repository, then the second newest, and so on.
+    They come in the order to import them: the newest of each repository, then the second newest, and so on.
     """
     if filtered.strategy is Strategy.STATIC:
         wanted = filtered.wants_repository(filtered.pattern)
@@ -156,8 +158,11 @@ def newest_first(tags: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Imports:
-    """What a source is to import, and its counters: `available` images passed the filters, each counted once;
-    `discovered` of this source's and those exist, or will; `over_limit` are kept out by the limit alone."""
+    """What a source imports, and its counters.
+
+    `available` images match the filters, each counted once. `discovered` images have a model, or will. `over_limit`
+    ones are excluded only by the limit.
+    """
 
     new: tuple[CatalogueImage, ...] = ()
     available: int = 0
@@ -173,11 +178,9 @@ class Imports:
 def plan_imports(
     found: Iterable[Sequence[CatalogueImage]], own: Collection[str], others: Collection[str], most: int
 ) -> Imports:
-    """Which images become models: filter by filter in the source's order, until there are `most` models (SRC-IMP-2,
-    SRC-IMP-3).
+    """Return which images become models: filter by filter, in order, up to `most` models (SRC-IMP-2, SRC-IMP-3).
 
-    `own` are the images of the source's own models, `others` those of models it did not make, which it leaves to
-    them.
+    `own` are the images of models that the source created, `others` those of all other models; they are not imported.
     """
     unique: dict[str, CatalogueImage] = {}
     for images in found:
@@ -222,7 +225,7 @@ def _wildcard(text: str, source_registry: str) -> tuple[str, str, str] | FilterI
 
 
 def _source_registry(text: str) -> str:
-    """The source's registry however it is written: with a scheme, or as Docker Hub's web address (SRC-FLT-2)."""
+    """Return the source's registry as a host, also if given with a scheme or as Docker Hub's site (SRC-FLT-2)."""
     host = text.partition("://")[2] if "://" in text else text
     host = host.strip("/").lower() or DOCKER_HUB
     return DOCKER_HUB if "hub.docker.com" in host or host in DOCKER_HUB_ALIASES else host

@@ -1,5 +1,4 @@
-"""AIMClusterModelSource: which models an image registry's catalogue gives. The rules are in
-docs/rules/model-source.md."""
+"""AIMClusterModelSource: which images of a registry become models. The rules are in docs/rules/model-source.md."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -43,7 +42,7 @@ _SHOWN_FAILURES = 5
 
 @dataclass(frozen=True, slots=True)
 class FilterResult:
-    """What listing one filter brought: images, and what went wrong; there may be both.
+    """Result of listing one filter: images, and failures; there may be both.
 
     `seen` counts the tags that the registry showed for it, matching or not.
     """
@@ -93,8 +92,8 @@ class ObservedSource:
     secret: Failure | None = None
 
 
-def plan_model_source(observed: ObservedSource, now: datetime) -> Plan:
-    """The decision about a source; pure and total. Models are added, never changed or deleted (SRC-IMP-1)."""
+def plan_model_source(observed: ObservedSource, now: datetime) -> Plan:  # noqa: ARG001 (as all plans)
+    """Return the decision about a source: models are created, never changed or deleted (SRC-IMP-1)."""
     imports = _imports(observed)
     new = [image for image in imports.new if image.model_name not in observed.names]
     components = [
@@ -135,12 +134,12 @@ def _listing(observed: ObservedSource) -> ListImages:
 
 
 def image_counts(observed: ObservedSource) -> ImageCounts:
-    """What metrics tell beside the status."""
+    """Return the figures for metrics that are not in the status."""
     return ImageCounts(sum(result.seen for result in observed.results), _imports(observed).over_limit)
 
 
 def filters_of(source: AIMClusterModelSource) -> list[ImageFilter | FilterInvalid]:
-    """The filters of a source, in its order."""
+    """Return the filters of a source, in order."""
     spec = source.spec
     return [
         parse_filter(
@@ -157,12 +156,12 @@ def filters_of(source: AIMClusterModelSource) -> list[ImageFilter | FilterInvali
 def result_of(
     wanted: ImageFilter, images: Sequence[CatalogueImage], failures: Sequence[str], seen: int
 ) -> FilterResult:
-    """The outcome of a filter that was listed, among so many tags."""
+    """Return the result of a filter that was listed; `seen` is the number of tags."""
     return FilterResult(wanted.text, images, failures, constraint_warning(wanted), max(seen, len(images)))
 
 
 def interval_seconds(source: AIMClusterModelSource) -> float:
-    """Time between two listings; an hour for 0 and for what is no duration (SRC-SYN-2)."""
+    """Return the time between two listings; an hour for 0 and for a malformed duration (SRC-SYN-2)."""
     try:
         seconds = float(parse_duration(source.spec.sync_interval or "0"))
     except InvalidDuration:
@@ -189,15 +188,15 @@ def _interval_problem(source: AIMClusterModelSource) -> tuple[Component, ...]:
 
 
 def _filters_component(observed: ObservedSource) -> Component:
-    """Health of the filters: which were listed, and what is wrong with the others (SRC-FLT-3)."""
+    """Return the health of the filters: which were listed, and what is wrong with the others (SRC-FLT-3)."""
     type_, direction = ModelSourceCondition.FILTERS_READY, Direction.UNSPECIFIED
     if observed.secret is not None:
         return Component.failed(type_, observed.secret, direction)
     failed = [result for result in observed.results if result.failures]
     warnings = [result.warning for result in observed.results if result.warning]
-    told = [text for result in failed for text in result.failures]
-    left_out = [f"and {len(told) - _SHOWN_FAILURES} more"] if len(told) > _SHOWN_FAILURES else []
-    text = "; ".join([*told[:_SHOWN_FAILURES], *left_out, *warnings])
+    failures = [failure for result in failed for failure in result.failures]
+    left_out = [f"and {len(failures) - _SHOWN_FAILURES} more"] if len(failures) > _SHOWN_FAILURES else []
+    text = "; ".join([*failures[:_SHOWN_FAILURES], *left_out, *warnings])
     if not observed.results:
         return Component.waiting(type_, Reason.NO_FILTERS, "The source has no filters: name an image in one")
     if not failed:
@@ -222,7 +221,7 @@ def _limit(observed: ObservedSource, imports: Imports) -> Condition:
 
 
 def _status(observed: ObservedSource, imports: Imports) -> dict[str, Any]:
-    """The counters, and the time of the listing if this pass made one (SRC-SYN-1)."""
+    """Return the counters, and the time of the listing if this reconcile made one (SRC-SYN-1)."""
     status: dict[str, Any] = {
         "discoveredModels": imports.discovered,
         "availableModels": imports.available,

@@ -36,10 +36,9 @@ class Constraints:
         return not self.texts or len(self.invalid) < len(self.texts)
 
     def allow(self, tag: str) -> bool:
-        """Whether the tag may be taken; without constraints any tag, else only semantic versions (SRC-FLT-4,
-        SRC-FLT-5).
+        """Return whether the constraints allow a tag: without any every tag, else only versions (SRC-FLT-4, SRC-FLT-5).
 
-        Where every constraint is invalid nothing is allowed: a typing mistake must not widen a filter.
+        If every constraint is invalid, nothing is allowed: a typing mistake must not widen a filter.
         """
         if not self.texts:
             return True
@@ -50,13 +49,13 @@ class Constraints:
 
 
 def parse_constraints(texts: Sequence[str]) -> Constraints:
-    """The constraints of a list; never raises."""
+    """Return the constraints of a list. Never raises."""
     invalid = tuple(dict.fromkeys(text for text in texts if not is_constraint(text)))
     return Constraints(tuple(texts), invalid)
 
 
 def is_constraint(text: str) -> bool:
-    """Whether the text is a constraint that can be understood."""
+    """Return whether the text is a valid constraint."""
     try:
         _parsed(text)
     except ValueError:
@@ -65,7 +64,7 @@ def is_constraint(text: str) -> bool:
 
 
 def parse_version(tag: str) -> Version | None:
-    """The semantic version of a tag, a leading `v` left aside; None when it is none."""
+    """Return the semantic version of a tag, without a leading `v`; None when it is none."""
     try:
         return Version(tag.removeprefix("v")) if tag.isascii() else None
     except ValueError:
@@ -74,7 +73,7 @@ def parse_version(tag: str) -> Version | None:
 
 @lru_cache(maxsize=512)
 def _parsed(text: str) -> Callable[[Version], bool]:
-    """A constraint as a predicate. Raises ValueError."""
+    """Return a constraint as a predicate. Raises ValueError."""
     if len(text) > _LONGEST or not text.isascii():
         raise ValueError("no constraint")
     alternatives = [_all_of(alternative.strip()) for alternative in text.split("||")]
@@ -82,7 +81,7 @@ def _parsed(text: str) -> Callable[[Version], bool]:
 
 
 def _all_of(text: str) -> list[SimpleSpec]:
-    """The comparisons of one alternative, which blanks or commas separate. Raises ValueError."""
+    """Return the comparisons of one alternative, separated by blanks or commas. Raises ValueError."""
     hyphen = _HYPHEN.fullmatch(text)
     if hyphen is not None:
         return [_spec(">=", hyphen[1]), _spec("<=", hyphen[2])]
@@ -109,7 +108,7 @@ def _completed(operator: str, version: str) -> str:
 
 
 def _spec(operator: str, version: str) -> SimpleSpec:
-    """A comparison. Raises ValueError."""
+    """Return a comparison. Raises ValueError."""
     if _WILD_BEFORE_NUMBER.search(version):
         raise ValueError("a number after a wildcard")
     plain = re.sub(r"[xX](?=\.|$)", "*", version)

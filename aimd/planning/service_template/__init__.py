@@ -1,0 +1,1 @@
+"""Decisions about AIMServiceTemplate and AIMClusterServiceTemplate. The rules are in docs/rules/template.md."""

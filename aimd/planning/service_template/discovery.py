@@ -72,7 +72,7 @@ class _Failed:
 
 
 def has_results(context: DiscoveryContext) -> bool:
-    """Whether the status holds what a discovery with these inputs found (TPL-DSC-1).
+    """Return whether the status holds what a discovery with these inputs found (TPL-DSC-1).
 
     Results without a fingerprint are another operator's, or from before there was one; they are believed.
     """
@@ -83,14 +83,14 @@ def has_results(context: DiscoveryContext) -> bool:
 
 
 def wants_job(context: DiscoveryContext, run: DiscoveryRun, now: datetime) -> bool:
-    """Whether a new Job is due, if it has a place."""
+    """Return whether a new Job is due, if it has a place."""
     if has_results(context) or job_phase(run.job) is not JobPhase.ABSENT:
         return False
     return _wait_left(context, _state(context), now) <= 0
 
 
 def output_wanted(context: DiscoveryContext, run: DiscoveryRun) -> bool:
-    """Whether the log of the Job's pod has to be read."""
+    """Return whether the log of the Job's pod has to be read."""
     return job_phase(run.job) is JobPhase.COMPLETE and not has_results(context) and not _is_booked(context, run)
 
 
@@ -231,7 +231,7 @@ def _booked(context: DiscoveryContext, text: str, now: datetime) -> DiscoverySta
 
 
 def _is_booked(context: DiscoveryContext, run: DiscoveryRun) -> bool:
-    """Whether this Job's failure has been counted: by its UID, because clocks of operator and server may differ."""
+    """Return whether this Job's failure has been counted, by its UID, because clocks may differ."""
     state, stored = _state(context), context.template.status.discovery_job
     if run.job is None or stored is None or not state.attempts or state.spec_hash != spec_hash(context):
         return False

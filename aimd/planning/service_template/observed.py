@@ -58,7 +58,7 @@ def discovery_context(observed: ObservedTemplate) -> DiscoveryContext | None:
 
 
 def wants_discovery(observed: ObservedTemplate, run: DiscoveryRun, now: datetime) -> bool:
-    """Whether a new discovery Job is due, if it has a place."""
+    """Return whether a new discovery Job is due, if it has a place."""
     context = discovery_context(observed)
     return (
         context is not None

@@ -77,7 +77,7 @@ def plan_service_template(observed: ObservedTemplate, now: datetime) -> Plan:
 
 
 def is_discovered(template: AnyServiceTemplate) -> bool:
-    """Whether the status holds results of a discovery."""
+    """Return whether the status holds results of a discovery."""
     return bool(template.status.model_sources) or template.status.profile is not None
 
 

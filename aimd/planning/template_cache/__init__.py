@@ -1,0 +1,1 @@
+"""Decisions about AIMTemplateCache. The rules are in docs/rules/template-cache.md."""

@@ -1,7 +1,7 @@
 """Which artifact serves which source: names, identity, and the choice among candidates.
 
-What makes two downloads the same is the URI and *where* it points (endpoints in the environment), not who asks:
-a Ready artifact is reused whatever its credentials, one that is not Ready only if ours are the same (TC-ART-1).
+Two downloads are the same if the source URI and the endpoints in the environment are. A Ready artifact is reused
+whatever its credentials; one that is not Ready is reused only if its whole environment is the same (TC-ART-1).
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class ArtifactContext:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A source with its position in the list, the artifact that serves it (None: to be made), and its own name."""
+    """A source with its position in the list, the artifact that serves it (None: to be created), and its own name."""
 
     index: int
     source: ModelSource
@@ -46,7 +46,7 @@ def match_sources(
     config: ResolvedConfig,
     contexts: Mapping[str, ArtifactContext],
 ) -> tuple[Match, ...]:
-    """A match for each source, in the order of the list; `config` is the cache's, `circumstances` go by artifact."""
+    """Return a match for each source, in order; `config` is the cache's, `contexts` go by name of artifact."""
     return tuple(
         Match(index, source, best_artifact(cache, source, artifacts, config, contexts), artifact_name(cache, source))
         for index, source in enumerate(sources)
@@ -54,12 +54,12 @@ def match_sources(
 
 
 def artifact_env(cache: AIMTemplateCache, source: ModelSource) -> tuple[EnvVar, ...]:
-    """Environment of a source's artifact: the cache's under the source's own."""
+    """Return the environment of a source's artifact: the cache's, overridden by the source's."""
     return merge_env(cache.spec.env, source.env)
 
 
 def artifact_name(cache: AIMTemplateCache, source: ModelSource) -> str:
-    """Name of the artifact that a cache makes for a source (TC-ART-6)."""
+    """Return the name of the artifact that a cache creates for a source (TC-ART-6)."""
     env = artifact_env(cache, source)
     encoded = [go_env(variable) for variable in env] or None
     inputs: list[object] = [source.source_uri, encoded, cache.spec.storage_class_name]
@@ -69,7 +69,7 @@ def artifact_name(cache: AIMTemplateCache, source: ModelSource) -> str:
 
 
 def go_env(variable: EnvVar) -> dict[str, object]:
-    """A variable in the field order of Go's encoder, without empty fields; names are hashed over it."""
+    """Return a variable in the field order of Go's encoder, without empty fields; names are hashed over it."""
     encoded: dict[str, object] = {"name": variable.name}
     if variable.value:
         encoded["value"] = variable.value
@@ -85,7 +85,7 @@ def best_artifact(
     config: ResolvedConfig,
     contexts: Mapping[str, ArtifactContext],
 ) -> AIMArtifact | None:
-    """The usable artifact with the best status; the oldest, then the first by name, among equals (TC-ART-4)."""
+    """Return the usable artifact with the best status; among equals the oldest, then the first by name (TC-ART-4)."""
     usable = [
         artifact
         for artifact in artifacts
@@ -101,7 +101,7 @@ def is_usable(
     config: ResolvedConfig,
     contexts: ArtifactContext,
 ) -> bool:
-    """Whether an artifact may serve a source of this cache."""
+    """Return whether an artifact may serve a source of this cache."""
     spec = artifact.spec
     if spec.source_uri != source.source_uri or artifact.metadata.deletion_timestamp or not is_reconciled(artifact):
         return False
@@ -111,12 +111,12 @@ def is_usable(
 
 
 def is_reconciled(artifact: AIMArtifact) -> bool:
-    """Whether a controller has looked at the artifact: only then does its status mean anything."""
+    """Return whether a controller has reconciled the artifact: only then does its status mean anything."""
     return "status" in artifact.status.model_fields_set
 
 
 def _is_in_reach(cache: AIMTemplateCache, artifact: AIMArtifact) -> bool:
-    """Shared caches use what nobody owns, dedicated ones what they own themselves (TC-ART-2)."""
+    """Return whether the cache may use it: shared ones use those without owner, dedicated their own (TC-ART-2)."""
     owners = artifact.metadata.owner_references
     if cache.spec.mode == CacheMode.DEDICATED:
         return any(owner.uid == cache.metadata.uid for owner in owners)
@@ -124,13 +124,13 @@ def _is_in_reach(cache: AIMTemplateCache, artifact: AIMArtifact) -> bool:
 
 
 def _class_fits(cache: AIMTemplateCache, artifact: AIMArtifact, contexts: ArtifactContext) -> bool:
-    """By the class that the claim has, or would get (TC-ART-1)."""
+    """Return whether the storage class that the claim has, or would get, is the cache's (TC-ART-1)."""
     named = contexts.storage_class or artifact.spec.storage_class_name or contexts.config.storage_class_name
     return cache.spec.storage_class_name in ("", named)
 
 
 def _is_kept(cache: AIMTemplateCache, artifact: AIMArtifact) -> bool:
-    """A Ready match stays one, by whatever rule it was chosen (TC-ART-3)."""
+    """Return whether the artifact is a Ready match of before, which stays one (TC-ART-3)."""
     listed = any(entry.uid == artifact.metadata.uid for entry in cache.status.artifacts.values())
     return listed and artifact.status.status == State.READY
 
@@ -152,7 +152,7 @@ def _preference(artifact: AIMArtifact) -> tuple[int, str, str]:
 
 
 def _ordered(value: Mapping[str, object], order: Sequence[str]) -> dict[str, object]:
-    """Known keys first, in Go's order; two levels deep, as sources of variables are."""
+    """Return known keys first, in Go's order; two levels deep, as sources of variables are."""
     names = [name for name in order if name in value] + sorted(name for name in value if name not in order)
     return {
         name: _ordered(inner, _KEY_ORDER) if isinstance(inner := value[name], Mapping) else inner

@@ -31,6 +31,7 @@ from aimd.planning.labels import (
 )
 from aimd.planning.naming import name_part
 from aimd.planning.needs import Lookup, Reads
+from aimd.planning.objects import find_condition
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig, config_component
 from aimd.planning.template_cache.matching import ArtifactContext, Match, artifact_env, is_reconciled, match_sources
@@ -40,16 +41,16 @@ from aimd.runtime.objects import Category, Deletion, Desired, Failure, Key, Mani
 
 CONTROLLER = "template-cache"
 PROGRESS_SECONDS = 30.0
-"""How often the progress of downloads is repeated here: their pods report it far more often (TC-STA-4)."""
+"""Interval at which the progress of downloads is copied; their pods report it far more often (TC-STA-4)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedTemplateCache:
-    """A cache and everything its plan depends on; `artifacts` are those of the namespace that it
-    lists or made, or that hold a source it wants.
+    """A cache and everything its plan depends on.
 
-    `circumstances` go by artifact name; `used_elsewhere` are names of artifacts that other caches use, `taken_names`
-    those wanted for new artifacts that exist already, for whatever source.
+    `artifacts` are those of the namespace that it lists or created, or that hold one of its sources; `contexts` go by
+    name of artifact. `used_elsewhere` are names of artifacts that other caches use, `taken_names` are names for new
+    artifacts that exist already, for whatever source.
     """
 
     cache: AIMTemplateCache
@@ -64,16 +65,15 @@ class ObservedTemplateCache:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """What the clean-up of a deleted cache has to know: the artifacts, and which of them (or which URIs) other caches
-    of the namespace need."""
+    """The artifacts of a deleted cache, and which of them (or which URIs) other caches of the namespace use."""
 
     artifacts: Sequence[AIMArtifact] = ()
     used_names: frozenset[str] = field(default_factory=frozenset)
     used_uris: frozenset[str] = field(default_factory=frozenset)
 
 
-def plan_template_cache(observed: ObservedTemplateCache, now: datetime) -> Plan:
-    """The decision about a cache; pure and total."""
+def plan_template_cache(observed: ObservedTemplateCache, now: datetime) -> Plan:  # noqa: ARG001 (as all plans)
+    """Return the decision about a cache; pure and total."""
     sources = sources_of(observed.cache, observed.template)
     matches = match_sources(observed.cache, sources, observed.artifacts, observed.config, observed.contexts)
     existing = {artifact.metadata.name for artifact in observed.artifacts} | observed.taken_names
@@ -115,9 +115,9 @@ def sources_of(cache: AIMTemplateCache, template: AnyServiceTemplate | None) -> 
 
 
 def artifacts_to_delete(cache: AIMTemplateCache, leftover: Leftover) -> tuple[AIMArtifact, ...]:
-    """Artifacts that go with the cache: made by it and not Ready, unless another cache still waits for them.
+    """Return the artifacts to delete with the cache: created by it, not Ready, and not used by another cache.
 
-    Failed ones always go (TC-DEL-1). What is owned goes by garbage collection besides.
+    Failed ones are always deleted (TC-DEL-1). Garbage collection deletes those that the cache owns.
     """
     label = name_label(cache.metadata.name)
     return tuple(
@@ -144,7 +144,7 @@ def _is_wanted(artifact: AIMArtifact, leftover: Leftover) -> bool:
 
 
 def _template_component(observed: ObservedTemplateCache) -> Component:
-    """The template's own `Ready`, copied (TC-TPL-2)."""
+    """Return the health of the template: its own `Ready`, copied (TC-TPL-2)."""
     type_, template, spec = TemplateCacheCondition.SERVICE_TEMPLATE_READY, observed.template, observed.cache.spec
     if observed.unreadable_template is not None:
         failure = unreadable_reference(observed.unreadable_template, Reason.REFERENCE_NOT_FOUND)
@@ -155,7 +155,7 @@ def _template_component(observed: ObservedTemplateCache) -> Component:
         text = f"There is no template {spec.template_name} {where}: create it or correct templateName or templateScope"
         failure = Failure(Category.MISSING_UPSTREAM, Reason.REFERENCE_NOT_FOUND, text)
         return Component.blocked(type_, failure)
-    own = next((condition for condition in template.status.conditions if condition.type == READY), None)
+    own = find_condition(template.status.conditions, READY)
     word = template.status.status if "status" in template.status.model_fields_set else ""
     if own is None:
         state = State.of(word) if word else State.PENDING
@@ -163,13 +163,13 @@ def _template_component(observed: ObservedTemplateCache) -> Component:
     if own.status == "True":
         return Component.ready(type_, own.reason, own.message, UPSTREAM)
     state = State.PROGRESSING if own.status == "Unknown" else State.of(word)
-    # A template that says not ready and Ready at once is between two writes of somebody else.
+    # A template whose condition and status contradict each other is between two writes of its controller.
     state = State.PROGRESSING if state in (State.READY, State.RUNNING) else state
     return Component(type_, state, own.reason, own.message, UPSTREAM)
 
 
 def _artifacts_component(observed: ObservedTemplateCache, matches: Sequence[Match]) -> Component:
-    """Health of all artifacts together: that of the worst (TC-STA-1, TC-STA-2)."""
+    """Return the health of all artifacts together: that of the worst (TC-STA-1, TC-STA-2)."""
     type_, direction = TemplateCacheCondition.ARTIFACTS_READY, DOWNSTREAM
     if not matches:
         if observed.template is not None and observed.template.status.status == State.READY:
@@ -181,17 +181,17 @@ def _artifacts_component(observed: ObservedTemplateCache, matches: Sequence[Matc
     found = [match.artifact for match in matches if match.artifact is not None]
     missing = len(matches) - len(found)
     if missing:
-        # One that nobody has looked at yet is only new.
+        # One that was never reconciled is only new.
         looked_at = {artifact.metadata.name for artifact in observed.artifacts if is_reconciled(artifact)}
         blocked = [match.name for match in matches if match.artifact is None and match.name in looked_at]
         waiting = f"; {', '.join(blocked)} exists and cannot be used yet" if blocked else ""
-        text = f"{missing} of {len(matches)} artifacts are being made{waiting}"
+        text = f"{missing} of {len(matches)} artifacts are being created{waiting}"
         return Component.waiting(type_, Reason.CREATING_CACHES, text, direction)
     worst = min(found, key=lambda artifact: _state(artifact).rank)
     state = _state(worst)
     if state is State.READY:
         return Component.ready(type_, Reason.ALL_CACHES_READY, f"All {len(found)} artifacts are ready", direction)
-    own = next((condition for condition in worst.status.conditions if condition.type == READY), None)
+    own = find_condition(worst.status.conditions, READY)
     done = sum(_state(artifact) is State.READY for artifact in found)
     text = f"{done} of {len(found)} artifacts are ready; {worst.metadata.name} is {state}{_detail(worst)}"
     reason = own.reason if own is not None and own.status != "True" else Reason.CACHES_NOT_READY
@@ -199,30 +199,29 @@ def _artifacts_component(observed: ObservedTemplateCache, matches: Sequence[Matc
 
 
 def _state(artifact: AIMArtifact) -> State:
-    """The artifact's state; without a claim nothing can be mounted, whatever it says (TC-STA-1)."""
+    """Return the artifact's state; without a claim nothing can be mounted, so it is not Ready (TC-STA-1)."""
     state = State.of(artifact.status.status)
     return State.PROGRESSING if state is State.READY and not artifact.status.persistent_volume_claim else state
 
 
 def _is_coming(artifact: AIMArtifact | None) -> bool:
-    """Whether its progress is worth looking at now and then: nobody is woken by it (TC-STA-4)."""
+    """Return whether its progress has to be polled, because changes of it wake no controller (TC-STA-4)."""
     return artifact is not None and _state(artifact) is State.PROGRESSING
 
 
 def _detail(artifact: AIMArtifact) -> str:
-    """What is wrong, or how far it is."""
+    """Return what is wrong with an artifact, or how far its download is."""
     if _is_coming(artifact) and artifact.status.progress is not None:
         doing = artifact.status.download.message if artifact.status.download is not None else ""
         return f", {artifact.status.progress.percentage or 0} %" + (f" ({doing})" if doing else "")
     if _state(artifact) not in (State.FAILED, State.DEGRADED, State.NOT_AVAILABLE):
         return ""
-    own = next((condition for condition in artifact.status.conditions if condition.type == READY), None)
+    own = find_condition(artifact.status.conditions, READY)
     return f": {own.message}" if own is not None and own.message else ""
 
 
 def _superseded(observed: ObservedTemplateCache, matches: Sequence[Match]) -> tuple[Deletion, ...]:
-    """Failed artifacts that this cache made and that another one has taken the place of, such as one with a token
-    (TC-ART-7)."""
+    """Return the deletions of failed artifacts of this cache that another one replaces (TC-ART-7)."""
     label = name_label(observed.cache.metadata.name)
     replaced = {match.source.source_uri for match in matches if match.artifact is not None}
     used = {match.artifact.metadata.name for match in matches if match.artifact is not None} | observed.used_elsewhere
@@ -240,7 +239,7 @@ def _superseded(observed: ObservedTemplateCache, matches: Sequence[Match]) -> tu
 
 
 def _artifact(observed: ObservedTemplateCache, match: Match) -> Desired:
-    """A new artifact; one that exists is never written again, not even its labels (TC-ART-5)."""
+    """Return a new artifact; an existing one is never written again, not even its labels (TC-ART-5)."""
     cache, source = observed.cache, match.source
     own = {
         TEMPLATE_CREATED_LABEL: "true",
@@ -292,7 +291,7 @@ def _status(observed: ObservedTemplateCache, matches: Sequence[Match]) -> dict[s
 
 
 def _entries(matches: Sequence[Match]) -> dict[str, Any]:
-    """By artifact name; an artifact that serves several model ids has further entries `<name>#<n>` (TC-STA-3)."""
+    """Return the entries by name of artifact; further model ids of one have entries `<name>#<n>` (TC-STA-3)."""
     entries: dict[str, Any] = {}
     for match in matches:
         if match.artifact is None:
