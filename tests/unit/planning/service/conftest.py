@@ -12,7 +12,10 @@ from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTempl
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.runtime_config import resolve_config
 from aimd.planning.service.observed import ObservedService
+from aimd.planning.service.plan import plan_service
+from aimd.runtime.objects import Manifest
 from tests.unit.planning.service.makers import Maker
+from tests.unit.planning.service.plans import READY, rendered
 
 NAMESPACE = "ml-team"
 UID = "11111111-2222-3333-4444-555555555555"
@@ -161,5 +164,34 @@ def live() -> Maker:
     def make(manifest: dict[str, Any], status: dict[str, Any] | None = None) -> dict[str, Any]:
         metadata = {**manifest["metadata"], "uid": f"uid-{manifest['kind']}", "generation": 1}
         return {**manifest, "metadata": metadata, "status": status or {}}
+
+    return make
+
+
+@pytest.fixture
+def serving(
+    observed: Maker, service_manifest: Maker, model: Maker, template: Maker, cache: Maker, live: Maker, now: datetime
+) -> Maker:
+    """`serving(**fields)`: a service whose InferenceService exists and is Ready, made by its own plan."""
+
+    def make(
+        *, service: Manifest | None = None, isvc_status: Any = READY, pods: Any = None, **fields: Any
+    ) -> ObservedService:
+        manifest = service or service_manifest()
+        ingredients = {"models": [model()], "templates": [template()], "caches": [cache()]}
+        first = plan_service(observed(service=manifest, **ingredients), now)
+        inference_service = live(rendered(first, "InferenceService"), isvc_status)
+        ready_pod = {
+            "metadata": {"name": "p", "uid": "p"},
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+        }
+        known = {
+            **ingredients,
+            "inference_service": inference_service,
+            "pods": [ready_pod] if pods is None else pods,
+            **fields,
+        }
+        seen: ObservedService = observed(service=manifest, **known)
+        return seen
 
     return make
