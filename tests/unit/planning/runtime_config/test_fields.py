@@ -78,6 +78,9 @@ FIELDS: dict[str, Row] = {
     "pvcHeadroomPercent": Row({}, {"pvcHeadroomPercent": 50}, CLAIMED, "artifact"),
 }
 
+DOWNLOADS = variable_rows("env[]", "Job.spec.template.spec.containers[].env[]", lambda env: {"env": env}, "unsized")
+"""Variables of a config also apply to the jobs of artifacts."""
+
 
 def resolved(kind: str, spec: Spec) -> ResolvedConfig:
     """The settings in force for an object if a config of this kind is the only one."""
@@ -97,10 +100,10 @@ def plan_of_service(config: ResolvedConfig) -> Plan:
     )
 
 
-def plan_of_artifact(config: ResolvedConfig) -> Plan:
-    """Plan an artifact that has no claim yet."""
+def plan_of_artifact(config: ResolvedConfig, size: str) -> Plan:
+    """Plan an artifact that has no claim yet; without a size, a Job determines it."""
     artifact = AIMArtifact.model_validate(
-        {"metadata": serving.metadata("weights"), "spec": {"sourceUri": "hf://acme/tiny", "size": "16Gi"}}
+        {"metadata": serving.metadata("weights"), "spec": {"sourceUri": "hf://acme/tiny", "size": size}}
     )
     return plan_artifact(ObservedArtifact(artifact, config, ControllerSettings()), NOW)
 
@@ -113,7 +116,8 @@ def plan_of_model(config: ResolvedConfig) -> Plan:
 def worlds(kind: str) -> dict[str, World]:
     return {
         "usual": lambda spec: plan_of_service(resolved(kind, spec)),
-        "artifact": lambda spec: plan_of_artifact(resolved(kind, spec)),
+        "artifact": lambda spec: plan_of_artifact(resolved(kind, spec), "16Gi"),
+        "unsized": lambda spec: plan_of_artifact(resolved(kind, spec), ""),
         "model": lambda spec: plan_of_model(resolved(kind, spec)),
     }
 
@@ -122,6 +126,12 @@ def worlds(kind: str) -> dict[str, World]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_field_shows_where_it_should(kind: str, path: str) -> None:
     assert_effect(path, FIELDS[path], worlds(kind))
+
+
+@pytest.mark.parametrize("path", DOWNLOADS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_variable_shows_in_downloads(kind: str, path: str) -> None:
+    assert_effect(path, DOWNLOADS[path], worlds(kind))
 
 
 @pytest.mark.parametrize("resource", KINDS.values(), ids=KINDS)
