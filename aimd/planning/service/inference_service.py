@@ -17,7 +17,7 @@ from aimd.planning.labels import (
     TEMPLATE_LABEL,
     label_value,
 )
-from aimd.planning.objects import names_in, predictor_container, predictor_of, text
+from aimd.planning.objects import names_in, part, predictor_container, predictor_of, text
 from aimd.planning.objects import parts as parts_of
 from aimd.planning.pull_secrets import names_of, predictor_pull_secrets
 from aimd.planning.service.container_environment import container_env
@@ -63,7 +63,7 @@ class PredictorInputs:
 
 def render_inference_service(observed: ObservedService, parts: PredictorInputs) -> Desired | None:
     """Render the InferenceService, None when there is no image to run (SVC-ORD-3)."""
-    live_image = str(predictor_container(observed.inference_service).get("image") or "")
+    live_image = text(predictor_container(observed.inference_service), "image")
     image = parts.model.spec.image if parts.model is not None else live_image
     if not image:
         return None
@@ -92,7 +92,7 @@ def _predictor(observed: ObservedService, parts: PredictorInputs, image: str) ->
     resources = (
         _resources(observed.service, parts)
         if parts.model is not None
-        else predictor_container(observed.inference_service).get("resources")
+        else dict(part(predictor_container(observed.inference_service), "resources"))
     )
     if resources:
         container["resources"] = resources

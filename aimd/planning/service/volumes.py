@@ -6,7 +6,7 @@ from typing import Any
 
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.naming import name_part
-from aimd.planning.objects import claim_of, mounted_claims, parts, predictor_container, predictor_of
+from aimd.planning.objects import claim_of, mounted_claims, parts, predictor_container, predictor_of, text
 from aimd.planning.service.observed import is_ready
 from aimd.planning.service_template import profile_file as custom_profile
 from aimd.planning.weights import mount_point
@@ -33,7 +33,7 @@ NONE = Volumes((), ())
 def shared_memory() -> Volumes:
     """Return the memory-backed volume through which inference engines exchange tensors."""
     volume = {"name": SHARED_MEMORY, "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}}
-    return Volumes((volume,), ({"name": SHARED_MEMORY, "mountPath": "/dev/shm"},))
+    return Volumes((volume,), ({"name": SHARED_MEMORY, "mountPath": "/dev/shm"},))  # noqa: S108 - inside the container
 
 
 def cache_volumes(cache: AIMTemplateCache | None) -> Volumes:
@@ -59,14 +59,14 @@ def preserved_volumes(
     predictor, container = predictor_of(existing), predictor_container(existing)
     if not container:
         return NONE
-    lost = {volume.get("name") for volume in parts(predictor, "volumes") if claim_of(volume) in lost_claims - {""}}
+    lost = {text(volume, "name") for volume in parts(predictor, "volumes") if claim_of(volume) in lost_claims - {""}}
     taken = {volume["name"] for volume in rendered.volumes} | {PROFILE_VOLUME} | lost
     paths = {mount["mountPath"] for mount in rendered.mounts}
-    volumes = [dict(volume) for volume in parts(predictor, "volumes") if volume.get("name") not in taken]
+    volumes = [dict(volume) for volume in parts(predictor, "volumes") if text(volume, "name") not in taken]
     mounts = [
         dict(mount)
         for mount in parts(container, "volumeMounts")
-        if mount.get("name") not in taken and mount.get("mountPath") not in paths
+        if text(mount, "name") not in taken and text(mount, "mountPath") not in paths
     ]
     return Volumes(tuple(volumes), tuple(mounts))
 
