@@ -143,7 +143,7 @@ async def break_and_repair_beside_a_good_pod(world: ServiceWorld, name: str, sta
     conditions = conditions_of(await world.until_word("Degraded", name=name))
     pods = conditions["InferenceServicePodsReady"]
     assert (pods["status"], pods["reason"]) == ("True", "PodsReady")
-    assert "one is in trouble" in pods["message"]
+    assert "one of them has a problem" in pods["message"]
     assert not FRAMEWORK & set(conditions)
     await world.edit(name, env=[FIXED])
     await until_fixed(world, name)

@@ -121,7 +121,7 @@ def amended_cache(service: AIMService, template: Template, cache: AIMTemplateCac
     return Desired(AIM_TEMPLATE_CACHE, manifest, reason="amend-cache")
 
 
-def is_still_deleted(wanted: Key, caches: Sequence[AIMTemplateCache]) -> bool:
+def is_name_taken(wanted: Key, caches: Sequence[AIMTemplateCache]) -> bool:
     """Return whether the name of a cache is still taken by one that is being deleted."""
     return any(
         Key(cache.metadata.namespace, cache.metadata.name) == wanted and bool(cache.metadata.deletion_timestamp)

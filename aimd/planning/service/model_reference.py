@@ -46,7 +46,7 @@ def resolve_model(service: AIMService, models: Sequence[Model], unreadable: Sequ
         return _by_image(wanted.image.strip(), models)
     if wanted.custom is not None:
         return _by_custom_spec(wanted.custom, models)
-    message = "no model is specified: set one of spec.model.name, spec.model.image and spec.model.custom"
+    message = "No model is specified: set one of spec.model.name, spec.model.image and spec.model.custom"
     return _blocked(Category.INVALID_SPEC, Reason.MODEL_NOT_FOUND, message)
 
 
@@ -79,7 +79,7 @@ def _by_name(service: AIMService, models: Sequence[Model], unreadable: Sequence[
     if namesakes:
         return _found(min(namesakes, key=lambda model: not model.metadata.namespace))
     message = (
-        f"neither AIMModel {service.metadata.namespace}/{name} nor AIMClusterModel {name} exists: create one of them, "
+        f"Neither AIMModel {service.metadata.namespace}/{name} nor AIMClusterModel {name} exists: create one of them, "
         "or a service with another spec.model.name"
     )
     return _blocked(Category.MISSING_UPSTREAM, Reason.MODEL_NOT_FOUND, message)

@@ -25,7 +25,7 @@ from aimd.planning.service.caching import (
     cache_component,
     effective_mode,
     find_cache,
-    is_still_deleted,
+    is_name_taken,
     needs_cache,
     render_cache,
 )
@@ -200,7 +200,7 @@ def _wanted_cache(observed: ObservedService, decision: _Decision) -> Desired | N
     if not _may_fetch_weights(observed, decision):
         return None
     cache = render_cache(observed, template)
-    return None if is_still_deleted(cache.key, observed.caches) else cache
+    return None if is_name_taken(cache.key, observed.caches) else cache
 
 
 def _wanted_addition_to_cache(observed: ObservedService, decision: _Decision) -> Desired | None:

@@ -201,7 +201,7 @@ def _by_name(inputs: TemplateInputs) -> TemplateChoice:
         failure = Failure(
             Category.MISSING_UPSTREAM,
             Reason.TEMPLATE_NOT_FOUND,
-            f"neither AIMServiceTemplate {namespace}/{name} nor AIMClusterServiceTemplate {name} exists: "
+            f"Neither AIMServiceTemplate {namespace}/{name} nor AIMClusterServiceTemplate {name} exists: "
             "create one of them, or a service with another spec.template.name",
         )
         return TemplateChoice(None, _blocked(failure))
@@ -243,7 +243,7 @@ def _checked(inputs: TemplateInputs, template: Template) -> TemplateChoice:
         failure = Failure(
             Category.INVALID_SPEC,
             Reason.TEMPLATE_MODEL_MISMATCH,
-            f"template {template.metadata.name} belongs to model {foreign.metadata.name}, which has another image or "
+            f"Template {template.metadata.name} belongs to model {foreign.metadata.name}, which has another image or "
             f"other weights than model {model.metadata.name}: use a template of model {model.metadata.name}",
         )
         return TemplateChoice(template, _blocked(failure))

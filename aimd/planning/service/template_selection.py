@@ -142,7 +142,7 @@ def select_template(model: Model, templates: Sequence[Template], wanted: Require
     """Choose the best template of a model; the order of `templates` does not matter (SVC-SEL-2, SVC-SEL-9)."""
     left = candidates_of(model, templates)
     if not left:
-        message = f"no template belongs to model {model.metadata.name}: create one, or wait until one is created"
+        message = f"No template belongs to model {model.metadata.name}: create one, or wait until one is created"
         return Selection(None, Reason.TEMPLATE_NOT_FOUND, message)
     judged: list[Candidate] = []
     for stage in _stages(wanted):
@@ -195,7 +195,7 @@ class _Ready(_Stage):
 
     def explanation(self, model: Model, dropped: Sequence[Template]) -> str:
         words = listed([f"{item.metadata.name} is {item.status.status or 'not reconciled yet'}" for item in dropped])
-        return f"no template of model {model.metadata.name} is Ready: {words}"
+        return f"No template of model {model.metadata.name} is Ready: {words}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +228,7 @@ class _MatchesOverrides(_Stage):
 
     def explanation(self, model: Model, dropped: Sequence[Template]) -> str:
         return (
-            f"no template of model {model.metadata.name} matches spec.overrides: {_names(dropped)}; "
+            f"No template of model {model.metadata.name} matches spec.overrides: {_names(dropped)}; "
             "create a template that matches, or a service with other overrides"
         )
 
@@ -245,7 +245,7 @@ class _GpuInCluster(_Stage):
     def explanation(self, model: Model, dropped: Sequence[Template]) -> str:
         present = ", ".join(sorted(self.gpu_models or ())) or "no labeled GPU"
         return (
-            f"no node has a GPU required by templates of model {model.metadata.name}: {_names(dropped)}; "
+            f"No node has a GPU required by templates of model {model.metadata.name}: {_names(dropped)}; "
             f"the cluster has {present}"
         )
 
@@ -279,7 +279,7 @@ def _best(left: Sequence[Template], judged: Sequence[Candidate]) -> Selection:
         return Selection(
             None,
             Reason.TEMPLATE_SELECTION_AMBIGUOUS,
-            f"templates {_names(tied)} fit equally well: name one in spec.template.name",
+            f"Templates {_names(tied)} fit equally well: name one in spec.template.name",
             candidates=(*judged, *losers),
         )
     return Selection(tied[0], candidates=(*judged, *losers, Candidate(tied[0], Verdict.BEST_MATCH)))
