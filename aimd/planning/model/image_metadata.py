@@ -1,6 +1,6 @@
-"""What the labels of an AIM image say.
+"""Metadata in the labels of an AIM image.
 
-Labels are kept as found in the status, so what was left out of them can be told at any time by reading them again.
+The status keeps the labels unchanged, so what was left out of them can be reported at any time.
 """
 
 from collections.abc import Iterator, Mapping
@@ -44,7 +44,7 @@ class LabelsUnreadable:
 
 
 def read_labels(labels: Mapping[str, str]) -> LabelsRead | LabelsUnreadable:
-    """The metadata in an image's labels; an image without any gives an empty one. Never raises."""
+    """Return the metadata in an image's labels, empty for an image without any. Never raises."""
     if sum(len(text.encode(errors="replace")) for pair in labels.items() for text in pair) > MOST_BYTES:
         return LabelsUnreadable(f"The image's labels are longer than {MOST_BYTES} bytes: shorten them")
     found = _deployments(_aim_label(labels, DEPLOYMENTS))
@@ -75,7 +75,7 @@ def _model(labels: Mapping[str, str], deployments: tuple[RecommendedDeployment, 
 
 
 def _aim_label(labels: Mapping[str, str], suffix: str) -> str:
-    """Under the new prefix, or under the old one where that is missing or empty (MDL-LBL-1)."""
+    """Return the label under the new prefix, or under the old one if that is missing or empty (MDL-LBL-1)."""
     return next((value for prefix in PREFIXES if (value := labels.get(prefix + suffix))), "")
 
 
@@ -84,7 +84,10 @@ def _items(text: str) -> tuple[str, ...]:
 
 
 def _deployments(text: str) -> tuple[tuple[RecommendedDeployment, ...], tuple[str, ...]] | LabelsUnreadable:
-    """A JSON array, or objects with commas between them; Python's single quotes count as double ones (MDL-LBL-2)."""
+    """Return the deployments in a JSON array, or in objects separated by commas (MDL-LBL-2).
+
+    Single quotes, as Python prints them, count as double ones.
+    """
     stripped = text.strip()
     if not stripped:
         return (), ()
@@ -109,7 +112,7 @@ def _deployments(text: str) -> tuple[tuple[RecommendedDeployment, ...], tuple[st
 
 
 def _deployment(position: int, item: object) -> RecommendedDeployment | str:
-    """An entry, or why it was left out. Names are matched without case, as Go does; null is as good as missing."""
+    """Return an entry, or why it was left out. Names match in any case, as in Go; null counts as missing."""
     where = f"{DEPLOYMENTS}[{position}]"
     if not isinstance(item, dict):
         return f"{where} is no object"

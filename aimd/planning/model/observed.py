@@ -1,4 +1,4 @@
-"""What a decision about a model is based on, and what follows at a glance."""
+"""What a decision about a model is based on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from aimd.runtime.objects import Failure, Manifest
 
 
 class Expectation(Enum):
-    """Whether a model is to have templates."""
+    """Whether a model should have templates."""
 
     UNKNOWN = "unknown"
     NONE = "none"
@@ -59,6 +59,7 @@ class ObservedModel:
 
     @property
     def is_cluster_scoped(self) -> bool:
+        """Whether the model is an AIMClusterModel."""
         return isinstance(self.model, AIMClusterModel)
 
     @property
@@ -68,7 +69,7 @@ class ObservedModel:
 
     @property
     def metadata(self) -> ImageMetadata | None:
-        """What is known about the present image: the spec's word, else what was found, now or before."""
+        """Metadata of the present image: from the spec, else from this or an earlier inspection."""
         if self.model.spec.image_metadata is not None:
             return self.model.spec.image_metadata
         if self.inspection is not None and self.inspection.metadata is not None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from aimd.api.core import Conditions
 from aimd.api.model import ImageMetadata, ModelCondition, SourceType
 from aimd.api.reasons import Reason
 from aimd.api.service_template import AnyServiceTemplate
@@ -21,6 +22,7 @@ from aimd.planning.model.observed import (
     is_inspected,
 )
 from aimd.planning.model.templates import TemplatePlan, plan_templates
+from aimd.planning.objects import find_condition
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import config_component
 from aimd.registry.failures import Problem, RegistryFailure
@@ -28,12 +30,12 @@ from aimd.runtime.objects import Category, Condition, Failure
 
 METADATA = ModelCondition.IMAGE_METADATA_READY
 MODEL_FAULTS = (Reason.MODEL_FAILED, Reason.CLUSTER_MODEL_FAILED)
-"""Reasons in conditions of templates that pass on what is wrong with their model."""
+"""Reasons in conditions of templates that repeat what is wrong with their model."""
 _PENDING = Reason.INSPECTION_PENDING
 
 
-def plan_model(observed: ObservedModel, now: datetime) -> Plan:
-    """The decision about a model; pure and total."""
+def plan_model(observed: ObservedModel, now: datetime) -> Plan:  # noqa: ARG001 (as all plans)
+    """Return the decision about a model; pure and total."""
     missing = Reason.REFERENCE_NOT_FOUND if observed.is_cluster_scoped else Reason.CONFIG_NOT_FOUND
     templates = plan_templates(observed)
     inspection = observed.inspection
@@ -55,7 +57,7 @@ def plan_model(observed: ObservedModel, now: datetime) -> Plan:
 def _metadata_component(observed: ObservedModel) -> Component:
     type_, model, direction = METADATA, observed.model, observed.direction
     if not extracts_metadata(model, observed.config):
-        return Component.ready(type_, Reason.IMAGE_FOUND, "The image is not inspected, as asked for", direction)
+        return Component.ready(type_, Reason.IMAGE_FOUND, "Inspection of the image is switched off", direction)
     if model.spec.image_metadata is not None:
         known = model.spec.image_metadata.model
         if known is not None and known.canonical_name:
@@ -65,7 +67,9 @@ def _metadata_component(observed: ObservedModel) -> Component:
         return Component.ready(type_, Reason.IMAGE_FOUND, "The spec describes the image", direction)
     if observed.metadata is not None:
         return Component.ready(type_, Reason.IMAGE_FOUND, "The image was inspected", direction)
-    component = replace(_inspection_component(observed.inspection) or _unanswered(observed), direction=direction)
+    component = replace(
+        _inspection_component(observed.inspection) or _unanswered(observed.model.status.conditions), direction=direction
+    )
     if not observed.is_cluster_scoped:
         return component
     failures = [
@@ -78,7 +82,7 @@ def _metadata_component(observed: ObservedModel) -> Component:
 
 
 def _inspection_component(inspection: Inspection | None) -> Component | None:
-    """What came of asking. Templates that need nothing of the image are made whatever it is (MDL-INS-3)."""
+    """Return the component of a failed inspection, else None; templates do not wait for it (MDL-INS-3)."""
     if inspection is not None and inspection.failure is not None:
         return _registry_component(inspection.failure)
     if inspection is not None and inspection.unreadable is not None:
@@ -88,25 +92,24 @@ def _inspection_component(inspection: Inspection | None) -> Component | None:
     return None
 
 
-def _unanswered(observed: ObservedModel) -> Component:
-    """While there is no answer, what the last one was, as after a restart; else that one is awaited (MDL-STA-4)."""
-    for stored in observed.model.status.conditions:
-        if stored.type == METADATA and stored.status == "False":
-            state = State.PROGRESSING if stored.reason == _PENDING else State.DEGRADED
-            return Component(METADATA, state, stored.reason, stored.message)
-    return Component.waiting(METADATA, _PENDING, "The registry is being asked about the image")
+def _unanswered(conditions: Conditions) -> Component:
+    """Return the component while there is no answer: the last one, as after a restart, else waiting (MDL-STA-4)."""
+    stored = find_condition(conditions, METADATA)
+    if stored is not None and stored.status == "False":
+        state = State.PROGRESSING if stored.reason == _PENDING else State.DEGRADED
+        return Component(METADATA, state, stored.reason, stored.message)
+    return Component.waiting(METADATA, _PENDING, "The image is being inspected")
 
 
 def _registry_component(failure: RegistryFailure) -> Component:
-    """What has to be changed by somebody is Degraded, without a retry at every turn; the rest is infrastructure."""
+    """Return the component of a refusal: Degraded if a user has to act, else an infrastructure failure."""
     if not failure.transient:
         return Component(METADATA, State.DEGRADED, failure.reason, failure.message)
     return Component.failed(METADATA, Failure(Category.INFRASTRUCTURE, failure.reason, failure.message))
 
 
 def _credentials_refused(inspection: Inspection | None) -> tuple[Condition, ...]:
-    """Refused credentials show in `AuthValid`, but a model that cannot be inspected is Degraded, no worse
-    (MDL-INS-3)."""
+    """Return `AuthValid` for refused credentials; the model is only Degraded (MDL-INS-3)."""
     failure = inspection.failure if inspection is not None else None
     if failure is None or failure.problem is not Problem.AUTH:
         return ()
@@ -121,29 +124,28 @@ def _templates_component(observed: ObservedModel, planned: TemplatePlan) -> Comp
     )
     state, reason, text = _judge_templates([t.status.status for t in observed.templates], expectation(observed))
     if state is State.FAILED and all(_echoes_the_model(template) for template in observed.templates):
-        state, text = State.DEGRADED, "All templates wait for what is wrong with the model"
-    told = [*planned.invalid, *planned.remarks]
+        state, text = State.DEGRADED, "All templates wait until the model is corrected"
+    details = [*planned.invalid, *planned.remarks]
     if planned.invalid and not observed.templates and not planned.desired:
-        state, reason, text = State.FAILED, Reason.ALL_TEMPLATES_FAILED, "No template can be made"
+        state, reason, text = State.FAILED, Reason.ALL_TEMPLATES_FAILED, "No template can be created"
     elif planned.invalid and state.rank > State.DEGRADED.rank:
         state, reason = State.DEGRADED, Reason.SOME_TEMPLATES_DEGRADED
-    return Component(type_, state, reason, "; ".join([text, *told]), observed.direction)
+    return Component(type_, state, reason, "; ".join([text, *details]), observed.direction)
 
 
 def _echoes_the_model(template: AnyServiceTemplate) -> bool:
-    """Return whether a template is bad because its model is; else a fault of the model, once passed on, would never end
-    (MDL-STA-2)."""
+    """Return whether a template has failed because its model has; otherwise that fault would never end (MDL-STA-2)."""
     return any(item.status == "False" and item.reason in MODEL_FAULTS for item in template.status.conditions)
 
 
 def _judge_templates(words: Sequence[str], expected: Expectation) -> tuple[State, str, str]:
-    """State, reason and message of all templates together; the first row that holds (MDL-STA-1)."""
+    """Return state, reason and message of all templates together: the first row that holds (MDL-STA-1)."""
     if not words:
         return {
             Expectation.UNKNOWN: (
                 State.PROGRESSING,
                 Reason.AWAITING_METADATA,
-                "What the image recommends is not known yet",
+                "The templates that the image recommends are not known yet",
             ),
             Expectation.SOME: (State.PROGRESSING, Reason.CREATING_TEMPLATES, "The templates are being created"),
             Expectation.NONE: (State.READY, Reason.NO_TEMPLATES_EXPECTED, "No templates are expected"),
@@ -180,7 +182,7 @@ def _judge_templates(words: Sequence[str], expected: Expectation) -> tuple[State
 
 
 def _status(observed: ObservedModel) -> dict[str, Any]:
-    """`imageMetadata` is written from spec or inspection and never removed again (MDL-INS-2)."""
+    """Return the status; `imageMetadata` comes from spec or inspection and is never removed (MDL-INS-2)."""
     model, inspection = observed.model, observed.inspection
     status: dict[str, Any] = {
         "sourceType": str(SourceType.CUSTOM if is_custom(model) else SourceType.IMAGE),

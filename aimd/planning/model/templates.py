@@ -30,8 +30,9 @@ from aimd.planning.labels import (
 from aimd.planning.model.image_metadata import LabelsRead, read_labels
 from aimd.planning.model.observed import ObservedModel, creates_templates, extracts_metadata, is_custom
 from aimd.planning.naming import derive_name
+from aimd.planning.objects import annotations_of, is_controlled_by, spec_of
 from aimd.planning.quantities import canonical_cpu
-from aimd.runtime.objects import Deletion, Desired, Key, Kind, Manifest, controller_of, metadata_of, uid_of
+from aimd.runtime.objects import Deletion, Desired, Key, Kind, Manifest, uid_of
 
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _SHORT_METRICS = {Metric.LATENCY.value: "lat", Metric.THROUGHPUT.value: "thr"}
@@ -61,12 +62,12 @@ class _Wanted:
         known = self.specs.setdefault(name, (spec, alias))
         if known != (spec, alias):
             self.remarks.append(
-                f"{where} differs from an earlier entry in nothing that tells templates apart; the earlier one counts"
+                f"{where} duplicates an earlier entry (same metric, precision and hardware); the earlier one is used"
             )
 
 
 def plan_templates(observed: ObservedModel) -> TemplatePlan:
-    """What is to become of the model's templates (MDL-TPL-6). Pure and total."""
+    """Return what to create, replace and delete of the model's templates (MDL-TPL-6). Pure and total."""
     if not creates_templates(observed.model, observed.config):
         return TemplatePlan()
     wanted = _wanted(observed)
@@ -75,11 +76,11 @@ def plan_templates(observed: ObservedModel) -> TemplatePlan:
     for name, (spec, alias) in wanted.specs.items():
         live = observed.manifests.get(name)
         if live is not None and not _is_ours(observed, live):
-            wanted.remarks.append(f"template {name} exists and belongs to somebody else; it is left alone")
+            wanted.remarks.append(f"template {name} exists and has another owner; it is not changed")
         elif live is None or not _needs_replacement(spec, live):
             desired.append(_render(observed, name, spec, alias))
         elif name in observed.used:
-            wanted.remarks.append(f"template {name} is in use, so its {', '.join(_IMMUTABLE)} stay as they are")
+            wanted.remarks.append(f"template {name} is in use, so its {', '.join(_IMMUTABLE)} are not changed")
         else:
             deletions.append(Deletion(_kind(observed), _key(observed, name), uid_of(live), "template-replaced"))
     deletions += _outdated(observed, wanted)
@@ -88,12 +89,12 @@ def plan_templates(observed: ObservedModel) -> TemplatePlan:
 
 
 def template_names(observed: ObservedModel) -> tuple[str, ...]:
-    """Names of the templates that the model wants."""
+    """Return the names of the templates that the model should have."""
     return tuple(_wanted(observed).specs) if creates_templates(observed.model, observed.config) else ()
 
 
 def deployment_template_name(model_name: str, image: str, deployment: RecommendedDeployment) -> str:
-    """Name of the template of a recommended deployment."""
+    """Return the name of the template of a recommended deployment."""
     gpu, count = deployment.gpu_model, deployment.gpu_count
     counted = f"{count}x-{gpu}" if gpu and count > 0 else gpu or (f"x{count}" if count > 0 else "")
     metric = _SHORT_METRICS.get(deployment.metric, deployment.metric)
@@ -103,7 +104,7 @@ def deployment_template_name(model_name: str, image: str, deployment: Recommende
 
 
 def custom_template_name(model_name: str, index: int, entry: CustomTemplate | None) -> str:
-    """Name of the template of the custom definition at a position; of the automatic one without a definition."""
+    """Return the name of the template of the custom entry at `index`; of the automatic one without an entry."""
     parts, inputs = [model_name, "custom"], [model_name, index]
     if entry is not None:
         inputs.append(entry.name)
@@ -119,7 +120,7 @@ def custom_template_name(model_name: str, index: int, entry: CustomTemplate | No
 
 
 def merge_hardware(default: Hardware | None, own: Hardware | None) -> Hardware | None:
-    """`own` over `default`, part by part and field by field (MDL-TPL-7)."""
+    """Return `default` overridden by `own`, part by part and field by field (MDL-TPL-7)."""
     if default is None or own is None:
         return own or default
     parts: Manifest = {}
@@ -131,7 +132,7 @@ def merge_hardware(default: Hardware | None, own: Hardware | None) -> Hardware |
 
 
 def _wanted(observed: ObservedModel) -> _Wanted:
-    """The templates that image and definitions give, by name (MDL-TPL-1)."""
+    """Return the templates that the image and `customTemplates` define, by name (MDL-TPL-1)."""
     wanted, model = _Wanted(), observed.model
     if not is_custom(model):
         _add_recommended(wanted, observed)
@@ -187,7 +188,7 @@ def _recommended_spec(observed: ObservedModel, deployment: RecommendedDeployment
 
 
 def _custom_spec(observed: ObservedModel, entry: CustomTemplate | None) -> Manifest:
-    """The spec of a custom template; unoptimized unless entry or model say otherwise (MDL-TPL-8)."""
+    """Return the spec of a custom template; its type defaults to unoptimized (MDL-TPL-8)."""
     model, defaults = observed.model.spec, observed.model.spec.custom
     spec = _common_spec(observed)
     kind = (entry.type if entry is not None else "") or (defaults.type if defaults is not None else "")
@@ -230,7 +231,7 @@ def _common_spec(observed: ObservedModel) -> Manifest:
 
 
 def _merge_gpu(default: GpuHardware | None, own: GpuHardware | None) -> Manifest:
-    """A model and a memory demand exclude each other, so naming one drops the other (MDL-TPL-7)."""
+    """Return the merged GPU; a model and a minimum of memory exclude each other, so one drops the other (MDL-TPL-7)."""
     if default is None or own is None:
         chosen = own or default
         return chosen.manifest() if chosen is not None else {}
@@ -290,33 +291,32 @@ def _render(observed: ObservedModel, name: str, spec: Manifest, alias: str) -> D
 
 
 def _outdated(observed: ObservedModel, wanted: _Wanted) -> Iterator[Deletion]:
-    """Templates of ours that nobody wants or uses any more, once it is known what is wanted (MDL-TPL-4).
+    """Yield the deletions of templates that are neither wanted nor used, once the wanted ones are known (MDL-TPL-4).
 
-    Copies that somebody made of them keep labels and owner, but were never written by us; they stay.
+    Copies that users made of them have their labels and owner, but were never written by aimd; they are kept.
     """
     model = observed.model
     known = is_custom(model) or observed.metadata is not None or not extracts_metadata(model, observed.config)
     if not known:
         return
     for name, live in sorted(observed.manifests.items()):
-        ours = name in observed.applied and MADE_FOR_IMAGE_ANNOTATION in (metadata_of(live).get("annotations") or {})
+        ours = name in observed.applied and MADE_FOR_IMAGE_ANNOTATION in annotations_of(live)
         if ours and _is_ours(observed, live) and name not in wanted.specs and name not in observed.used:
             yield Deletion(_kind(observed), _key(observed, name), uid_of(live), "template-outdated")
 
 
 def _is_ours(observed: ObservedModel, live: Manifest) -> bool:
-    owner = controller_of(live)
-    return owner is not None and owner.get("uid") == observed.model.metadata.uid
+    return is_controlled_by(live, observed.model.metadata.uid)
 
 
 def _needs_replacement(spec: Manifest, live: Manifest) -> bool:
     """Return whether the live template has another value where the schema allows no change (MDL-TPL-5)."""
-    stored: Manifest = live.get("spec") or {}
+    stored = spec_of(live)
     return any(name in spec and name in stored and _normal(spec[name]) != _normal(stored[name]) for name in _IMMUTABLE)
 
 
 def _normal(value: object) -> object:
-    """Hardware without what the API server fills in."""
+    """Return hardware without what the API server defaults."""
     if not isinstance(value, dict):
         return value
     hardware = Hardware.model_validate(value)

@@ -1,7 +1,7 @@
-"""Discovery of a template's profile: which attempt is due, what came of it, when the next one is.
+"""Discovery of a template's profile: which attempt is due, what it found, and when the next one is due.
 
-The status remembers everything: results and failed attempts count as long as the fingerprint of what they depend on
-stays the same, so that a restart of the operator, or a template that was not Ready for a while, repeats nothing.
+The status remembers everything: results and failed attempts count while the fingerprint of their inputs stays the
+same. So neither a restart of the operator nor a template that was not Ready for a while repeats a discovery.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ from aimd.api.service_template import DiscoveryState, TemplateCondition
 from aimd.planning.component import DOWNSTREAM, Component
 from aimd.planning.jobs import JobPhase, job_failure, job_phase
 from aimd.planning.kinds import resource_reference
+from aimd.planning.objects import find_condition
 from aimd.planning.pods import PodHealth, probe_pods
 from aimd.planning.service_template.discovery_job import DiscoveryContext, discovery_objects, job_key, spec_hash
 from aimd.planning.service_template.discovery_output import DiscoveredProfile, UnusableOutput, read_output
@@ -33,7 +34,7 @@ _FOUND = "The profile was discovered from the model's image"
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryRun:
-    """What there is of a template's discovery.
+    """State of a template's discovery.
 
     `job` is the Job of the present inputs, `others` are Jobs of the template for former ones. `log` is what the Job's
     pod printed, None when it was not read, and `unreadable` says why that failed. `tails` are the last lines of failed
@@ -52,7 +53,7 @@ class DiscoveryRun:
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryPlan:
-    """What is to happen; `profile` is set when this pass found one."""
+    """The next step of a discovery; `profile` is set when this reconcile found one."""
 
     condition: Condition
     components: tuple[Component, ...] = ()
@@ -65,7 +66,7 @@ class DiscoveryPlan:
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    """An attempt that came to nothing."""
+    """A failed attempt."""
 
     text: str
     components: tuple[Component, ...]
@@ -97,7 +98,7 @@ def output_wanted(context: DiscoveryContext, run: DiscoveryRun) -> bool:
 def plan_discovery(
     context: DiscoveryContext, run: DiscoveryRun, *, hardware_there: bool, now: datetime
 ) -> DiscoveryPlan:
-    """The next step; `hardware_there` is whether the cluster has the GPU asked for. Pure and total."""
+    """Return the next step; `hardware_there` is whether the cluster has the requested GPU. Pure and total."""
     obsolete = running_jobs_to_delete(run, keep_current=True)
     if has_results(context):
         status = {"discovery": {"specHash": spec_hash(context)}}
@@ -111,20 +112,20 @@ def plan_discovery(
         pods = probe_pods(run.pods, logs=run.tails, events=run.events, exit_codes={})
         if pods.failure is not None and pods.reason != Reason.NO_PODS:
             return _failed(context, run, _stuck(pods), obsolete, now)
-        text = "The discovery job runs"
+        text = "The discovery Job is running"
         components = (Component.waiting(_JOB, Reason.JOB_RUNNING, text, DOWNSTREAM), *_pods(run, pods))
         return DiscoveryPlan(_awaiting(text), components, deletions=obsolete)
-    return _absent(context, run, obsolete, hardware_there, now)
+    return _absent(context, run, obsolete, now, hardware_there=hardware_there)
 
 
 def running_jobs_to_delete(run: DiscoveryRun, *, keep_current: bool = False) -> tuple[Deletion, ...]:
-    """Jobs whose result nobody waits for any more (TPL-DSC-3)."""
+    """Return the deletions of running Jobs whose result is no longer needed (TPL-DSC-3)."""
     jobs = [*run.others, *([run.job] if run.job is not None and not keep_current else [])]
     return _deletions([job for job in jobs if job_phase(job) is JobPhase.RUNNING])
 
 
 def _read(context: DiscoveryContext, run: DiscoveryRun, now: datetime) -> DiscoveryPlan:
-    """A completed Job: its output is the result, or the reason why there is none (TPL-DSC-5)."""
+    """Return the plan after a completed Job: its output is the result, or the reason why there is none (TPL-DSC-5)."""
     try:
         if run.log is None:
             raise UnusableOutput(run.unreadable or "the output of the discovery job is gone")
@@ -143,8 +144,10 @@ def _read(context: DiscoveryContext, run: DiscoveryRun, now: datetime) -> Discov
 def _failed(
     context: DiscoveryContext, run: DiscoveryRun, failed: _Failed, obsolete: tuple[Deletion, ...], now: datetime
 ) -> DiscoveryPlan:
-    """An attempt that failed is booked once; its Job goes at once if it still holds a place, else before the next
-    (TPL-DSC-4)."""
+    """Return the plan after a failed attempt, which is counted once (TPL-DSC-4).
+
+    Its Job is deleted at once if it still occupies a slot, else before the next attempt.
+    """
     state, status = _state(context), {}
     if not _is_booked(context, run):
         state = _booked(context, failed.text, now)
@@ -170,7 +173,7 @@ def _failed(
 
 
 def _absent(
-    context: DiscoveryContext, run: DiscoveryRun, obsolete: tuple[Deletion, ...], hardware_there: bool, now: datetime
+    context: DiscoveryContext, run: DiscoveryRun, obsolete: tuple[Deletion, ...], now: datetime, *, hardware_there: bool
 ) -> DiscoveryPlan:
     state = _state(context)
     left = _wait_left(context, state, now)
@@ -183,30 +186,31 @@ def _absent(
             condition, (Component.failed(_JOB, failure, DOWNSTREAM),), deletions=obsolete, requeue_after=left
         )
     if not hardware_there:
-        return DiscoveryPlan(_awaiting("Discovery waits for the GPU that the template asks for"), deletions=obsolete)
+        return DiscoveryPlan(
+            _awaiting("Discovery is waiting for a node with the GPU of the template"), deletions=obsolete
+        )
     if run.job is not None:
-        text = "The former discovery job is being removed"
+        text = "The previous discovery Job is being deleted"
         return DiscoveryPlan(
             _awaiting(text), (Component.pending(_JOB, Reason.JOB_NOT_CREATED, text, DOWNSTREAM),), deletions=obsolete
         )
     if not run.may_start:
-        text = "All places for discovery jobs are taken; this template waits for its turn"
+        text = "All slots for discovery Jobs are occupied; the template is waiting for one"
         components = (Component.pending(_JOB, Reason.JOB_NOT_CREATED, text, DOWNSTREAM),)
         return DiscoveryPlan(_awaiting(text), components, deletions=obsolete, requeue_after=PLACE_WAIT_SECONDS)
-    text = "The discovery job is being created"
+    text = "The discovery Job is being created"
     components = (Component.pending(_JOB, Reason.JOB_NOT_CREATED, text, DOWNSTREAM),)
     return DiscoveryPlan(_awaiting(text), components, discovery_objects(context), obsolete)
 
 
 def _why(context: DiscoveryContext, run: DiscoveryRun) -> _Failed:
-    """Why a Job that ended brought nothing; the pod is closer to the cause than the Job."""
-    assert run.job is not None
+    """Return why a Job that ended gave no result; the pod is closer to the cause than the Job."""
     if job_phase(run.job) is JobPhase.COMPLETE:
         text = _state(context).last_failure_reason
         return _Failed(
             text, (Component.failed(_JOB, Failure(Category.INVALID_SPEC, Reason.DISCOVERY_FAILED, text), DOWNSTREAM),)
         )
-    failure = job_failure(run.job)
+    failure = job_failure(run.job or {})
     pods = probe_pods(run.pods, logs=run.tails, exit_codes={}) if run.pods else None
     known = pods.failure if pods is not None else None
     text = known.message if known is not None and known.reason != Reason.NO_PODS else failure.message
@@ -214,8 +218,8 @@ def _why(context: DiscoveryContext, run: DiscoveryRun) -> _Failed:
 
 
 def _stuck(pods: PodHealth) -> _Failed:
-    """A pod that cannot start: there is no use in keeping a place for it (TPL-DSC-6)."""
-    job = Component.waiting(_JOB, Reason.JOB_RUNNING, "The discovery job cannot start and is given up", DOWNSTREAM)
+    """Return the failed attempt of a pod that cannot start and would only occupy a slot (TPL-DSC-6)."""
+    job = Component.waiting(_JOB, Reason.JOB_RUNNING, "The discovery Job cannot start and is deleted", DOWNSTREAM)
     return _Failed(pods.message, (job, pods.component(_PODS)))
 
 
@@ -243,9 +247,9 @@ def _is_booked(context: DiscoveryContext, run: DiscoveryRun) -> bool:
 
 
 def _wait_left(context: DiscoveryContext, state: DiscoveryState, now: datetime, *, booked: bool = False) -> float:
-    """Seconds until the next attempt; none once anything that the Job is made of has changed.
+    """Return the seconds until the next attempt, 0 once any input of the Job has changed.
 
-    With `booked`, the state belongs to the present inputs for certain.
+    With `booked`, the state certainly belongs to the present inputs.
     """
     last = parse_timestamp(state.last_attempt_time)
     if not state.attempts or last is None or state.spec_hash != spec_hash(context):
@@ -259,7 +263,7 @@ def _wait_left(context: DiscoveryContext, state: DiscoveryState, now: datetime, 
 
 
 def wait_seconds(attempts: int) -> int:
-    """Pause after so many failed attempts in a row (TPL-DSC-4)."""
+    """Return the seconds to wait after that many failed attempts in a row (TPL-DSC-4)."""
     return min(FIRST_WAIT_SECONDS << min(max(attempts, 1) - 1, 10), LONGEST_WAIT_SECONDS)
 
 
@@ -268,17 +272,17 @@ def _state(context: DiscoveryContext) -> DiscoveryState:
 
 
 def _settled(context: DiscoveryContext) -> tuple[Component, ...]:
-    """After success Job and pods are not looked at any more; their conditions stay, and true (TPL-DSC-8)."""
+    """Return the components after success: Job and pods no longer matter, stored conditions stay True (TPL-DSC-8)."""
     stored = {condition.type for condition in context.template.status.conditions}
     pods = (Component.ready(_PODS, Reason.PODS_READY, "The discovery pod has ended"),)
     return (*((_job_ready(),) if _JOB in stored else ()), *(pods if _PODS in stored else ()))
 
 
 def _complete(context: DiscoveryContext) -> Condition:
-    """True, with the message of the pass that found the profile."""
-    stored = next((item for item in context.template.status.conditions if item.type == DISCOVERED), None)
-    told = stored.message if stored is not None and stored.reason == Reason.DISCOVERY_COMPLETE else ""
-    return Condition(DISCOVERED, "True", Reason.DISCOVERY_COMPLETE, told or _FOUND)
+    """Return the condition of a discovery with results; it keeps the message of the reconcile that found them."""
+    stored = find_condition(context.template.status.conditions, DISCOVERED)
+    kept = stored.message if stored is not None and stored.reason == Reason.DISCOVERY_COMPLETE else ""
+    return Condition(DISCOVERED, "True", Reason.DISCOVERY_COMPLETE, kept or _FOUND)
 
 
 def _awaiting(text: str) -> Condition:
@@ -286,11 +290,11 @@ def _awaiting(text: str) -> Condition:
 
 
 def _discovery_failed(text: str) -> Condition:
-    return Condition(DISCOVERED, "False", Reason.DISCOVERY_FAILED, f"{text}. Discovery is tried again after a pause")
+    return Condition(DISCOVERED, "False", Reason.DISCOVERY_FAILED, f"{text}. Discovery is retried later")
 
 
 def _job_ready() -> Component:
-    return Component.ready(_JOB, Reason.READY, "The discovery job has completed", DOWNSTREAM)
+    return Component.ready(_JOB, Reason.READY, "The discovery Job has completed", DOWNSTREAM)
 
 
 def _pods(run: DiscoveryRun, pods: PodHealth) -> tuple[Component, ...]:
@@ -301,6 +305,5 @@ def _deletions(jobs: Sequence[Manifest]) -> tuple[Deletion, ...]:
     return tuple(Deletion(JOB, key_of(job), uid_of(job), "discovery-given-up") for job in jobs)
 
 
-def _reference(run: DiscoveryRun) -> Manifest:
-    assert run.job is not None
-    return resource_reference(JOB, key_of(run.job), uid_of(run.job))
+def _reference(run: DiscoveryRun) -> Manifest | None:
+    return resource_reference(JOB, key_of(run.job), uid_of(run.job)) if run.job is not None else None

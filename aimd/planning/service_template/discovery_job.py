@@ -1,6 +1,6 @@
 """The Job that asks a model's image for its profile by a dry run.
 
-Its name says what it was made from, so that a changed template, model image or pull secret is another Job.
+Its name depends on its inputs: a changed template, image of the model or pull secret is another Job.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ JOB_LABELS = {
 }
 TTL_SECONDS = 60
 DEADLINE_SECONDS = 600
-"""A pod that cannot start would keep one of the few places for ever (TPL-DSC-6)."""
+"""A pod that cannot start would otherwise occupy one of the few slots for ever (TPL-DSC-6)."""
 _USER = 65532
 _NAME_LENGTH = 45
 
@@ -70,10 +70,12 @@ class DiscoveryContext:
 
     @property
     def kind(self) -> Kind:
+        """Kind of the template."""
         return AIM_SERVICE_TEMPLATE if self.template.metadata.namespace else AIM_CLUSTER_SERVICE_TEMPLATE
 
     @property
     def controller(self) -> str:
+        """Name of the controller in labels."""
         return "service-template" if self.template.metadata.namespace else "cluster-service-template"
 
     @property
@@ -89,12 +91,12 @@ class DiscoveryContext:
 
     @property
     def service_account(self) -> str:
-        """The template's word first, then the model's (TPL-DSC-10)."""
+        """Service account of the pod: the template's, else the model's (TPL-DSC-10)."""
         return self.template.spec.service_account_name or self.model.spec.service_account_name
 
 
 def job_key(context: DiscoveryContext) -> Key:
-    """Where the Job is, and how it is called (TPL-DSC-3)."""
+    """Return namespace and name of the Job (TPL-DSC-3)."""
     parts = [context.template.spec.model_name, context.model.spec.image, context.service_account]
     parts += [part for variable in context.template.spec.env for part in (variable.name, variable.value or "")]
     digest = _hash([*parts, *context.pull_secrets, *_attributes(context)])
@@ -103,18 +105,18 @@ def job_key(context: DiscoveryContext) -> Key:
 
 
 def spec_hash(context: DiscoveryContext) -> str:
-    """Fingerprint of what the result depends on; as long as it stays, results and attempts count (TPL-DSC-1)."""
+    """Return a fingerprint of the inputs; results and attempts count while it stays the same (TPL-DSC-1)."""
     parts = [context.template.spec.model_name, context.model.spec.image]
     return _hash([*parts, *_attributes(context)])[:16]
 
 
 def config_map_name(template_name: str) -> str:
-    """Name of the ConfigMap with the custom profile."""
+    """Return the name of the ConfigMap with the custom profile."""
     return derive_name([template_name, "custom-profile"], [template_name, "template-custom-profile"])
 
 
 def discovery_objects(context: DiscoveryContext) -> tuple[Desired, ...]:
-    """The Job, after the ConfigMap that it mounts."""
+    """Return the Job, preceded by the ConfigMap that it mounts."""
     config_map = (_config_map(context, context.profile),) if context.profile is not None else ()
     return (*config_map, _job(context))
 
@@ -169,7 +171,7 @@ def _pod(context: DiscoveryContext) -> Manifest:
 
 
 def _environment(context: DiscoveryContext) -> tuple[EnvVar, ...]:
-    """Log levels, the template's variables, what is asked for. A name occurs once; ours win (TPL-DSC-9)."""
+    """Return log levels, the template's variables, then the question, each name once; aimd's own win (TPL-DSC-9)."""
     quiet = {AIM_LOG_LEVEL_ROOT: "CRITICAL", AIM_LOG_LEVEL: "CRITICAL"}
     asked = _question(context)
     given = {variable.name: variable for variable in context.template.spec.env}
@@ -215,7 +217,7 @@ def _metadata(context: DiscoveryContext, name: str, labels: dict[str, str]) -> M
 
 
 def _attributes(context: DiscoveryContext) -> Iterator[str]:
-    """What is asked of the image, and the profile it is asked about."""
+    """Return the arguments for the image, and the profile that they refer to."""
     spec, gpu = context.template.spec, _gpu(context.template)
     yield from (spec.metric, spec.precision)
     if gpu is not None:
@@ -228,7 +230,7 @@ def _attributes(context: DiscoveryContext) -> Iterator[str]:
 
 
 def _canonical(value: Any) -> str:
-    """JSON whose key order doesn't matter."""
+    """Return JSON that is independent of the order of keys."""
     return json.dumps(value or {}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 

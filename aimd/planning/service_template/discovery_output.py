@@ -1,4 +1,4 @@
-"""What a dry run printed, read strictly (TPL-OUT-1).
+"""The output of a dry run, parsed strictly (TPL-OUT-1).
 
 An image may print whatever it likes before and after the JSON. What is read is an array of profiles; the first counts.
 """
@@ -16,7 +16,7 @@ from aimd.api.source_uri import InvalidSourceUri, SourceUri
 from aimd.planning.quantities import GIBIBYTE
 
 LOG_LIMIT = 1024 * 1024
-"""Bytes of a log that are looked at; profiles are a few thousand."""
+"""Bytes of a log that are read; profiles have a few thousand."""
 _START = re.compile(r"\[\s*\{")
 _MODEL_ID = re.compile(r"[a-zA-Z0-9_-]+/[a-zA-Z0-9._-]+")
 _MOST_STARTS = 500
@@ -46,15 +46,17 @@ class DiscoveredProfile:
 
     @property
     def gpu(self) -> str:
+        """GPU model, empty when the image names none."""
         return str(self.metadata.get("gpu") or "")
 
     @property
     def gpu_count(self) -> int:
+        """Number of GPUs, 0 when the image names none."""
         return int(self.metadata.get("gpuCount") or 0)
 
 
 def read_output(log: str) -> DiscoveredProfile:
-    """The profile that a log tells; raises UnusableOutput."""
+    """Return the profile in a log. Raises UnusableOutput."""
     if not log.strip():
         raise UnusableOutput("the image printed nothing; an AIM image prints its profiles as JSON on dry-run")
     first = _profiles_in(log)[0]
@@ -72,7 +74,7 @@ def read_output(log: str) -> DiscoveredProfile:
 
 
 def _profiles_in(log: str) -> Sequence[Mapping[str, Any]]:
-    """The last array of profiles in a text that may hold other things."""
+    """Return the last array of profiles in a text that may have other content."""
     whole = _decoded(log.strip(), 0)
     if whole is not None and whole[1] == len(log.strip()) and not isinstance(whole[0], list):
         raise UnusableOutput("the image printed JSON that is no array of profiles")
@@ -218,7 +220,7 @@ def _size(gigabytes: Any, name: str) -> str:
 
 
 def binary_quantity(size: int) -> str:
-    """A number of bytes in its canonical binary form: `512Mi`, `16Gi`, or plain bytes; empty for nothing."""
+    """Return a number of bytes in its canonical binary form: `512Mi`, `16Gi`, or plain bytes; empty for none."""
     if size <= 0:
         return ""
     for power, unit in ((4, "Ti"), (3, "Gi"), (2, "Mi"), (1, "Ki")):

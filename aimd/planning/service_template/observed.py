@@ -37,15 +37,17 @@ class ObservedTemplate:
 
     @property
     def is_cluster_scoped(self) -> bool:
+        """Whether the template is an AIMClusterServiceTemplate."""
         return isinstance(self.template, AIMClusterServiceTemplate)
 
     @property
     def key(self) -> Key:
+        """Namespace and name of the template."""
         return Key(self.template.metadata.namespace, self.template.metadata.name)
 
 
 def discovery_context(observed: ObservedTemplate) -> DiscoveryContext | None:
-    """What discovery depends on; None for templates that need none, or whose model or profile cannot be used."""
+    """Return what discovery depends on, None for templates without, or whose model or profile cannot be used."""
     template, model = observed.template, observed.model
     if template.spec.model_sources or model is None or not model.spec.image:
         return None
@@ -58,7 +60,7 @@ def discovery_context(observed: ObservedTemplate) -> DiscoveryContext | None:
 
 
 def wants_discovery(observed: ObservedTemplate, run: DiscoveryRun, now: datetime) -> bool:
-    """Return whether a new discovery Job is due, if it has a place."""
+    """Return whether a new discovery Job is due, if there is a slot for it."""
     context = discovery_context(observed)
     return (
         context is not None

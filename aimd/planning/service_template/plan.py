@@ -1,6 +1,6 @@
 """AIMServiceTemplate and AIMClusterServiceTemplate: one planner, two scopes. The rules are in docs/rules/template.md.
 
-Templates with inline sources are settled here; for others the model's image is asked (`discovery.py`).
+Templates with inline sources are decided here; for others the image of the model is asked (`discovery.py`).
 """
 
 import json
@@ -29,6 +29,7 @@ from aimd.planning.kinds import (
     resource_reference,
 )
 from aimd.planning.labels import child_labels
+from aimd.planning.objects import find_condition
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import config_component
 from aimd.planning.service_template.discovery import DISCOVERED, DiscoveryPlan, plan_discovery, running_jobs_to_delete
@@ -53,7 +54,7 @@ _TEMPLATE_AGGREGATES = frozenset(
 
 
 def plan_service_template(observed: ObservedTemplate, now: datetime) -> Plan:
-    """The decision about a template; pure and total."""
+    """Return the decision about a template; pure and total."""
     discovery = _discover(observed, now)
     hardware = resolved_hardware(
         observed.template, discovery.profile, is_discovered=discovery.condition.status == "True"
@@ -82,7 +83,7 @@ def is_discovered(template: AnyServiceTemplate) -> bool:
 
 
 def _model_component(observed: ObservedTemplate) -> Component:
-    """Health of the template's model (TPL-MDL-2)."""
+    """Return the health of the template's model (TPL-MDL-2)."""
     cluster = observed.is_cluster_scoped
     type_ = TemplateCondition.CLUSTER_MODEL_READY if cluster else TemplateCondition.MODEL_READY
     wanted, model = observed.template.spec.model_name, observed.model
@@ -95,7 +96,7 @@ def _model_component(observed: ObservedTemplate) -> Component:
         failure = Failure(Category.MISSING_UPSTREAM, Reason.REFERENCE_NOT_FOUND, text)
         return Component.blocked(type_, failure)
     if not model.spec.image:
-        text = f"Model {wanted} names no image: set its spec.image"
+        text = f"Model {wanted} has no image: set its spec.image"
         return Component(type_, State.FAILED, Reason.IMAGE_NOT_SPECIFIED, text, UPSTREAM)
     fault = _fault_of(model)
     if fault is not None:
@@ -103,12 +104,14 @@ def _model_component(observed: ObservedTemplate) -> Component:
         failed = Reason.CLUSTER_MODEL_FAILED if cluster else Reason.MODEL_FAILED
         return Component(type_, State.of(model.status.status), failed, text, UPSTREAM)
     found = Reason.CLUSTER_MODEL_FOUND if cluster else Reason.MODEL_FOUND
-    return Component.ready(type_, found, f"Model {wanted} is there and has an image", UPSTREAM)
+    return Component.ready(type_, found, f"Model {wanted} exists and has an image", UPSTREAM)
 
 
 def _fault_of(model: AnyModel) -> str | None:
-    """What is wrong with a model, apart from its templates: otherwise the two would hold each other down
-    (TPL-MDL-3)."""
+    """Return what is wrong with a model apart from its templates, None if nothing is (TPL-MDL-3).
+
+    Otherwise model and templates would keep each other unready.
+    """
     if model.status.status not in (State.FAILED, State.DEGRADED):
         return None
     for condition in model.status.conditions:
@@ -119,7 +122,7 @@ def _fault_of(model: AnyModel) -> str | None:
 
 
 def _discover(observed: ObservedTemplate, now: datetime) -> DiscoveryPlan:
-    """The discovery of the template; none for one with sources of its own (TPL-SRC-1)."""
+    """Return the discovery of the template; one with sources of its own needs none (TPL-SRC-1)."""
     template, context = observed.template, discovery_context(observed)
     problem = _profile_problem(template)
     if template.spec.model_sources:
@@ -134,10 +137,10 @@ def _discover(observed: ObservedTemplate, now: datetime) -> DiscoveryPlan:
             now=now,
         )
     if is_discovered(template) and not problem:
-        kept = next((item for item in template.status.conditions if item.type == DISCOVERED), None)
+        kept = find_condition(template.status.conditions, DISCOVERED)
         text = kept.message if kept is not None else "The profile was discovered from the model's image"
         return DiscoveryPlan(Condition(DISCOVERED, "True", Reason.DISCOVERY_COMPLETE, text))
-    text = "Discovery waits for the model and its image" if not problem else "The custom profile cannot be used"
+    text = "Discovery is waiting for the model and its image" if not problem else "The custom profile cannot be used"
     return DiscoveryPlan(Condition(DISCOVERED, "False", Reason.AWAITING_DISCOVERY, text), problem)
 
 
@@ -154,7 +157,7 @@ def _profile_problem(template: AnyServiceTemplate) -> tuple[Component, ...]:
 
 
 def _template_cache(observed: ObservedTemplate, gpu: Component | None, discovery: DiscoveryPlan) -> tuple[Desired, ...]:
-    """The cache that a namespaced template asks for; made once, never changed or removed (TPL-CCH-1)."""
+    """Return the cache that a namespaced template asks for; it is created once, never changed (TPL-CCH-1)."""
     template = observed.template
     if isinstance(template, AIMClusterServiceTemplate) or template.spec.caching is None:
         return ()
@@ -181,7 +184,7 @@ def _template_cache(observed: ObservedTemplate, gpu: Component | None, discovery
 
 
 def _sources(template: AnyServiceTemplate, discovery: DiscoveryPlan) -> Sequence[ModelSource]:
-    """The sources of the weights, as far as they are known for the present inputs."""
+    """Return the sources of the weights, none while they are not known for the present inputs."""
     if template.spec.model_sources:
         return template.spec.model_sources
     if discovery.profile is not None:
@@ -215,10 +218,10 @@ def _status(observed: ObservedTemplate, hardware: Hardware | None, discovery: Di
 
 
 def _profile_status(template: AnyServiceTemplate, found: DiscoveredProfile) -> Manifest:
-    """The profile as found; what the spec says about its type goes over it (TPL-OUT-3)."""
-    spoken = {"type": template.spec.type} if template.spec.type else {}
+    """Return the profile as found; a type in the spec takes precedence (TPL-OUT-3)."""
+    typed = {"type": template.spec.type} if template.spec.type else {}
     return {
-        "metadata": {**found.metadata, **spoken},
+        "metadata": {**found.metadata, **typed},
         "engine_args": dict(found.engine_args),
         "env_vars": dict(found.env_vars),
         "originalDiscoveryOutput": dict(found.original),
@@ -226,7 +229,7 @@ def _profile_status(template: AnyServiceTemplate, found: DiscoveredProfile) -> M
 
 
 def _retyped(template: AnyServiceTemplate, stored: Profile) -> Manifest:
-    """The stored profile with the type that the spec gives by now, else with the one that was found."""
+    """Return the stored profile with the type of the spec, else with the one that was found."""
     try:
         found = read_output(json.dumps([stored.original_discovery_output]))
     except UnusableOutput:

@@ -1,4 +1,4 @@
-"""A profile of a template's own as a file, the same for discovery and for inference."""
+"""The custom profile of a template as a file, the same for discovery and inference."""
 
 import hashlib
 import re
@@ -28,11 +28,12 @@ class ProfileFile:
 
     @property
     def checksum(self) -> str:
+        """Digest of the content."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:16]
 
 
 def profile_file(template: AnyServiceTemplate) -> ProfileFile | None:
-    """The template's profile file, None without a custom profile; raises InvalidProfile (TPL-PRF-1)."""
+    """Return the template's profile file, None without a custom profile (TPL-PRF-1). Raises InvalidProfile."""
     profile = template.spec.custom_profile
     if profile is None:
         return None
@@ -62,20 +63,19 @@ def profile_file(template: AnyServiceTemplate) -> ProfileFile | None:
 
 
 def profile_id_of(template: AnyServiceTemplate) -> str:
-    """Value of `AIM_PROFILE_ID` for a custom profile, empty without one."""
+    """Return the value of `AIM_PROFILE_ID` for a custom profile, empty without one."""
     if template.spec.custom_profile is None:
         return ""
     return f"custom/{template.spec.aim_id}/{_stem(template)}"
 
 
 def profile_folder(template: AnyServiceTemplate) -> str:
-    """Where the container finds the file."""
+    """Return the folder in which the container finds the file."""
     return f"{BASE_PATH}/{template.spec.aim_id}"
 
 
 def _check_names(template: AnyServiceTemplate, name: str) -> None:
-    """File and folder are named by what users write: both have to stay below the folder of custom profiles
-    (TPL-PRF-2)."""
+    """Check that file and folder, named by what users write, stay below the folder of custom profiles (TPL-PRF-2)."""
     if not _FILE_NAME.fullmatch(name):
         raise InvalidProfile(
             f"hardware.gpu.model of template {template.metadata.name} cannot be part of a file name: with "
