@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from aimd.api.artifact import AIMArtifact
 from aimd.controllers.pipeline import Definition
 from aimd.controllers.predicates import artifact_intent_changed
-from aimd.controllers.relation import Children, Reader
+from aimd.controllers.reader import Reader
+from aimd.controllers.relation import Children
 from aimd.controllers.relations import (
     ARTIFACT_CLAIM,
     ARTIFACT_JOB,

@@ -6,7 +6,7 @@ from aimd.api.model import AnyModel
 from aimd.api.service_template import AnyServiceTemplate
 from aimd.controllers.inspection import ImageInspections
 from aimd.controllers.pipeline import Definition
-from aimd.controllers.relation import Reader
+from aimd.controllers.reader import Reader
 from aimd.controllers.relations import ModelTies
 from aimd.controllers.runtime_config import CONFIG_INFORMERS, observe_config
 from aimd.controllers.tokens import used_templates

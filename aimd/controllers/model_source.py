@@ -6,7 +6,7 @@ from datetime import datetime
 from aimd.api.model_source import AIMClusterModelSource
 from aimd.controllers.image_lists import ImageLists
 from aimd.controllers.pipeline import Definition
-from aimd.controllers.relation import Reader
+from aimd.controllers.reader import Reader
 from aimd.controllers.relations import SOURCE_TIES
 from aimd.controllers.runtime_config import CONFIG_INFORMERS, observe_config
 from aimd.planning.kinds import AIM_CLUSTER_MODEL, AIM_CLUSTER_MODEL_SOURCE

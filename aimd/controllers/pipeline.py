@@ -16,8 +16,9 @@ from aimd.api.core import ApiObject
 from aimd.api.reasons import Reason
 from aimd.api.shared import CommonCondition
 from aimd.controllers.predicates import intent_changed
+from aimd.controllers.reader import Reader
 from aimd.controllers.reads import LiveReads
-from aimd.controllers.relation import AnyTie, Reader, informers_of, watches_of
+from aimd.controllers.relation import AnyTie, informers_of, watches_of
 from aimd.planning.component import Component, Direction, State, may_apply
 from aimd.planning.conditions import Event, Summary, summarize
 from aimd.planning.kinds import MODELS

@@ -1,8 +1,7 @@
 """Which object concerns which: every relation between kinds, in one table.
 
 A row says what a subject looks for and what a neighbor offers; `aimd.controllers.relation` makes of it the index, the
-wake-up and the lookup (SVC-ORD-5). Every tie goes by name, so that an object that waits for another wakes as soon as
-it appears.
+wake-up and the lookup (SVC-ORD-5). Relations are by name, so an object that waits for another wakes when it appears.
 """
 
 from aimd.api.artifact import AIMArtifact
@@ -25,7 +24,8 @@ from aimd.controllers.predicates import (
     shared_pull_secrets_changed,
     used_templates_changed,
 )
-from aimd.controllers.relation import AnyTie, Children, Reach, Relation, Through, own_name
+from aimd.controllers.reader import own_name
+from aimd.controllers.relation import AnyTie, Children, Reach, Relation, Through
 from aimd.controllers.tokens import Configured
 from aimd.planning.artifact.download_job import check_size_name, claim_name, download_name
 from aimd.planning.kinds import (

@@ -5,7 +5,7 @@ A config takes effect by being read; its own controllers only report what is wro
 
 from aimd.api.runtime_config import AnyRuntimeConfig
 from aimd.controllers.pipeline import Definition
-from aimd.controllers.relation import Reader
+from aimd.controllers.reader import Reader
 from aimd.planning.kinds import AIM_CLUSTER_RUNTIME_CONFIG, AIM_RUNTIME_CONFIG
 from aimd.planning.needs import Reads
 from aimd.planning.runtime_config import ResolvedConfig, config_name, plan_runtime_config, resolve_config

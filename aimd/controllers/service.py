@@ -6,7 +6,8 @@ from aimd.api.service import AIMService
 from aimd.api.service_template import AIMServiceTemplate
 from aimd.controllers.pipeline import Definition
 from aimd.controllers.predicates import service_intent_changed
-from aimd.controllers.relation import Children, Found, Reader, users_of
+from aimd.controllers.reader import Found, Reader
+from aimd.controllers.relation import Children, users_of
 from aimd.controllers.relations import (
     SERVICE_AUTOSCALER,
     SERVICE_CACHE,

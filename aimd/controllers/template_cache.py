@@ -7,7 +7,8 @@ from aimd.api.artifact import AIMArtifact
 from aimd.api.service_template import AnyServiceTemplate
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.controllers.pipeline import Definition
-from aimd.controllers.relation import Found, Reader, users_of
+from aimd.controllers.reader import Found, Reader
+from aimd.controllers.relation import users_of
 from aimd.controllers.relations import (
     CACHE_ARTIFACTS,
     CACHE_CLUSTER_TEMPLATE,

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from aimd.controllers.relation import Reader
+from aimd.controllers.reader import Reader
 from aimd.controllers.relations import SERVICE_POD
 from aimd.metrics.figures import gpu_requests, missing_gpu, ready_reason, replica_figures, word_of
 from aimd.metrics.fleet import Fleet

@@ -8,7 +8,7 @@ import pytest
 from aimd.api.artifact import AIMArtifact
 from aimd.controllers.artifact import artifact_controller, observe_artifact
 from aimd.controllers.pipeline import KindReconciler
-from aimd.controllers.relation import Reader
+from aimd.controllers.reader import Reader
 from aimd.planning.artifact.download_job import check_size_name, claim_name, download_name
 from aimd.planning.artifact.observed import LiveClaim, ObservedArtifact
 from aimd.planning.kinds import AIM_ARTIFACT, INFERENCE_SERVICE

@@ -9,7 +9,7 @@ from aimd.api.model import AIMModel
 from aimd.controllers.inspection import ImageInspections
 from aimd.controllers.model import MODEL_TIES, model_controllers, observe_model
 from aimd.controllers.pipeline import KindReconciler
-from aimd.controllers.relation import Reader
+from aimd.controllers.reader import Reader
 from aimd.planning.kinds import AIM_SERVICE, AIM_SERVICE_TEMPLATE
 from aimd.planning.model.observed import ObservedModel
 from aimd.planning.needs import NO_READS

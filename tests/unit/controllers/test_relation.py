@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from aimd.controllers.relation import Found, Reach, Reader, Relation, informers_of, watches_of
+from aimd.controllers.reader import Reader
+from aimd.controllers.relation import Reach, Relation, informers_of, watches_of
 from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import CONFIG_MAP, POD
 from aimd.runtime.objects import Key, Manifest, labels_of
@@ -79,11 +80,3 @@ def test_the_selection_of_an_informer_is_kept_when_indexes_are_added(reader: Rea
 def test_a_relation_to_a_kind_without_an_informer_is_a_mistake(reader: Reader) -> None:
     with pytest.raises(KeyError):
         informers_of((PODS_OF,), reader, (Informer(CONFIG_MAP),))
-
-
-def test_found_objects_are_merged_each_once_in_order() -> None:
-    first, second = live("a", "a", ""), live("b", "a", "")
-    merged = Found((first, second)) + Found((second, first))
-    assert merged.objects == (first, second)
-    assert merged.first == first
-    assert Found().first is None

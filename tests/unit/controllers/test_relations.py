@@ -8,7 +8,8 @@ from typing import Any, cast
 import pytest
 
 from aimd.controllers.all import build_reconcilers
-from aimd.controllers.relation import AnyTie, Children, Reader, users_of
+from aimd.controllers.reader import Reader
+from aimd.controllers.relation import AnyTie, Children, users_of
 from aimd.controllers.relations import SERVICE_MODEL
 from aimd.planning.artifact.download_job import check_size_name, claim_name, download_name
 from aimd.planning.kinds import (

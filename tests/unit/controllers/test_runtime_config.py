@@ -2,7 +2,7 @@
 
 import pytest
 
-from aimd.controllers.relation import Reader
+from aimd.controllers.reader import Reader
 from aimd.controllers.runtime_config import CONFIG_INFORMERS, observe_config
 from aimd.planning.kinds import AIM_CLUSTER_RUNTIME_CONFIG, AIM_RUNTIME_CONFIG
 from aimd.runtime.objects import Kind, Manifest

@@ -9,7 +9,8 @@ import pytest
 
 from aimd.api.service import AIMService
 from aimd.controllers.pipeline import KindReconciler
-from aimd.controllers.relation import Reader, informers_of
+from aimd.controllers.reader import Reader
+from aimd.controllers.relation import informers_of
 from aimd.controllers.relations import SERVICE_TIES
 from aimd.controllers.service import INFORMERS, observe_service, service_controller, service_status_word
 from aimd.planning.component import State

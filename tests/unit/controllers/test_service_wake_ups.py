@@ -8,7 +8,8 @@ import pytest
 
 from aimd.api.service import ServiceOverrides
 from aimd.controllers.pipeline import KindReconciler
-from aimd.controllers.relation import Reader, informers_of
+from aimd.controllers.reader import Reader
+from aimd.controllers.relation import informers_of
 from aimd.controllers.relations import SERVICE_TIES
 from aimd.controllers.service import INFORMERS, service_controller
 from aimd.planning.kinds import (

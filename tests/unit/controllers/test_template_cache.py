@@ -8,7 +8,8 @@ import pytest
 
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.controllers.pipeline import KindReconciler
-from aimd.controllers.relation import Reader, users_of
+from aimd.controllers.reader import Reader
+from aimd.controllers.relation import users_of
 from aimd.controllers.relations import CACHE_ARTIFACTS
 from aimd.controllers.template_cache import observe_template_cache, template_cache_controller
 from aimd.planning.kinds import AIM_ARTIFACT, AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE

@@ -8,7 +8,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from aimd.controllers.discovery_slots import DiscoverySlots
-from aimd.controllers.relation import Reader
+from aimd.controllers.reader import Reader
 from aimd.controllers.relations import SERVICE_POD
 from aimd.controllers.service_template import DISCOVERY_INFORMERS
 from aimd.metrics.counts import FleetCounts
