@@ -1,13 +1,9 @@
-"""Custom profiles: file, ConfigMap, mount."""
+"""Custom profiles in a service: ConfigMap, mount and checksum."""
 
 from datetime import datetime
 
-import pytest
-import yaml
-
 from aimd.planning.plan import Plan
 from aimd.planning.service.plan import plan_service
-from aimd.planning.service_template.profile_file import InvalidProfile, profile_file
 from tests.unit.planning.service.makers import Maker
 
 PROFILE = {
@@ -17,48 +13,6 @@ PROFILE = {
     "precision": "fp16",
     "hardware": {"gpu": {"model": "MI300X", "requests": 1}},
 }
-
-
-def test_the_document(template: Maker) -> None:
-    """Prove TPL-PRF-1."""
-    engine = {"dtype": "float16", "gpu-memory-utilization": 0.95}
-    profile = profile_file(template(**PROFILE, customProfile={"engineArgs": engine, "envVars": {"A": "1"}}))
-    assert profile is not None
-    assert profile.name == "vllm-mi300x-fp16-tp1-latency.yaml"
-    assert yaml.safe_load(profile.text) == {
-        "aim_id": "meta-llama/Llama-3-8B",
-        "model_id": "meta-llama/Llama-3-8B",
-        "engine_args": engine,
-        "env_vars": {"A": "1"},
-        "metadata": {
-            "engine": "vllm",
-            "gpu": "MI300X",
-            "gpu_count": 1,
-            "manual_selection_only": False,
-            "metric": "latency",
-            "precision": "fp16",
-            "type": "unoptimized",
-        },
-    }
-    lines = [line for line in profile.text.splitlines() if not line.startswith(" ")]
-    assert lines == sorted(lines)
-
-
-def test_empty_parts_are_empty_objects(template: Maker) -> None:
-    hardware = {"gpu": {"model": "MI325X", "requests": 4}}
-    fields = {**PROFILE, "hardware": hardware, "precision": "fp8", "metric": "throughput"}
-    profile = profile_file(template(**fields, customProfile={}))
-    assert profile is not None
-    assert profile.name == "vllm-mi325x-fp8-tp4-throughput.yaml"
-    document = yaml.safe_load(profile.text)
-    assert (document["engine_args"], document["env_vars"]) == ({}, {})
-
-
-def test_no_profile_and_no_object(template: Maker) -> None:
-    """Prove TPL-PRF-2."""
-    assert profile_file(template()) is None
-    with pytest.raises(InvalidProfile):
-        profile_file(template(**PROFILE, customProfile={"engineArgs": ["--x"]}))
 
 
 def test_config_map_mount_and_checksum(
