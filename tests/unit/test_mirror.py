@@ -18,7 +18,6 @@ ELSEWHERE = re.compile(r"^# tests: (.+)$", re.MULTILINE)
 
 NOT_YET = {
     "api": "2026-11-29",
-    "planning": "2026-11-29",
 }
 """Rooms with modules whose tests have other names, and since when that is known."""
 

@@ -1,10 +1,13 @@
 """Live reads: what was asked for, and what it gave."""
 
+from typing import Any
+
 from aimd.planning.kinds import AIM_SERVICE
 from aimd.planning.needs import (
     NO_READS,
     DiscoverySlot,
     Lookup,
+    Need,
     ReadEvents,
     ReadList,
     ReadLog,
@@ -32,7 +35,7 @@ def test_nothing_was_read_yet() -> None:
 
 def test_answers_are_found_by_their_need() -> None:
     reference = Reference(exists=True, version="1")
-    answers = {LOG: "end", EVENTS: ({"reason": "Pulling"},), OBJECT: {"a": 1}, LIST: ({"b": 2},)}
+    answers: dict[Need, Any] = {LOG: "end", EVENTS: ({"reason": "Pulling"},), OBJECT: {"a": 1}, LIST: ({"b": 2},)}
     reads = Reads({**answers, SECRET_NEED: reference, LOOKUP: {"c": 3}, SLOT: True})
     assert LOG in reads
     assert (reads.log(LOG), reads.logs(), reads.events()) == ("end", {"p": "end"}, ({"reason": "Pulling"},))

@@ -1,6 +1,5 @@
 """Models: metadata without a registry, and the health of their templates."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,50 +7,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimd.api.model import AIMClusterModel, AIMModel
-from aimd.api.runtime_config import AIMRuntimeConfig
-from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate, AnyServiceTemplate
+from aimd.api.service_template import AIMServiceTemplate
 from aimd.planning.component import may_apply
-from aimd.planning.conditions import Summary, summarize
 from aimd.planning.model.image_metadata import LabelsRead, LabelsUnreadable, read_labels
-from aimd.planning.model.observed import Expectation, Inspection, ObservedModel, expectation
+from aimd.planning.model.observed import Inspection, ObservedModel
 from aimd.planning.model.plan import plan_model
 from aimd.planning.runtime_config import ResolvedConfig, resolve_config
 from aimd.registry.failures import Problem, failure
-from aimd.runtime.objects import Applied, Category, Failure
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-METADATA = {"model": {"canonicalName": "Qwen/Qwen3-32B"}}
-RECOMMENDED = {"model": {"recommendedDeployments": [{"gpuModel": "MI300X", "gpuCount": 1}]}}
-SOURCES = [{"modelId": "a/b", "sourceUri": "hf://a/b"}]
-
-
-def model(status: dict[str, Any] | None = None, **spec: Any) -> AIMModel:
-    return AIMModel.model_validate(
-        {
-            "metadata": {"name": "m", "namespace": "ml-team"},
-            "spec": {"image": "img:1", **spec},
-            "status": status or {},
-        }
-    )
-
-
-def cluster_model(**spec: Any) -> AIMClusterModel:
-    return AIMClusterModel.model_validate({"metadata": {"name": "m"}, "spec": {"image": "img:1", **spec}})
-
-
-def templates(*words: str, cluster: bool = False) -> list[AnyServiceTemplate]:
-    kind = AIMClusterServiceTemplate if cluster else AIMServiceTemplate
-    return [kind.model_validate({"metadata": {"name": f"t{i}"}, "status": {"status": w}}) for i, w in enumerate(words)]
-
-
-def settle(observed: ObservedModel) -> Summary:
-    plan = plan_model(observed, NOW)
-    extra = plan.extra_conditions
-    return summarize(plan.components, applied=Applied(), previous=(), generation=1, now=NOW, extra_conditions=extra)
-
-
-def condition(summary: Summary, type_: str) -> tuple[str, str]:
-    return next((c.status, c.reason) for c in summary.conditions if c.type == type_)
+from aimd.runtime.objects import Category, Failure
+from tests.unit.planning.model.makers import (
+    METADATA,
+    NOW,
+    RECOMMENDED,
+    SOURCES,
+    cluster_model,
+    condition,
+    model,
+    settle,
+    templates,
+)
 
 
 @pytest.mark.parametrize(
@@ -82,14 +56,6 @@ def test_what_the_registry_told_is_kept_with_its_image() -> None:
     labels = {"com.amd.aim.model.canonicalName": "a/b"}
     assert plan.status["imageMetadata"] == {"model": {"canonicalName": "a/b"}, "oci": {}, "originalLabels": labels}
     assert condition(settle(observed), "ImageMetadataReady") == ("True", "ImageFound")
-
-
-def test_no_labels_at_all_are_metadata_too() -> None:
-    found = read_labels({})
-    assert isinstance(found, LabelsRead)
-    observed = ObservedModel(model(), ResolvedConfig(), inspection=Inspection(found.metadata))
-    assert plan_model(observed, NOW).status["imageMetadata"] == {"model": {}, "oci": {}}
-    assert str(settle(observed).state) == "Ready"
 
 
 @pytest.mark.parametrize(
@@ -162,35 +128,6 @@ def test_metadata_of_the_spec_is_copied_unless_switched_off() -> None:
     )
     off = model(imageMetadata=METADATA, discovery={"extractMetadata": False})
     assert "imageMetadata" not in plan_model(ObservedModel(off, ResolvedConfig()), NOW).status
-
-
-@pytest.mark.parametrize(
-    ("obj", "expected"),
-    [
-        (model(), Expectation.UNKNOWN),
-        (model(discovery={"createServiceTemplates": False}, imageMetadata=RECOMMENDED), Expectation.NONE),
-        (model(discovery={"createServiceTemplates": True}), Expectation.UNKNOWN),
-        (model(discovery={"extractMetadata": False}), Expectation.NONE),
-        (model(discovery={"extractMetadata": False}, customTemplates=[{"name": "x"}]), Expectation.SOME),
-        (model(modelSources=SOURCES), Expectation.SOME),
-        (model(imageMetadata=METADATA), Expectation.NONE),
-        (model(imageMetadata=RECOMMENDED), Expectation.SOME),
-        (model(imageMetadata=METADATA, status={"imageMetadata": RECOMMENDED}), Expectation.NONE),
-        (model(status={"imageMetadata": RECOMMENDED}), Expectation.SOME),
-    ],
-)
-def test_whether_templates_are_expected(obj: AIMModel, expected: Expectation) -> None:
-    """Prove MDL-TPL-9."""
-    assert expectation(ObservedModel(obj, ResolvedConfig())) is expected
-
-
-def test_the_runtime_config_can_switch_discovery_off() -> None:
-    config = AIMRuntimeConfig.model_validate(
-        {"metadata": {"name": "default", "namespace": "ml-team"}, "spec": {"model": {"autoDiscovery": False}}}
-    )
-    resolved = resolve_config("", config, None, namespace="ml-team")
-    assert expectation(ObservedModel(model(), resolved)) is Expectation.NONE
-    assert expectation(ObservedModel(model(discovery={}), resolved)) is Expectation.UNKNOWN
 
 
 NO_TEMPLATES = model(discovery={"extractMetadata": False, "createServiceTemplates": False})

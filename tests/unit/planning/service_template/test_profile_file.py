@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from aimd.api.service_template import AIMServiceTemplate
-from aimd.planning.service_template.profile_file import InvalidProfile, profile_file
+from aimd.planning.service_template.profile_file import InvalidProfile, profile_file, profile_folder, profile_id_of
 
 PROFILE = {
     "aimId": "meta-llama/Llama-3-8B",
@@ -61,3 +61,34 @@ def test_no_profile_and_no_object() -> None:
     assert profile_file(template()) is None
     with pytest.raises(InvalidProfile):
         profile_file(template(**PROFILE, customProfile={"engineArgs": ["--x"]}))
+
+
+CUSTOM = {**PROFILE, "customProfile": {"engineArgs": {}}}
+
+
+def test_folder_and_id_follow_the_model() -> None:
+    assert profile_folder(template(**CUSTOM)) == "/workspace/aim-runtime/profiles/custom/meta-llama/Llama-3-8B"
+    assert profile_id_of(template(**CUSTOM)) == "custom/meta-llama/Llama-3-8B/vllm-mi300x-fp16-tp1-latency"
+    assert profile_id_of(template(**PROFILE)) == ""
+
+
+def test_the_checksum_follows_the_content() -> None:
+    one, same, other = (profile_file(template(**spec)) for spec in (CUSTOM, CUSTOM, {**CUSTOM, "metric": "throughput"}))
+    assert one is not None
+    assert same is not None
+    assert other is not None
+    assert one.checksum == same.checksum != other.checksum
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"hardware": {"gpu": {"model": "MI300X/../x", "requests": 1}}}, "hardware.gpu.model"),
+        ({"aimId": "../m"}, "aimId"),
+        ({"aimId": "/etc"}, "aimId"),
+    ],
+)
+def test_what_would_leave_the_folder_is_refused(spec: dict[str, Any], message: str) -> None:
+    """Prove TPL-PRF-2."""
+    with pytest.raises(InvalidProfile, match=message):
+        profile_file(template(**{**CUSTOM, **spec}))

@@ -1,120 +1,31 @@
 """Template caches: artifact names, matching, creation, conditions, clean-up."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimd.api.artifact import AIMArtifact
-from aimd.api.core import EnvVar
-from aimd.api.runtime_config import AIMRuntimeConfigSpec
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
-from aimd.api.shared import ModelSource
-from aimd.api.template_cache import AIMTemplateCache
-from aimd.planning.conditions import Summary, summarize
-from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig, resolve_config
-from aimd.planning.template_cache.matching import ArtifactContext, artifact_name, best_artifact
+from aimd.planning.template_cache.matching import artifact_name
 from aimd.planning.template_cache.plan import (
     PROGRESS_SECONDS,
     Leftover,
     ObservedTemplateCache,
     artifacts_to_delete,
-    plan_template_cache,
 )
-from aimd.runtime.objects import Applied
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-URI = "hf://Qwen/Qwen3-32B"
-TOKEN = {"name": "HF_TOKEN", "value": "my-token"}
-
-
-def cache(name: str = "my-cache", labels: dict[str, str] | None = None, **spec: Any) -> AIMTemplateCache:
-    return AIMTemplateCache.model_validate(
-        {
-            "metadata": {"name": name, "namespace": "ml-team", "uid": f"uid-{name}", "labels": labels or {}},
-            "spec": {"templateName": "llama", "templateScope": "Namespace", **spec},
-        }
-    )
-
-
-def source(uri: str = URI, model: str = "Qwen/Qwen3-32B", **fields: Any) -> ModelSource:
-    return ModelSource.model_validate({"sourceUri": uri, "modelId": model, **fields})
-
-
-def artifact(name: str = "a", status: str = "Ready", uri: str = URI, **changes: Any) -> AIMArtifact:
-    metadata = {"name": name, "namespace": "ml-team", "uid": f"uid-{name}", "creationTimestamp": "2026-01-01T00:00:00Z"}
-    shown: dict[str, Any] = {}
-    if status:
-        shown = {"status": status, "persistentVolumeClaim": f"{name}-claim"}
-        ready = "True" if status == "Ready" else "False"
-        shown["conditions"] = [{"type": "Ready", "status": ready, "reason": f"Because{status}", "message": "so"}]
-    return AIMArtifact.model_validate(
-        {
-            "metadata": metadata | changes.pop("metadata", {}),
-            "spec": {"sourceUri": uri, **changes.pop("spec", {})},
-            "status": shown | changes.pop("status_fields", {}),
-        }
-    )
-
-
-def template(status: str = "Ready", sources: list[ModelSource] | None = None, **fields: Any) -> AIMServiceTemplate:
-    ready = "True" if status == "Ready" else "False"
-    conditions = [{"type": "Ready", "status": ready, "reason": f"Template{status}", "message": "m"}]
-    listed = [item.manifest() for item in (sources if sources is not None else [source()])]
-    return AIMServiceTemplate.model_validate(
-        {
-            "metadata": {"name": "llama", "namespace": "ml-team"},
-            "status": {"status": status, "conditions": conditions, "modelSources": listed, **fields},
-        }
-    )
-
-
-def settle(observed: ObservedTemplateCache) -> tuple[Plan, Summary]:
-    plan = plan_template_cache(observed, NOW)
-    return plan, summarize(plan.components, applied=Applied(), previous=(), generation=1, now=NOW)
-
-
-def condition(summary: Summary, type_: str) -> tuple[str, str]:
-    return next((c.status, c.reason) for c in summary.conditions if c.type == type_)
-
-
-HF_SECRET = {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"key": "token", "name": "huggingface-creds"}}}
-
-
-@pytest.mark.parametrize(
-    ("spec", "uri", "name"),
-    [
-        ({}, "hf://Qwen/Qwen2.5-0.5B", "hf---qwen-qwen2-5-0-5b-28f4fd7e9f"),
-        ({}, "hf://sshleifer/tiny-gpt2", "hf---sshleifer-tiny-gpt2-fc6a9647bb"),
-        ({"env": [TOKEN]}, "hf://sshleifer/tiny-gpt2", "hf---sshleifer-tiny-gpt2-8b6a4bfd16"),
-        ({"mode": "Dedicated"}, "hf://sshleifer/tiny-gpt2", "hf---sshleifer-tiny-gpt2-d0e32af75c"),
-        (
-            {"env": [HF_SECRET], "storageClassName": "fast"},
-            "hf://meta-llama/Llama-3.1-8B",
-            "hf---meta-llama-llama-3-1-8b-f424589d40",
-        ),
-        ({}, "s3://my-bucket/weights/", "s3---my-bucket-weights-8b92096c33"),
-    ],
+from tests.unit.planning.template_cache.makers import (
+    TOKEN,
+    URI,
+    artifact,
+    cache,
+    condition,
+    settle,
+    source,
+    template,
 )
-def test_artifact_names(spec: dict[str, Any], uri: str, name: str) -> None:
-    """Prove TC-ART-6."""
-    assert artifact_name(cache(**spec), source(uri)) == name
-
-
-def test_names_found_in_a_taken_over_namespace() -> None:
-    shared = cache(name="inline-a04542d9", storageClassName="nfs")
-    dedicated = cache(
-        name="inline-dedicated-ef647d2d",
-        mode="Dedicated",
-        storageClassName="nfs",
-        env=[{"name": "HF_TOKEN", "value": "x"}],
-    )
-    assert artifact_name(shared, source()) == "hf---qwen-qwen3-32b-1a66d7c32f"
-    assert artifact_name(dedicated, source()) == "hf---qwen-qwen3-32b-61eb034b75"
 
 
 def test_a_missing_artifact_is_made() -> None:
@@ -274,71 +185,6 @@ def test_the_kind_of_a_cluster_template_shows() -> None:
     found = AIMClusterServiceTemplate.model_validate({"metadata": {"name": "llama"}})
     plan, _ = settle(ObservedTemplateCache(cache(), ResolvedConfig(), found))
     assert plan.status["resolvedTemplateKind"] == "AIMClusterServiceTemplate"
-
-
-def best(obj: AIMTemplateCache, *candidates: AIMArtifact, config: ResolvedConfig | None = None) -> str | None:
-    found = best_artifact(obj, source(), candidates, config or ResolvedConfig(), {})
-    return found.metadata.name if found is not None else None
-
-
-def test_the_best_status_wins_then_the_oldest_then_the_name() -> None:
-    """Prove TC-ART-4."""
-    older = {"creationTimestamp": "2025-01-01T00:00:00Z"}
-    assert best(cache(), artifact("a", "Failed"), artifact("b", "Progressing"), artifact("c", "Degraded")) == "b"
-    assert best(cache(), artifact("a"), artifact("b", metadata=older)) == "b"
-    assert best(cache(), artifact("b"), artifact("a")) == "a"
-
-
-def test_what_may_not_be_used() -> None:
-    """Prove TC-ART-2."""
-    owned = {"ownerReferences": [{"uid": "uid-my-cache", "kind": "AIMTemplateCache"}]}
-    foreign = {"ownerReferences": [{"uid": "x"}]}
-    assert best(cache(), artifact(status="")) is None
-    assert best(cache(), artifact(metadata=owned)) is None
-    assert best(cache(), artifact(metadata={"deletionTimestamp": "2026-01-01T00:00:00Z"})) is None
-    assert best(cache(), artifact(uri="hf://other/model")) is None
-    assert best(cache(mode="Dedicated"), artifact()) is None
-    assert best(cache(mode="Dedicated"), artifact(metadata=foreign)) is None
-    assert best(cache(mode="Dedicated"), artifact(metadata=owned)) == "a"
-
-
-def test_storage_class_counts_when_the_cache_names_one() -> None:
-    """Prove TC-ART-1."""
-    assert best(cache(storageClassName="fast"), artifact()) is None
-    assert best(cache(storageClassName="fast"), artifact(spec={"storageClassName": "fast"})) == "a"
-    assert best(cache(), artifact(spec={"storageClassName": "fast"})) == "a"
-
-
-def test_endpoints_separate_credentials_do_not_once_ready() -> None:
-    """Prove TC-ART-1."""
-    other = {"env": [{"name": "AWS_ENDPOINT_URL", "value": "https://b"}]}
-    assert best(cache(), artifact(spec=other)) is None
-    assert best(cache(env=other["env"]), artifact(spec=other)) == "a"
-    assert best(cache(env=[TOKEN]), artifact()) == "a"
-    assert best(cache(env=[TOKEN]), artifact(status="Failed")) is None
-    assert best(cache(env=[TOKEN]), artifact(status="Failed", spec={"env": [TOKEN]})) == "a"
-
-
-def test_the_class_of_the_claim_counts_and_the_config_of_the_artifact() -> None:
-    """Prove TC-ART-1."""
-    candidate, obj = artifact(), cache(storageClassName="fast")
-
-    def found(contexts: ArtifactContext) -> bool:
-        return best_artifact(obj, source(), [candidate], ResolvedConfig(), {"a": contexts}) is not None
-
-    assert found(ArtifactContext(storage_class="fast"))
-    assert not found(ArtifactContext(storage_class="slow"))
-    elsewhere = AIMRuntimeConfigSpec(env=(EnvVar(name="HF_ENDPOINT", value="https://mirror"),))
-    assert not found(ArtifactContext(ResolvedConfig(spec=elsewhere), "fast"))
-
-
-def test_a_ready_match_stays_one_whatever_the_rules_say_by_now() -> None:
-    """Prove TC-ART-3."""
-    other = artifact(spec={"env": [{"name": "AWS_ENDPOINT_URL", "value": "https://b"}]})
-    assert best(cache(), other) is None
-    entry = {"name": "a", "uid": "uid-a", "model": "m", "status": "Ready"}
-    user = AIMTemplateCache.model_validate({**cache().manifest(), "status": {"artifacts": {"a": entry}}})
-    assert best(user, other) == "a"
 
 
 def test_a_token_given_later_starts_afresh_and_the_failed_artifact_goes() -> None:

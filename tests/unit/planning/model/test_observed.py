@@ -1,0 +1,48 @@
+"""What follows from what was observed of a model."""
+
+import pytest
+
+from aimd.api.model import AIMModel
+from aimd.api.runtime_config import AIMRuntimeConfig
+from aimd.planning.model.image_metadata import LabelsRead, read_labels
+from aimd.planning.model.observed import Expectation, Inspection, ObservedModel, expectation
+from aimd.planning.model.plan import plan_model
+from aimd.planning.runtime_config import ResolvedConfig, resolve_config
+from tests.unit.planning.model.makers import METADATA, NOW, RECOMMENDED, SOURCES, model, settle
+
+
+def test_no_labels_at_all_are_metadata_too() -> None:
+    found = read_labels({})
+    assert isinstance(found, LabelsRead)
+    observed = ObservedModel(model(), ResolvedConfig(), inspection=Inspection(found.metadata))
+    assert plan_model(observed, NOW).status["imageMetadata"] == {"model": {}, "oci": {}}
+    assert str(settle(observed).state) == "Ready"
+
+
+@pytest.mark.parametrize(
+    ("obj", "expected"),
+    [
+        (model(), Expectation.UNKNOWN),
+        (model(discovery={"createServiceTemplates": False}, imageMetadata=RECOMMENDED), Expectation.NONE),
+        (model(discovery={"createServiceTemplates": True}), Expectation.UNKNOWN),
+        (model(discovery={"extractMetadata": False}), Expectation.NONE),
+        (model(discovery={"extractMetadata": False}, customTemplates=[{"name": "x"}]), Expectation.SOME),
+        (model(modelSources=SOURCES), Expectation.SOME),
+        (model(imageMetadata=METADATA), Expectation.NONE),
+        (model(imageMetadata=RECOMMENDED), Expectation.SOME),
+        (model(imageMetadata=METADATA, status={"imageMetadata": RECOMMENDED}), Expectation.NONE),
+        (model(status={"imageMetadata": RECOMMENDED}), Expectation.SOME),
+    ],
+)
+def test_whether_templates_are_expected(obj: AIMModel, expected: Expectation) -> None:
+    """Prove MDL-TPL-9."""
+    assert expectation(ObservedModel(obj, ResolvedConfig())) is expected
+
+
+def test_the_runtime_config_can_switch_discovery_off() -> None:
+    config = AIMRuntimeConfig.model_validate(
+        {"metadata": {"name": "default", "namespace": "ml-team"}, "spec": {"model": {"autoDiscovery": False}}}
+    )
+    resolved = resolve_config("", config, None, namespace="ml-team")
+    assert expectation(ObservedModel(model(), resolved)) is Expectation.NONE
+    assert expectation(ObservedModel(model(discovery={}), resolved)) is Expectation.UNKNOWN
