@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aimd.api.model import CustomTemplate, RecommendedDeployment
+from aimd.api.model import AIMClusterModel, AnyModel, CustomTemplate, ImageMetadata, RecommendedDeployment
 from aimd.api.shared import CpuHardware, GpuHardware, Hardware, Metric, Precision, ProfileType
 from aimd.planning.environment import merge_env, render_env
 from aimd.planning.kinds import (
@@ -70,19 +70,20 @@ def plan_templates(observed: ObservedModel) -> TemplatePlan:
     """Return what to create, replace and delete of the model's templates (MDL-TPL-6). Pure and total."""
     if not creates_templates(observed.model, observed.config):
         return TemplatePlan()
-    wanted = _wanted(observed)
+    model, patterns = observed.model, observed.config.label_patterns
+    wanted = _wanted(model, observed.metadata)
     desired: list[Desired] = []
     deletions: list[Deletion] = []
     for name, (spec, alias) in wanted.specs.items():
         live = observed.manifests.get(name)
-        if live is not None and not _is_ours(observed, live):
+        if live is not None and not is_controlled_by(live, model.metadata.uid):
             wanted.remarks.append(f"template {name} exists and has another owner; it is not changed")
         elif live is None or not _needs_replacement(spec, live):
-            desired.append(_render(observed, name, spec, alias))
+            desired.append(_render(model, patterns, name, spec, alias))
         elif name in observed.used:
             wanted.remarks.append(f"template {name} is in use, so its {', '.join(_IMMUTABLE)} are not changed")
         else:
-            deletions.append(Deletion(_kind(observed), _key(observed, name), uid_of(live), "template-replaced"))
+            deletions.append(Deletion(_kind(model), _key(model, name), uid_of(live), "template-replaced"))
     deletions += _outdated(observed, wanted)
     ordered = sorted(desired, key=lambda item: item.key)
     return TemplatePlan(tuple(ordered), tuple(deletions), tuple(wanted.invalid), tuple(wanted.remarks))
@@ -90,7 +91,11 @@ def plan_templates(observed: ObservedModel) -> TemplatePlan:
 
 def template_names(observed: ObservedModel) -> tuple[str, ...]:
     """Return the names of the templates that the model should have."""
-    return tuple(_wanted(observed).specs) if creates_templates(observed.model, observed.config) else ()
+    return (
+        tuple(_wanted(observed.model, observed.metadata).specs)
+        if creates_templates(observed.model, observed.config)
+        else ()
+    )
 
 
 def deployment_template_name(model_name: str, image: str, deployment: RecommendedDeployment) -> str:
@@ -131,25 +136,24 @@ def merge_hardware(default: Hardware | None, own: Hardware | None) -> Hardware |
     return Hardware.model_validate(parts)
 
 
-def _wanted(observed: ObservedModel) -> _Wanted:
+def _wanted(model: AnyModel, metadata: ImageMetadata | None) -> _Wanted:
     """Return the templates that the image and `customTemplates` define, by name (MDL-TPL-1)."""
-    wanted, model = _Wanted(), observed.model
+    wanted = _Wanted()
     if not is_custom(model):
-        _add_recommended(wanted, observed)
+        _add_recommended(wanted, model, metadata)
     if is_custom(model) and not model.spec.custom_templates:
-        wanted.add("custom", custom_template_name(model.metadata.name, 0, None), _custom_spec(observed, None))
+        wanted.add("custom", custom_template_name(model.metadata.name, 0, None), _custom_spec(model, None))
     for index, entry in enumerate(model.spec.custom_templates):
         where = f"customTemplates[{index}]"
         if entry.name and not _LABEL_VALUE.fullmatch(entry.name):
             wanted.invalid.append(f"{where}: name {entry.name!r} has to be letters, digits, and -, _, . between them")
             continue
         name = custom_template_name(model.metadata.name, index, entry)
-        wanted.add(where, name, _custom_spec(observed, entry), entry.name)
+        wanted.add(where, name, _custom_spec(model, entry), entry.name)
     return wanted
 
 
-def _add_recommended(wanted: _Wanted, observed: ObservedModel) -> None:
-    metadata, model = observed.metadata, observed.model
+def _add_recommended(wanted: _Wanted, model: AnyModel, metadata: ImageMetadata | None) -> None:
     if metadata is None or metadata.model is None:
         return
     if model.spec.image_metadata is None:
@@ -162,7 +166,7 @@ def _add_recommended(wanted: _Wanted, observed: ObservedModel) -> None:
             wanted.invalid.append(f"{where}: {problem}")
             continue
         name = deployment_template_name(model.metadata.name, model.spec.image, deployment)
-        wanted.add(where, name, _recommended_spec(observed, deployment))
+        wanted.add(where, name, _recommended_spec(model, deployment))
 
 
 def _problems(deployment: RecommendedDeployment) -> Iterator[str]:
@@ -178,8 +182,8 @@ def _problems(deployment: RecommendedDeployment) -> Iterator[str]:
         yield f"gpuCount is {deployment.gpu_count}"
 
 
-def _recommended_spec(observed: ObservedModel, deployment: RecommendedDeployment) -> Manifest:
-    spec = _common_spec(observed)
+def _recommended_spec(model: AnyModel, deployment: RecommendedDeployment) -> Manifest:
+    spec = _common_spec(model)
     given = (("metric", deployment.metric), ("precision", deployment.precision), ("profileId", deployment.profile_id))
     spec |= {name: value for name, value in given if value}
     if deployment.gpu_model and deployment.gpu_count:
@@ -187,15 +191,15 @@ def _recommended_spec(observed: ObservedModel, deployment: RecommendedDeployment
     return spec
 
 
-def _custom_spec(observed: ObservedModel, entry: CustomTemplate | None) -> Manifest:
+def _custom_spec(model: AnyModel, entry: CustomTemplate | None) -> Manifest:
     """Return the spec of a custom template; its type defaults to unoptimized (MDL-TPL-8)."""
-    model, defaults = observed.model.spec, observed.model.spec.custom
-    spec = _common_spec(observed)
+    defaults, sources = model.spec.custom, model.spec.model_sources
+    spec = _common_spec(model)
     kind = (entry.type if entry is not None else "") or (defaults.type if defaults is not None else "")
     spec["type"] = kind or ProfileType.UNOPTIMIZED.value
-    if model.model_sources:
-        spec["modelSources"] = [source.manifest() for source in model.model_sources]
-    if env := merge_env(model.env, entry.env if entry is not None else ()):
+    if sources:
+        spec["modelSources"] = [source.manifest() for source in sources]
+    if env := merge_env(model.spec.env, entry.env if entry is not None else ()):
         spec["env"] = render_env(env)
     own = entry.hardware if entry is not None else None
     hardware = merge_hardware(defaults.hardware if defaults is not None else None, own)
@@ -220,8 +224,7 @@ def _profile_fields(entry: CustomTemplate) -> Manifest:
     return {name: value for name, value in given if value or isinstance(value, dict)}
 
 
-def _common_spec(observed: ObservedModel) -> Manifest:
-    model = observed.model
+def _common_spec(model: AnyModel) -> Manifest:
     spec: Manifest = {"modelName": model.metadata.name}
     if model.spec.image_pull_secrets:
         spec["imagePullSecrets"] = [reference.manifest() for reference in model.spec.image_pull_secrets]
@@ -273,15 +276,14 @@ def _cpu_resources(cpu: CpuHardware) -> Manifest:
     return resources
 
 
-def _render(observed: ObservedModel, name: str, spec: Manifest, alias: str) -> Desired:
-    model, kind = observed.model, _kind(observed)
+def _render(model: AnyModel, patterns: Sequence[str], name: str, spec: Manifest, alias: str) -> Desired:
+    kind, is_cluster = _kind(model), isinstance(model, AIMClusterModel)
     own = {MODEL_LABEL: name_label(model.metadata.name), ORIGIN_LABEL: AUTO_GENERATED}
     own |= {TEMPLATE_ALIAS_LABEL: alias} if alias else {}
-    controller = "cluster-model" if observed.is_cluster_scoped else "model"
-    patterns = observed.config.label_patterns
+    controller = "cluster-model" if is_cluster else "model"
     labels = child_labels(controller, model.metadata.labels, model.metadata.name, own, patterns)
-    key = _key(observed, name)
-    parent = AIM_CLUSTER_MODEL if observed.is_cluster_scoped else AIM_MODEL
+    key = _key(model, name)
+    parent = AIM_CLUSTER_MODEL if is_cluster else AIM_MODEL
     owners = owned_by(parent, Key(model.metadata.namespace, model.metadata.name), model.metadata.uid)
     annotations = {MADE_FOR_IMAGE_ANNOTATION: model.spec.image}
     metadata: Manifest = {"name": name, "labels": labels, "annotations": annotations, "ownerReferences": owners}
@@ -301,12 +303,13 @@ def _outdated(observed: ObservedModel, wanted: _Wanted) -> Iterator[Deletion]:
         return
     for name, live in sorted(observed.manifests.items()):
         ours = name in observed.applied and MADE_FOR_IMAGE_ANNOTATION in annotations_of(live)
-        if ours and _is_ours(observed, live) and name not in wanted.specs and name not in observed.used:
-            yield Deletion(_kind(observed), _key(observed, name), uid_of(live), "template-outdated")
-
-
-def _is_ours(observed: ObservedModel, live: Manifest) -> bool:
-    return is_controlled_by(live, observed.model.metadata.uid)
+        if (
+            ours
+            and is_controlled_by(live, model.metadata.uid)
+            and name not in wanted.specs
+            and name not in observed.used
+        ):
+            yield Deletion(_kind(model), _key(model, name), uid_of(live), "template-outdated")
 
 
 def _needs_replacement(spec: Manifest, live: Manifest) -> bool:
@@ -325,9 +328,9 @@ def _normal(value: object) -> object:
     return (gpu.requests, gpu.model, gpu.min_vram, gpu.resource_name) if gpu is not None else None, cpu
 
 
-def _kind(observed: ObservedModel) -> Kind:
-    return AIM_CLUSTER_SERVICE_TEMPLATE if observed.is_cluster_scoped else AIM_SERVICE_TEMPLATE
+def _kind(model: AnyModel) -> Kind:
+    return AIM_CLUSTER_SERVICE_TEMPLATE if isinstance(model, AIMClusterModel) else AIM_SERVICE_TEMPLATE
 
 
-def _key(observed: ObservedModel, name: str) -> Key:
-    return Key(observed.model.metadata.namespace, name)
+def _key(model: AnyModel, name: str) -> Key:
+    return Key(model.metadata.namespace, name)

@@ -102,22 +102,22 @@ def plan_model_source(observed: ObservedSource, now: datetime) -> Plan:  # noqa:
             Reason.LISTED,
             f"{len(observed.own)} models of this source exist",
         ),
-        _filters_component(observed),
+        _filters_component(observed.results, observed.secret),
         *_interval_problem(observed.source),
     ]
     return Plan(
         components=tuple(components),
-        desired=tuple(_render(observed, image) for image in new),
-        status=_status(observed, imports),
-        extra_conditions=(_limit(observed, imports),),
+        desired=tuple(_render(observed.source, observed.config.label_patterns, image) for image in new),
+        status=_status(observed.listed_at, imports),
+        extra_conditions=(_limit(observed.source.spec.max_models, imports),),
         requeue_after=observed.again_after,
-        needs=(_listing(observed),),
+        needs=(_listing(observed.source),),
     )
 
 
 def with_reads(observed: ObservedSource, reads: Reads) -> ObservedSource:
     """Return what was observed together with what the registry listed."""
-    listed: Listed | None = reads.answers.get(_listing(observed))
+    listed: Listed | None = reads.answers.get(_listing(observed.source))
     if listed is None:
         return observed
     return replace(
@@ -129,8 +129,8 @@ def with_reads(observed: ObservedSource, reads: Reads) -> ObservedSource:
     )
 
 
-def _listing(observed: ObservedSource) -> ListImages:
-    return ListImages(Key("", observed.source.metadata.name))
+def _listing(source: AIMClusterModelSource) -> ListImages:
+    return ListImages(Key("", source.metadata.name))
 
 
 def image_counts(observed: ObservedSource) -> ImageCounts:
@@ -187,28 +187,27 @@ def _interval_problem(source: AIMClusterModelSource) -> tuple[Component, ...]:
     return ()
 
 
-def _filters_component(observed: ObservedSource) -> Component:
+def _filters_component(results: Sequence[FilterResult], secret: Failure | None) -> Component:
     """Return the health of the filters: which were listed, and what is wrong with the others (SRC-FLT-3)."""
     type_, direction = ModelSourceCondition.FILTERS_READY, Direction.UNSPECIFIED
-    if observed.secret is not None:
-        return Component.failed(type_, observed.secret, direction)
-    failed = [result for result in observed.results if result.failures]
-    warnings = [result.warning for result in observed.results if result.warning]
+    if secret is not None:
+        return Component.failed(type_, secret, direction)
+    failed = [result for result in results if result.failures]
+    warnings = [result.warning for result in results if result.warning]
     failures = [failure for result in failed for failure in result.failures]
     left_out = [f"and {len(failures) - _SHOWN_FAILURES} more"] if len(failures) > _SHOWN_FAILURES else []
     text = "; ".join([*failures[:_SHOWN_FAILURES], *left_out, *warnings])
-    if not observed.results:
+    if not results:
         return Component.waiting(type_, Reason.NO_FILTERS, "The source has no filters: name an image in one")
     if not failed:
-        found = f"{len(observed.results)} filters were listed"
+        found = f"{len(results)} filters were listed"
         return Component.ready(type_, Reason.ALL_FILTERS_SUCCEEDED, "; ".join([found, *warnings]), direction)
-    if len(failed) < len(observed.results):
+    if len(failed) < len(results):
         return Component(type_, State.DEGRADED, Reason.SOME_FILTERS_FAILED, text, direction)
     return Component(type_, State.FAILED, Reason.ALL_FILTERS_FAILED, text, direction)
 
 
-def _limit(observed: ObservedSource, imports: Imports) -> Condition:
-    most = observed.source.spec.max_models
+def _limit(most: int, imports: Imports) -> Condition:
     if imports.limit_reached:
         text = f"{imports.available} images match, but spec.maxModels is {most}: raise it to import the rest"
         return Condition(ModelSourceCondition.MAX_MODELS_LIMIT_REACHED, "True", Reason.LIMIT_REACHED, text)
@@ -220,22 +219,21 @@ def _limit(observed: ObservedSource, imports: Imports) -> Condition:
     )
 
 
-def _status(observed: ObservedSource, imports: Imports) -> dict[str, Any]:
+def _status(listed_at: datetime | None, imports: Imports) -> dict[str, Any]:
     """Return the counters, and the time of the listing if this reconcile made one (SRC-SYN-1)."""
     status: dict[str, Any] = {
         "discoveredModels": imports.discovered,
         "availableModels": imports.available,
         "modelsLimitReached": imports.limit_reached,
     }
-    if observed.listed_at is not None:
-        status["lastSyncTime"] = timestamp(observed.listed_at)
+    if listed_at is not None:
+        status["lastSyncTime"] = timestamp(listed_at)
     return status
 
 
-def _render(observed: ObservedSource, image: CatalogueImage) -> Desired:
-    metadata, secrets = observed.source.metadata, observed.source.spec.image_pull_secrets
+def _render(source: AIMClusterModelSource, patterns: Sequence[str], image: CatalogueImage) -> Desired:
+    metadata, secrets = source.metadata, source.spec.image_pull_secrets
     own = {MODEL_SOURCE_LABEL: name_label(metadata.name), ORIGIN_LABEL: AUTO_GENERATED}
-    patterns = observed.config.label_patterns
     spec: Manifest = {"image": image.uri}
     if secrets:
         spec["imagePullSecrets"] = [secret.manifest() for secret in secrets]

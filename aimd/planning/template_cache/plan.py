@@ -84,14 +84,18 @@ def plan_template_cache(observed: ObservedTemplateCache, now: datetime) -> Plan:
     return Plan(
         components=(
             config_component(observed.config),
-            _template_component(observed),
-            _artifacts_component(observed, matches),
+            _template_component(observed.cache, observed.template, observed.unreadable_template),
+            _artifacts_component(observed.template, observed.artifacts, matches),
         ),
-        desired=tuple(_artifact(observed, match) for match in missing.values()),
-        deletions=_superseded(observed, matches),
-        status=_status(observed, matches),
+        desired=tuple(_artifact(observed.cache, observed.config, match) for match in missing.values()),
+        deletions=_superseded(observed.cache, observed.artifacts, observed.used_elsewhere, matches),
+        status=_status(observed.config, observed.template, matches),
         requeue_after=PROGRESS_SECONDS if any(_is_coming(match.artifact) for match in matches) else None,
-        needs=tuple(_lookup(observed, match.name) for match in matches if match.artifact is None),
+        needs=tuple(
+            Lookup(AIM_ARTIFACT, Key(observed.cache.metadata.namespace, match.name))
+            for match in matches
+            if match.artifact is None
+        ),
     )
 
 
@@ -101,10 +105,6 @@ def with_reads(observed: ObservedTemplateCache, reads: Reads) -> ObservedTemplat
         name for need in reads.answers if isinstance(need, Lookup) and reads.found(need) and (name := need.key.name)
     )
     return replace(observed, taken_names=frozenset(taken))
-
-
-def _lookup(observed: ObservedTemplateCache, name: str) -> Lookup:
-    return Lookup(AIM_ARTIFACT, Key(observed.cache.metadata.namespace, name))
 
 
 def sources_of(cache: AIMTemplateCache, template: AnyServiceTemplate | None) -> tuple[ModelSource, ...]:
@@ -143,11 +143,13 @@ def _is_wanted(artifact: AIMArtifact, leftover: Leftover) -> bool:
     return artifact.metadata.name in leftover.used_names or artifact.spec.source_uri in leftover.used_uris
 
 
-def _template_component(observed: ObservedTemplateCache) -> Component:
+def _template_component(
+    cache: AIMTemplateCache, template: AnyServiceTemplate | None, unreadable: Unreadable | None
+) -> Component:
     """Return the health of the template: its own `Ready`, copied (TC-TPL-2)."""
-    type_, template, spec = TemplateCacheCondition.SERVICE_TEMPLATE_READY, observed.template, observed.cache.spec
-    if observed.unreadable_template is not None:
-        failure = unreadable_reference(observed.unreadable_template, Reason.REFERENCE_NOT_FOUND)
+    type_, spec = TemplateCacheCondition.SERVICE_TEMPLATE_READY, cache.spec
+    if unreadable is not None:
+        failure = unreadable_reference(unreadable, Reason.REFERENCE_NOT_FOUND)
         return Component.blocked(type_, failure)
     if template is None:
         places = {"Namespace": "in this namespace", "Cluster": "in the cluster"}
@@ -168,11 +170,13 @@ def _template_component(observed: ObservedTemplateCache) -> Component:
     return Component(type_, state, own.reason, own.message, UPSTREAM)
 
 
-def _artifacts_component(observed: ObservedTemplateCache, matches: Sequence[Match]) -> Component:
+def _artifacts_component(
+    template: AnyServiceTemplate | None, artifacts: Sequence[AIMArtifact], matches: Sequence[Match]
+) -> Component:
     """Return the health of all artifacts together: that of the worst (TC-STA-1, TC-STA-2)."""
     type_, direction = TemplateCacheCondition.ARTIFACTS_READY, DOWNSTREAM
     if not matches:
-        if observed.template is not None and observed.template.status.status == State.READY:
+        if template is not None and template.status.status == State.READY:
             return Component.ready(
                 type_, Reason.NOTHING_TO_CACHE, "The template lists no weights to download", direction
             )
@@ -182,8 +186,8 @@ def _artifacts_component(observed: ObservedTemplateCache, matches: Sequence[Matc
     missing = len(matches) - len(found)
     if missing:
         # One that was never reconciled is only new.
-        looked_at = {artifact.metadata.name for artifact in observed.artifacts if is_reconciled(artifact)}
-        blocked = [match.name for match in matches if match.artifact is None and match.name in looked_at]
+        reconciled = {artifact.metadata.name for artifact in artifacts if is_reconciled(artifact)}
+        blocked = [match.name for match in matches if match.artifact is None and match.name in reconciled]
         waiting = f"; {', '.join(blocked)} exists and cannot be used yet" if blocked else ""
         text = f"{missing} of {len(matches)} artifacts are being created{waiting}"
         return Component.waiting(type_, Reason.CREATING_CACHES, text, direction)
@@ -220,16 +224,18 @@ def _detail(artifact: AIMArtifact) -> str:
     return f": {own.message}" if own is not None and own.message else ""
 
 
-def _superseded(observed: ObservedTemplateCache, matches: Sequence[Match]) -> tuple[Deletion, ...]:
+def _superseded(
+    cache: AIMTemplateCache, artifacts: Sequence[AIMArtifact], used_elsewhere: frozenset[str], matches: Sequence[Match]
+) -> tuple[Deletion, ...]:
     """Return the deletions of failed artifacts of this cache that another one replaces (TC-ART-7)."""
-    label = name_label(observed.cache.metadata.name)
+    label = name_label(cache.metadata.name)
     replaced = {match.source.source_uri for match in matches if match.artifact is not None}
-    used = {match.artifact.metadata.name for match in matches if match.artifact is not None} | observed.used_elsewhere
+    used = {match.artifact.metadata.name for match in matches if match.artifact is not None} | used_elsewhere
     return tuple(
         Deletion(
             AIM_ARTIFACT, Key(artifact.metadata.namespace, artifact.metadata.name), artifact.metadata.uid, "superseded"
         )
-        for artifact in observed.artifacts
+        for artifact in artifacts
         if artifact.metadata.labels.get(TEMPLATE_CACHE_NAME_LABEL) == label
         and artifact.metadata.labels.get(TEMPLATE_CREATED_LABEL) == "true"
         and artifact.status.status == State.FAILED
@@ -238,9 +244,9 @@ def _superseded(observed: ObservedTemplateCache, matches: Sequence[Match]) -> tu
     )
 
 
-def _artifact(observed: ObservedTemplateCache, match: Match) -> Desired:
+def _artifact(cache: AIMTemplateCache, config: ResolvedConfig, match: Match) -> Desired:
     """Return a new artifact; an existing one is never written again, not even its labels (TC-ART-5)."""
-    cache, source = observed.cache, match.source
+    source = match.source
     own = {
         TEMPLATE_CREATED_LABEL: "true",
         TEMPLATE_NAME_LABEL: name_label(cache.spec.template_name),
@@ -251,9 +257,7 @@ def _artifact(observed: ObservedTemplateCache, match: Match) -> Desired:
     metadata: Manifest = {
         "name": match.name,
         "namespace": cache.metadata.namespace,
-        "labels": child_labels(
-            CONTROLLER, cache.metadata.labels, cache.metadata.name, own, observed.config.label_patterns
-        ),
+        "labels": child_labels(CONTROLLER, cache.metadata.labels, cache.metadata.name, own, config.label_patterns),
     }
     if cache.spec.mode == CacheMode.DEDICATED:
         key = Key(cache.metadata.namespace, cache.metadata.name)
@@ -277,9 +281,8 @@ def _artifact_spec(cache: AIMTemplateCache, source: ModelSource) -> Manifest:
     return {"sourceUri": source.source_uri, "size": source.size or "0", **given}
 
 
-def _status(observed: ObservedTemplateCache, matches: Sequence[Match]) -> dict[str, Any]:
-    status: dict[str, Any] = {"resolvedRuntimeConfig": observed.config.reference}
-    template = observed.template
+def _status(config: ResolvedConfig, template: AnyServiceTemplate | None, matches: Sequence[Match]) -> dict[str, Any]:
+    status: dict[str, Any] = {"resolvedRuntimeConfig": config.reference}
     if template is not None:
         kind = AIM_SERVICE_TEMPLATE if template.metadata.namespace else AIM_CLUSTER_SERVICE_TEMPLATE
         status["resolvedTemplateKind"] = kind.name
