@@ -1,5 +1,7 @@
 """AIMArtifact: one set of weights on one volume."""
 
+# tests: tests/unit/api/test_models.py, tests/unit/api/test_crd_facts.py
+
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
@@ -114,7 +116,8 @@ class AIMArtifactStatus(BaseStatus):
 
 class AIMArtifact(ApiObject):
     """AIMArtifact is one set of weights on one volume. aimd determines its size unless it is given, creates the
-    PersistentVolumeClaim, downloads the weights and verifies them. Usually created for an AIMTemplateCache."""
+    PersistentVolumeClaim, downloads the weights and verifies them. Usually created for an AIMTemplateCache.
+    """
 
     printer_columns: ClassVar[tuple[PrinterColumn, ...]] = (
         PrinterColumn("Status", ".status.status"),

@@ -4,6 +4,8 @@
 structure exist only for the schema in the CRD.
 """
 
+# tests: tests/unit/api/test_models.py
+
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, TypeAlias
 

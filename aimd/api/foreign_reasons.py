@@ -4,6 +4,8 @@ Gateway controllers may also give reasons of their own: `HTTPRouteReady` passes 
 are written as in `reasons`.
 """
 
+# tests: tests/unit/api/test_condition_reasons.py
+
 from enum import StrEnum
 
 

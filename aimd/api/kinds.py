@@ -1,5 +1,7 @@
 """The API group, its version and the ten kinds."""
 
+# tests: tests/unit/api/test_crd_facts.py
+
 from dataclasses import dataclass
 
 from aimd.api.artifact import AIMArtifact

@@ -1,5 +1,7 @@
 """AIMModel and AIMClusterModel: entries of the model catalog."""
 
+# tests: tests/unit/api/test_models.py, tests/unit/api/test_crd_facts.py
+
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, ClassVar, TypeAlias
@@ -246,7 +248,8 @@ MODEL_COLUMNS = (
 
 class AIMModel(ApiObject):
     """AIMModel is a model that services of its namespace can use: an AIM image, or an AIM base image with your own
-    weights. aimd inspects the image and creates service templates for it."""
+    weights. aimd inspects the image and creates service templates for it.
+    """
 
     printer_columns: ClassVar[tuple[PrinterColumn, ...]] = MODEL_COLUMNS
 
@@ -258,7 +261,8 @@ class AIMModel(ApiObject):
 
 class AIMClusterModel(ApiObject):
     """AIMClusterModel is a model that services of all namespaces can use. aimd inspects its image and creates cluster
-    service templates for it."""
+    service templates for it.
+    """
 
     printer_columns: ClassVar[tuple[PrinterColumn, ...]] = MODEL_COLUMNS
 

@@ -1,5 +1,7 @@
 """AIMClusterModelSource: imports models from an image registry."""
 
+# tests: tests/unit/api/test_models.py, tests/unit/api/test_crd_facts.py
+
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
@@ -85,7 +87,8 @@ class AIMClusterModelSourceStatus(BaseStatus):
 
 class AIMClusterModelSource(ApiObject):
     """AIMClusterModelSource imports models from an image registry. It creates an AIMClusterModel for every image that
-    matches its filters, and never deletes one while the source exists."""
+    matches its filters, and never deletes one while the source exists.
+    """
 
     printer_columns: ClassVar[tuple[PrinterColumn, ...]] = (
         PrinterColumn("Status", ".status.status"),

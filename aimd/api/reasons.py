@@ -6,6 +6,8 @@ both. `condition_reasons` declares which condition has which reasons; `foreign_r
 programs, which aimd passes on unchanged.
 """
 
+# tests: tests/unit/api/test_condition_reasons.py
+
 from enum import StrEnum
 
 
@@ -78,8 +80,8 @@ class Reason(StrEnum):
     CREATING_MODEL = "CreatingModel"
     """A model is being created for the service. Wait."""
     MODEL_NAME_TAKEN = "ModelNameTaken"
-    """The name of the model to create belongs to a model with another image. Set the image of that model back, or use
-    it by `spec.model.name`."""
+    """The name of the model to create belongs to a model with another image. Set the image of that model back, or
+    create a service that names the model."""
     INVALID_IMAGE_REFERENCE = "InvalidImageReference"
     """`spec.model.image` is not a valid image reference. Correct it in a new service."""
     RESOLVED = "Resolved"
@@ -90,7 +92,7 @@ class Reason(StrEnum):
     TEMPLATE_NOT_READY = "TemplateNotReady"
     """The template is not ready. See the conditions of the template."""
     TEMPLATE_MODEL_MISMATCH = "TemplateModelMismatch"
-    """The named template belongs to another model. Name a template of the service's model."""
+    """The named template belongs to another model. Create a service that names a template of its model."""
     TEMPLATE_SELECTION_AMBIGUOUS = "TemplateSelectionAmbiguous"
     """Several templates fit equally well. Name one in `spec.template.name`."""
     CACHE_READY = "CacheReady"
@@ -241,9 +243,9 @@ class Reason(StrEnum):
     METADATA_EXTRACTION_FAILED = "MetadataExtractionFailed"
     """The labels of the image cannot be read. Correct the image, or set `spec.discovery.extractMetadata: false` and
     write the templates yourself."""
-    SECRET_NOT_FOUND = "SecretNotFound"
+    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105  # a reason, no password
     """A pull secret does not exist. Create it; for cluster-scoped objects, in the operator's namespace."""
-    SECRET_ACCESS_FAILED = "SecretAccessFailed"
+    SECRET_ACCESS_FAILED = "SecretAccessFailed"  # noqa: S105  # a reason, no password
     """A pull secret cannot be read. Check the permissions of aimd; the message quotes the API server."""
     AWAITING_METADATA = "AwaitingMetadata"
     """The recommended deployments of the image are not known yet. Wait."""

@@ -1,5 +1,7 @@
 """AIMRuntimeConfig and AIMClusterRuntimeConfig: defaults of a namespace or of the cluster."""
 
+# tests: tests/unit/api/test_models.py, tests/unit/api/test_crd_facts.py
+
 from enum import StrEnum
 from typing import Annotated, TypeAlias
 
@@ -67,7 +69,8 @@ class AIMRuntimeConfigStatus(BaseStatus):
 class AIMRuntimeConfig(ApiObject):
     """AIMRuntimeConfig provides defaults for the services, models, templates and downloads of a namespace: storage,
     routing, environment variables, labels. It overrides the AIMClusterRuntimeConfig of the same name, field by field.
-    The config named `default` applies to every object that does not name another."""
+    The config named `default` applies to every object that does not name another.
+    """
 
     spec: AIMRuntimeConfigSpec = AIMRuntimeConfigSpec()
     """Defaults that the config provides."""
@@ -78,7 +81,8 @@ class AIMRuntimeConfig(ApiObject):
 class AIMClusterRuntimeConfig(ApiObject):
     """AIMClusterRuntimeConfig provides defaults for all namespaces: storage, routing, environment variables, labels. An
     AIMRuntimeConfig of the same name overrides it in that namespace. The config named `default` applies to every object
-    that does not name another."""
+    that does not name another.
+    """
 
     spec: AIMRuntimeConfigSpec = AIMRuntimeConfigSpec()
     """Defaults that the config provides."""

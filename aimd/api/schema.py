@@ -11,6 +11,8 @@ default, even a required one, and no constraint makes parsing fail: an object st
 readable. An absent string reads as `""`; use `model_fields_set` to distinguish absent from empty.
 """
 
+# tests: tests/unit/api/test_crd.py
+
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, ClassVar, TypeAlias

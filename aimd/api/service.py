@@ -1,5 +1,7 @@
 """AIMService: one inference endpoint."""
 
+# tests: tests/unit/api/test_models.py, tests/unit/api/test_crd_facts.py
+
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
@@ -312,7 +314,8 @@ class AIMServiceStatus(BaseStatus):
 
 class AIMService(ApiObject):
     """AIMService is an inference endpoint. It specifies a model; aimd selects a template, downloads the weights, runs
-    the replicas and, on request, creates an HTTP route and an autoscaler."""
+    the replicas and, on request, creates an HTTP route and an autoscaler.
+    """
 
     printer_columns: ClassVar[tuple[PrinterColumn, ...]] = (
         PrinterColumn("Status", ".status.status"),

@@ -1,5 +1,7 @@
 """AIMServiceTemplate and AIMClusterServiceTemplate: runtime profiles of a model."""
 
+# tests: tests/unit/api/test_models.py, tests/unit/api/test_crd_facts.py
+
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, TypeAlias
@@ -116,7 +118,8 @@ class AIMServiceTemplateSpec(ServiceTemplateSpec):
 
 class AIMClusterServiceTemplateSpec(ServiceTemplateSpec):
     """Desired state of the template: a runtime profile. Caches are created in the namespaces of the services that use
-    it."""
+    it.
+    """
 
 
 class DiscoveryState(ApiModel):
@@ -201,7 +204,8 @@ TEMPLATE_COLUMNS = (
 
 class AIMServiceTemplate(ApiObject):
     """AIMServiceTemplate is a runtime profile of a model for services of its namespace: metric, precision, hardware and
-    the sources of the weights. It stores the result of discovery, so that services start without repeating it."""
+    the sources of the weights. It stores the result of discovery, so that services start without repeating it.
+    """
 
     printer_columns: ClassVar[tuple[PrinterColumn, ...]] = TEMPLATE_COLUMNS
 
@@ -213,7 +217,8 @@ class AIMServiceTemplate(ApiObject):
 
 class AIMClusterServiceTemplate(ApiObject):
     """AIMClusterServiceTemplate is a runtime profile of a cluster model for services of all namespaces: metric,
-    precision, hardware and the sources of the weights."""
+    precision, hardware and the sources of the weights.
+    """
 
     printer_columns: ClassVar[tuple[PrinterColumn, ...]] = TEMPLATE_COLUMNS
 

@@ -1,5 +1,7 @@
 """Structures and vocabularies that several kinds share."""
 
+# tests: tests/unit/api/test_models.py, tests/unit/api/test_crd_facts.py
+
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, ClassVar, TypeAlias

@@ -1,5 +1,7 @@
 """AIMTemplateCache: the weights of a template in a namespace."""
 
+# tests: tests/unit/api/test_models.py, tests/unit/api/test_crd_facts.py
+
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -85,7 +87,8 @@ class AIMTemplateCacheStatus(BaseStatus):
 
 class AIMTemplateCache(ApiObject):
     """AIMTemplateCache downloads all weights of a template to a namespace, and shows which claims hold them. Usually
-    created for a service."""
+    created for a service.
+    """
 
     printer_columns: ClassVar[tuple[PrinterColumn, ...]] = (
         PrinterColumn("Template", ".spec.templateName"),

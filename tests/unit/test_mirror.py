@@ -1,7 +1,7 @@
 """Every module has its tests where a reader looks for them.
 
-The tests of `aimd/<room>/<module>.py` are `tests/unit/<room>/test_<module>.py`. A module that needs processes or
-servers for its tests has a line `# tests: <file>, …` below its docstring instead.
+The tests of `aimd/<room>/<module>.py` are `tests/unit/<room>/test_<module>.py`. A module that is tested with
+others, or by processes and servers, has a line `# tests: <file>, …` below its docstring instead.
 """
 
 import re
@@ -15,11 +15,6 @@ AIMD = Path(aimd.__file__).parent
 ROOT = AIMD.parent
 ROOMS = sorted(path.parent.name for path in AIMD.glob("*/__init__.py"))
 ELSEWHERE = re.compile(r"^# tests: (.+)$", re.MULTILINE)
-
-NOT_YET = {
-    "api": "2026-11-29",
-}
-"""Rooms with modules whose tests have other names, and since when that is known."""
 
 
 def modules(room: str) -> list[Path]:
@@ -45,13 +40,9 @@ def without_tests(room: str) -> list[str]:
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_module_has_tests(room: str) -> None:
-    missing = without_tests(room)
-    if room in NOT_YET:
-        assert missing, f"every module of aimd/{room} has tests: delete the room from NOT_YET"
-    else:
-        assert missing == [], (
-            "add tests/unit/<room>/test_<module>.py, or `# tests: <file>` below the module's docstring"
-        )
+    assert without_tests(room) == [], (
+        "add tests/unit/<room>/test_<module>.py, or `# tests: <file>` below the module's docstring"
+    )
 
 
 @pytest.mark.parametrize("room", ROOMS)
