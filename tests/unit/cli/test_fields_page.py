@@ -8,6 +8,7 @@ import pytest
 
 from aimd.api.kinds import RESOURCES
 from aimd.cli.fields_page import fields_page
+from tests.guides import ADD_A_FIELD
 
 RULES = Path(__file__).parents[3] / "docs" / "rules"
 UNREAD = {"AIMArtifact": {"spec.modelId"}}
@@ -44,7 +45,9 @@ def test_every_field_of_a_spec_is_read(page: str, kind: str) -> None:
     section = page.split(f"\n## {kind}\n", 1)[1].split("\n## ", 1)[0]
     rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in section.splitlines() if line.startswith("| `spec.")]
     assert rows
-    assert {row[0].strip(" `") for row in rows if not row[4].strip()} == UNREAD.get(kind, set())
+    unread = {row[0].strip(" `") for row in rows if not row[4].strip()}
+    assert unread - UNREAD.get(kind, set()) == set(), f"no decision reads these fields; {ADD_A_FIELD}"
+    assert UNREAD.get(kind, set()) - unread == set(), "remove these fields from UNREAD: a decision reads them"
 
 
 def tables_of(folder: str) -> set[str]:
@@ -60,5 +63,7 @@ def test_the_test_of_a_field_exists(page: str) -> None:
     rows = [line for line in page.splitlines() if line.startswith("| `spec.")]
     assert [line for line in rows if not TESTED.search(line)] == []
     tables = {folder: tables_of(folder) for folder, _ in named}
-    assert {item for item in named if not any(item[1] in path for path in tables[item[0]])} == set()
+    assert {item for item in named if not any(item[1] in path for path in tables[item[0]])} == set(), (
+        f"add rows to FIELDS in tests/unit/planning/<kind>/test_fields.py; {ADD_A_FIELD}"
+    )
     assert [field for _, field in named if re.search(r"[{}]", field)] == []

@@ -9,23 +9,23 @@ from aimd.cli.conditions_page import conditions_page
 from aimd.cli.fields_page import fields_page
 from aimd.cli.reference import GENERATED, chart_values, chart_values_page, configuration_page
 from aimd.cli.settings import WITHOUT_EFFECT, Flags, parse_flags
-from tests.guides import ADD_A_FLAG
+from tests.guides import ADD_A_CONDITION, ADD_A_FIELD, ADD_A_FLAG
 
 ROOT = Path(__file__).parents[3]
 VALUES = ROOT / "charts" / "aimd" / "values.yaml"
 
 
 @pytest.mark.parametrize(
-    ("page", "render"),
+    ("page", "render", "guide"),
     [
-        ("configuration.md", configuration_page),
-        ("chart-values.md", lambda: chart_values_page(VALUES.read_text())),
-        ("conditions.md", lambda: conditions_page(GENERATED)),
-        ("fields.md", lambda: fields_page(GENERATED, ROOT / "docs" / "rules")),
+        ("configuration.md", configuration_page, ADD_A_FLAG),
+        ("chart-values.md", lambda: chart_values_page(VALUES.read_text()), ADD_A_FLAG),
+        ("conditions.md", lambda: conditions_page(GENERATED), ADD_A_CONDITION),
+        ("fields.md", lambda: fields_page(GENERATED, ROOT / "docs" / "rules"), ADD_A_FIELD),
     ],
 )
-def test_pages_are_current(page: str, render: Callable[[], str]) -> None:
-    assert (ROOT / "docs" / page).read_text() == render(), f"run `make reference` and commit docs/{page}; {ADD_A_FLAG}"
+def test_pages_are_current(page: str, render: Callable[[], str], guide: str) -> None:
+    assert (ROOT / "docs" / page).read_text() == render(), f"run `make reference` and commit docs/{page}; {guide}"
 
 
 def test_a_comment_goes_with_the_key_below_it() -> None:
