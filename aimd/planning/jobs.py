@@ -1,4 +1,4 @@
-"""Where a Job stands."""
+"""Phase of a Job: by its conditions, when it finished, and why it failed."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,7 +12,7 @@ from aimd.runtime.objects import Category, Condition, Failure
 
 
 class JobPhase(StrEnum):
-    """What a Job is doing; a Job that is being deleted is `ENDING`, whatever became of it."""
+    """Phase of a Job; a Job that is being deleted is `ENDING`, whatever its result."""
 
     ABSENT = "Absent"
     ENDING = "Ending"
@@ -45,11 +45,11 @@ def has_ended(job: Mapping[str, Any]) -> bool:
 
 
 def job_failure(job: Mapping[str, Any]) -> Failure:
-    """Return why a failed Job was given up; what its pods say is closer to the cause."""
+    """Return why a Job failed; what its pods say is closer to the cause."""
     condition = _condition(job, "Failed")
     reason, message = (condition.reason, condition.message) if condition is not None else ("", "")
     name, category = _FAILURES.get(reason, (Reason.JOB_FAILED, Category.INVALID_SPEC))
-    return Failure(category, name, message or "The job failed")
+    return Failure(category, name, message or "The Job failed")
 
 
 def finished_at(job: Mapping[str, Any]) -> datetime | None:
@@ -59,7 +59,7 @@ def finished_at(job: Mapping[str, Any]) -> datetime | None:
 
 
 def time_to_live(job: Mapping[str, Any]) -> int | None:
-    """Return the seconds that a finished Job is kept, None for ever."""
+    """Return the seconds that a finished Job is kept, None for one that is kept forever."""
     seconds = spec_of(job).get("ttlSecondsAfterFinished")
     return int(seconds) if seconds is not None else None
 

@@ -146,7 +146,7 @@ CACHES_OF_SERVICE_FINALIZER = _PREFIX + "template-cache-cleanup"
 """On an AIMService: template caches that it created are deleted with it."""
 
 ARTIFACTS_OF_CACHE_FINALIZER = _PREFIX + "artifactcleanup"
-"""On an AIMTemplateCache: artifacts that it created and nobody else needs are deleted with it."""
+"""On an AIMTemplateCache: artifacts that it created, and that no other cache needs, are deleted with it."""
 
 MAXIMUM_LENGTH = 63
 

@@ -16,8 +16,8 @@ class Plan:
     `components` is the health of what was observed, `desired` and `deletions` are applied in order unless a
     component blocks, `status` holds the kind's own status keys in JSON form (None removes a key, an absent key is
     left alone), `extra_conditions` are conditions that are no component (`Discovered`, `DownloadComplete`),
-    and `requeue_after` (seconds) asks for another look. `needs` are live reads that the decision lacks: while there
-    are any, nothing of the plan is carried out; they are read, and the object is planned again.
+    and `requeue_after` (seconds) is when to reconcile again. `needs` are live reads that the decision lacks: while
+    there are any, nothing of the plan is applied; they are read, and the object is planned again.
     """
 
     components: tuple[Component, ...] = ()

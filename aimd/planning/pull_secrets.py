@@ -1,6 +1,6 @@
 """Who gets which pull secret, in which order.
 
-A pull secret is named by a service, a template or a model. Pods get those of everybody who takes part. A model's image
+A pull secret is named by a service, a template or a model. Pods get those of all three. A model's image
 may have to be read, and a template's profile discovered, before any of them was written for it: then the users within
 the namespace share their pull secrets. What belongs to the cluster takes none from tenants (MDL-INS-5, TPL-DSC-10).
 """

@@ -1,4 +1,4 @@
-"""Objects that do not parse: a value among those that a lookup returns, so that a broken neighbor stops nobody else."""
+"""Objects that do not parse: lookups return them as values, so a broken neighbor does not stop others."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

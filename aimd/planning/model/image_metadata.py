@@ -29,7 +29,7 @@ _SHOWN = 60
 
 @dataclass(frozen=True, slots=True)
 class LabelsRead:
-    """What the labels say. `rejected` tells of each recommended deployment that was left out, and why."""
+    """Metadata in the labels; `rejected` names each recommended deployment that was left out, and says why."""
 
     metadata: ImageMetadata
     rejected: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ def _deployments(text: str) -> tuple[tuple[RecommendedDeployment, ...], tuple[st
     if not stripped:
         return (), ()
     listed = stripped if stripped.startswith("[") else f"[{stripped}]"
-    # As it stands first, so that an apostrophe inside a text stays one.
+    # Unchanged first, so that an apostrophe inside a text stays one.
     for candidate in (listed, listed.replace("'", '"')):
         try:
             items = orjson.loads(candidate.encode(errors="replace"))

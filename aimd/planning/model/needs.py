@@ -1,4 +1,4 @@
-"""What only a registry, the server or a name can tell about a model: its image, its templates' users, namesakes."""
+"""Live reads about a model: its image, the users of its templates, and templates of the same names."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from aimd.runtime.objects import Key, Manifest
 def model_needs(observed: ObservedModel, templates: TemplatePlan) -> tuple[Need, ...]:
     """Return the live reads that a decision about the model depends on; `templates` is what it is about to do.
 
-    Before a template is deleted the server is asked for the services, since the cache may lag behind one that has just
+    Before a template is deleted, services are listed from the server, since the cache may lag behind one that has just
     been created.
     """
     inspection = _inspection_need(observed)
@@ -48,7 +48,7 @@ def _inspection_need(observed: ObservedModel) -> InspectImage | None:
 
 
 def _lookups(observed: ObservedModel) -> tuple[Lookup, ...]:
-    """Return the templates whose names the model wants, as they may belong to somebody else."""
+    """Return lookups of the templates whose names the model wants, as they may have another owner."""
     kind = AIM_CLUSTER_SERVICE_TEMPLATE if observed.is_cluster_scoped else AIM_SERVICE_TEMPLATE
     namespace = observed.model.metadata.namespace
     return tuple(Lookup(kind, Key(namespace, name)) for name in template_names(observed))

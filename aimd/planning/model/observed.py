@@ -100,7 +100,7 @@ def extracts_metadata(model: AnyModel, config: ResolvedConfig) -> bool:
 
 
 def creates_templates(model: AnyModel, config: ResolvedConfig) -> bool:
-    """Return whether templates are to be made: the model's word, else the runtime config's, else yes."""
+    """Return whether to create templates: as the model says, else the runtime config, else True."""
     discovery = model.spec.discovery
     return discovery.create_service_templates if discovery is not None else _auto_discovery(config)
 

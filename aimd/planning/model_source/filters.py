@@ -42,7 +42,7 @@ class CatalogueImage:
 
     @property
     def uri(self) -> str:
-        """As it stands in `spec.image` of the model; images of Docker Hub without their registry."""
+        """The image reference for `spec.image` of the model; images of Docker Hub without their registry."""
         name = f"{self.repository}:{self.tag}"
         return name if self.registry == DOCKER_HUB else f"{self.registry}/{name}"
 
@@ -54,7 +54,7 @@ class CatalogueImage:
 
 @dataclass(frozen=True, slots=True)
 class ImageFilter:
-    """What a filter wants; `pattern` is a repository, in which `*` stands for any text, also for slashes."""
+    """A parsed filter; `pattern` is a repository, in which `*` matches any text, slashes included."""
 
     text: str
     registry: str

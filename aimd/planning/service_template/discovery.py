@@ -162,11 +162,11 @@ def _failed(
         }
     left = _wait_left(context, state, now, booked=True)
     holds_place = job_phase(run.job) is JobPhase.RUNNING
-    going = _deletions([run.job]) if run.job is not None and (holds_place or left <= 0) else ()
+    deletions = _deletions([run.job]) if run.job is not None and (holds_place or left <= 0) else ()
     return DiscoveryPlan(
         _discovery_failed(failed.text),
         failed.components,
-        deletions=(*obsolete, *going),
+        deletions=(*obsolete, *deletions),
         status=status,
         requeue_after=max(left, 1.0),
     )

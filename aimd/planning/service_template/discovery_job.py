@@ -55,7 +55,7 @@ _NAME_LENGTH = 45
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryContext:
-    """What a discovery Job is made from.
+    """What a discovery Job is rendered from.
 
     `profile` is the template's own, `system_namespace` the operator's, `shared_pull_secrets` are those of services that
     use the model.

@@ -33,7 +33,7 @@ class UnusableOutput(ValueError):
 class DiscoveredProfile:
     """A profile as the image reports it.
 
-    `remarks` tells what was left out because a template's status has no place for it. `original` is the array's first
+    `remarks` name what was left out because a template's status has no place for it. `original` is the array's first
     element as printed.
     """
 

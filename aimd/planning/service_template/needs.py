@@ -1,4 +1,4 @@
-"""What only a live read tells about a discovery: whether a Job may start, what it printed, why it does not run."""
+"""Live reads about a discovery: a slot for its Job, its output, and why it does not run."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -63,8 +63,8 @@ def _output_need(run: DiscoveryRun, job: Manifest) -> Need:
 def _with_output(run: DiscoveryRun, job: Manifest, reads: Reads) -> DiscoveryRun:
     """Return the run with what its pod printed; that is lost when the pod is gone or its log cannot be read.
 
-    The cache may not have the pod of a Job that has just completed, so that the server is asked before it counts as
-    gone.
+    The cache may not have the pod of a Job that has just completed, so pods are listed from the server before it
+    counts as gone.
     """
     listed = reads.list(_pods_of(job))
     done = _succeeded(run.pods) or _succeeded(listed or ())

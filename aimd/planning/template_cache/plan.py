@@ -100,7 +100,7 @@ def plan_template_cache(observed: ObservedTemplateCache, now: datetime) -> Plan:
 
 
 def with_reads(observed: ObservedTemplateCache, reads: Reads) -> ObservedTemplateCache:
-    """Return what was observed together with the artifacts that have the names of those to be made."""
+    """Return what was observed together with the artifacts that have the names of new ones."""
     taken = (
         name for need in reads.answers if isinstance(need, Lookup) and reads.found(need) and (name := need.key.name)
     )
