@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from aimd.api.service import AIMService
-from aimd.api.service_template import AIMServiceTemplate
+from aimd.api.service_template import AIMServiceTemplate, AnyServiceTemplate
 from aimd.controllers.pipeline import Definition
 from aimd.controllers.predicates import service_intent_changed
 from aimd.controllers.reader import Found, Reader
@@ -52,7 +52,7 @@ from aimd.planning.labels import (
 from aimd.planning.needs import Reads
 from aimd.planning.service.deletion import caches_to_delete
 from aimd.planning.service.needs import with_reads
-from aimd.planning.service.observed import ObservedService, Template, is_owned
+from aimd.planning.service.observed import ObservedService, is_owned
 from aimd.planning.service.plan import plan_service
 from aimd.planning.service.template_selection import is_derived
 from aimd.runtime.errors import Unavailable
@@ -159,7 +159,7 @@ def _check_listed(reader: Reader) -> None:
             raise Unavailable(f"objects of kind {kind.name} are not listed yet", status=503)
 
 
-def _templates(service: AIMService, reader: Reader) -> Found[Template]:
+def _templates(service: AIMService, reader: Reader) -> Found[AnyServiceTemplate]:
     """Return the templates that the service names or remembers, and those it may choose from."""
     found = SERVICE_TEMPLATE.find(reader, service)
     return found + SERVICE_CANDIDATE.find(reader, service) + SERVICE_WEIGHTS_CANDIDATE.find(reader, service)
@@ -173,7 +173,9 @@ def _made(service: AIMService, tie: Children[AIMService], reader: Reader) -> Man
     return former if former is not None and is_owned(service, former) else derived
 
 
-def _derived(service: AIMService, templates: Sequence[Template], reader: Reader) -> tuple[AIMServiceTemplate, ...]:
+def _derived(
+    service: AIMService, templates: Sequence[AnyServiceTemplate], reader: Reader
+) -> tuple[AIMServiceTemplate, ...]:
     """Return the derived templates that the service made, names or runs with."""
     used = (item for item in templates if isinstance(item, AIMServiceTemplate) and is_derived(item))
     made = SERVICE_DERIVED_TEMPLATE.find(reader, service)

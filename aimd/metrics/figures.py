@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aimd.api import source_uri
+from aimd.api.model import AnyModel
 from aimd.api.model_source import ModelSourceCondition
 from aimd.api.reasons import Reason, Verdict
 from aimd.api.service import AIMService, ServiceCondition
-from aimd.api.service_template import TemplateCondition
+from aimd.api.service_template import AnyServiceTemplate, TemplateCondition
 from aimd.api.shared import GPU_RESOURCE, CommonCondition, Hardware, Status
 from aimd.planning.gpus import is_gpu_resource, normalize_gpu
 from aimd.planning.jobs import JobPhase, finished_at, job_phase
@@ -30,7 +31,6 @@ from aimd.planning.objects import (
     whole_number,
 )
 from aimd.planning.quantities import InvalidQuantity, parse_bytes
-from aimd.planning.service.observed import Model, Template
 from aimd.planning.service.resources import predictor_resources
 from aimd.planning.service_template.discovery_job import JOB_LABELS
 from aimd.planning.time import parse_timestamp
@@ -153,7 +153,9 @@ class GpuRequest:
     count: int
 
 
-def gpu_requests(service: AIMService, template: Template | None, model: Model | None) -> tuple[GpuRequest, ...]:
+def gpu_requests(
+    service: AIMService, template: AnyServiceTemplate | None, model: AnyModel | None
+) -> tuple[GpuRequest, ...]:
     """Return the GPUs that the pods of a service get, empty without a template.
 
     The pods get what the renderer of the InferenceService decides: the hardware of the template as resolved, unless
@@ -177,7 +179,7 @@ def gpu_requests(service: AIMService, template: Template | None, model: Model | 
     )
 
 
-def missing_gpu(service: AIMService, template: Template | None) -> str | None:
+def missing_gpu(service: AIMService, template: AnyServiceTemplate | None) -> str | None:
     """Return the GPU model that the template of a service needs and the cluster lacks, None if it lacks none."""
     if template is None or template.status.status != Status.NOT_AVAILABLE:
         return None
@@ -193,7 +195,7 @@ def replica_figures(service: View) -> dict[str, int]:
     }
 
 
-def _hardware_of(service: AIMService, template: Template) -> Hardware | None:
+def _hardware_of(service: AIMService, template: AnyServiceTemplate) -> Hardware | None:
     """Return the hardware of one replica: as resolved, before that as the service or its template asks for it."""
     overrides = service.spec.overrides
     wanted = overrides.hardware if overrides is not None else None

@@ -7,9 +7,9 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from aimd.api.core import ApiObject
-from aimd.api.model import AIMClusterModel, AIMModel
+from aimd.api.model import AIMClusterModel, AIMModel, AnyModel
 from aimd.api.service import AIMService
-from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate, AnyServiceTemplate
 from aimd.api.shared import Scope
 from aimd.controllers.discovery_slots import DiscoverySlots
 from aimd.planning.kinds import (
@@ -20,7 +20,6 @@ from aimd.planning.kinds import (
     AIM_SERVICE_TEMPLATE,
 )
 from aimd.planning.model_source.plan import ImageCounts
-from aimd.planning.service.observed import Model, Template
 from aimd.runtime.objects import Key, Kind, Manifest
 from aimd.runtime.store import Cache
 
@@ -55,7 +54,7 @@ class Fleet:
         except ValidationError:
             return None
 
-    def template_of(self, service: AIMService) -> Template | None:
+    def template_of(self, service: AIMService) -> AnyServiceTemplate | None:
         """Return the template that the status of a service names, None if there is none."""
         reference = service.status.resolved_template
         if reference is None:
@@ -64,7 +63,7 @@ class Fleet:
             return self._read(AIM_CLUSTER_SERVICE_TEMPLATE, Key("", reference.name), AIMClusterServiceTemplate)
         return self._read(AIM_SERVICE_TEMPLATE, Key(service.metadata.namespace, reference.name), AIMServiceTemplate)
 
-    def model_of(self, service: AIMService) -> Model | None:
+    def model_of(self, service: AIMService) -> AnyModel | None:
         """Return the model that the status of a service names, None if there is none."""
         reference = service.status.resolved_model
         if reference is None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from aimd.api.core import EnvVar
 from aimd.api.reasons import Reason
 from aimd.api.service import AIMService, ServiceCacheMode, ServiceCondition
-from aimd.api.service_template import AIMServiceTemplate
+from aimd.api.service_template import AIMServiceTemplate, AnyServiceTemplate
 from aimd.api.shared import CacheMode, Scope, Storage
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.component import Component, Direction, State
@@ -14,14 +14,7 @@ from aimd.planning.kinds import AIM_TEMPLATE_CACHE
 from aimd.planning.labels import HEADROOM_ANNOTATION, SERVICE_LABEL, label_value
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service.child_names import dedicated_cache_name, shared_cache_name
-from aimd.planning.service.observed import (
-    ObservedService,
-    Template,
-    is_ready,
-    labels,
-    owner_references,
-    state_message,
-)
+from aimd.planning.service.observed import ObservedService, is_ready, labels, owner_references, state_message
 from aimd.planning.service.template_reference import TemplateChoice
 from aimd.runtime.objects import Desired, Key, Manifest
 
@@ -36,7 +29,7 @@ def effective_mode(service: AIMService) -> CacheMode:
 
 
 def find_cache(
-    service: AIMService, template: Template | None, caches: Sequence[AIMTemplateCache]
+    service: AIMService, template: AnyServiceTemplate | None, caches: Sequence[AIMTemplateCache]
 ) -> AIMTemplateCache | None:
     """Return the cache in use, whatever its state: the remembered one while Ready, else the best (SVC-CCH-2).
 
@@ -62,7 +55,7 @@ def needs_cache(template: TemplateChoice) -> bool:
     return not (template.ready and template.template is not None and not template.template.status.model_sources)
 
 
-def render_cache(observed: ObservedService, template: Template) -> Desired:
+def render_cache(observed: ObservedService, template: AnyServiceTemplate) -> Desired:
     """Render a new cache, in the service's mode, for its template (SVC-CCH-4)."""
     service = observed.service
     mode = effective_mode(service)
@@ -93,13 +86,13 @@ def render_cache(observed: ObservedService, template: Template) -> Desired:
     return Desired(AIM_TEMPLATE_CACHE, manifest, reason="create-cache")
 
 
-def cache_env(service: AIMService, template: Template) -> tuple[EnvVar, ...]:
+def cache_env(service: AIMService, template: AnyServiceTemplate) -> tuple[EnvVar, ...]:
     """Return the environment of downloads for a service (SVC-CCH-6)."""
     caching = template.spec.caching if isinstance(template, AIMServiceTemplate) else None
     return merge_env(template.spec.env, caching.env if caching is not None else (), service.spec.env)
 
 
-def amended_cache(service: AIMService, template: Template, cache: AIMTemplateCache) -> Desired | None:
+def amended_cache(service: AIMService, template: AnyServiceTemplate, cache: AIMTemplateCache) -> Desired | None:
     """Return a failed cache with what the service can add to its environment, such as a token; else None (SVC-CCH-7).
 
     Only caches created for services are amended. Any service may add a variable; only the service that a cache was
@@ -174,14 +167,14 @@ def _is_usable(service: AIMService, cache: AIMTemplateCache) -> bool:
     return mode is CacheMode.SHARED or any(owner.uid == uid for owner in cache.metadata.owner_references)
 
 
-def _template_identity(service: AIMService, template: Template | None) -> tuple[str, str]:
+def _template_identity(service: AIMService, template: AnyServiceTemplate | None) -> tuple[str, str]:
     if template is not None:
         return template.metadata.name, _scope_of(template)
     stored = service.status.resolved_template
     return (stored.name, stored.scope) if stored is not None else ("", "")
 
 
-def _scope_of(template: Template) -> Scope:
+def _scope_of(template: AnyServiceTemplate) -> Scope:
     return Scope.NAMESPACE if template.metadata.namespace else Scope.CLUSTER
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from aimd.api.core import EnvVar
 from aimd.api.service import AIMService
+from aimd.api.service_template import AnyServiceTemplate
 from aimd.planning.environment import (
     AIM_CACHE_PATH,
     AIM_ID,
@@ -14,7 +15,6 @@ from aimd.planning.environment import (
     VLLM_ENABLE_METRICS,
     merge_container_env,
 )
-from aimd.planning.service.observed import Template
 from aimd.planning.service_template.profile_file import profile_id_of
 from aimd.planning.weights import WEIGHTS_PATH
 
@@ -24,7 +24,9 @@ DEFAULTS = (
 )
 
 
-def container_env(service: AIMService, template: Template, config_env: Sequence[EnvVar]) -> tuple[EnvVar, ...]:
+def container_env(
+    service: AIMService, template: AnyServiceTemplate, config_env: Sequence[EnvVar]
+) -> tuple[EnvVar, ...]:
     """Return every variable once, sorted by name.
 
     A variable set on several levels has the value of the strongest (SVC-ENV-1, SVC-ENV-2).
@@ -40,7 +42,7 @@ def container_env(service: AIMService, template: Template, config_env: Sequence[
     return tuple(sorted(merged, key=lambda variable: variable.name))
 
 
-def _profile(template: Template) -> tuple[EnvVar, ...]:
+def _profile(template: AnyServiceTemplate) -> tuple[EnvVar, ...]:
     """Return the variables that select the profile inside the image."""
     values = {
         AIM_PROFILE_ID: profile_id_of(template) or template.spec.profile_id,
@@ -50,7 +52,7 @@ def _profile(template: Template) -> tuple[EnvVar, ...]:
     return tuple(EnvVar(name=name, value=value) for name, value in values.items() if value)
 
 
-def _identity(template: Template) -> tuple[EnvVar, ...]:
+def _identity(template: AnyServiceTemplate) -> tuple[EnvVar, ...]:
     """Return `AIM_ID` or `AIM_MODEL_ID`, never both: they exclude each other in the image (SVC-ENV-3)."""
     if template.spec.custom_profile is not None:
         return (EnvVar(name=AIM_ID, value=template.spec.aim_id),)

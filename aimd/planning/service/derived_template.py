@@ -7,18 +7,18 @@ deleted when the last of them has removed its overrides.
 from collections.abc import Iterable, Sequence
 
 from aimd.api.service import AIMService, ServiceOverrides
-from aimd.api.service_template import AIMServiceTemplate
+from aimd.api.service_template import AIMServiceTemplate, AnyServiceTemplate
 from aimd.api.shared import CacheMode
 from aimd.planning.kinds import AIM_SERVICE_TEMPLATE
 from aimd.planning.labels import DERIVED, MANAGED_BY_LABEL, ORIGIN_LABEL, SERVICE_NAME_LABEL, name_label
 from aimd.planning.service.caching import effective_mode
 from aimd.planning.service.child_names import derived_template_name, former_derived_template_name
-from aimd.planning.service.observed import ObservedService, Template, labels
+from aimd.planning.service.observed import ObservedService, labels
 from aimd.planning.service.template_selection import is_derived
 from aimd.runtime.objects import Deletion, Desired, Key, Manifest
 
 
-def render_derived_template(observed: ObservedService, base: Template, model_name: str) -> Desired:
+def render_derived_template(observed: ObservedService, base: AnyServiceTemplate, model_name: str) -> Desired:
     """Render the base with the overrides, in the namespace of the service (SVC-OVR-1)."""
     service, overrides = observed.service, observed.service.spec.overrides
     own = {MANAGED_BY_LABEL: "aim-engine", ORIGIN_LABEL: DERIVED}
@@ -41,8 +41,8 @@ def wanted_templates(service: AIMService) -> set[str]:
 
 
 def leftover_templates(
-    service: AIMService, templates: Iterable[Template], others: Sequence[AIMService]
-) -> list[Template]:
+    service: AIMService, templates: Iterable[AnyServiceTemplate], others: Sequence[AIMService]
+) -> list[AnyServiceTemplate]:
     """Return the derived templates that the service created or ran with and that no service uses any more (SVC-OVR-3).
 
     `others` are the services of its namespace; the service itself may be among them.
@@ -64,7 +64,7 @@ def leftover_templates(
     ]
 
 
-def template_deletion(template: Template) -> Deletion:
+def template_deletion(template: AnyServiceTemplate) -> Deletion:
     """Return the deletion of a derived template that no service uses any more."""
     metadata = template.metadata
     key = Key(metadata.namespace, metadata.name)
@@ -76,7 +76,7 @@ def _used_templates(service: AIMService) -> set[str]:
     return wanted_templates(service) | ({stored.name} if stored is not None else set())
 
 
-def _spec(service: AIMService, base: Template, model_name: str) -> Manifest:
+def _spec(service: AIMService, base: AnyServiceTemplate, model_name: str) -> Manifest:
     """Return the base's spec with the overrides, and over both what the service sets itself (SVC-OVR-2)."""
     own, overrides = service.spec, service.spec.overrides or ServiceOverrides()
     spec: Manifest = dict(base.spec.manifest())

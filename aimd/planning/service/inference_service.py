@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from aimd.api.model import AnyModel
 from aimd.api.service import AIMService
+from aimd.api.service_template import AnyServiceTemplate
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.environment import render_env
 from aimd.planning.kinds import INFERENCE_SERVICE
@@ -21,7 +23,7 @@ from aimd.planning.objects import names_in, part, predictor_container, predictor
 from aimd.planning.objects import parts as parts_of
 from aimd.planning.pull_secrets import names_of, predictor_pull_secrets
 from aimd.planning.service.container_environment import container_env
-from aimd.planning.service.observed import Model, ObservedService, Template, is_ready, labels, owner_references
+from aimd.planning.service.observed import ObservedService, is_ready, labels, owner_references
 from aimd.planning.service.profile_config_map import profile_volumes
 from aimd.planning.service.resources import predictor_resources
 from aimd.planning.service.scaling import HTTP_PORT, scaling_annotations, scaling_fields, scaling_of
@@ -55,8 +57,8 @@ class PredictorInputs:
     """
 
     name: str
-    model: Model | None
-    template: Template
+    model: AnyModel | None
+    template: AnyServiceTemplate
     cache: AIMTemplateCache | None
     profile: ProfileFile | None
 
@@ -112,7 +114,7 @@ def _predictor(observed: ObservedService, parts: PredictorInputs, image: str) ->
     return predictor
 
 
-def _labels(observed: ObservedService, template: Template) -> dict[str, str]:
+def _labels(observed: ObservedService, template: AnyServiceTemplate) -> dict[str, str]:
     profile = template.status.profile
     found = profile.metadata if profile is not None else None
     identity = {

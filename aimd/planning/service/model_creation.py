@@ -5,17 +5,18 @@ They have no owner, because other services may use them and they outlive the ser
 
 from collections.abc import Sequence
 
+from aimd.api.model import AnyModel
 from aimd.api.service import AIMService
 from aimd.planning.environment import render_env
 from aimd.planning.kinds import AIM_MODEL
 from aimd.planning.labels import AUTO_GENERATED, CUSTOM_MODEL_LABEL, ORIGIN_LABEL, SERVICE_LABEL, label_value
 from aimd.planning.service.child_names import InvalidImageReference, model_name_from_image
 from aimd.planning.service.model_identity import CustomModelIdentity
-from aimd.planning.service.observed import Model, ObservedService, labels
+from aimd.planning.service.observed import ObservedService, labels
 from aimd.runtime.objects import Desired, Manifest
 
 
-def created_model_name(service: AIMService, models: Sequence[Model]) -> str:
+def created_model_name(service: AIMService, models: Sequence[AnyModel]) -> str:
     """Return the name of the model to create for a service (SVC-NAM-3).
 
     Empty when the service names a model, or when no name follows from the image. A custom model whose name is taken by

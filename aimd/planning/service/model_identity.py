@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+from aimd.api.model import AnyModel
 from aimd.api.service import CustomModelReference
 from aimd.api.shared import Hardware, ModelSource
 from aimd.planning.environment import AWS_ENDPOINT_URL
 from aimd.planning.naming import derive_name
-from aimd.planning.service.observed import Model
 
 _UNNAMED = "custom-model"
 
@@ -44,7 +44,7 @@ class ServedWeights:
         return cls(image, tuple(WeightsIdentity.of(source) for source in sources))
 
     @classmethod
-    def of_model(cls, model: Model) -> Self:
+    def of_model(cls, model: AnyModel) -> Self:
         """Return what a model serves."""
         return cls.of(model.spec.image, model.spec.model_sources)
 
@@ -67,7 +67,7 @@ class CustomModelIdentity:
         return cls(ServedWeights.of(custom.base_image, custom.model_sources), custom.hardware)
 
     @classmethod
-    def of_model(cls, model: Model) -> Self | None:
+    def of_model(cls, model: AnyModel) -> Self | None:
         """Return the identity of an existing model, None for one that is not custom."""
         hardware = model.spec.custom.hardware if model.spec.custom is not None else None
         return cls(ServedWeights.of_model(model), hardware) if hardware is not None else None
@@ -94,7 +94,7 @@ class CustomModelIdentity:
         return inputs
 
 
-def same_weights(one: Model, other: Model) -> bool:
+def same_weights(one: AnyModel, other: AnyModel) -> bool:
     """Return whether two models are twins: same image and same sources (SVC-TPL-5)."""
     return ServedWeights.of_model(one) == ServedWeights.of_model(other)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from aimd.api.model import AnyModel
 from aimd.api.reasons import Reason
 from aimd.api.service import AIMService, CustomModelReference, ServiceCondition
 from aimd.api.shared import Scope
@@ -10,7 +11,7 @@ from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import AIM_CLUSTER_MODEL, AIM_MODEL
 from aimd.planning.service.child_names import InvalidImageReference, model_name_from_image, split_image
 from aimd.planning.service.model_identity import CustomModelIdentity
-from aimd.planning.service.observed import Model, is_ready, kind_of_model, state_message
+from aimd.planning.service.observed import is_ready, kind_of_model, state_message
 from aimd.planning.unreadable import Unreadable, find_unreadable, hides, unreadable_reference
 from aimd.runtime.objects import Category, Failure
 
@@ -21,7 +22,7 @@ _MODEL, _INPUT = ServiceCondition.MODEL_READY, Direction.UPSTREAM
 class ModelChoice:
     """The model of a service, whatever its state, and its health; `missing` is whether to create one."""
 
-    model: Model | None
+    model: AnyModel | None
     component: Component
     missing: bool = False
 
@@ -31,7 +32,9 @@ class ModelChoice:
         return self.model is not None and is_ready(self.model.status.status)
 
 
-def resolve_model(service: AIMService, models: Sequence[Model], unreadable: Sequence[Unreadable] = ()) -> ModelChoice:
+def resolve_model(
+    service: AIMService, models: Sequence[AnyModel], unreadable: Sequence[Unreadable] = ()
+) -> ModelChoice:
     """Choose among `models`, which holds at least every model that the service names, remembers or may share.
 
     `unreadable` are objects that do not parse; a service that names one of them waits until it is corrected.
@@ -50,7 +53,7 @@ def resolve_model(service: AIMService, models: Sequence[Model], unreadable: Sequ
     return _blocked(Category.INVALID_SPEC, Reason.MODEL_NOT_FOUND, message)
 
 
-def _remembered(service: AIMService, models: Sequence[Model]) -> Model | None:
+def _remembered(service: AIMService, models: Sequence[AnyModel]) -> AnyModel | None:
     """Return the model of the stored reference while it is Ready, else None (SVC-MDL-1)."""
     stored = service.status.resolved_model
     if stored is None or not stored.name:
@@ -68,7 +71,7 @@ def _remembered(service: AIMService, models: Sequence[Model]) -> Model | None:
     )
 
 
-def _by_name(service: AIMService, models: Sequence[Model], unreadable: Sequence[Unreadable]) -> ModelChoice:
+def _by_name(service: AIMService, models: Sequence[AnyModel], unreadable: Sequence[Unreadable]) -> ModelChoice:
     """Find the model that the service names, in the namespace and then in the cluster (SVC-MDL-2)."""
     name = service.spec.model.name.strip()
     namesakes = [model for model in models if model.metadata.name == name]
@@ -85,7 +88,7 @@ def _by_name(service: AIMService, models: Sequence[Model], unreadable: Sequence[
     return _blocked(Category.MISSING_UPSTREAM, Reason.MODEL_NOT_FOUND, message)
 
 
-def _by_image(image: str, models: Sequence[Model]) -> ModelChoice:
+def _by_image(image: str, models: Sequence[AnyModel]) -> ModelChoice:
     """Find the model of an image: of several always the same; without one, it has to be created (SVC-MDL-3)."""
     matches = [model for model in models if model.spec.image == image]
     try:
@@ -110,7 +113,7 @@ def _by_image(image: str, models: Sequence[Model]) -> ModelChoice:
     )
 
 
-def _by_custom_spec(custom: CustomModelReference, models: Sequence[Model]) -> ModelChoice:
+def _by_custom_spec(custom: CustomModelReference, models: Sequence[AnyModel]) -> ModelChoice:
     """Find the model that the service describes; without one, it has to be created (SVC-MDL-5)."""
     wanted = CustomModelIdentity.of(custom)
     matches = [model for model in models if model.metadata.namespace and CustomModelIdentity.of_model(model) == wanted]
@@ -119,7 +122,7 @@ def _by_custom_spec(custom: CustomModelReference, models: Sequence[Model]) -> Mo
     return _found(min(matches, key=lambda model: model.metadata.name))
 
 
-def _found(model: Model) -> ModelChoice:
+def _found(model: AnyModel) -> ModelChoice:
     name = f"{kind_of_model(model).name} {model.metadata.name}"
     word = model.status.status
     if is_ready(word):
@@ -140,7 +143,7 @@ def _to_be_created(what: str) -> ModelChoice:
     return ModelChoice(None, component, missing=True)
 
 
-def _name_taken(name: str, image: str, models: Sequence[Model]) -> ModelChoice | None:
+def _name_taken(name: str, image: str, models: Sequence[AnyModel]) -> ModelChoice | None:
     """Refuse to revert a model that was created for this image and then given another one (SVC-MDL-4)."""
     if not any(model.metadata.namespace and model.metadata.name == name for model in models):
         return None

@@ -6,13 +6,14 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from aimd.api.service import AIMService
+from aimd.api.service_template import AnyServiceTemplate
 from aimd.planning.kinds import AIM_SERVICE
 from aimd.planning.needs import Need, ReadEvents, ReadList, ReadLog, ReadObject, Reads, Refused
 from aimd.planning.objects import is_being_deleted, mounted_claims
 from aimd.planning.pod_failures import LOG_LINES
 from aimd.planning.pods import events_needed, find_pod_to_log
 from aimd.planning.service.derived_template import leftover_templates
-from aimd.planning.service.observed import ObservedService, Template
+from aimd.planning.service.observed import ObservedService
 from aimd.runtime.kinds import PERSISTENT_VOLUME_CLAIM
 from aimd.runtime.objects import Key, Manifest, key_of, uid_of
 
@@ -43,12 +44,12 @@ def with_reads(observed: ObservedService, reads: Reads) -> ObservedService:
     )
 
 
-def _given_up(observed: ObservedService) -> list[Template]:
+def _given_up(observed: ObservedService) -> list[AnyServiceTemplate]:
     """Return the derived templates that, by what the cache knows, no service wants any more."""
     return leftover_templates(observed.service, observed.derived_templates, observed.sharers)
 
 
-def _leftovers(observed: ObservedService, reads: Reads) -> list[Template]:
+def _leftovers(observed: ObservedService, reads: Reads) -> list[AnyServiceTemplate]:
     """Return the derived templates to delete.
 
     The cache may lag behind a service that has just been created: before a template is deleted the server is asked.

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from aimd.api.core import Condition, ObjectMeta
-from aimd.api.model import AIMClusterModel, AIMModel
+from aimd.api.model import AnyModel
 from aimd.api.service import AIMService
-from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.api.service_template import AnyServiceTemplate
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
@@ -23,9 +23,6 @@ from aimd.planning.objects import find_condition, is_controlled_by
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.unreadable import Unreadable
 from aimd.runtime.objects import Key, Kind, Manifest
-
-Model: TypeAlias = AIMModel | AIMClusterModel
-Template: TypeAlias = AIMServiceTemplate | AIMClusterServiceTemplate
 
 CONTROLLER = "service"
 READY = "Ready"
@@ -47,12 +44,12 @@ class ObservedService:
     service: AIMService
     manifest: Manifest
     config: ResolvedConfig
-    models: Sequence[Model] = ()
-    templates: Sequence[Template] = ()
+    models: Sequence[AnyModel] = ()
+    templates: Sequence[AnyServiceTemplate] = ()
     unreadable: Sequence[Unreadable] = ()
-    derived_templates: Sequence[Template] = ()
+    derived_templates: Sequence[AnyServiceTemplate] = ()
     sharers: Sequence[AIMService] = ()
-    leftovers: Sequence[Template] = ()
+    leftovers: Sequence[AnyServiceTemplate] = ()
     caches: Sequence[AIMTemplateCache] = ()
     inference_service: Manifest | None = None
     inference_service_events: Sequence[Manifest] = ()
@@ -74,12 +71,12 @@ class ObservedService:
         return Key(self.service.metadata.namespace, self.service.metadata.name)
 
 
-def kind_of_model(model: Model) -> Kind:
+def kind_of_model(model: AnyModel) -> Kind:
     """Return AIMModel or AIMClusterModel, by the scope."""
     return AIM_MODEL if model.metadata.namespace else AIM_CLUSTER_MODEL
 
 
-def kind_of_template(template: Template) -> Kind:
+def kind_of_template(template: AnyServiceTemplate) -> Kind:
     """Return AIMServiceTemplate or AIMClusterServiceTemplate, by the scope."""
     return AIM_SERVICE_TEMPLATE if template.metadata.namespace else AIM_CLUSTER_SERVICE_TEMPLATE
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from aimd.api.reasons import Reason
 from aimd.api.service import AIMService, ServiceCondition
+from aimd.api.service_template import AnyServiceTemplate
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import HTTP_ROUTE, INFERENCE_SERVICE, SCALED_OBJECT
@@ -38,7 +39,6 @@ from aimd.planning.service.model_reference import ModelChoice, resolve_model
 from aimd.planning.service.needs import service_needs
 from aimd.planning.service.observed import (
     ObservedService,
-    Template,
     is_owned,
     is_ready,
     kind_of_model,
@@ -90,7 +90,7 @@ class _Decision:
     route: Route
 
     @property
-    def usable_template(self) -> Template | None:
+    def usable_template(self) -> AnyServiceTemplate | None:
         """The template, if the service can run with it: it is Ready, and the InferenceService has a name."""
         return self.template.template if self.template.ready and self.name else None
 

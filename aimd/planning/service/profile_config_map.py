@@ -1,16 +1,17 @@
 """A custom profile in a service: its ConfigMap, and where the container finds it."""
 
 from aimd.api.service import AIMService
+from aimd.api.service_template import AnyServiceTemplate
 from aimd.planning.labels import COMPONENT_LABEL, MANAGED_BY_LABEL, SERVICE_LABEL, label_value
 from aimd.planning.service.child_names import profile_config_map_name
-from aimd.planning.service.observed import ObservedService, Template, is_owned, labels, owner_references
+from aimd.planning.service.observed import ObservedService, is_owned, labels, owner_references
 from aimd.planning.service.volumes import PROFILE_VOLUME, Volumes
 from aimd.planning.service_template.profile_file import ProfileFile, profile_folder
 from aimd.runtime.kinds import CONFIG_MAP
 from aimd.runtime.objects import Deletion, Desired, Manifest, key_of, uid_of
 
 
-def profile_volumes(service: AIMService, template: Template) -> Volumes:
+def profile_volumes(service: AIMService, template: AnyServiceTemplate) -> Volumes:
     """Return the ConfigMap as a read-only folder below the image's profiles (SVC-PRF-1)."""
     source = {"name": profile_config_map_name(service.metadata.name)}
     return Volumes(

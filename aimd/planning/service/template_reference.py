@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from aimd.api.model import AnyModel
 from aimd.api.reasons import Reason, Verdict
 from aimd.api.service import AIMService, AIMServiceSpec, ServiceCondition
+from aimd.api.service_template import AnyServiceTemplate
 from aimd.api.shared import ResolvedReference, Scope
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.kinds import AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE
@@ -12,13 +14,7 @@ from aimd.planning.labels import TEMPLATE_ALIAS_LABEL
 from aimd.planning.objects import find_condition
 from aimd.planning.service.child_names import derived_template_name, former_derived_template_name, has_overrides
 from aimd.planning.service.model_identity import same_weights
-from aimd.planning.service.observed import (
-    Model,
-    Template,
-    is_ready,
-    kind_of_template,
-    state_message,
-)
+from aimd.planning.service.observed import is_ready, kind_of_template, state_message
 from aimd.planning.service.template_selection import (
     Candidate,
     Requirements,
@@ -41,9 +37,9 @@ _CANDIDATES_KEPT = 20
 class TemplateChoice:
     """The template of a service, whatever its state, and its health."""
 
-    template: Template | None
+    template: AnyServiceTemplate | None
     component: Component
-    derive_from: Template | None = None
+    derive_from: AnyServiceTemplate | None = None
     """The template from which, with the service's overrides, one has to be created first."""
     candidates: Sequence[Candidate] = ()
     """The verdict on every candidate, when the choice was made just now."""
@@ -68,9 +64,9 @@ class TemplateInputs:
     """
 
     service: AIMService
-    model: Model | None
-    models: Sequence[Model]
-    templates: Sequence[Template]
+    model: AnyModel | None
+    models: Sequence[AnyModel]
+    templates: Sequence[AnyServiceTemplate]
     unreadable: Sequence[Unreadable]
     gpu_models: frozenset[str] | None
     running: bool
@@ -96,7 +92,7 @@ def resolve_template(inputs: TemplateInputs) -> TemplateChoice:
     return _chosen(inputs.model, inputs.templates, requirements_of(service.spec, inputs.gpu_models))
 
 
-def _chosen(model: Model, templates: Sequence[Template], requirements: Requirements) -> TemplateChoice:
+def _chosen(model: AnyModel, templates: Sequence[AnyServiceTemplate], requirements: Requirements) -> TemplateChoice:
     """Return the automatic choice, or why there is none."""
     selection = select_template(model, templates, requirements)
     if selection.template is not None:
@@ -151,7 +147,7 @@ def template_name(service: AIMService) -> str:
     return service.spec.template.name.strip() if service.spec.template is not None else ""
 
 
-def _referenced(stored: ResolvedReference | None, templates: Sequence[Template]) -> Template | None:
+def _referenced(stored: ResolvedReference | None, templates: Sequence[AnyServiceTemplate]) -> AnyServiceTemplate | None:
     if stored is None or not stored.name:
         return None
     namespaced = stored.scope != Scope.CLUSTER
@@ -165,7 +161,7 @@ def _referenced(stored: ResolvedReference | None, templates: Sequence[Template])
     )
 
 
-def _kept(service: AIMService, templates: Sequence[Template]) -> Template | None:
+def _kept(service: AIMService, templates: Sequence[AnyServiceTemplate]) -> AnyServiceTemplate | None:
     """Return the remembered template, unless the service has since added or removed overrides of the one it names."""
     stored, name = service.status.resolved_template, template_name(service)
     if name and has_overrides(service.spec.overrides) and stored is not None:
@@ -209,7 +205,7 @@ def _by_name(inputs: TemplateInputs) -> TemplateChoice:
     return _derived(inputs, base) if has_overrides(service.spec.overrides) else _checked(inputs, base)
 
 
-def _derived(inputs: TemplateInputs, base: Template) -> TemplateChoice:
+def _derived(inputs: TemplateInputs, base: AnyServiceTemplate) -> TemplateChoice:
     """Return the base with the service's overrides, or the choice to create that first."""
     service = inputs.service
     name = derived_template_name(base.metadata.name, service.spec.overrides)
@@ -224,7 +220,7 @@ def _derived(inputs: TemplateInputs, base: Template) -> TemplateChoice:
     return TemplateChoice(None, component, derive_from=base)
 
 
-def _by_alias(alias: str, model: Model, templates: Sequence[Template]) -> list[Template]:
+def _by_alias(alias: str, model: AnyModel, templates: Sequence[AnyServiceTemplate]) -> list[AnyServiceTemplate]:
     """Find a model's template by the alias that the model gives it, if that is unique (SVC-TPL-3)."""
     matches = [
         template
@@ -235,7 +231,7 @@ def _by_alias(alias: str, model: Model, templates: Sequence[Template]) -> list[T
     return matches if len(matches) == 1 else []
 
 
-def _checked(inputs: TemplateInputs, template: Template) -> TemplateChoice:
+def _checked(inputs: TemplateInputs, template: AnyServiceTemplate) -> TemplateChoice:
     """Check that a remembered or named template belongs to the model, and whether a better one has appeared."""
     model = inputs.model
     foreign = _other_model(template, model, inputs.models)
@@ -250,7 +246,7 @@ def _checked(inputs: TemplateInputs, template: Template) -> TemplateChoice:
     return _found(template, overtaken=_better_exists(inputs, template))
 
 
-def _other_model(template: Template, model: Model | None, models: Sequence[Model]) -> Model | None:
+def _other_model(template: AnyServiceTemplate, model: AnyModel | None, models: Sequence[AnyModel]) -> AnyModel | None:
     """Return the existing model that a template names, unless it is the service's or a twin of that (SVC-TPL-5)."""
     name = template.spec.model_name
     if model is None or name == model.metadata.name:
@@ -262,7 +258,7 @@ def _other_model(template: Template, model: Model | None, models: Sequence[Model
     return None if same_weights(model, other) else other
 
 
-def _better_exists(inputs: TemplateInputs, template: Template) -> bool:
+def _better_exists(inputs: TemplateInputs, template: AnyServiceTemplate) -> bool:
     """Return whether an optimized template has become Ready since a running service got its own (SVC-TPL-7)."""
     service, model = inputs.service, inputs.model
     if model is None or not inputs.running or template_name(service) or is_optimized(template):
@@ -273,7 +269,7 @@ def _better_exists(inputs: TemplateInputs, template: Template) -> bool:
     return winner is not None and is_optimized(winner)
 
 
-def _found(template: Template, *, overtaken: bool = False) -> TemplateChoice:
+def _found(template: AnyServiceTemplate, *, overtaken: bool = False) -> TemplateChoice:
     name = f"{kind_of_template(template).name} {template.metadata.name}"
     word = template.status.status
     if is_ready(word):

@@ -8,13 +8,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from aimd.api.model import AnyModel
 from aimd.api.reasons import Reason, Verdict
 from aimd.api.service import ServiceOverrides
+from aimd.api.service_template import AnyServiceTemplate
 from aimd.api.shared import ProfileType
 from aimd.planning.component import State
 from aimd.planning.gpus import gpu_rank, normalize_gpu
 from aimd.planning.labels import DERIVED, ORIGIN_LABEL, TEMPLATE_ALIAS_LABEL
-from aimd.planning.service.observed import Model, Template, is_ready
+from aimd.planning.service.observed import is_ready
 
 _PROFILE_TYPES = ("optimized", "preview", "unoptimized")
 _METRICS = ("latency", "throughput")
@@ -45,7 +47,7 @@ class Attributes:
 class Candidate:
     """A template that was considered, and the verdict on it."""
 
-    template: Template
+    template: AnyServiceTemplate
     verdict: Verdict
 
 
@@ -53,7 +55,7 @@ class Candidate:
 class Selection:
     """The chosen template, or why there is none; `waiting` if candidates may become Ready without a change."""
 
-    template: Template | None
+    template: AnyServiceTemplate | None
     reason: Reason = Reason.RESOLVED
     message: str = ""
     candidates: Sequence[Candidate] = ()
@@ -69,7 +71,7 @@ class Requirements:
     allow_unoptimized: bool = field(kw_only=True)
 
 
-def attributes_of(template: Template) -> Attributes:
+def attributes_of(template: AnyServiceTemplate) -> Attributes:
     """Read the profile found by discovery first and the spec second; for GPUs the other way round (SVC-SEL-5)."""
     profile = template.status.profile
     found = profile.metadata if profile is not None else None
@@ -83,18 +85,18 @@ def attributes_of(template: Template) -> Attributes:
     )
 
 
-def is_user_written(template: Template) -> bool:
+def is_user_written(template: AnyServiceTemplate) -> bool:
     """Return whether a user wrote the profile, so that it may be used without being optimized (SVC-SEL-3)."""
     labels = template.metadata.labels
     return ORIGIN_LABEL not in labels or template.spec.custom_profile is not None or TEMPLATE_ALIAS_LABEL in labels
 
 
-def is_derived(template: Template) -> bool:
+def is_derived(template: AnyServiceTemplate) -> bool:
     """Return whether the template was derived from another one for the overrides of a service."""
     return template.metadata.labels.get(ORIGIN_LABEL) == DERIVED
 
 
-def is_optimized(template: Template) -> bool:
+def is_optimized(template: AnyServiceTemplate) -> bool:
     """Return whether the profile is optimized for its hardware."""
     return attributes_of(template).profile_type.lower() == ProfileType.OPTIMIZED
 
@@ -124,7 +126,7 @@ def has_gpu(attributes: Attributes, gpu_models: Collection[str] | None) -> bool:
     return any(normalize_gpu(model).lower() == wanted for model in gpu_models)
 
 
-def candidates_of(model: Model, templates: Sequence[Template]) -> list[Template]:
+def candidates_of(model: AnyModel, templates: Sequence[AnyServiceTemplate]) -> list[AnyServiceTemplate]:
     """Return the templates that belong to a model, namespaced ones first, each scope by name (SVC-SEL-1).
 
     Derived templates are left out. They were created for services that name them, and to any other service each would
@@ -138,7 +140,7 @@ def candidates_of(model: Model, templates: Sequence[Template]) -> list[Template]
     return sorted(belonging, key=lambda template: (not template.metadata.namespace, template.metadata.name))
 
 
-def select_template(model: Model, templates: Sequence[Template], wanted: Requirements) -> Selection:
+def select_template(model: AnyModel, templates: Sequence[AnyServiceTemplate], wanted: Requirements) -> Selection:
     """Choose the best template of a model; the order of `templates` does not matter (SVC-SEL-2, SVC-SEL-9)."""
     left = candidates_of(model, templates)
     if not left:
@@ -165,11 +167,11 @@ class _Stage(ABC):
     """Whether candidates that it drops may pass later without any change by the user."""
 
     @abstractmethod
-    def verdict(self, template: Template) -> Verdict | None:
+    def verdict(self, template: AnyServiceTemplate) -> Verdict | None:
         """Return why the template is dropped, None if it passes."""
 
     @abstractmethod
-    def explanation(self, model: Model, dropped: Sequence[Template]) -> str:
+    def explanation(self, model: AnyModel, dropped: Sequence[AnyServiceTemplate]) -> str:
         """Return the message for a service for which no template is left; `dropped` were the last ones."""
 
 
@@ -189,11 +191,11 @@ class _Ready(_Stage):
     reason = Reason.TEMPLATE_NOT_READY
     waiting = True
 
-    def verdict(self, template: Template) -> Verdict | None:
+    def verdict(self, template: AnyServiceTemplate) -> Verdict | None:
         word = template.status.status
         return None if is_ready(word) else _UNAVAILABLE.get(word, Verdict.TEMPLATE_NOT_READY)
 
-    def explanation(self, model: Model, dropped: Sequence[Template]) -> str:
+    def explanation(self, model: AnyModel, dropped: Sequence[AnyServiceTemplate]) -> str:
         words = listed([f"{item.metadata.name} is {item.status.status or 'not reconciled yet'}" for item in dropped])
         return f"No template of model {model.metadata.name} is Ready: {words}"
 
@@ -204,11 +206,11 @@ class _Optimized(_Stage):
 
     allow_unoptimized: bool
 
-    def verdict(self, template: Template) -> Verdict | None:
+    def verdict(self, template: AnyServiceTemplate) -> Verdict | None:
         passes = self.allow_unoptimized or is_optimized(template) or is_user_written(template)
         return None if passes else Verdict.UNOPTIMIZED_TEMPLATE_FILTERED
 
-    def explanation(self, model: Model, dropped: Sequence[Template]) -> str:
+    def explanation(self, model: AnyModel, dropped: Sequence[AnyServiceTemplate]) -> str:
         count = "1 Ready template" if len(dropped) == 1 else f"{len(dropped)} Ready templates"
         return (
             f"{count} of model {model.metadata.name} {'is' if len(dropped) == 1 else 'are'} not optimized: "
@@ -222,11 +224,11 @@ class _MatchesOverrides(_Stage):
 
     overrides: ServiceOverrides | None
 
-    def verdict(self, template: Template) -> Verdict | None:
+    def verdict(self, template: AnyServiceTemplate) -> Verdict | None:
         matches = matches_overrides(attributes_of(template), self.overrides)
         return None if matches else Verdict.SERVICE_OVERRIDES_NOT_MATCHED
 
-    def explanation(self, model: Model, dropped: Sequence[Template]) -> str:
+    def explanation(self, model: AnyModel, dropped: Sequence[AnyServiceTemplate]) -> str:
         return (
             f"No template of model {model.metadata.name} matches spec.overrides: {_names(dropped)}; "
             "create a template that matches, or a service with other overrides"
@@ -239,10 +241,10 @@ class _GpuInCluster(_Stage):
 
     gpu_models: Collection[str] | None
 
-    def verdict(self, template: Template) -> Verdict | None:
+    def verdict(self, template: AnyServiceTemplate) -> Verdict | None:
         return None if has_gpu(attributes_of(template), self.gpu_models) else Verdict.REQUIRED_GPU_NOT_IN_CLUSTER
 
-    def explanation(self, model: Model, dropped: Sequence[Template]) -> str:
+    def explanation(self, model: AnyModel, dropped: Sequence[AnyServiceTemplate]) -> str:
         present = ", ".join(sorted(self.gpu_models or ())) or "no labeled GPU"
         return (
             f"No node has a GPU required by templates of model {model.metadata.name}: {_names(dropped)}; "
@@ -250,7 +252,9 @@ class _GpuInCluster(_Stage):
         )
 
 
-def _preferred_by_model(model: Model, ready: Sequence[Template], wanted: Requirements) -> Template | None:
+def _preferred_by_model(
+    model: AnyModel, ready: Sequence[AnyServiceTemplate], wanted: Requirements
+) -> AnyServiceTemplate | None:
     """Return the template that the model names as its default, None if it cannot be used (SVC-SEL-6)."""
     name = model.spec.default_service_template
     if not name:
@@ -267,7 +271,7 @@ def _preferred_by_model(model: Model, ready: Sequence[Template], wanted: Require
     )
 
 
-def _best(left: Sequence[Template], judged: Sequence[Candidate]) -> Selection:
+def _best(left: Sequence[AnyServiceTemplate], judged: Sequence[Candidate]) -> Selection:
     """Choose by rank, in the namespace if it has any; a shared first rank leaves none (SVC-SEL-7, SVC-SEL-8)."""
     namespaced = [item for item in left if item.metadata.namespace]
     left = namespaced or left
@@ -299,7 +303,7 @@ def _rank(value: str, order: Sequence[str]) -> int:
     return lowered.index(value.lower()) if value.lower() in lowered else len(order) + _UNLISTED
 
 
-def _names(items: Sequence[Template]) -> str:
+def _names(items: Sequence[AnyServiceTemplate]) -> str:
     return listed([item.metadata.name for item in items])
 
 
