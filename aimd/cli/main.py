@@ -62,7 +62,7 @@ def _options(
 @app.command(context_settings=_VERBATIM, add_help_option=False)
 def run(context: typer.Context) -> None:
     """Run the operator."""
-    from aimd.cli.settings import parse_flags
+    from aimd.cli.command_line import parse_flags
 
     flags = parse_flags(context.args)
     _print_version(wanted=flags.version)

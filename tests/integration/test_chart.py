@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from aimd.api.artifact import AIMArtifact
-from aimd.cli.settings import parse_flags
+from aimd.cli.command_line import parse_flags
 from aimd.planning.artifact.download_job import download_name
 from aimd.runtime.objects import Manifest
 from aimd.sandbox.binaries import locate_binaries

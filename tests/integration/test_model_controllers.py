@@ -187,7 +187,9 @@ async def test_templates_follow_the_image(world: ModelWorld, registries: Registr
     await world.create(AIM_MODEL, "tiny", spec={"image": f"{image}:1.0.0"})
     first = await world.until(lambda: world.templates("tiny"), lambda found: len(found) == 2)
     assert [item["spec"]["hardware"]["gpu"]["model"] for item in first] == ["MI300X", "MI325X"]
-    live = await world.get(AIM_MODEL, "tiny")
+    live = await world.until(
+        lambda: world.get(AIM_MODEL, "tiny"), lambda found: "imageMetadata" in found.get("status", {})
+    )
     assert live["status"]["imageMetadata"]["model"]["canonicalName"] == "acme/tiny"
     assert condition(live, "ImageMetadataReady") == ("True", "ImageFound")
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aimd.cli.command_line import parse_flags
 from aimd.cli.flag_help import GROUPS, default_text, flag, help_text, type_text
-from aimd.cli.settings import WITHOUT_EFFECT, Flags, parse_flags
+from aimd.cli.settings import WITHOUT_EFFECT, Flags
 from tests.guides import ADD_A_FLAG
 
 FIELDS = Flags.model_fields

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from aimd.cli.command_line import parse_flags
 from aimd.cli.conditions_page import conditions_page
 from aimd.cli.fields_page import fields_page
 from aimd.cli.reference import GENERATED, chart_values, chart_values_page, configuration_page
-from aimd.cli.settings import WITHOUT_EFFECT, Flags, parse_flags
+from aimd.cli.settings import WITHOUT_EFFECT, Flags
 from tests.guides import ADD_A_CONDITION, ADD_A_FIELD, ADD_A_FLAG
 
 ROOT = Path(__file__).parents[3]

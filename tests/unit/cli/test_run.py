@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from aimd.cli.command_line import parse_flags
 from aimd.cli.environment import Environment
 from aimd.cli.run import LEASE, LEVEL_SIGNALS, controller_settings, manager_options, registry_options, run_operator
-from aimd.cli.settings import Flags, parse_flags
+from aimd.cli.settings import Flags
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.options import RegistryOptions
 

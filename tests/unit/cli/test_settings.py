@@ -2,7 +2,8 @@
 
 import pytest
 
-from aimd.cli.settings import Flags, parse_flags
+from aimd.cli.command_line import parse_flags
+from aimd.cli.settings import Flags
 
 REFERENCE_DEFAULTS = {
     "metrics_bind_address": "0",
