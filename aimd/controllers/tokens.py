@@ -34,7 +34,7 @@ GPU = ("gpu",)
 
 
 def config_in_effect(item: Configured) -> Tokens:
-    """Return the name of the runtime config of an object."""
+    """Return the name of the runtime config of an object, `default` if it names none (CFG-FND-1)."""
     return (config_name(item.spec.runtime_config_name),)
 
 

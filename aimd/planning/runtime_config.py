@@ -54,7 +54,7 @@ class ResolvedConfig:
 
     @property
     def label_patterns(self) -> tuple[str, ...]:
-        """Globs of the label keys that children inherit; empty while propagation is off."""
+        """Globs of the label keys that children inherit; empty while propagation is off (OBJ-LBL-1)."""
         propagation = self.spec.label_propagation
         return propagation.match if propagation is not None and propagation.enabled else ()
 
@@ -204,6 +204,7 @@ def _merge_routing(lower: Routing | None, upper: Routing | None) -> Routing | No
 
 
 def _merge_propagation(lower: LabelPropagation | None, upper: LabelPropagation | None) -> LabelPropagation | None:
+    """Return the merged settings; propagation is on if either level enables it (CFG-MRG-3)."""
     merged = _overlay(lower, upper)
     if merged is None or lower is None or upper is None:
         return merged

@@ -76,7 +76,7 @@ class JobContext:
 
     @property
     def image(self) -> str:
-        """The artifact's image, else the operator's."""
+        """The artifact's image, else the operator's (ART-JOB-1)."""
         return self.artifact.spec.model_download_image or self.settings.downloader_image
 
     @property
@@ -245,6 +245,7 @@ def _container(context: JobContext, name: str, own_command: list[str], foreign_c
 
 
 def _pod(context: JobContext, container: Manifest, **identity: str | bool) -> Manifest:
+    """Return the pod's spec, with the pull secrets of the artifact (ART-JOB-7)."""
     secrets = [{"name": reference.name} for reference in context.artifact.spec.image_pull_secrets]
     return {
         "restartPolicy": "Never",

@@ -107,7 +107,7 @@ def source_of(artifact: AIMArtifact) -> SourceUri | InvalidSourceUri:
 
 
 def given_size(artifact: AIMArtifact) -> int:
-    """Return the size in bytes that the spec gives, 0 when it gives none."""
+    """Return the size in bytes that the spec gives, 0 when it gives none (ART-SIZ-1)."""
     return bytes_or_zero(artifact.spec.size)
 
 

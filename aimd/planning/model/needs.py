@@ -34,6 +34,7 @@ def with_reads(observed: ObservedModel, reads: Reads) -> ObservedModel:
 
 
 def _inspection_need(observed: ObservedModel) -> InspectImage | None:
+    """Return the need to inspect the image, with all pull secrets that may help (MDL-INS-5)."""
     model = observed.model
     if observed.config.failure is not None or not wants_inspection(model, observed.config):
         return None

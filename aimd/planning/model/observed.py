@@ -94,13 +94,13 @@ def wants_inspection(model: AnyModel, config: ResolvedConfig) -> bool:
 
 
 def extracts_metadata(model: AnyModel, config: ResolvedConfig) -> bool:
-    """Return whether the image is to be inspected: the model's word, else the runtime config's, else yes."""
+    """Return whether to inspect the image: as the model says, else the runtime config, else True (MDL-INS-7)."""
     discovery = model.spec.discovery
     return discovery.extract_metadata if discovery is not None else _auto_discovery(config)
 
 
 def creates_templates(model: AnyModel, config: ResolvedConfig) -> bool:
-    """Return whether to create templates: as the model says, else the runtime config, else True."""
+    """Return whether to create templates: as the model says, else the runtime config, else True (MDL-INS-7)."""
     discovery = model.spec.discovery
     return discovery.create_service_templates if discovery is not None else _auto_discovery(config)
 
@@ -120,5 +120,6 @@ def expectation(observed: ObservedModel) -> Expectation:
 
 
 def _auto_discovery(config: ResolvedConfig) -> bool:
+    """Return what the runtime config says for models without `discovery` (MDL-INS-7)."""
     defaults = config.spec.model
     return defaults is None or defaults.auto_discovery is not False

@@ -139,7 +139,7 @@ def image_counts(observed: ObservedSource) -> ImageCounts:
 
 
 def filters_of(source: AIMClusterModelSource) -> list[ImageFilter | FilterInvalid]:
-    """Return the filters of a source, in order."""
+    """Return the filters of a source, in order, each with its registry or the source's (SRC-FLT-2, SRC-FLT-4)."""
     spec = source.spec
     return [
         parse_filter(

@@ -179,6 +179,7 @@ def _scope_of(template: AnyServiceTemplate) -> Scope:
 
 
 def _storage_class(own: Storage | None, config: ResolvedConfig) -> str:
+    """Return the storage class of a new cache, empty for the cluster's default (SVC-CCH-10)."""
     return (own.default_storage_class_name if own is not None else "") or config.storage_class_name
 
 

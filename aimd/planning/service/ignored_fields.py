@@ -19,6 +19,7 @@ def ignored_fields_condition(spec: AIMServiceSpec) -> Condition | None:
 
 
 def _notes(spec: AIMServiceSpec) -> Iterator[str]:
+    """Yield a sentence for each field that is set and has no effect (SVC-STA-3)."""
     if spec.cache_model is not None:
         yield "spec.cacheModel is deprecated and has no effect: remove it; spec.caching.mode decides who owns the cache"
     if spec.resources is not None and spec.resources.claims:

@@ -184,6 +184,7 @@ def _environment(context: DiscoveryContext) -> tuple[EnvVar, ...]:
 
 
 def _question(context: DiscoveryContext) -> dict[str, str]:
+    """Return the variables that select the profile; they override the template's environment (TPL-DSC-9)."""
     spec, gpu = context.template.spec, _gpu(context.template)
     values = {
         AIM_METRIC: spec.metric,

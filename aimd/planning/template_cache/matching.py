@@ -138,6 +138,7 @@ def _is_kept(cache: AIMTemplateCache, artifact: AIMArtifact) -> bool:
 def _same_environment(
     env: Sequence[EnvVar], artifact: AIMArtifact, config: ResolvedConfig, contexts: ArtifactContext
 ) -> bool:
+    """Return whether the environments match: of a Ready artifact the endpoints, of others everything (TC-ART-1)."""
     ours = {variable.name: go_env(variable) for variable in merge_env(config.spec.env, env)}
     inherited = contexts.config.spec.env
     theirs = {variable.name: go_env(variable) for variable in merge_env(inherited, artifact.spec.env)}

@@ -269,6 +269,7 @@ def _artifact(cache: AIMTemplateCache, config: ResolvedConfig, match: Match) -> 
 
 
 def _artifact_spec(cache: AIMTemplateCache, source: ModelSource) -> Manifest:
+    """Return the spec of an artifact that the cache creates (TC-ART-8)."""
     optional: Manifest = {
         "modelId": source.model_id,
         "storageClassName": cache.spec.storage_class_name,

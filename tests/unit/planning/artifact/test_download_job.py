@@ -139,7 +139,7 @@ def test_labels_reach_job_and_pod() -> None:
 
 
 def test_a_size_check_has_neither_token_nor_volume_nor_defaults() -> None:
-    """Prove ART-JOB-2."""
+    """Prove ART-JOB-2 and ART-JOB-7."""
     job = check_size_job(context(artifact(imagePullSecrets=[{"name": "reg"}]), size=0)).manifest
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]

@@ -40,6 +40,7 @@ def test_whether_templates_are_expected(obj: AIMModel, expected: Expectation) ->
 
 
 def test_the_runtime_config_can_switch_discovery_off() -> None:
+    """Prove MDL-INS-7."""
     config = AIMRuntimeConfig.model_validate(
         {"metadata": {"name": "default", "namespace": "ml-team"}, "spec": {"model": {"autoDiscovery": False}}}
     )

@@ -63,7 +63,7 @@ def test_any_service_adds_to_a_failed_cache_and_only_its_maker_changes_it(
 def test_the_cache_carries_layered_env_and_labels(
     observed: Maker, service_manifest: Maker, model: Maker, template: Maker, now: datetime
 ) -> None:
-    """Prove SVC-CCH-6."""
+    """Prove SVC-CCH-6 and SVC-CCH-10."""
 
     def env(**pairs: str) -> list[Manifest]:
         return [{"name": name, "value": value} for name, value in pairs.items()]

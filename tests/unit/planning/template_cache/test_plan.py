@@ -29,6 +29,7 @@ from tests.unit.planning.template_cache.makers import (
 
 
 def test_a_missing_artifact_is_made() -> None:
+    """Prove TC-ART-8."""
     obj = cache(
         labels={"aim.eai.amd.com/service.name": "chat", "aim.eai.amd.com/service": "chat"},
         env=[{"name": "HF_TOKEN", "value": "a"}, {"name": "X", "value": "1"}],
