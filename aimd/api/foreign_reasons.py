@@ -21,7 +21,7 @@ class ForeignReason(StrEnum):
     """aimd may not write the object, or an admission policy rejects it. Check the ClusterRole of aimd and the policies
     of the cluster."""
     ALREADY_EXISTS = "AlreadyExists"
-    """An object of that name exists and belongs to somebody else. Rename or delete it."""
+    """An object of that name exists and belongs to another user. Rename or delete it."""
     CONFLICT = "Conflict"
     """Another program changes the object at the same time. aimd retries."""
     QUOTA_EXCEEDED = "QuotaExceeded"

@@ -83,7 +83,7 @@ class Definition(Generic[ObjectT, ObservedT]):
     kinds and `informers` say what of each kind is watched; `own_changes` filters changes of the object itself.
 
     `on_deletion` gives what has to be deleted before `finalizer` is removed. `status_word` renders a state as
-    `status.status`; None for a kind without that field. `forget` is told of keys that no longer exist.
+    `status.status`; None for a kind without that field. `forget` is called with keys that no longer exist.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""Which changes of an object are worth waking somebody for.
+"""Which changes of an object cause a reconcile of those that read it.
 
-Each predicate compares what its readers look at; so a change of anything else costs nobody a reconcile. They read raw
-objects, since they run at every change that a watch brings.
+Each predicate compares what its readers use; a change of anything else causes no reconcile. They read raw objects,
+since they run for every event of a watch.
 """
 
 from collections.abc import Callable

@@ -73,7 +73,7 @@ class Reader:
     def tokens(self, function: Callable[[Any], Tokens], kind: Kind) -> IndexFunction:
         """Return an index function that applies `function` to the typed object.
 
-        An object that does not parse is indexed under its own name, so that whoever refers to it by name finds it.
+        An object that does not parse is indexed under its own name, so that references by name find it.
         """
 
         def values(manifest: Manifest) -> Tokens:

@@ -53,7 +53,7 @@ class RegistryFailure:
 
     @property
     def transient(self) -> bool:
-        """Whether a retry may succeed without a change by anybody."""
+        """Whether a retry may succeed although nothing is changed."""
         return self.problem in _TRANSIENT
 
     def after(self, seconds: float) -> "RegistryFailure":

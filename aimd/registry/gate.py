@@ -68,7 +68,7 @@ class Gate:
     def failed(self, host: str, failure: RegistryFailure) -> None:
         """Record that a request got no response after all its retries.
 
-        A host that returns 500 is not recorded, because it costs nobody time.
+        A host that returns 500 is not recorded, because it answers fast.
         """
         count = self._failures[host] = self._failures.get(host, 0) + 1
         self._failures.move_to_end(host)

@@ -91,7 +91,7 @@ class JobContext:
 
 
 def claim_name(artifact: AIMArtifact) -> str:
-    """Return the name of the artifact's claim: the one in its status, whoever named it, else a derived one."""
+    """Return the name of the artifact's claim: the one in its status, else a derived one."""
     return artifact.status.persistent_volume_claim or _child_name(artifact, "cache")
 
 
