@@ -79,9 +79,9 @@ def observe_artifact(
     return with_reads(observed, reads)
 
 
-def _own(reader: Reader, tie: Children[AIMArtifact], artifact: AIMArtifact) -> dict[str, Manifest]:
+def _own(reader: Reader, tie: Children[AIMArtifact, Manifest], artifact: AIMArtifact) -> dict[str, Manifest]:
     """Return the children by name, without objects of others that have such a name."""
-    found: Sequence[Manifest] = tie.find(reader, artifact).objects
+    found = tie.find(reader, artifact).objects
     return {key_of(item).name: item for item in found if is_controlled_by(item, artifact.metadata.uid)}
 
 

@@ -142,7 +142,7 @@ class Relation(Generic[SubjectT, NeighborT]):
 
 
 @dataclass(frozen=True)
-class Children(Generic[SubjectT]):
+class Children(Generic[SubjectT, NeighborT]):
     """Objects that the subject makes: found by their names (`names`), woken for by their controlling owner.
 
     `names` None finds all objects that the subject owns, by its UID.
@@ -164,9 +164,9 @@ class Children(Generic[SubjectT]):
         """Return the key of the owner, if it is a subject."""
         yield from for_owner(self.subject)(neighbor, cache)
 
-    def find(self, reader: Reader, subject: SubjectT) -> Found[Any]:
+    def find(self, reader: Reader, subject: SubjectT) -> Found[NeighborT]:
         """Return the children of a subject."""
-        found: Found[Any] = Found()
+        found: Found[NeighborT] = Found()
         for kind in self.neighbors:
             store = reader.cache[kind]
             if self.names is None:
@@ -246,7 +246,7 @@ class Through(Generic[SubjectT, MiddleT, NeighborT]):
         return f"{self.name}: offers"
 
 
-AnyTie = Relation[Any, Any] | Children[Any] | Through[Any, Any, Any]
+AnyTie = Relation[Any, Any] | Children[Any, Any] | Through[Any, Any, Any]
 
 
 def users_of(tie: AnyTie, reader: Reader, kind: Kind, neighbor: Key) -> Found[Any]:

@@ -5,7 +5,8 @@ wake-up and the lookup (SVC-ORD-5). Relations are by name, so an object that wai
 """
 
 from aimd.api.artifact import AIMArtifact
-from aimd.api.model import AnyModel
+from aimd.api.model import AIMClusterModel, AnyModel
+from aimd.api.model_source import AIMClusterModelSource
 from aimd.api.service import AIMService
 from aimd.api.service_template import AIMServiceTemplate, AnyServiceTemplate
 from aimd.api.template_cache import AIMTemplateCache
@@ -70,7 +71,6 @@ from aimd.runtime.predicates import generation_changed
 
 MODELS = (AIM_MODEL, AIM_CLUSTER_MODEL)
 TEMPLATES = (AIM_SERVICE_TEMPLATE, AIM_CLUSTER_SERVICE_TEMPLATE)
-CONFIGS = (AIM_RUNTIME_CONFIG, AIM_CLUSTER_RUNTIME_CONFIG)
 NAMESPACE, ANYWHERE, USERS = Reach.NAMESPACE, Reach.ANYWHERE, Reach.USERS
 
 BURST_SECONDS = 0.2
@@ -80,7 +80,7 @@ _NAMED_ONCE_CHOSEN = "once the template is chosen the status names it, and wakes
 
 def config_of(subject: Kind) -> Relation[Configured, Manifest]:
     """Return the relation of a kind to the runtime config that its objects name, of both scopes."""
-    configs = CONFIGS if subject.namespaced else (AIM_CLUSTER_RUNTIME_CONFIG,)
+    configs = (*((AIM_RUNTIME_CONFIG,) if subject.namespaced else ()), AIM_CLUSTER_RUNTIME_CONFIG)
     return Relation(
         f"{subject.name} config", subject, configs, tokens.config_in_effect, own_name, predicate=generation_changed
     )
@@ -121,7 +121,7 @@ SERVICE_CANDIDATE_CACHE = Through[AIMService, AnyServiceTemplate, AIMTemplateCac
     NAMESPACE,
     lookup_only=_NAMED_ONCE_CHOSEN,
 )
-SERVICE_OWN_CACHE = Children[AIMService]("service's own cache", AIM_SERVICE, (AIM_TEMPLATE_CACHE,))
+SERVICE_OWN_CACHE = Children[AIMService, AIMTemplateCache]("service's own cache", AIM_SERVICE, (AIM_TEMPLATE_CACHE,))
 SERVICE_LABELED_CACHE = Relation[AIMService, AIMTemplateCache](
     "service labeled cache",
     AIM_SERVICE,
@@ -152,11 +152,11 @@ SERVICE_NODE = Relation[AIMService, Manifest](
 
 # AIMService: what it makes, and what is made of that
 
-SERVICE_INFERENCE_SERVICE = Children[AIMService](
+SERVICE_INFERENCE_SERVICE = Children[AIMService, Manifest](
     "service InferenceService", AIM_SERVICE, (INFERENCE_SERVICE,), inference_service_names, delay=BURST_SECONDS
 )
-SERVICE_ROUTE = Children[AIMService]("service HTTPRoute", AIM_SERVICE, (HTTP_ROUTE,), http_route_names)
-SERVICE_PROFILE = Children[AIMService](
+SERVICE_ROUTE = Children[AIMService, Manifest]("service HTTPRoute", AIM_SERVICE, (HTTP_ROUTE,), http_route_names)
+SERVICE_PROFILE = Children[AIMService, Manifest](
     "service ConfigMap", AIM_SERVICE, (CONFIG_MAP,), lambda service: (profile_config_map_name(service.metadata.name),)
 )
 SERVICE_POD = Through[AIMService, Manifest, Manifest](
@@ -222,7 +222,7 @@ class ModelTies:
         self.templates = Relation[AnyModel, AnyServiceTemplate](
             f"{model.name} template", model, (template,), own_name, tokens.model_of_template, NAMESPACE
         )
-        self.made_templates = Children[AnyModel](f"{model.name} made template", model, (template,))
+        self.made_templates = Children[AnyModel, AnyServiceTemplate](f"{model.name} made template", model, (template,))
         self.template_users = Through[AnyModel, AnyServiceTemplate, AIMService](
             f"{model.name} template user",
             self.templates,
@@ -283,10 +283,10 @@ class TemplateTies:
             ANYWHERE,
             predicate=gpu_labels_changed,
         )
-        self.cache = Children[AnyServiceTemplate](
+        self.cache = Children[AnyServiceTemplate, AIMTemplateCache](
             f"{name} cache", template, (AIM_TEMPLATE_CACHE,), predicate=intent_changed
         )
-        self.jobs = Children[AnyServiceTemplate](f"{name} Job", template, (JOB,), predicate=job_changed)
+        self.jobs = Children[AnyServiceTemplate, Manifest](f"{name} Job", template, (JOB,), predicate=job_changed)
         self.pods = Through[AnyServiceTemplate, Manifest, Manifest](
             f"{name} pod",
             self.jobs,
@@ -355,13 +355,13 @@ CACHE_TIES: tuple[AnyTie, ...] = (
 
 # AIMArtifact
 
-ARTIFACT_CLAIM = Children[AIMArtifact](
+ARTIFACT_CLAIM = Children[AIMArtifact, Manifest](
     "artifact claim", AIM_ARTIFACT, (PERSISTENT_VOLUME_CLAIM,), lambda artifact: (claim_name(artifact),)
 )
-ARTIFACT_JOB = Children[AIMArtifact](
+ARTIFACT_JOB = Children[AIMArtifact, Manifest](
     "artifact Job", AIM_ARTIFACT, (JOB,), lambda artifact: (download_name(artifact), check_size_name(artifact))
 )
-ARTIFACT_IDENTITY = Children[AIMArtifact](
+ARTIFACT_IDENTITY = Children[AIMArtifact, Manifest](
     "artifact identity",
     AIM_ARTIFACT,
     (SERVICE_ACCOUNT, ROLE, ROLE_BINDING),
@@ -394,7 +394,7 @@ ARTIFACT_TIES: tuple[AnyTie, ...] = (
 
 # AIMClusterModelSource
 
-SOURCE_MODEL: Children[Manifest] = Children(
+SOURCE_MODEL = Children[AIMClusterModelSource, AIMClusterModel](
     "source model", AIM_CLUSTER_MODEL_SOURCE, (AIM_CLUSTER_MODEL,), predicate=generation_changed
 )
 SOURCE_TIES: tuple[AnyTie, ...] = (SOURCE_MODEL,)

@@ -165,7 +165,7 @@ def _templates(service: AIMService, reader: Reader) -> Found[AnyServiceTemplate]
     return found + SERVICE_CANDIDATE.find(reader, service) + SERVICE_WEIGHTS_CANDIDATE.find(reader, service)
 
 
-def _made(service: AIMService, tie: Children[AIMService], reader: Reader) -> Manifest | None:
+def _made(service: AIMService, tie: Children[AIMService, Manifest], reader: Reader) -> Manifest | None:
     """Return the object under its former name if the service owns it, else the one under the derived name."""
     names = tuple(tie.names(service)) if tie.names is not None else ()
     found = {item["metadata"]["name"]: item for item in tie.find(reader, service).objects}

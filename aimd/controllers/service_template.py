@@ -101,7 +101,7 @@ def _shared_pull_secrets(template: AnyServiceTemplate, reader: Reader, ties: Tem
 
 def _with_run(observed: ObservedTemplate, reader: Reader, ties: TemplateTies) -> ObservedTemplate:
     """Add the discovery Jobs of the template: the one for its present inputs with its pods, and all others."""
-    owned: tuple[Manifest, ...] = ties.jobs.find(reader, observed.template).objects
+    owned = ties.jobs.find(reader, observed.template).objects
     context = discovery_context(observed)
     wanted = job_key(context) if context is not None else None
     job = next((item for item in owned if key_of(item) == wanted), None)
