@@ -8,12 +8,13 @@ from aimd.api.model_source import AIMClusterModelSource
 from aimd.controllers.artifact import artifact_controller
 from aimd.controllers.discovery_slots import DiscoverySlots
 from aimd.controllers.image_lists import ImageLists
-from aimd.controllers.inspection import ImageInspections, PullSecrets
+from aimd.controllers.inspection import ImageInspections
 from aimd.controllers.model import model_controllers
 from aimd.controllers.model_source import model_source_controller
 from aimd.controllers.pipeline import Definition, KindReconciler
 from aimd.controllers.reader import Reader
 from aimd.controllers.reads import Answers, LiveReads
+from aimd.controllers.registry_access import PullSecrets
 from aimd.controllers.runtime_config import runtime_config_controllers
 from aimd.controllers.service import service_controller
 from aimd.controllers.service_template import service_template_controllers

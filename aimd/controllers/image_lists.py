@@ -13,8 +13,8 @@ from typing import Protocol
 import anyio
 
 from aimd.api.model_source import AIMClusterModelSource
-from aimd.controllers.inspection import PERMANENT_BACKOFF, SECRET_BACKOFF, CredentialsMissing, PullSecrets
 from aimd.controllers.pipeline import Clock, utc_now
+from aimd.controllers.registry_access import PERMANENT_BACKOFF, SECRET_BACKOFF, CredentialsMissing, PullSecrets
 from aimd.planning.model_source.filters import FilterInvalid, ImageFilter, Strategy, matching
 from aimd.planning.model_source.plan import FilterResult, Listed, filters_of, interval_seconds, result_of
 from aimd.registry.credentials import Keyring

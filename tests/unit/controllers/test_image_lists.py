@@ -8,9 +8,9 @@ import pytest
 
 from aimd.api.model_source import AIMClusterModelSource
 from aimd.controllers.image_lists import ImageLists
-from aimd.controllers.inspection import Credentials, CredentialsMissing, PullSecrets
 from aimd.controllers.model_source import model_source_controller
 from aimd.controllers.reader import Reader
+from aimd.controllers.registry_access import Credentials, CredentialsMissing, PullSecrets
 from aimd.planning.model_source.plan import ImageCounts, ObservedSource
 from aimd.planning.needs import ListImages, Reads
 from aimd.registry.credentials import Keyring

@@ -1,4 +1,4 @@
-"""When registries are asked about models' images, and how many questions are under way."""
+"""When images are inspected, and how many at once."""
 
 from typing import Any, cast
 
@@ -8,11 +8,9 @@ import pytest
 from aimd.controllers.inspection import (
     BUSY_SECONDS,
     MAX_CONCURRENT_PER_REGISTRY,
-    Credentials,
-    CredentialsMissing,
     ImageInspections,
-    PullSecrets,
 )
+from aimd.controllers.registry_access import Credentials, CredentialsMissing, PullSecrets
 from aimd.planning.model.observed import Inspection
 from aimd.planning.needs import InspectImage
 from aimd.registry.credentials import Keyring
