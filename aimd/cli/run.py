@@ -17,8 +17,8 @@ from aimd.cli.environment import Environment, environment_in_effect, read_enviro
 from aimd.cli.settings import Flags
 from aimd.cli.version import commit
 from aimd.controllers.all import Gauges, build_reconcilers
-from aimd.controllers.discovery_slots import DiscoverySlots
-from aimd.controllers.image_lists import FILTER_SECONDS
+from aimd.controllers.model_source.image_lists import FILTER_SECONDS
+from aimd.controllers.service_template.discovery_slots import DiscoverySlots
 from aimd.metrics.counts import FleetCounts
 from aimd.metrics.history import FleetHistory
 from aimd.metrics.registries import RegistryMetrics

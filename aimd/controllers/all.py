@@ -6,18 +6,18 @@ from typing import Any
 
 from aimd.api.model_source import AIMClusterModelSource
 from aimd.controllers.artifact import artifact_controller
-from aimd.controllers.discovery_slots import DiscoverySlots
-from aimd.controllers.image_lists import ImageLists
-from aimd.controllers.inspection import ImageInspections
-from aimd.controllers.model import model_controllers
-from aimd.controllers.model_source import model_source_controller
+from aimd.controllers.model.controller import model_controllers
+from aimd.controllers.model.inspection import ImageInspections
+from aimd.controllers.model_source.controller import model_source_controller
+from aimd.controllers.model_source.image_lists import ImageLists
 from aimd.controllers.pipeline import Definition, KindReconciler
 from aimd.controllers.reader import Reader
 from aimd.controllers.reads import Answers, LiveReads
 from aimd.controllers.registry_access import PullSecrets
 from aimd.controllers.runtime_config import runtime_config_controllers
 from aimd.controllers.service import service_controller
-from aimd.controllers.service_template import service_template_controllers
+from aimd.controllers.service_template.controller import service_template_controllers
+from aimd.controllers.service_template.discovery_slots import DiscoverySlots
 from aimd.controllers.template_cache import template_cache_controller
 from aimd.planning.kinds import AIM_CLUSTER_MODEL_SOURCE
 from aimd.planning.model_source.plan import ImageCounts, Listed

@@ -11,7 +11,7 @@ from aimd.api.model import AIMClusterModel, AIMModel, AnyModel
 from aimd.api.service import AIMService
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate, AnyServiceTemplate
 from aimd.api.shared import Scope
-from aimd.controllers.discovery_slots import DiscoverySlots
+from aimd.controllers.service_template.discovery_slots import DiscoverySlots
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
     AIM_CLUSTER_SERVICE_TEMPLATE,

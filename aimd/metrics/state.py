@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from aimd import __version__
-from aimd.controllers.discovery_slots import DiscoverySlots
+from aimd.controllers.service_template.discovery_slots import DiscoverySlots
 from aimd.metrics import cluster, discovery, model_sources, runtime_configs, services, statuses, weights
 from aimd.metrics.fleet import Fleet
 from aimd.planning.model_source.plan import ImageCounts

@@ -17,8 +17,8 @@ import httpx
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from aimd.controllers import inspection
 from aimd.controllers.all import build_reconcilers
+from aimd.controllers.model import inspection
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
     AIM_CLUSTER_MODEL_SOURCE,

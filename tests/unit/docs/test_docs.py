@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aimd.controllers.discovery_slots import BY_ACTIVITY, DiscoverySlots, activity_of
+from aimd.controllers.service_template.discovery_slots import BY_ACTIVITY, DiscoverySlots, activity_of
 from aimd.metrics.counts import FleetCounts
 from aimd.metrics.history import FleetHistory
 from aimd.metrics.registries import RegistryMetrics

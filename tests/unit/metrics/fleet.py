@@ -7,10 +7,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from aimd.controllers.discovery_slots import DiscoverySlots
 from aimd.controllers.reader import Reader
 from aimd.controllers.relations import SERVICE_POD
-from aimd.controllers.service_template import DISCOVERY_INFORMERS
+from aimd.controllers.service_template.controller import DISCOVERY_INFORMERS
+from aimd.controllers.service_template.discovery_slots import DiscoverySlots
 from aimd.metrics.counts import FleetCounts
 from aimd.metrics.history import FleetHistory
 from aimd.metrics.state import FleetState

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from aimd.controllers.discovery_slots import DiscoverySlots
-from aimd.controllers.service_template import DISCOVERY_INFORMERS
+from aimd.controllers.service_template.controller import DISCOVERY_INFORMERS
+from aimd.controllers.service_template.discovery_slots import DiscoverySlots
 from aimd.planning.kinds import AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE
 from aimd.planning.needs import DiscoverySlot
 from aimd.planning.service_template.discovery_job import JOB_LABELS

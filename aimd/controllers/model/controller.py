@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from aimd.api.model import AnyModel
 from aimd.api.service_template import AnyServiceTemplate
-from aimd.controllers.inspection import ImageInspections
+from aimd.controllers.model.inspection import ImageInspections
 from aimd.controllers.pipeline import Definition
 from aimd.controllers.reader import Reader
 from aimd.controllers.relations import ModelTies

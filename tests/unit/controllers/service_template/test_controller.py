@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from aimd.api.service_template import AIMServiceTemplate
-from aimd.controllers.discovery_slots import DiscoverySlots
 from aimd.controllers.pipeline import KindReconciler
 from aimd.controllers.reader import Reader
-from aimd.controllers.service_template import TEMPLATE_TIES, observe_template, service_template_controllers
+from aimd.controllers.service_template.controller import TEMPLATE_TIES, observe_template, service_template_controllers
+from aimd.controllers.service_template.discovery_slots import DiscoverySlots
 from aimd.planning.kinds import AIM_CLUSTER_MODEL, AIM_MODEL, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE
 from aimd.planning.needs import NO_READS
 from aimd.planning.service_template.discovery_job import job_key

@@ -3,8 +3,8 @@
 from typing import cast
 
 from aimd.api.model_source import AIMClusterModelSource
-from aimd.controllers.image_lists import ImageLists
-from aimd.controllers.model_source import model_source_controller, observe_source
+from aimd.controllers.model_source.controller import model_source_controller, observe_source
+from aimd.controllers.model_source.image_lists import ImageLists
 from aimd.controllers.reader import Reader
 from aimd.planning.kinds import AIM_CLUSTER_MODEL
 from aimd.planning.needs import NO_READS

@@ -4,7 +4,7 @@ from collections.abc import MutableMapping
 from datetime import datetime
 
 from aimd.api.model_source import AIMClusterModelSource
-from aimd.controllers.image_lists import ImageLists
+from aimd.controllers.model_source.image_lists import ImageLists
 from aimd.controllers.pipeline import Definition
 from aimd.controllers.reader import Reader
 from aimd.controllers.relations import SOURCE_TIES

@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 
 from aimd.api.model_source import AIMClusterModelSource
-from aimd.controllers.image_lists import ImageLists
-from aimd.controllers.model_source import model_source_controller
+from aimd.controllers.model_source.controller import model_source_controller
+from aimd.controllers.model_source.image_lists import ImageLists
 from aimd.controllers.reader import Reader
 from aimd.controllers.registry_access import Credentials, CredentialsMissing, PullSecrets
 from aimd.planning.model_source.plan import ImageCounts, ObservedSource

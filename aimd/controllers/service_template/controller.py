@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from aimd.api.service_template import AnyServiceTemplate
-from aimd.controllers.discovery_slots import BY_ACTIVITY, DiscoverySlots, activity_of
 from aimd.controllers.pipeline import Definition
 from aimd.controllers.reader import Reader
 from aimd.controllers.relations import TemplateTies
 from aimd.controllers.runtime_config import CONFIG_INFORMERS, observe_config
+from aimd.controllers.service_template.discovery_slots import BY_ACTIVITY, DiscoverySlots, activity_of
 from aimd.planning.gpus import GpuInventory, inventory_of
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,

@@ -5,7 +5,7 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from aimd.controllers.inspection import (
+from aimd.controllers.model.inspection import (
     BUSY_SECONDS,
     MAX_CONCURRENT_PER_REGISTRY,
     ImageInspections,

@@ -6,8 +6,8 @@ from typing import Any, cast
 import pytest
 
 from aimd.api.model import AIMModel
-from aimd.controllers.inspection import ImageInspections
-from aimd.controllers.model import MODEL_TIES, model_controllers, observe_model
+from aimd.controllers.model.controller import MODEL_TIES, model_controllers, observe_model
+from aimd.controllers.model.inspection import ImageInspections
 from aimd.controllers.pipeline import KindReconciler
 from aimd.controllers.reader import Reader
 from aimd.planning.kinds import AIM_SERVICE, AIM_SERVICE_TEMPLATE

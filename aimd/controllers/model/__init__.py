@@ -1,0 +1,1 @@
+"""The controllers of AIMModel and AIMClusterModel, and the inspection of their images."""
