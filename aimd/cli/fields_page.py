@@ -27,6 +27,7 @@ _HEAD = ("Field", "Default", "Bounds", "Change", "Read by", "Rules", "Test")
 _BOUNDS = ("enum", "pattern", "format", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems")
 _ID = re.compile(r"\b[A-Z]{2,4}-[A-Z]{3}-\d+\b")
 _RULE = re.compile(r"^### ([A-Z]{2,4}-[A-Z]{3}-\d+)\n\n(.*?)(?=^### |^## |\Z)", re.MULTILINE | re.DOTALL)
+_NAME = re.compile(r"`([\w.\[\]{}]+)`")
 _MOST_READERS = 8
 _PAGES = {
     "AIMService": ("service", "service"),
@@ -127,14 +128,20 @@ def _rules_of(leaf: Leaf, page: str, readers: Iterable[str], rules: Iterable[Rul
     """
     cited = {id_ for name in readers for id_ in _ID.findall(_docstring(name))}
     own = [rule for rule in rules if rule.page == page]
-    segments = [segment.rstrip("[]{}") for segment in leaf.path.split(".")[1:]]
-    mentioned = next((found for segment in reversed(segments) if (found := _mentioning(segment, own))), [])
+    path = _segments(leaf.path)
+    ends = range(len(path), 0, -1)
+    mentioned = next((found for end in ends if (found := _mentioning(path[:end], own))), [])
     return [*mentioned, *(rule for rule in rules if rule.id in cited and rule not in mentioned)]
 
 
-def _mentioning(name: str, rules: Iterable[Rule]) -> list[Rule]:
-    word = re.compile(rf"`(?:[\w\[\]{{}}]+\.)*{re.escape(name)}(?:[.\[]\w*)*`")
-    return [rule for rule in rules if word.search(rule.text)]
+def _mentioning(path: tuple[str, ...], rules: Iterable[Rule]) -> list[Rule]:
+    """Return the rules that name the field of a path, by its last segments."""
+    endings = {path[start:] for start in range(len(path))}
+    return [rule for rule in rules if endings & {_segments(name) for name in _NAME.findall(rule.text)}]
+
+
+def _segments(path: str) -> tuple[str, ...]:
+    return tuple(segment.rstrip("[]{}") for segment in path.removeprefix("spec.").split("."))
 
 
 def _docstring(name: str) -> str:

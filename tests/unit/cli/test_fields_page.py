@@ -67,3 +67,9 @@ def test_the_test_of_a_field_exists(page: str) -> None:
         f"add rows to FIELDS in tests/unit/planning/<kind>/test_fields.py; {ADD_A_FIELD}"
     )
     assert [field for _, field in named if re.search(r"[{}]", field)] == []
+
+
+def test_a_rule_about_another_field_of_the_same_name_is_not_linked(page: str) -> None:
+    row = next(line for line in page.splitlines() if line.startswith("| `spec.routing.gatewayRef.name` |"))
+    assert "#svc-rte-1)" in row
+    assert "#svc-mdl-" not in row
