@@ -38,7 +38,7 @@ NO_DOCKER_HUB_HERE = {"registry": HOST, "filters": [{"image": "aim/*"}]}
 
 
 class Team(World):
-    """The namespace of the page, with its catalogue."""
+    """The namespace of the page, with its catalog."""
 
     async def found(self, kind: Kind, service: str) -> list[Manifest]:
         """`kubectl -n ml-team get <kind> -l aim.eai.amd.com/service.name=<service>`."""
@@ -97,7 +97,7 @@ async def team(sandbox: Sandbox, client: Client, operator: Operator) -> AsyncIte
         make_repository(sandbox.hub_root, repository, REPOSITORY_BYTES)
     team = Team(sandbox, client, operator, NAMESPACE_NAME)
     for file in ("00-namespace", "model", "template"):
-        await team.add(f"catalogue/{file}.yaml")
+        await team.add(f"catalog/{file}.yaml")
     yield team
     await client.delete(NAMESPACE, Key("", NAMESPACE_NAME), reason="test")
 

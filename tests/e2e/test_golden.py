@@ -1,6 +1,6 @@
 """Every example renders the objects and reaches the status in `tests/data/golden/`.
 
-Each example runs in a namespace of its own, together with the catalogue and the other objects of its folder. After an
+Each example runs in a namespace of its own, together with the catalog and the other objects of its folder. After an
 intended change, run `pytest tests/e2e/test_golden.py --update-golden` and commit the files that it writes.
 """
 
@@ -53,14 +53,14 @@ CLUSTER = (
 )
 EVERY_NAMESPACE_HAS = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}
 
-CATALOGUE = "catalogue"
+CATALOG = "catalog"
 MODEL_SOURCE = "model-source"
 SERVICES = [
     str(path.relative_to(EXAMPLES).with_suffix(""))
     for path in sorted(EXAMPLES.rglob("*.yaml"))
     if read_manifests(path)[-1]["kind"] == "AIMService"
 ]
-PREPARED = ("catalogue/model", "catalogue/template", "authentication/secrets", "runtime-config/team-config")
+PREPARED = ("catalog/model", "catalog/template", "authentication/secrets", "runtime-config/team-config")
 """Manifests that are applied before the example of a service."""
 TOGETHER = 4
 """Number of examples that run at a time: any four of them fit on the GPUs of one node."""
@@ -223,7 +223,7 @@ def expect_none(difference: str) -> None:
         pytest.fail(difference, pytrace=False)
 
 
-@pytest.mark.parametrize("example", [CATALOGUE, *SERVICES])
+@pytest.mark.parametrize("example", [CATALOG, *SERVICES])
 async def test_an_example_is_rendered_as_before(differences: dict[str, asyncio.Task[str]], example: str) -> None:
     expect_none(await differences[example])
 
@@ -234,4 +234,4 @@ async def test_a_model_source_is_rendered_as_before(comparison: Golden) -> None:
 
 
 async def test_every_example_has_a_golden_file() -> None:
-    assert set(DATA.glob("*.yaml")) == {Golden.file(name) for name in (CATALOGUE, MODEL_SOURCE, *SERVICES)}
+    assert set(DATA.glob("*.yaml")) == {Golden.file(name) for name in (CATALOG, MODEL_SOURCE, *SERVICES)}

@@ -135,7 +135,7 @@ def fill(hub: Path) -> None:
 
 async def run_what_is_mentioned(shell: Shell) -> None:
     """Runs the commands in running text, when there is something of everything to look at."""
-    for example in ("catalogue", "model-source", "scaling"):
+    for example in ("catalog", "model-source", "scaling"):
         await shell.run(Command(f"kubectl apply -f examples/{example}/", ()))
     texts = dict.fromkeys(command.text for page in PAGES for command in mentioned(page))
     for text in texts:
@@ -147,11 +147,11 @@ async def run_what_is_mentioned(shell: Shell) -> None:
 async def terminal(
     sandbox: Sandbox, client: Client, operator: Operator, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Shell]:
-    """What every page of use begins with: the namespace and the catalogue."""
+    """What every page of use begins with: the namespace and the catalog."""
     await wait_gone(client)
     fill(sandbox.hub_root)
     shell = Shell(sandbox, tmp_path_factory.mktemp("terminal"))
-    await shell.run(Command("kubectl apply -f examples/catalogue/", ()))
+    await shell.run(Command("kubectl apply -f examples/catalog/", ()))
     yield shell
     await client.delete(NAMESPACE, TEAM, reason="test")
     await wait_gone(client)

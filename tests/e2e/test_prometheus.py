@@ -36,7 +36,7 @@ WITHOUT_SERIES = {
 """Selectors of alerts that give nothing while all is well, and why."""
 WITHOUT_DATA = {"Lists and watches begun anew A"}
 """Panels that may be empty while all is well: nothing has to break."""
-SOURCE = "unreachable-catalogue"
+SOURCE = "unreachable-catalog"
 
 
 def rendered() -> list[Any]:
@@ -75,7 +75,7 @@ def selectors(part: Any) -> list[str]:
     return [text for each in inner if each is not None for text in selectors(each)]
 
 
-def catalogue() -> Manifest:
+def catalog() -> Manifest:
     """A model source whose registry nobody serves."""
     spec = {"registry": "127.0.0.1:1", "filters": [{"image": "acme/aim-*"}]}
     return {
@@ -97,7 +97,7 @@ async def watched(world: World, folder: Path) -> AsyncIterator[Prometheus]:
         async with serving(folder, target, JOB, rule_groups()) as prometheus:
             await has(prometheus, "aimd_objects")
             await world.apply(model(world.namespace), template(world.namespace), service(world.namespace))
-            await world.apply(catalogue())
+            await world.apply(catalog())
             await world.wait_running()
             await has(prometheus, "aimd_model_source_last_success_timestamp_seconds")
             await has(prometheus, 'aimd_service_status{status="Running"}')

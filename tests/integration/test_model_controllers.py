@@ -1,4 +1,4 @@
-"""Models, templates and catalogue sources on a real API server, their images in a real registry.
+"""Models, templates and model sources on a real API server, their images in a real registry.
 
 Garbage collection is Kubernetes' own. Nobody runs pods here; templates have inline sources, or wait for their Jobs.
 """
@@ -503,7 +503,7 @@ async def test_labels_go_on_to_whatever_is_made(world: ModelWorld, registries: R
     await world.client.delete(AIM_CLUSTER_MODEL_SOURCE, Key("", source), reason="test")
 
 
-async def make_catalogue(world: ModelWorld, models: int, hardware: Manifest, prefix: str) -> None:
+async def make_catalog(world: ModelWorld, models: int, hardware: Manifest, prefix: str) -> None:
     """Models with four templates each, whose sources are given."""
     entries = [{"name": f"t{index}"} for index in range(4)]
     for index in range(models):
@@ -516,10 +516,10 @@ async def make_catalogue(world: ModelWorld, models: int, hardware: Manifest, pre
     ("models", "quiet", "patience"),
     [(20, 5.0, 180.0), pytest.param(500, 60.0, 900.0, marks=[pytest.mark.slow, pytest.mark.timeout(1500)])],
 )
-async def test_a_settled_catalogue_is_left_alone(world: ModelWorld, models: int, quiet: float, patience: float) -> None:
+async def test_a_settled_catalog_is_left_alone(world: ModelWorld, models: int, quiet: float, patience: float) -> None:
     with_gpu = models // 2
-    await make_catalogue(world, with_gpu, {"gpu": {"model": "MI300X", "requests": 1}}, "gpu-")
-    await make_catalogue(world, models - with_gpu, {"cpu": {"requests": "4"}}, "cpu-")
+    await make_catalog(world, with_gpu, {"gpu": {"model": "MI300X", "requests": 1}}, "gpu-")
+    await make_catalog(world, models - with_gpu, {"cpu": {"requests": "4"}}, "cpu-")
 
     async def words() -> dict[str, int]:
         found = await world.client.list(AIM_MODEL, namespace=world.namespace)

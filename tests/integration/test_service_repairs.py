@@ -174,10 +174,10 @@ class RouteTrouble:
 
 
 OPEN = {"gatewayRef": {"name": "inference-gateway", "namespace": "gateways"}}
-LABELLED = {"pathTemplate": "/{.metadata.labels['team']}"}
+LABELED = {"pathTemplate": "/{.metadata.labels['team']}"}
 ROUTE_TROUBLES = (
     RouteTrouble("GatewayNotConfigured", "Starting", "Degraded", {}, OPEN, config="bare"),
-    RouteTrouble("PathTemplateInvalid", "Degraded", "Degraded", LABELLED, {"pathTemplate": "/fine"}),
+    RouteTrouble("PathTemplateInvalid", "Degraded", "Degraded", LABELED, {"pathTemplate": "/fine"}),
     RouteTrouble("InvalidSpec", "Degraded", "Degraded", {"requestTimeout": "1us"}, {"requestTimeout": "30s"}),
     RouteTrouble("NotAllowedByListeners", "Starting", "Degraded", {"gatewayRef": {"name": "closed"}}, OPEN),
     RouteTrouble("BackendNotFound", "Starting", "Degraded", {"gatewayRef": {"name": "blind"}}, OPEN),

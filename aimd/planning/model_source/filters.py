@@ -1,4 +1,4 @@
-"""From the filters of a catalogue source to the images it imports.
+"""From the filters of a model source to the images it imports.
 
 `parse_filter` says how a filter is to be listed, `matching` which of the listed images it wants, `plan_imports` which
 of them become models. Whoever lists them is not known here.
@@ -28,12 +28,12 @@ class Strategy(Enum):
     """The filter names one image, which is taken without asking."""
     TAGS = "tags"
     """The tags of one repository."""
-    CATALOGUE = "catalogue"
+    CATALOG = "catalog"
     """The repositories of a namespace or registry, then their tags."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class CatalogueImage:
+class CatalogImage:
     """An image that a source may import."""
 
     registry: str
@@ -67,7 +67,7 @@ class ImageFilter:
     def strategy(self) -> Strategy:
         """How its images are found."""
         if "*" in self.pattern:
-            return Strategy.CATALOGUE
+            return Strategy.CATALOG
         return Strategy.STATIC if self.tag else Strategy.TAGS
 
     def wants_repository(self, repository: str) -> bool:
@@ -131,16 +131,16 @@ def constraint_warning(filtered: ImageFilter) -> str:
     return f"Filter {filtered.text!r} ignores {_invalid_text(filtered.constraints)}" if invalid else ""
 
 
-def matching(filtered: ImageFilter, listed: Mapping[str, Iterable[str]]) -> tuple[CatalogueImage, ...]:
+def matching(filtered: ImageFilter, listed: Mapping[str, Iterable[str]]) -> tuple[CatalogImage, ...]:
     """Return the wanted images among the listed ones (tags by repository), or that of a static filter.
 
     They come in the order to import them: the newest of each repository, then the second newest, and so on.
     """
     if filtered.strategy is Strategy.STATIC:
         wanted = filtered.wants_repository(filtered.pattern)
-        return (CatalogueImage(filtered.registry, filtered.pattern, filtered.tag),) if wanted else ()
+        return (CatalogImage(filtered.registry, filtered.pattern, filtered.tag),) if wanted else ()
     ranked = [
-        (rank, CatalogueImage(filtered.registry, repository, tag))
+        (rank, CatalogImage(filtered.registry, repository, tag))
         for repository, tags in listed.items()
         if filtered.wants_repository(repository)
         for rank, tag in enumerate(newest_first(tag for tag in tags if filtered.wants_tag(tag)))
@@ -164,7 +164,7 @@ class Imports:
     ones are excluded only by the limit.
     """
 
-    new: tuple[CatalogueImage, ...] = ()
+    new: tuple[CatalogImage, ...] = ()
     available: int = 0
     discovered: int = 0
     over_limit: int = 0
@@ -176,13 +176,13 @@ class Imports:
 
 
 def plan_imports(
-    found: Iterable[Sequence[CatalogueImage]], own: Collection[str], others: Collection[str], most: int
+    found: Iterable[Sequence[CatalogImage]], own: Collection[str], others: Collection[str], most: int
 ) -> Imports:
     """Return which images become models: filter by filter, in order, up to `most` models (SRC-IMP-2, SRC-IMP-3).
 
     `own` are the images of models that the source created, `others` those of all other models; they are not imported.
     """
-    unique: dict[str, CatalogueImage] = {}
+    unique: dict[str, CatalogImage] = {}
     for images in found:
         for image in images:
             unique.setdefault(image.uri, image)

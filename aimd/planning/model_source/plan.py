@@ -21,7 +21,7 @@ from aimd.planning.labels import (
     name_label,
 )
 from aimd.planning.model_source.filters import (
-    CatalogueImage,
+    CatalogImage,
     FilterInvalid,
     ImageFilter,
     Imports,
@@ -48,7 +48,7 @@ class FilterResult:
     """
 
     text: str
-    images: Sequence[CatalogueImage] = ()
+    images: Sequence[CatalogImage] = ()
     failures: Sequence[str] = ()
     warning: str = ""
     seen: int = 0
@@ -153,9 +153,7 @@ def filters_of(source: AIMClusterModelSource) -> list[ImageFilter | FilterInvali
     ]
 
 
-def result_of(
-    wanted: ImageFilter, images: Sequence[CatalogueImage], failures: Sequence[str], seen: int
-) -> FilterResult:
+def result_of(wanted: ImageFilter, images: Sequence[CatalogImage], failures: Sequence[str], seen: int) -> FilterResult:
     """Return the result of a filter that was listed; `seen` is the number of tags."""
     return FilterResult(wanted.text, images, failures, constraint_warning(wanted), max(seen, len(images)))
 
@@ -231,7 +229,7 @@ def _status(listed_at: datetime | None, imports: Imports) -> dict[str, Any]:
     return status
 
 
-def _render(source: AIMClusterModelSource, patterns: Sequence[str], image: CatalogueImage) -> Desired:
+def _render(source: AIMClusterModelSource, patterns: Sequence[str], image: CatalogImage) -> Desired:
     metadata, secrets = source.metadata, source.spec.image_pull_secrets
     own = {MODEL_SOURCE_LABEL: name_label(metadata.name), ORIGIN_LABEL: AUTO_GENERATED}
     spec: Manifest = {"image": image.uri}

@@ -1,4 +1,4 @@
-"""Version constraints of catalogue sources.
+"""Version constraints of model sources.
 
 Versions and comparisons are semantic-version's; here is only what it does not know of the grammar: alternatives (`||`),
 ranges with a hyphen, and that pre-releases take part in plain ordering (SRC-FLT-6).

@@ -63,6 +63,6 @@ def fleet() -> FleetWorld:
     chosen["resolvedTemplate"] = {"name": "tiny", "scope": "Namespace"}
     fleet.put(AIM_SERVICE, "undecided", status=chosen)
     status = {"status": "Ready", "availableModels": 5, "discoveredModels": 3, "lastSyncTime": "2026-01-01T00:00:00Z"}
-    fleet.put(AIM_CLUSTER_MODEL_SOURCE, "catalogue", status=status)
+    fleet.put(AIM_CLUSTER_MODEL_SOURCE, "catalog", status=status)
     fleet.put(AIM_RUNTIME_CONFIG, "default", spec={})
     return fleet

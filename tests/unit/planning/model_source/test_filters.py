@@ -1,4 +1,4 @@
-"""Filters of catalogue sources, what they match, and which images become models."""
+"""Filters of catalog sources, what they match, and which images become models."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimd.planning.model_source.filters import (
-    CatalogueImage,
+    CatalogImage,
     FilterInvalid,
     ImageFilter,
     Imports,
@@ -32,11 +32,11 @@ def wanted(text: str, **options: Any) -> ImageFilter:
 @pytest.mark.parametrize(
     ("text", "registry", "pattern", "tag", "strategy"),
     [
-        ("amdenterpriseai/aim-*", "docker.io", "amdenterpriseai/aim-*", "", Strategy.CATALOGUE),
-        ("ghcr.io/silogen/aim-*", "ghcr.io", "silogen/aim-*", "", Strategy.CATALOGUE),
-        ("localhost:5000/org/*", "localhost:5000", "org/*", "", Strategy.CATALOGUE),
-        ("org/aim-*:0.8.4", "docker.io", "org/aim-*", "0.8.4", Strategy.CATALOGUE),
-        ("*/aim-x", "docker.io", "*/aim-x", "", Strategy.CATALOGUE),
+        ("amdenterpriseai/aim-*", "docker.io", "amdenterpriseai/aim-*", "", Strategy.CATALOG),
+        ("ghcr.io/silogen/aim-*", "ghcr.io", "silogen/aim-*", "", Strategy.CATALOG),
+        ("localhost:5000/org/*", "localhost:5000", "org/*", "", Strategy.CATALOG),
+        ("org/aim-*:0.8.4", "docker.io", "org/aim-*", "0.8.4", Strategy.CATALOG),
+        ("*/aim-x", "docker.io", "*/aim-x", "", Strategy.CATALOG),
         ("org/name", "docker.io", "org/name", "", Strategy.TAGS),
         ("host:5000/org/name", "host:5000", "org/name", "", Strategy.TAGS),
         ("ubuntu", "docker.io", "library/ubuntu", "", Strategy.TAGS),
@@ -163,29 +163,29 @@ def test_invalid_constraints_never_widen_a_filter() -> None:
     ("image", "name", "uri"),
     [
         (
-            CatalogueImage("ghcr.io", "silogen/aim-llama", "1.0.0"),
+            CatalogImage("ghcr.io", "silogen/aim-llama", "1.0.0"),
             "silogen-aim-llama-1-0-0-201bdd",
             "ghcr.io/silogen/aim-llama:1.0.0",
         ),
         (
-            CatalogueImage("docker.io", "amdenterpriseai/aim-qwen-qwen3-32b", "0.8.5"),
+            CatalogImage("docker.io", "amdenterpriseai/aim-qwen-qwen3-32b", "0.8.5"),
             "amdenterpriseai-aim-qwen-qwen3-32b-0-8-5-72f726",
             "amdenterpriseai/aim-qwen-qwen3-32b:0.8.5",
         ),
         (
-            CatalogueImage("ghcr.io", "silogen/aim-mistralai-mistral-small-3.2-24b-instruct-2506", "0.8.5"),
+            CatalogImage("ghcr.io", "silogen/aim-mistralai-mistral-small-3.2-24b-instruct-2506", "0.8.5"),
             "silogen-aim-mistralai-mistral-small-3-2-24b-instru-0-8-5-c6da71",
             "ghcr.io/silogen/aim-mistralai-mistral-small-3.2-24b-instruct-2506:0.8.5",
         ),
     ],
 )
-def test_names_of_models(image: CatalogueImage, name: str, uri: str) -> None:
+def test_names_of_models(image: CatalogImage, name: str, uri: str) -> None:
     """Prove SRC-IMP-4."""
     assert (image.model_name, image.uri) == (name, uri)
 
 
-def some(*tags: str) -> list[CatalogueImage]:
-    return [CatalogueImage("docker.io", "o/x", tag) for tag in tags]
+def some(*tags: str) -> list[CatalogImage]:
+    return [CatalogImage("docker.io", "o/x", tag) for tag in tags]
 
 
 def test_imports_stop_at_the_limit_and_count_each_image_once() -> None:
@@ -209,7 +209,7 @@ _URIS = st.frozensets(st.integers(0, 9).map(lambda number: f"o/x:{number}"))
 
 @given(st.lists(_IMAGES, max_size=3), _URIS, _URIS, st.integers(1, 12))
 def test_what_holds_for_all_imports(
-    found: list[list[CatalogueImage]], own: frozenset[str], others: frozenset[str], most: int
+    found: list[list[CatalogImage]], own: frozenset[str], others: frozenset[str], most: int
 ) -> None:
     plan = plan_imports(found, own, others, most)
     new = {image.uri for image in plan.new}

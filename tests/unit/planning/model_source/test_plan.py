@@ -1,4 +1,4 @@
-"""Catalogue sources."""
+"""Catalog sources."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from aimd.api.model_source import AIMClusterModelSource
 from aimd.planning.conditions import Summary, summarize
-from aimd.planning.model_source.filters import CatalogueImage
+from aimd.planning.model_source.filters import CatalogImage
 from aimd.planning.model_source.plan import FilterResult, ObservedSource, interval_seconds, plan_model_source
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig
@@ -23,8 +23,8 @@ def source(**spec: Any) -> AIMClusterModelSource:
     )
 
 
-def image(name: str, tag: str = "0.8.4", registry: str = "docker.io") -> CatalogueImage:
-    return CatalogueImage(registry, f"amdenterpriseai/{name}", tag)
+def image(name: str, tag: str = "0.8.4", registry: str = "docker.io") -> CatalogImage:
+    return CatalogImage(registry, f"amdenterpriseai/{name}", tag)
 
 
 def settle(obj: AIMClusterModelSource, *results: FilterResult, **fields: Any) -> tuple[Plan, Summary]:
@@ -41,7 +41,7 @@ def shown(summary: Summary, type_: str) -> tuple[str, str]:
 
 def test_an_image_becomes_a_model() -> None:
     """Prove SRC-IMP-1."""
-    wanted = CatalogueImage("docker.io", "amdenterpriseai/aim-qwen-qwen3-32b", "0.8.5")
+    wanted = CatalogImage("docker.io", "amdenterpriseai/aim-qwen-qwen3-32b", "0.8.5")
     plan, summary = settle(
         source(imagePullSecrets=[{"name": "regcred"}]), FilterResult("f", [wanted]), listed_at=NOW, again_after=3600
     )
@@ -90,7 +90,7 @@ def test_an_image_becomes_a_model() -> None:
     ],
 )
 def test_names_of_models(registry: str, repository: str, tag: str, name: str) -> None:
-    plan, _ = settle(source(), FilterResult("f", [CatalogueImage(registry, repository, tag)]))
+    plan, _ = settle(source(), FilterResult("f", [CatalogImage(registry, repository, tag)]))
     assert plan.desired[0].key.name == name
     assert plan.desired[0].manifest["spec"]["image"] == f"{registry}/{repository}:{tag}"
 
