@@ -26,6 +26,10 @@ class Found(Generic[NeighborT]):
     unreadable: tuple[Unreadable, ...] = ()
 
     def __add__(self, other: "Found[NeighborT]") -> "Found[NeighborT]":
+        if not (other.objects or other.unreadable):
+            return self
+        if not (self.objects or self.unreadable):
+            return other
         objects = {_identity(item): item for item in (*self.objects, *other.objects)}
         return Found(tuple(objects.values()), tuple(dict.fromkeys((*self.unreadable, *other.unreadable))))
 
@@ -54,9 +58,19 @@ class Reader:
 
     def __init__(self, cache: Cache) -> None:
         self.cache = cache
+        self._last: tuple[Kind | None, Manifest, Any] = (None, {}, None)
+        """The last object that was read: all indexes of a kind are computed for one object after the other."""
 
     def read(self, kind: Kind, manifest: Manifest) -> Any:
         """Return the object as its kind is read: parsed, a manifest, or Unreadable."""
+        last_kind, last_manifest, last = self._last
+        if manifest is last_manifest and kind is last_kind:
+            return last
+        item = self._read(kind, manifest)
+        self._last = (kind, manifest, item)
+        return item
+
+    def _read(self, kind: Kind, manifest: Manifest) -> Any:
         model = MODELS.get(kind)
         if model is None:
             return manifest

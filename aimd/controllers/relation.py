@@ -232,6 +232,14 @@ class Through(Generic[SubjectT, MiddleT, NeighborT]):
         tokens = tuple(dict.fromkeys(token for middle in middles for token in self.via(middle)))
         return _find(reader, self, tokens, namespace)
 
+    def meets(self, reader: Reader, token: str, namespace: str) -> bool:
+        """Return whether a subject in `namespace` sees a neighbor that offers this token; nothing is parsed."""
+        return any(
+            self.reach.allows(namespace, key_of(item).namespace)
+            for kind in self.neighbors
+            for item in reader.cache[kind].by_index(self.offers_index, token)
+        )
+
     def _concerns(self, reader: Reader, key: Key) -> bool:
         subject = reader.get(self.subject, key) if self.only is not None else None
         return self.only is None or (subject is not None and not isinstance(subject, Unreadable) and self.only(subject))

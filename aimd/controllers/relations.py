@@ -238,7 +238,7 @@ class ModelTies:
             model,
             (AIM_SERVICE,),
             tokens.name_and_image,
-            tokens.used_names_and_images,
+            tokens.shares_secrets_with,
             NAMESPACE,
             predicate=shared_pull_secrets_changed,
         )
@@ -261,7 +261,7 @@ class TemplateTies:
             template,
             (AIM_SERVICE,),
             tokens.named_model,
-            tokens.used_names_and_images,
+            tokens.shares_secrets_with,
             NAMESPACE,
             predicate=shared_pull_secrets_changed,
         )
@@ -270,7 +270,7 @@ class TemplateTies:
             self.model,
             (AIM_SERVICE,),
             tokens.name_and_image,
-            tokens.used_names_and_images,
+            tokens.shares_secrets_with,
             NAMESPACE,
             predicate=shared_pull_secrets_changed,
         )

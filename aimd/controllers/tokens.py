@@ -81,8 +81,13 @@ def gpus_if_choosing(service: AIMService) -> Tokens:
     return () if any(template_names(service)) else GPU
 
 
-def used_names_and_images(service: AIMService) -> Tokens:
-    """Return names and images of the models that a service uses, with a prefix for each."""
+def shares_secrets_with(service: AIMService) -> Tokens:
+    """Return names and images of the models with which a service shares its pull secrets, with a prefix for each.
+
+    A service without pull secrets has nothing to share: most have none, and a model may have thousands of users.
+    """
+    if not service.spec.image_pull_secrets:
+        return ()
     return (*(f"name {name}" for name in used_models(service)), *(f"image {image}" for image in used_images(service)))
 
 
@@ -90,7 +95,7 @@ def used_names_and_images(service: AIMService) -> Tokens:
 
 
 def name_and_image(model: AnyModel) -> Tokens:
-    """Return name and image of a model, as `used_names_and_images` gives them."""
+    """Return name and image of a model, as `shares_secrets_with` gives them."""
     return f"name {model.metadata.name}", f"image {model.spec.image.strip()}"
 
 
@@ -114,7 +119,7 @@ def model_of_template(template: AnyServiceTemplate) -> Tokens:
 
 
 def named_model(template: AnyServiceTemplate) -> Tokens:
-    """Return the model that a template names, as `used_names_and_images` gives it."""
+    """Return the model that a template names, as `shares_secrets_with` gives it."""
     return (f"name {name}" for name in model_of_template(template))
 
 

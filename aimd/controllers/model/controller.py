@@ -9,7 +9,6 @@ from aimd.controllers.pipeline import Definition
 from aimd.controllers.reader import Reader
 from aimd.controllers.relations import ModelTies
 from aimd.controllers.runtime_config import CONFIG_INFORMERS, observe_config
-from aimd.controllers.tokens import used_templates
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
     AIM_CLUSTER_SERVICE_TEMPLATE,
@@ -62,14 +61,13 @@ def observe_model(model: AnyModel, reader: Reader, reads: Reads, ties: ModelTies
     store, namespace = reader.cache[ties.templates.neighbors[0]], model.metadata.namespace
     keys = (Key(namespace, item.metadata.name) for item in (*templates.objects, *made.objects))
     manifests = {key.name: live for key in keys if (live := store.get(key)) is not None}
-    users = ties.template_users.find(reader, model).objects
     observed = ObservedModel(
         model=model,
         config=observe_config(reader, model.spec.runtime_config_name, namespace),
         templates=templates.objects,
         manifests=manifests,
         applied=frozenset(name for name, live in manifests.items() if owned_fields(live, field_manager)),
-        used=frozenset(name for service in users for name in used_templates(service)),
+        used=frozenset(name for name in manifests if ties.template_users.meets(reader, name, namespace)),
         shared_pull_secrets=_shared_pull_secrets(model, reader, ties, templates.objects),
     )
     return with_reads(observed, reads)

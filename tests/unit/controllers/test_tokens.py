@@ -33,13 +33,17 @@ def test_a_service_meets_the_model_with_its_image_or_its_weights() -> None:
     assert not set(tokens.wanted_weights(by_weights)) & set(tokens.offered_weights(model(image="registry/base:1")))
 
 
-def test_users_of_a_model_are_those_that_name_it_or_its_image() -> None:
+def test_a_service_shares_its_secrets_with_the_model_that_it_names_or_whose_image_it_names() -> None:
+    """Prove MDL-INS-5."""
     offered = set(tokens.name_and_image(model(image="registry/aim:1")))
-    named, by_image = service({"model": {"name": "m"}}), service({"model": {"image": "registry/aim:1"}})
-    assert offered & set(tokens.used_names_and_images(named))
-    assert offered & set(tokens.used_names_and_images(by_image))
-    same_text = service({"model": {"image": "m"}})
-    assert not offered & set(tokens.used_names_and_images(same_text))
+    secrets = {"imagePullSecrets": [{"name": "key"}]}
+    named = service({"model": {"name": "m"}, **secrets})
+    by_image = service({"model": {"image": "registry/aim:1"}, **secrets})
+    assert offered & set(tokens.shares_secrets_with(named))
+    assert offered & set(tokens.shares_secrets_with(by_image))
+    same_text = service({"model": {"image": "m"}, **secrets})
+    assert not offered & set(tokens.shares_secrets_with(same_text))
+    assert tuple(tokens.shares_secrets_with(service({"model": {"name": "m"}}))) == ()
 
 
 @pytest.mark.parametrize(
