@@ -5,13 +5,14 @@ The media types of OCI and of Docker are both supported. All content is verified
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
 
 from aimd.registry.access import Access, Document, Target, repository_target
 from aimd.registry.credentials import ANONYMOUS, Credential, Keyring
 from aimd.registry.failures import Problem, quoted, registry_error
+from aimd.registry.profile_files import NO_PROFILES, ProfileFiles
 from aimd.registry.reference import ImageReference, is_digest
 from aimd.registry.reply import Reply, parse_json
 
@@ -35,7 +36,7 @@ _SHOWN_PLATFORMS = 6
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """Labels and digest of an image.
+    """Labels, environment and profile files of an image, and its digest.
 
     `digest` is that of the index if there are several platforms. `public` is whether anonymous access was enough.
     """
@@ -44,6 +45,8 @@ class Inspection:
     digest: str
     labels: Mapping[str, str]
     public: bool
+    env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    profiles: ProfileFiles = NO_PROFILES
 
 
 class Images:

@@ -1,13 +1,14 @@
 """A real image registry (CNCF Distribution) on loopback, and images to push to it.
 
-To a registry and its clients, the images are real: a manifest, a configuration with labels, one small layer. They
-cannot be run.
+To a registry and its clients, the images are real: a manifest, a configuration with labels, environment and history,
+and small layers. They cannot be run.
 """
 
-# tests: tests/integration/test_registry.py
-
+import gzip
 import hashlib
+import io
 import json
+import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,15 +22,14 @@ OCI = {
     "index": "application/vnd.oci.image.index.v1+json",
     "manifest": "application/vnd.oci.image.manifest.v1+json",
     "config": "application/vnd.oci.image.config.v1+json",
-    "layer": "application/vnd.oci.image.layer.v1.tar",
+    "layer": "application/vnd.oci.image.layer.v1.tar+gzip",
 }
 DOCKER = {
     "index": "application/vnd.docker.distribution.manifest.list.v2+json",
     "manifest": "application/vnd.docker.distribution.manifest.v2+json",
     "config": "application/vnd.docker.container.image.v1+json",
-    "layer": "application/vnd.docker.image.rootfs.diff.tar",
+    "layer": "application/vnd.docker.image.rootfs.diff.tar.gzip",
 }
-_LAYER = bytes(1024)  # an empty tar archive
 
 
 async def start_registry(
@@ -79,12 +79,64 @@ async def start_registry(
 
 
 @dataclass(frozen=True)
+class Layer:
+    """An entry of an image's history, and the layer that it made.
+
+    `created_by` is the instruction as the builder writes it. `files` are contents by path, where whiteouts are files,
+    too. An `empty` entry, such as that of `ENV`, has no layer. `blob` replaces the compressed archive of `files`, and
+    `media_type` the one of the image's kind.
+    """
+
+    created_by: str = ""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    empty: bool = False
+    blob: bytes | None = None
+    media_type: str = ""
+
+    @property
+    def archive(self) -> bytes:
+        """The layer's files as a tar archive."""
+        written = io.BytesIO()
+        with tarfile.open(fileobj=written, mode="w") as archive:
+            for path, content in self.files.items():
+                entry = tarfile.TarInfo(path)
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+        return written.getvalue()
+
+    @property
+    def content(self) -> bytes:
+        """The layer as it is in the registry."""
+        return gzip.compress(self.archive, mtime=0) if self.blob is None else self.blob
+
+
+@dataclass(frozen=True)
 class Image:
-    """An image to push: its labels, and its platforms; several platforms make an index."""
+    """An image to push: its labels, its environment, and its platforms; several platforms make an index.
+
+    `env` are texts like `NAME=value`. `layers` are the entries of its history in order; without any it has one layer
+    without files. `history` is whether the history is there, which tools that squash images drop.
+    """
 
     labels: Mapping[str, str] = field(default_factory=dict)
     platforms: Sequence[tuple[str, str]] = (("linux", "amd64"),)
     media_types: Mapping[str, str] = field(default_factory=lambda: OCI)
+    env: Sequence[str] = ()
+    layers: Sequence[Layer] = (Layer("COPY / / # buildkit"),)
+    history: bool = True
+
+    def config(self, platform: tuple[str, str]) -> bytes:
+        """Return the configuration for a platform."""
+        stored = [layer for layer in self.layers if not layer.empty]
+        document: dict[str, object] = {
+            "os": platform[0],
+            "architecture": platform[1],
+            "config": {"Env": list(self.env), "Labels": {**self.labels, "platform": "/".join(platform)}},
+            "rootfs": {"type": "layers", "diff_ids": [_digest(layer.archive) for layer in stored]},
+        }
+        if self.history:
+            document["history"] = [_history(layer) for layer in self.layers]
+        return json.dumps(document).encode()
 
 
 async def push_image(client: httpx.AsyncClient, name: str, tag: str, image: Image) -> str:
@@ -106,23 +158,26 @@ async def push_image(client: httpx.AsyncClient, name: str, tag: str, image: Imag
     return await _push_manifest(client, name, tag, index, kind)
 
 
+def _history(layer: Layer) -> dict[str, object]:
+    return {"created_by": layer.created_by, **({"empty_layer": True} if layer.empty else {})}
+
+
 async def _push_platform(client: httpx.AsyncClient, name: str, image: Image, platform: tuple[str, str]) -> bytes:
-    config = json.dumps(
-        {
-            "os": platform[0],
-            "architecture": platform[1],
-            "config": {"Labels": {**image.labels, "platform": "/".join(platform)}},
-            "rootfs": {"type": "layers", "diff_ids": [_digest(_LAYER)]},
-        }
-    ).encode()
-    parts = {"config": config, "layer": _LAYER}
-    described = {}
-    for part, content in parts.items():
-        await _push_blob(client, name, content)
-        described[part] = {"mediaType": image.media_types[part], "digest": _digest(content), "size": len(content)}
-    kind = image.media_types["manifest"]
-    manifest = {"schemaVersion": 2, "mediaType": kind, "config": described["config"], "layers": [described["layer"]]}
+    kinds = image.media_types
+    config = await _push_content(client, name, image.config(platform), kinds["config"])
+    layers = [
+        await _push_content(client, name, layer.content, layer.media_type or kinds["layer"])
+        for layer in image.layers
+        if not layer.empty
+    ]
+    manifest = {"schemaVersion": 2, "mediaType": kinds["manifest"], "config": config, "layers": layers}
     return json.dumps(manifest).encode()
+
+
+async def _push_content(client: httpx.AsyncClient, name: str, content: bytes, kind: str) -> dict[str, object]:
+    """Push a blob, and return its descriptor."""
+    await _push_blob(client, name, content)
+    return {"mediaType": kind, "digest": _digest(content), "size": len(content)}
 
 
 async def _push_blob(client: httpx.AsyncClient, name: str, content: bytes) -> None:
