@@ -19,6 +19,8 @@ _APIS = {
 }
 """The kind whose availability stands for that of an API."""
 
+_UNKNOWN = "unknown"
+
 
 def _capabilities(fleet: Fleet) -> Series:
     """Yield whether the cluster serves each API and aimd may use it (OPS-RGT-1)."""
@@ -43,7 +45,7 @@ def _allocatable(fleet: Fleet) -> Series:
 
 
 def _models_of(node: Manifest) -> set[str]:
-    return {gpu.model for gpu in gpus_of_node(labels_of(node))}
+    return {gpu.model or _UNKNOWN for gpu in gpus_of_node(labels_of(node))}
 
 
 GAUGES = (

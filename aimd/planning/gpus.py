@@ -4,7 +4,7 @@ A label alone counts as a GPU: capacity, readiness, cordons and taints are the s
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -13,26 +13,37 @@ from aimd.planning.quantities import GIBIBYTE, bytes_or_zero
 from aimd.runtime.objects import Manifest
 
 _AMD = "amd.com/"
-GPU_LABEL_PREFIXES = (_AMD, f"beta.{_AMD}")
-"""Prefixes of the labels by which nodes show their GPUs; AMD's node labeler sets them."""
+_LABELER_PREFIXES = (_AMD, f"beta.{_AMD}")
+_DETECTOR_PREFIX = "feature.node.kubernetes.io/aim-accelerator."
+GPU_LABEL_PREFIXES = (*_LABELER_PREFIXES, _DETECTOR_PREFIX)
+"""Prefixes of the labels by which nodes show their GPUs.
+
+AMD's node labeler sets `amd.com/`. The accelerator detector of AIM sets the other, with the model in the key.
+"""
 
 DEVICE_ID_LABEL = f"{_AMD}gpu.device-id"
 """The PCI device id of a node's GPUs, where all of them are of one model."""
 
+_PARTITIONING = f"{_DETECTOR_PREFIX}partitioning-scheme."
+_WHOLE_GPUS = (f"{_PARTITIONING}default", f"{_PARTITIONING}SPX-NPS1")
+_VENDOR = f"{_DETECTOR_PREFIX}vendor."
 _BARE_MEBIBYTES_BELOW = 2**24
+_NO_GPU = ("CPU", "NONE")
 
 
 @dataclass(frozen=True, slots=True)
 class GpuModel:
-    """A GPU model: its usual name, the memory of one GPU, and the PCI ids of its devices.
+    """A GPU model: its usual name, the memory of one GPU (0 when unknown), and the PCI ids of its devices.
 
     `rank` orders the models when several templates fit, the preferred one first; a model without a rank comes last.
+    `aliases` are other names of the same devices.
     """
 
     name: str
     gibibytes: int
     device_ids: tuple[str, ...]
     rank: int | None = None
+    aliases: tuple[str, ...] = ()
 
 
 GPU_MODELS = (
@@ -40,11 +51,14 @@ GPU_MODELS = (
     GpuModel("MI350X", 288, ("75a0", "75b0"), rank=1),
     GpuModel("MI325X", 256, ("74a5", "74b9"), rank=2),
     GpuModel("MI300X", 192, ("74a1", "74a9", "74b5", "74bd"), rank=3),
-    GpuModel("MI308X", 128, ("74a2", "74a8", "74b6"), rank=4),
+    GpuModel("MI308X", 128, ("74a2", "74a8", "74b6", "74bc"), rank=4),
     GpuModel("MI300A", 128, ("74a0",), rank=5),
-    GpuModel("MI250X", 128, ("7408", "740c"), rank=6),
+    GpuModel("MI250X", 128, ("7408", "740c"), rank=6, aliases=("MI250",)),
     GpuModel("MI210", 64, ("740f", "7410"), rank=7),
     GpuModel("MI100", 32, ("738c", "738e"), rank=8),
+    GpuModel("R9700", 32, ("7551",), rank=9),
+    GpuModel("W7900", 48, ("7448", "744a", "744b"), rank=10),
+    GpuModel("MI350P", 0, ("75a8",)),
     GpuModel("RX6800", 16, ("73bf",)),
     GpuModel("RX6900", 16, ("73af",)),
     GpuModel("RX7900", 24, ("744c",)),
@@ -55,11 +69,10 @@ GPU_MODELS = (
     GpuModel("W6800X", 32, ("73ab",)),
     GpuModel("W6900X", 32, ("73a2",)),
     GpuModel("W7800", 32, ("7449", "745e")),
-    GpuModel("W7900", 48, ("7448", "744a")),
 )
-"""Every GPU model that aimd knows by name; others are named after their device id or their family label."""
+"""Every GPU model that aimd knows by name; others are named after their device id or as their labels name them."""
 
-_BY_NAME: Mapping[str, GpuModel] = {model.name: model for model in GPU_MODELS}
+_BY_NAME: Mapping[str, GpuModel] = {name: model for model in GPU_MODELS for name in (model.name, *model.aliases)}
 _BY_DEVICE: Mapping[str, GpuModel] = {device: model for model in GPU_MODELS for device in model.device_ids}
 
 
@@ -86,7 +99,7 @@ NodeTerm: TypeAlias = tuple[NodeRequirement, ...]
 
 @dataclass(frozen=True, slots=True)
 class NodeGpu:
-    """A GPU model that a node shows, and the term that selects such nodes."""
+    """A GPU model that a node shows, empty when its labels name none, and the term that selects such nodes."""
 
     model: str
     term: NodeTerm
@@ -96,41 +109,62 @@ class NodeGpu:
 class GpuInventory:
     """GPU models of the cluster's nodes with their memory in bytes (0 when unknown), and how nodes show them.
 
-    `extra_terms` select the nodes that lack the usual device-id label, by model.
+    GPUs whose labels name no model are under the empty name. `extra_terms` select the nodes that lack the usual
+    device-id label, by model; `excluded` must hold beside each term, because some nodes divide their GPUs.
     """
 
     vram: Mapping[str, int] = field(default_factory=dict)
     extra_terms: Mapping[str, tuple[NodeTerm, ...]] = field(default_factory=dict)
+    excluded: NodeTerm = ()
 
     @property
     def models(self) -> frozenset[str]:
         """Names of the GPU models present."""
-        return frozenset(self.vram)
+        return frozenset(self.vram) - {""}
 
     def with_memory(self, minimum: int) -> tuple[str, ...]:
         """Return the models with at least `minimum` bytes of memory, sorted."""
         return tuple(sorted(model for model, size in self.vram.items() if size >= minimum))
 
+    def smallest(self, minimum: int) -> str:
+        """Return the model with the least memory that is enough, the preferred one of several; empty if none is."""
+        fitting = [model for model in self.with_memory(minimum) if model]
+        return min(fitting, key=lambda model: (self.vram[model], gpu_rank(model), model), default="")
+
     def find(self, wanted: str) -> str | None:
         """Return the present model that a request means: the one spelled exactly so, else by its normalized name."""
-        if wanted.strip() in self.vram:
+        if wanted.strip() in self.models:
             return wanted.strip()
         normalized = normalize_gpu(wanted)
-        return normalized if normalized in self.vram else None
+        return normalized if normalized in self.models else None
 
 
 def normalize_gpu(name: str) -> str:
-    """Return the model name inside a GPU's many spellings (TPL-GPU-3).
+    """Return the model name inside a GPU's many spellings, as AIM images write it (TPL-GPU-3).
 
-    `AMD Instinct MI300X` is `MI300X`, `mi325x-oam` is `MI325X`.
+    `AMD Instinct MI300X` is `MI300X`, `mi325x-oam` is `MI325X`, `0x740c` is `MI250X`, `Radeon RX 7900 XTX` is `RX7900`.
+    Models of CPUs keep the underscore that images write: `EPYC_9965`.
     """
     text = name.strip().replace("_", "-").upper()
-    tokens = [token for token in re.split(r"[-\s/:]+", text) if token and token not in ("AMD", "INSTINCT")]
-    for token in tokens:
-        bare = token.removeprefix("INSTINCT")
+    device = re.fullmatch(r"(?:AMD-|0X)([0-9A-F]{4})", text)
+    if device is not None:
+        return gpu_of_device(device[1])
+    tokens = [token for token in re.split(r"[-\s/:]+", text) if token and token not in ("AMD", "INSTINCT", "RADEON")]
+    if names_no_gpu(text):
+        return "_".join(tokens)
+    for before, token in zip(["", *tokens], tokens, strict=False):
+        series = "RX" if before == "RX" and token[0].isdecimal() else ""
+        bare = series + re.sub("^(?:INSTINCT|RADEON)+", "", token)
         if re.fullmatch(r"[A-Z0-9]*[0-9][A-Z0-9]*", bare):
-            return bare
+            model = re.sub(r"^(RX\d{4})(?:XTX?|GRE)$", r"\1", bare)
+            return _BY_NAME[model].name if model in _BY_NAME else model
     return tokens[0] if tokens else text
+
+
+def names_no_gpu(name: str) -> bool:
+    """Return whether the model of an accelerator is that of a CPU, as in CPU images, or none (TPL-GPU-6)."""
+    words = name.strip().replace("_", "-").upper().removeprefix("AMD").strip("- ")
+    return words in _NO_GPU or words.startswith("EPYC")
 
 
 def gpu_rank(name: str) -> int:
@@ -155,36 +189,38 @@ def devices_of_gpu(model: str) -> tuple[str, ...]:
 
 
 def gpus_of_node(labels: Mapping[str, str]) -> tuple[NodeGpu, ...]:
-    """Return the GPU models that a node shows: by device id, else by family, plain labels before counted ones."""
-    for suffix, model_of in (("gpu.device-id", gpu_of_device), ("gpu.family", normalize_gpu)):
-        for prefix in GPU_LABEL_PREFIXES:
-            value = (labels.get(prefix + suffix) or "").strip()
-            if value:
-                return (NodeGpu(model_of(value), (NodeRequirement(prefix + suffix, "In", (value,)),)),)
-        found = [
-            NodeGpu(model_of(key.removeprefix(f"{prefix}{suffix}.")), _is_counted(key))
-            for prefix in GPU_LABEL_PREFIXES
-            for key in sorted(labels)
-            if key.startswith(f"{prefix}{suffix}.") and labels[key] not in ("", "0")
-        ]
-        if found:
-            return tuple(found)
-    return ()
+    """Return the GPU models that a node shows by device id and by the keys of the accelerator detector (TPL-GPU-7).
+
+    Without these, its product name counts, then its family. Both may name no model: AMD's labeler writes the family
+    `AI` for each of its accelerators.
+    """
+    return (
+        (*_shown(labels, "gpu.device-id", gpu_of_device), *_detected(labels))
+        or _shown(labels, "gpu.product-name", _model_in)
+        or _shown(labels, "gpu.family", _model_in)
+    )
 
 
 def inventory_of(nodes: Iterable[Mapping[str, str]]) -> GpuInventory:
-    """Return the inventory of nodes given by their labels; the order of the nodes does not matter."""
+    """Return the inventory of nodes given by their labels; the order of the nodes does not matter.
+
+    Nodes whose GPUs are partitioned count as nodes without GPUs, because a template asks for whole ones (TPL-GPU-8).
+    """
     vram: dict[str, int] = {}
     extra: dict[str, set[NodeTerm]] = {}
+    divided: set[str] = set()
     for labels in nodes:
-        labeled = next((size for size in (_vram_label(labels, prefix) for prefix in GPU_LABEL_PREFIXES) if size), 0)
-        for gpu in gpus_of_node(labels):
+        schemes = _partitioning(labels)
+        divided.update(schemes)
+        labeled = _labeled_memory(labels)
+        for gpu in gpus_of_node(labels) if not schemes else ():
             vram[gpu.model] = max(vram.get(gpu.model, 0), labeled)
             if not _is_usual(gpu):
                 extra.setdefault(gpu.model, set()).add(gpu.term)
     return GpuInventory(
-        {model: size or _memory_of(model) for model, size in sorted(vram.items())},
+        {model: _memory_of(model, labeled) for model, labeled in sorted(vram.items())},
         {model: tuple(sorted(terms)) for model, terms in sorted(extra.items())},
+        tuple(NodeRequirement(key, "DoesNotExist") for key in sorted(divided)),
     )
 
 
@@ -204,9 +240,11 @@ def parse_vram(text: str) -> int:
 
 
 def needs_gpu(hardware: Hardware | None) -> bool:
-    """Return whether hardware asks for a GPU: for a count above zero, or for a model."""
+    """Return whether hardware asks for a GPU: for a count above zero, or for a model (TPL-GPU-6)."""
     gpu = hardware.gpu if hardware is not None else None
-    return gpu is not None and (gpu.requests > 0 or bool(gpu.model.strip()))
+    if gpu is None or names_no_gpu(gpu.model):
+        return False
+    return gpu.requests > 0 or bool(gpu.model.strip())
 
 
 def asks_for_gpu(*hardware: Hardware | None) -> bool:
@@ -224,9 +262,66 @@ def is_gpu_resource(name: str) -> bool:
     return name.startswith(_AMD)
 
 
-def _memory_of(model: str) -> int:
+def _shown(labels: Mapping[str, str], name: str, model_of: Callable[[str], str]) -> tuple[NodeGpu, ...]:
+    """Return the GPUs in one kind of the labeler's labels, plain ones before counted ones."""
+    for prefix in _LABELER_PREFIXES:
+        value = (labels.get(prefix + name) or "").strip()
+        if value:
+            return (NodeGpu(model_of(value), (NodeRequirement(prefix + name, "In", (value,)),)),)
+    return tuple(
+        NodeGpu(model_of(key.removeprefix(f"{prefix}{name}.")), _is_counted(key))
+        for prefix in _LABELER_PREFIXES
+        for key in _counted(labels, f"{prefix}{name}.")
+    )
+
+
+def _detected(labels: Mapping[str, str]) -> Iterator[NodeGpu]:
+    """Yield the AMD GPUs that the accelerator detector found; only whether a key exists counts (TPL-GPU-7)."""
+    vendors = {key.removeprefix(f"{_VENDOR}GPU.") for key in labels if key.startswith(f"{_VENDOR}GPU.")}
+    for key in sorted(labels):
+        name = key.removeprefix(_DETECTOR_PREFIX)
+        if name == key or "." in name or names_no_gpu(name):
+            continue
+        model = _model_in(name)
+        if model in _BY_NAME or (model and (not vendors or "AMD" in vendors)):
+            yield NodeGpu(model, (NodeRequirement(key, "Exists"),))
+
+
+def _model_in(text: str) -> str:
+    """Return the GPU model that a label names; the names of all have a digit, so that `AI` is none."""
+    model = normalize_gpu(text)
+    return model if any(character.isdecimal() for character in model) else ""
+
+
+def _partitioning(labels: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the keys of the schemes by which a node divides its GPUs, none where they are whole (TPL-GPU-8)."""
+    if _WHOLE_GPUS[0] in labels:
+        return ()
+    return tuple(key for key in labels if key.startswith(_PARTITIONING) and key not in _WHOLE_GPUS)
+
+
+def _memory_of(model: str, labeled: int) -> int:
+    """Return the memory of a GPU: the labeled one, but the table's where there is no label or it was rounded down."""
     known = _BY_NAME.get(model)
-    return known.gibibytes * GIBIBYTE if known is not None else 0
+    nominal = known.gibibytes * GIBIBYTE if known is not None else 0
+    is_rounded = 0 < nominal - labeled <= max(GIBIBYTE, nominal // 100)
+    return nominal if is_rounded or not labeled else labeled
+
+
+def _labeled_memory(labels: Mapping[str, str]) -> int:
+    """Return the memory in the labels of a node, 0 without any; a counted label is of use where it is the only one."""
+    for prefix in _LABELER_PREFIXES:
+        if size := parse_vram(labels.get(f"{prefix}gpu.vram") or ""):
+            return size
+    for prefix in _LABELER_PREFIXES:
+        counted = {parse_vram(key.removeprefix(f"{prefix}gpu.vram.")) for key in _counted(labels, f"{prefix}gpu.vram.")}
+        if len(counted) == 1:
+            return counted.pop()
+    return 0
+
+
+def _counted(labels: Mapping[str, str], prefix: str) -> list[str]:
+    return [key for key in sorted(labels) if key.startswith(prefix) and labels[key] not in ("", "0")]
 
 
 def _is_counted(key: str) -> NodeTerm:
@@ -236,7 +331,3 @@ def _is_counted(key: str) -> NodeTerm:
 def _is_usual(gpu: NodeGpu) -> bool:
     first = gpu.term[0]
     return first.key == DEVICE_ID_LABEL and first.operator == "In" and first.values[0] in devices_of_gpu(gpu.model)
-
-
-def _vram_label(labels: Mapping[str, str], prefix: str) -> int:
-    return parse_vram(labels.get(f"{prefix}gpu.vram") or "")

@@ -65,7 +65,7 @@ def gpu_component(hardware: Hardware | None, inventory: GpuInventory | None) -> 
         return Component.ready(
             _GPU, Reason.GPU_NOT_CHECKED, "GPU availability is not checked, because aimd may not read nodes"
         )
-    wanted, present = hardware.gpu, _listed(inventory.models)
+    wanted, present = hardware.gpu, _listed(inventory)
     if wanted.model.strip():
         if (found := inventory.find(wanted.model)) is not None:
             return Component.ready(_GPU, Reason.GPU_AVAILABLE, f"GPU model {found} is available")
@@ -79,7 +79,7 @@ def gpu_component(hardware: Hardware | None, inventory: GpuInventory | None) -> 
     if minimum > 0 and not inventory.with_memory(minimum):
         text = f"No node has a GPU with {wanted.min_vram} of memory; the cluster has {present}"
         return Component(_GPU, State.NOT_AVAILABLE, Reason.VRAM_NOT_AVAILABLE, text)
-    if not inventory.models:
+    if not inventory.vram:
         return Component(_GPU, State.NOT_AVAILABLE, Reason.GPU_NOT_AVAILABLE, "No node has the labels of an AMD GPU")
     return Component.ready(_GPU, Reason.GPU_AVAILABLE, f"The cluster has {present}")
 
@@ -94,7 +94,8 @@ def node_affinity(hardware: Hardware | None, inventory: GpuInventory | None) -> 
     """Return the affinity of nodes that can run the hardware, None when any node can (TPL-GPU-5).
 
     One term selects by the usual device-id label: every id of the model, or of each present model with enough memory.
-    Further terms select nodes that lack that label. Values are sorted, because a reordering would restart pods.
+    Further terms select nodes that show the GPU in another way. Each keeps off nodes with partitioned GPUs. Values are
+    sorted, because a reordering would restart pods.
     """
     if hardware is None or hardware.gpu is None or not needs_gpu(hardware):
         return None
@@ -110,7 +111,9 @@ def node_affinity(hardware: Hardware | None, inventory: GpuInventory | None) -> 
     terms += [term for model in models for term in available.extra_terms.get(model, ())]
     if not terms:
         return None
-    rendered = [{"matchExpressions": [requirement.manifest() for requirement in term]} for term in terms]
+    rendered = [
+        {"matchExpressions": [requirement.manifest() for requirement in (*term, *available.excluded)]} for term in terms
+    ]
     return {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": rendered}}
 
 
@@ -150,5 +153,6 @@ def _unordered(value: object) -> str:
     return json.dumps(value)
 
 
-def _listed(models: Sequence[str] | frozenset[str]) -> str:
-    return ", ".join(sorted(models)) or "no AMD GPU"
+def _listed(inventory: GpuInventory) -> str:
+    unnamed = ["a GPU whose labels name no model"] if "" in inventory.vram else []
+    return ", ".join([*sorted(inventory.models), *unnamed]) or "no AMD GPU"

@@ -18,6 +18,7 @@ from aimd.planning.service_template.hardware import (
 )
 
 MI300X = {"amd.com/gpu.device-id": "74a1", "amd.com/gpu.vram": "192G"}
+DETECTED = "feature.node.kubernetes.io/aim-accelerator."
 
 
 def hardware(**gpu: object) -> Hardware:
@@ -99,9 +100,64 @@ def test_nodes_without_the_usual_label_get_a_term_of_their_own() -> None:
     ]
 
 
+def test_the_keys_of_the_accelerator_detector_are_a_further_way() -> None:
+    """Prove TPL-GPU-5 and TPL-GPU-7."""
+    wanted = hardware(requests=1, model="W7900")
+    inventory = inventory_of([{f"{DETECTED}RadeonW7900": "2"}, {"amd.com/gpu.device-id": "744b"}])
+    component, affinity = gpu_component(wanted, inventory), node_affinity(wanted, inventory)
+    assert component is not None
+    assert component.effective_state is State.READY
+    assert affinity is not None
+    terms = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert terms == [
+        {"matchExpressions": [{"key": "amd.com/gpu.device-id", "operator": "In", "values": ["7448", "744a", "744b"]}]},
+        {"matchExpressions": [{"key": f"{DETECTED}RadeonW7900", "operator": "Exists"}]},
+    ]
+
+
+def test_every_term_keeps_off_nodes_with_partitioned_gpus() -> None:
+    """Prove TPL-GPU-8."""
+    scheme = f"{DETECTED}partitioning-scheme.CPX-NPS4"
+    wanted = hardware(requests=1, model="MI300X")
+    divided = {**MI300X, f"{DETECTED}MI300X": "64", scheme: "64"}
+    alone = gpu_component(wanted, inventory_of([divided]))
+    assert alone is not None
+    assert alone.effective_state is State.NOT_AVAILABLE
+    affinity = node_affinity(wanted, inventory_of([divided, MI300X, {f"{DETECTED}MI300X": "8"}]))
+    assert affinity is not None
+    terms = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert [term["matchExpressions"][0]["key"] for term in terms] == ["amd.com/gpu.device-id", f"{DETECTED}MI300X"]
+    assert all(term["matchExpressions"][-1] == {"key": scheme, "operator": "DoesNotExist"} for term in terms)
+
+
+def test_a_gpu_whose_labels_name_no_model_is_a_gpu() -> None:
+    """Prove TPL-GPU-7."""
+    inventory = inventory_of([{"amd.com/gpu.family": "AI", "amd.com/gpu.vram": "192G"}])
+    for wanted in (hardware(requests=1), hardware(requests=1, minVram="64Gi")):
+        component = gpu_component(wanted, inventory)
+        assert component is not None
+        assert component.effective_state is State.READY
+    named = gpu_component(hardware(requests=1, model="AI"), inventory)
+    assert named is not None
+    assert (named.effective_state, named.effective_message) == (
+        State.NOT_AVAILABLE,
+        "No node has a GPU of model AI; the cluster has a GPU whose labels name no model",
+    )
+
+
+@pytest.mark.parametrize("model", ["CPU", "EPYC_9965", "NONE"])
+def test_the_model_of_a_cpu_asks_for_no_gpu(model: str) -> None:
+    """Prove TPL-GPU-6."""
+    assert gpu_component(hardware(requests=1, model=model), inventory_of([])) is None
+    assert node_affinity(hardware(requests=1, model=model), inventory_of([])) is None
+
+
 node_labels = st.dictionaries(
     st.sampled_from(
         [
+            f"{DETECTED}MI300X",
+            f"{DETECTED}partitioning-scheme.CPX-NPS4",
+            f"{DETECTED}partitioning-scheme.default",
             "amd.com/gpu.device-id",
             "beta.amd.com/gpu.device-id",
             "amd.com/gpu.device-id.74a1",
