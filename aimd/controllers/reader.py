@@ -1,15 +1,17 @@
 """Typed reads from the cache."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
 from aimd.api.core import ApiObject
+from aimd.planning.gpus import GpuInventory, inventory_of
 from aimd.planning.kinds import MODELS
 from aimd.planning.unreadable import Unreadable, unreadable
-from aimd.runtime.objects import Key, Kind, Manifest, key_of
+from aimd.runtime.kinds import NODE
+from aimd.runtime.objects import Key, Kind, Manifest, key_of, labels_of
 from aimd.runtime.store import Cache, IndexFunction
 
 NeighborT = TypeVar("NeighborT")
@@ -60,6 +62,8 @@ class Reader:
         self.cache = cache
         self._last: tuple[Kind | None, Manifest, Any] = (None, {}, None)
         """The last object that was read: all indexes of a kind are computed for one object after the other."""
+        self._inventory: tuple[Sequence[Manifest], GpuInventory] = ((), GpuInventory())
+        """The nodes of the last inventory, and the inventory."""
 
     def read(self, kind: Kind, manifest: Manifest) -> Any:
         """Return the object as its kind is read: parsed, a manifest, or Unreadable."""
@@ -83,6 +87,19 @@ class Reader:
         """Return the object of a key: as `read` gives it, or None."""
         manifest = self.cache[kind].get(key)
         return self.read(kind, manifest) if manifest is not None else None
+
+    def gpu_inventory(self) -> GpuInventory | None:
+        """Return the GPUs of the cluster's nodes, None when nodes may not be read; computed once per change of a node.
+
+        Controllers that ask must have an informer for nodes.
+        """
+        store = self.cache[NODE]
+        if not (store.available and store.synced):
+            return None
+        nodes = store.list()
+        if nodes is not self._inventory[0]:
+            self._inventory = nodes, inventory_of(labels_of(node) for node in nodes)
+        return self._inventory[1]
 
     def tokens(self, function: Callable[[Any], Tokens], kind: Kind) -> IndexFunction:
         """Return an index function that applies `function` to the typed object.

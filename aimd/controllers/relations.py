@@ -74,7 +74,7 @@ TEMPLATES = (AIM_SERVICE_TEMPLATE, AIM_CLUSTER_SERVICE_TEMPLATE)
 NAMESPACE, ANYWHERE, USERS = Reach.NAMESPACE, Reach.ANYWHERE, Reach.USERS
 
 BURST_SECONDS = 0.2
-"""What KServe and a starting pod report within this time is answered by one reconcile."""
+"""What KServe, a starting pod or many services report within this time is answered by one reconcile."""
 _NAMED_ONCE_CHOSEN = "once the template is chosen the status names it, and wakes by that name"
 
 
@@ -141,13 +141,7 @@ SERVICE_DERIVED_TEMPLATE = Relation[AIMService, AIMServiceTemplate](
     lookup_only="a derived template is given up by a change of the service itself",
 )
 SERVICE_NODE = Relation[AIMService, Manifest](
-    "service node",
-    AIM_SERVICE,
-    (NODE,),
-    tokens.gpus_if_choosing,
-    tokens.gpus,
-    ANYWHERE,
-    predicate=gpu_labels_changed,
+    "service node", AIM_SERVICE, (NODE,), tokens.gpus_if_choosing, tokens.gpus, ANYWHERE, predicate=gpu_labels_changed
 )
 
 # AIMService: what it makes, and what is made of that
@@ -231,6 +225,7 @@ class ModelTies:
             tokens.used_templates,
             USERS,
             predicate=used_templates_changed,
+            delay=BURST_SECONDS,
         )
         # What belongs to the cluster takes no pull secrets from tenants (MDL-INS-5).
         self.users = Relation[AnyModel, AIMService](

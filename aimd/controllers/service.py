@@ -31,7 +31,6 @@ from aimd.controllers.relations import (
 )
 from aimd.controllers.runtime_config import CONFIG_INFORMERS, observe_config
 from aimd.planning.component import State
-from aimd.planning.gpus import inventory_of
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
     AIM_CLUSTER_SERVICE_TEMPLATE,
@@ -65,7 +64,7 @@ from aimd.runtime.kinds import (
     PERSISTENT_VOLUME_CLAIM,
     POD,
 )
-from aimd.runtime.objects import Deletion, Key, Manifest, labels_of
+from aimd.runtime.objects import Deletion, Key, Manifest
 
 INFORMERS = (
     Informer(AIM_SERVICE),
@@ -126,6 +125,7 @@ def observe_service(service: AIMService, live: Manifest, reader: Reader, reads: 
     caches += SERVICE_CANDIDATE_CACHE.of(reader, templates.objects, namespace)
     derived = _derived(service, templates.objects, reader)
     foreign = SERVICE_TEMPLATE_MODEL.find(reader, service)
+    inventory = reader.gpu_inventory()
     observed = ObservedService(
         service=service,
         manifest=live,
@@ -144,7 +144,7 @@ def observe_service(service: AIMService, live: Manifest, reader: Reader, reads: 
         scaled_object=SERVICE_SCALED_OBJECT.of(reader, running, namespace).first,
         autoscaler=SERVICE_AUTOSCALER.of(reader, running, namespace).first,
         profile_config_map=SERVICE_PROFILE.find(reader, service).first,
-        gpu_models=_gpu_models(reader),
+        gpu_models=inventory.models if inventory is not None else None,
         absent_kinds=frozenset(
             kind.name for kind in (*_MADE_BY_OTHERS, SCALED_OBJECT) if not reader.cache[kind].available
         ),
@@ -189,14 +189,6 @@ def _sharers(derived: Iterable[AIMServiceTemplate], reader: Reader) -> tuple[AIM
         key = Key(item.metadata.namespace, item.metadata.name)
         found += users_of(SERVICE_TEMPLATE, reader, AIM_SERVICE_TEMPLATE, key)
     return found.objects
-
-
-def _gpu_models(reader: Reader) -> frozenset[str] | None:
-    """Return the GPU models of the cluster, None when nodes may not be read."""
-    nodes = reader.cache[NODE]
-    if not (nodes.available and nodes.synced):
-        return None
-    return inventory_of([labels_of(node) for node in nodes.list()]).models
 
 
 def _on_deletion(service: AIMService, reader: Reader) -> Sequence[Deletion]:

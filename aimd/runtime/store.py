@@ -100,6 +100,8 @@ class Store:
         self._transforms: list[Transform] = [transform] if transform else []
         self._objects: dict[Key, Manifest] = {}
         self._by_index: dict[str, dict[str, set[Key]]] = {name: {} for name in self._indexes}
+        self._places: dict[Key, list[tuple[str, str]]] = {}
+        """Index and value of each place where an object is indexed."""
         self._sorted: tuple[Manifest, ...] | None = None
         self._membership = Membership()
         self._deleted: OrderedDict[str, int] = OrderedDict()
@@ -137,10 +139,9 @@ class Store:
     def add_index(self, name: str, function: IndexFunction) -> None:
         """Add an index; objects that are in the store already are indexed, too."""
         self._indexes[name] = function
-        index = self._by_index[name] = {}
+        self._by_index[name] = {}
         for key, manifest in self._objects.items():
-            for value in function(manifest):
-                index.setdefault(value, set()).add(key)
+            self._index_by(name, function, key, manifest)
 
     def add_transform(self, transform: Transform) -> None:
         """Apply `transform` to each object that arrives from now on, after the transforms added before."""
@@ -264,20 +265,22 @@ class Store:
         if self._detector is not None:
             self._detector.capture(key, manifest)
         for name, function in self._indexes.items():
-            for value in function(manifest):
-                self._by_index[name].setdefault(value, set()).add(key)
+            self._index_by(name, function, key, manifest)
+
+    def _index_by(self, name: str, function: IndexFunction, key: Key, manifest: Manifest) -> None:
+        for value in function(manifest):
+            self._by_index[name].setdefault(value, set()).add(key)
+            self._places.setdefault(key, []).append((name, value))
 
     def _unindex(self, key: Key, manifest: Manifest) -> None:
         if self._detector is not None:
             self._detector.verify(key, manifest)
-        for name, function in self._indexes.items():
-            index = self._by_index[name]
-            for value in function(manifest):
-                keys = index.get(value)
-                if keys is not None:
-                    keys.discard(key)
-                    if not keys:
-                        del index[value]
+        for name, value in self._places.pop(key, ()):
+            keys = self._by_index[name].get(value)
+            if keys is not None:
+                keys.discard(key)
+                if not keys:
+                    del self._by_index[name][value]
 
     def _notify(self, delta: Delta) -> None:
         for subscriber in self._subscribers:

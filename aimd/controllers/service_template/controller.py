@@ -8,7 +8,6 @@ from aimd.controllers.reader import Reader
 from aimd.controllers.relations import TemplateTies
 from aimd.controllers.runtime_config import CONFIG_INFORMERS, observe_config
 from aimd.controllers.service_template.discovery_slots import BY_ACTIVITY, DiscoverySlots, activity_of
-from aimd.planning.gpus import GpuInventory, inventory_of
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
     AIM_CLUSTER_SERVICE_TEMPLATE,
@@ -28,7 +27,7 @@ from aimd.planning.service_template.plan import plan_service_template
 from aimd.planning.unreadable import hides
 from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import JOB, NODE, POD
-from aimd.runtime.objects import Kind, Manifest, key_of, labels_of
+from aimd.runtime.objects import Kind, Manifest, key_of
 
 TEMPLATE_TIES = TemplateTies(AIM_SERVICE_TEMPLATE, (AIM_MODEL, AIM_CLUSTER_MODEL))
 CLUSTER_TEMPLATE_TIES = TemplateTies(AIM_CLUSTER_SERVICE_TEMPLATE, (AIM_CLUSTER_MODEL,))
@@ -85,7 +84,7 @@ def observe_template(
         model=model,
         unreadable_model=broken,
         shared_pull_secrets=_shared_pull_secrets(template, reader, ties) if model is not None else (),
-        inventory=_inventory(reader),
+        inventory=reader.gpu_inventory(),
         cache=cache,
     )
     return with_reads(_with_run(observed, reader, ties), reads)
@@ -108,10 +107,3 @@ def _with_run(observed: ObservedTemplate, reader: Reader, ties: TemplateTies) ->
     others = tuple(item for item in owned if item is not job)
     pods = ties.pods.of(reader, (job,), observed.key.namespace).objects if job is not None else ()
     return replace(observed, run=DiscoveryRun(job=job, others=others, pods=pods))
-
-
-def _inventory(reader: Reader) -> GpuInventory | None:
-    nodes = reader.cache[NODE]
-    if not (nodes.available and nodes.synced):
-        return None
-    return inventory_of(labels_of(node) for node in nodes.list())

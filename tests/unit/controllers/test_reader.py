@@ -3,7 +3,7 @@
 from aimd.controllers.reader import Found, Reader
 from aimd.planning.kinds import AIM_MODEL
 from aimd.planning.unreadable import Unreadable
-from aimd.runtime.kinds import POD
+from aimd.runtime.kinds import NODE, POD
 from aimd.runtime.objects import Key, Kind, Manifest
 from aimd.runtime.store import Cache, Store
 
@@ -47,3 +47,23 @@ def test_found_objects_are_merged_each_once_in_order() -> None:
     assert merged.objects == (first, second)
     assert merged.first == first
     assert Found().first is None
+
+
+def test_the_inventory_of_gpus_is_computed_once_per_change_of_a_node() -> None:
+    def node(name: str, device: str, version: str = "1") -> Manifest:
+        labels = {"amd.com/gpu.device-id": device}
+        return {"metadata": {"name": name, "uid": name, "resourceVersion": version, "labels": labels}}
+
+    nodes = reader(NODE, node("a", "74a1"))
+    assert nodes.gpu_inventory() is None, "nodes that are not listed yet are unknown"
+    nodes.cache[NODE].synced = True
+    first = nodes.gpu_inventory()
+    assert first is not None
+    assert first.models == {"MI300X"}
+    assert nodes.gpu_inventory() is first
+    nodes.cache[NODE].upsert(node("b", "74a5", "2"))
+    second = nodes.gpu_inventory()
+    assert second is not None
+    assert second.models == {"MI300X", "MI325X"}
+    nodes.cache[NODE].available = False
+    assert nodes.gpu_inventory() is None

@@ -70,6 +70,25 @@ def test_the_owner_index_follows_changes() -> None:
         store.by_index("no such index", "x")
 
 
+def test_an_index_function_runs_once_per_version_and_added_indexes_follow_changes() -> None:
+    calls: list[str] = []
+
+    def color(manifest: Manifest) -> list[str]:
+        calls.append(manifest["metadata"]["resourceVersion"])
+        return [manifest["color"]]
+
+    store = Store(CONFIG_MAP)
+    store.upsert(thing("a", 1, color="red"))
+    store.add_index("color", color)
+    store.upsert(thing("a", 2, color="blue"))
+    assert calls == ["1", "2"]
+    assert store.by_index("color", "red") == ()
+    assert names(store) == [key_of(manifest).name for manifest in store.by_index("color", "blue")]
+    store.remove(thing("a", 3, color="blue"))
+    assert store.by_index("color", "blue") == ()
+    assert calls == ["1", "2"]
+
+
 def test_what_we_deleted_is_not_brought_back_by_a_watch_that_lags() -> None:
     store = Store(CONFIG_MAP)
     store.upsert(thing("a", 5), informer="f")
