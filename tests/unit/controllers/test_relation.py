@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import pytest
 
 from aimd.controllers.reader import Reader
-from aimd.controllers.relation import Reach, Relation, informers_of, watches_of
+from aimd.controllers.relation import Reach, Relation, Through, informers_of, watches_of
 from aimd.runtime.informer import Informer
-from aimd.runtime.kinds import CONFIG_MAP, POD
+from aimd.runtime.kinds import CONFIG_MAP, JOB, POD
 from aimd.runtime.objects import Key, Manifest, labels_of
 from aimd.runtime.store import Cache, Store
 
@@ -39,6 +39,7 @@ def color(item: Manifest) -> Iterable[str]:
 
 
 PODS_OF = Relation[Manifest, Manifest]("pods of a map", CONFIG_MAP, (POD,), color, color, Reach.NAMESPACE)
+JOBS_OF = Through[Manifest, Manifest, Manifest]("jobs of a map", PODS_OF, (JOB,), color, color, Reach.USERS)
 INFORMERS = (Informer(CONFIG_MAP), Informer(POD, label_selector="color"))
 
 
@@ -80,3 +81,15 @@ def test_the_selection_of_an_informer_is_kept_when_indexes_are_added(reader: Rea
 def test_a_relation_to_a_kind_without_an_informer_is_a_mistake(reader: Reader) -> None:
     with pytest.raises(KeyError):
         informers_of((PODS_OF,), reader, (Informer(CONFIG_MAP),))
+
+
+@pytest.mark.parametrize(
+    ("token", "namespace", "met"),
+    [("red", "a", True), ("red", "b", False), ("red", "", True), ("green", "a", False), ("", "a", False)],
+)
+def test_a_token_meets_a_neighbor_in_reach(token: str, namespace: str, met: bool) -> None:
+    cache = Cache()
+    reader = Reader(cache)
+    cache.add(Store(JOB, {JOBS_OF.offers_index: reader.tokens(color, JOB)}))
+    cache[JOB].upsert(live("j", "a", "red-blue"))
+    assert JOBS_OF.meets(reader, token, namespace) is met
