@@ -25,17 +25,29 @@ AIM_METRIC = "AIM_METRIC"
 AIM_PRECISION = "AIM_PRECISION"
 """The precision of the profile, such as `fp8`."""
 
+AIM_ENGINE = "AIM_ENGINE"
+"""The engine of the profile; the image assumes `vllm`."""
+
 AIM_ID = "AIM_ID"
-"""The model of a custom profile, as `organization/name`."""
+"""The model whose profiles are used, as `organization/name`; images of one model have it built in."""
 
 AIM_MODEL_ID = "AIM_MODEL_ID"
 """The model whose weights a predictor loads, as `organization/name`; excludes `AIM_ID`."""
 
+AIM_ALLOW_GENERAL_PROFILE_FALLBACK = "AIM_ALLOW_GENERAL_PROFILE_FALLBACK"
+"""Whether an image of one model may choose a profile that fits any model."""
+
 AIM_GPU_MODEL = "AIM_GPU_MODEL"
-"""The GPU model that discovery chooses a profile for."""
+"""The GPU model that a profile is chosen for."""
 
 AIM_GPU_COUNT = "AIM_GPU_COUNT"
-"""The number of GPUs that discovery chooses a profile for."""
+"""The number of GPUs that a profile is chosen for."""
+
+AIM_ACCELERATOR_MODEL = "AIM_ACCELERATOR_MODEL"
+"""`AIM_GPU_MODEL` as newer images call it."""
+
+AIM_ACCELERATOR_COUNT = "AIM_ACCELERATOR_COUNT"
+"""`AIM_GPU_COUNT` as newer images call it."""
 
 AIM_LOG_LEVEL = "AIM_LOG_LEVEL"
 """Log level of the AIM runtime; discovery silences it, because its output is read."""
@@ -82,6 +94,8 @@ AWS_ENDPOINT_URL = "AWS_ENDPOINT_URL"
 S3_NO_SSL = "S3_NO_SSL"
 """Whether the object store is reached without TLS."""
 
+_IDENTITIES = (AIM_ID, AIM_MODEL_ID)
+
 
 def merge_env(*layers: Iterable[EnvVar]) -> tuple[EnvVar, ...]:
     """Merge by name: a later layer replaces the whole entry in place, new names are appended (OBJ-ENV-1)."""
@@ -93,15 +107,27 @@ def merge_env(*layers: Iterable[EnvVar]) -> tuple[EnvVar, ...]:
 
 
 def merge_container_env(*layers: Iterable[EnvVar]) -> tuple[EnvVar, ...]:
-    """Merge as `merge_env` does, but merge values of `AIM_ENGINE_ARGS` that are JSON objects deeply (SVC-ENV-2)."""
+    """Merge as `merge_env` does, except for variables that are more than a text.
+
+    Values of `AIM_ENGINE_ARGS` that are JSON objects are merged deeply (SVC-ENV-2). `AIM_ID` and `AIM_MODEL_ID` exclude
+    each other in every image: a layer that gives one of them a value drops the other of earlier layers (SVC-ENV-3).
+    """
     merged: dict[str, EnvVar] = {}
     for layer in layers:
-        for variable in layer:
+        own = tuple(layer)
+        if any(variable.name in _IDENTITIES and has_value(variable) for variable in own):
+            merged = {name: variable for name, variable in merged.items() if name not in _IDENTITIES}
+        for variable in own:
             earlier = merged.get(variable.name)
             if earlier is not None and variable.name == AIM_ENGINE_ARGS:
                 variable = _merge_engine_args(earlier, variable)
             merged[variable.name] = variable
     return tuple(merged.values())
+
+
+def has_value(variable: EnvVar) -> bool:
+    """Return whether a variable has a value other than the empty text, which AIM images take for none."""
+    return bool(variable.value) or variable.value_from is not None
 
 
 def render_env(variables: Sequence[EnvVar]) -> list[Manifest]:

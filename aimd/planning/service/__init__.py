@@ -10,6 +10,7 @@
 | `child_names` | the names of everything that a service creates |
 | `inference_service` | the InferenceService |
 | `container_environment`, `resources`, `volumes` | environment, resources and volumes of its container |
+| `profile_choice` | which profile of its image the container takes |
 | `profile_config_map` | the ConfigMap of a custom profile |
 | `scaling`, `autoscaler` | the number of replicas, and the health of the autoscaler |
 | `routing` | the HTTPRoute |

@@ -1,61 +1,64 @@
 """Environment of the inference container, weakest layer first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from aimd.api.core import EnvVar
 from aimd.api.service import AIMService
 from aimd.api.service_template import AnyServiceTemplate
 from aimd.planning.environment import (
+    AIM_ALLOW_GENERAL_PROFILE_FALLBACK,
     AIM_CACHE_PATH,
     AIM_ID,
-    AIM_METRIC,
     AIM_MODEL_ID,
-    AIM_PRECISION,
-    AIM_PROFILE_ID,
     VLLM_ENABLE_METRICS,
+    has_value,
     merge_container_env,
 )
-from aimd.planning.service_template.profile_file import profile_id_of
+from aimd.planning.service.profile_choice import discovered_choice, template_choice
+from aimd.planning.service_template.discovered_profile import discovered_profile
 from aimd.planning.weights import WEIGHTS_PATH
 
 DEFAULTS = (
     EnvVar(name=AIM_CACHE_PATH, value=WEIGHTS_PATH),
     EnvVar(name=VLLM_ENABLE_METRICS, value="true"),
 )
+_OWN_WEIGHTS = (
+    # An image of one model has its own AIM_ID built in, and refuses profiles that fit any model.
+    EnvVar(name=AIM_ID, value=""),
+    EnvVar(name=AIM_ALLOW_GENERAL_PROFILE_FALLBACK, value="true"),
+)
 
 
 def container_env(
-    service: AIMService, template: AnyServiceTemplate, config_env: Sequence[EnvVar]
+    service: AIMService, template: AnyServiceTemplate, config_env: Sequence[EnvVar], image: str
 ) -> tuple[EnvVar, ...]:
-    """Return every variable once, sorted by name.
+    """Return every variable once, sorted by name; `image` is the one that runs.
 
-    A variable set on several levels has the value of the strongest (SVC-ENV-1, SVC-ENV-2).
+    A variable set on several levels has the value of the strongest (SVC-ENV-1, SVC-ENV-2). The `env_vars` of a profile
+    are not among them: the image sets these over all others when it starts the engine (SVC-ENV-7).
     """
-    merged = merge_container_env(
-        DEFAULTS,
-        config_env,
-        _profile(template),
-        template.spec.env,
-        _identity(template),
-        service.spec.env,
-    )
-    return tuple(sorted(merged, key=lambda variable: variable.name))
-
-
-def _profile(template: AnyServiceTemplate) -> tuple[EnvVar, ...]:
-    """Return the variables that select the profile inside the image."""
-    values = {
-        AIM_PROFILE_ID: profile_id_of(template) or template.spec.profile_id,
-        AIM_METRIC: template.spec.metric,
-        AIM_PRECISION: template.spec.precision,
-    }
-    return tuple(EnvVar(name=name, value=value) for name, value in values.items() if value)
+    own = (template.spec.env, _identity(template))
+    choice = template_choice(template, merge_container_env(config_env, *own, service.spec.env))
+    of_template = merge_container_env(choice, *own)
+    users = merge_container_env(config_env, choice, *own, service.spec.env)
+    found = discovered_choice(discovered_profile(template, image), of_template, users)
+    merged = merge_container_env(DEFAULTS, found, users)
+    return tuple(sorted(_completed(merged), key=lambda variable: variable.name))
 
 
 def _identity(template: AnyServiceTemplate) -> tuple[EnvVar, ...]:
-    """Return `AIM_ID` or `AIM_MODEL_ID`, never both: they exclude each other in the image (SVC-ENV-3)."""
-    if template.spec.custom_profile is not None:
-        return (EnvVar(name=AIM_ID, value=template.spec.aim_id),)
-    if template.spec.model_sources:
-        return (EnvVar(name=AIM_MODEL_ID, value=template.spec.model_sources[0].model_id),)
+    """Return what decides which model the container serves; empty for the model of the image (SVC-ENV-3)."""
+    spec = template.spec
+    if spec.custom_profile is not None:
+        return (EnvVar(name=AIM_ID, value=spec.aim_id),)
+    if spec.model_sources:
+        return (EnvVar(name=AIM_MODEL_ID, value=spec.model_sources[0].model_id),)
     return ()
+
+
+def _completed(variables: Iterable[EnvVar]) -> tuple[EnvVar, ...]:
+    """Return the variables with what an image of one model needs to serve another one (SVC-ENV-3)."""
+    given = {variable.name: variable for variable in variables}
+    serves_another = AIM_MODEL_ID in given and has_value(given[AIM_MODEL_ID])
+    missing = (variable for variable in _OWN_WEIGHTS if serves_another and variable.name not in given)
+    return (*given.values(), *missing)

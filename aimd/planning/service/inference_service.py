@@ -88,7 +88,7 @@ def _predictor(observed: ObservedService, parts: PredictorInputs, image: str) ->
         "name": CONTAINER,
         "image": image,
         "ports": [{"containerPort": HTTP_PORT, "name": "http", "protocol": "TCP"}],
-        "env": render_env(container_env(observed.service, parts.template, observed.config.spec.env)),
+        "env": render_env(container_env(observed.service, parts.template, observed.config.spec.env, image)),
         "volumeMounts": list(volumes.mounts),
     }
     resources = (
