@@ -29,11 +29,25 @@ class SourceType(StrEnum):
     CUSTOM = "Custom"
 
 
+class ImageProfileSource(StrEnum):
+    """Where the profiles of an image's templates come from."""
+
+    REGISTRY = "Registry"
+    """The profile files in the image, read from its registry."""
+    LABELS = "Labels"
+    """The label `recommendedDeployments`; a discovery Job asks the image for the profile of each template."""
+    NONE = "None"
+    """Nowhere: the image recommends nothing."""
+
+
 class ModelCondition(StrEnum):
     """Condition types of an AIMModel and an AIMClusterModel, beside those of every object."""
 
     IMAGE_METADATA_READY = "ImageMetadataReady"
     """The metadata of the image is known."""
+    IMAGE_PROFILES_READ = "ImageProfilesRead"
+    """The profile files of the image were read from its registry, and templates are created from them. Absent if the
+    registry was not queried for them."""
     SERVICE_TEMPLATES_READY = "ServiceTemplatesReady"
     """The templates of the AIMModel can be used."""
     CLUSTER_SERVICE_TEMPLATES_READY = "ClusterServiceTemplatesReady"
@@ -118,6 +132,43 @@ class ImageMetadata(ApiModel):
     """The labels of the image, unchanged."""
 
 
+class ImageProfile(ApiModel):
+    """A profile of the image that a template is created for."""
+
+    profile_id: str = ""
+    """Id of the profile in the image. Empty if a discovery Job asks the image for one."""
+    gpu_model: str = ""
+    """GPU model, for example `MI300X`. Empty for profiles that run without a GPU."""
+    gpu_count: Int32 = 0
+    """GPUs per replica."""
+    cpu_model: str = ""
+    """CPU model, for example `EPYC_9965`. Empty for profiles that require a GPU."""
+    cpu_count: Int32 = 0
+    """CPU cores per replica of a profile that runs without a GPU."""
+    metric: str = ""
+    """Optimization goal."""
+    precision: str = ""
+    """Numeric precision."""
+    type: str = ""
+    """Profile type. Empty if it is not known yet."""
+    engine: str = ""
+    """Inference engine, for example `vllm`. Empty if it is not known yet."""
+
+
+class ImageProfiles(ApiModel):
+    """The profiles of the image that templates are created for."""
+
+    source: Annotated[str, Schema(enum=tuple(ImageProfileSource))] = ""
+    """`Registry` if they are profile files read from the image's registry, `Labels` if the image's label
+    `recommendedDeployments` describes them, `None` if the image recommends nothing."""
+    digest: str = ""
+    """Digest of the image that they were read from."""
+    message: str = ""
+    """What was read, what was left out, and why."""
+    profiles: tuple[ImageProfile, ...] = ()
+    """The profiles, at most 256. A template is created for each."""
+
+
 class CustomDefaults(ApiModel):
     """Defaults for the templates of a model with `modelSources`."""
 
@@ -167,9 +218,9 @@ class Discovery(ApiModel):
     """Controls what aimd reads from the image and creates for it."""
 
     extract_metadata: Annotated[bool, DEFAULTED] = True
-    """Whether to read the labels of the image from its registry."""
+    """Whether to read the labels and the profile files of the image from its registry."""
     create_service_templates: Annotated[bool, DEFAULTED] = True
-    """Whether to create templates, from the image's recommended deployments and from `customTemplates`."""
+    """Whether to create templates, from the profiles that the image recommends and from `customTemplates`."""
 
 
 class AIMModelSpec(ApiModel):
@@ -190,13 +241,13 @@ class AIMModelSpec(ApiModel):
     image: Annotated[str, Schema(required=True, min_length=1)] = ""
     """AIM container image of the model, or the AIM base image that serves `modelSources`."""
     model_sources: Annotated[tuple[ModelSource, ...], Schema(max_items=1)] = ()
-    """Your own weights. If set, the model is a custom model: the recommended deployments of the image are ignored, and
-    templates are created from `customTemplates`, or from `custom` if there are none."""
+    """Your own weights. If set, the model is a custom model: its recommendations are ignored, and templates
+    are created from `customTemplates`, or from `custom` if there are none."""
     custom: CustomDefaults | None = None
     """Defaults for the templates of a model with `modelSources`."""
     custom_templates: Annotated[tuple[CustomTemplate, ...], Schema(max_items=16)] = ()
-    """Templates to create as written, in addition to the image's recommended deployments. With `modelSources`, these
-    are the only templates."""
+    """Templates to create as written, in addition to those that the image recommends. With `modelSources`, these are
+    the only templates."""
     image_metadata: ImageMetadata | None = None
     """Metadata of the image. If set, the registry is not queried; use it where the registry cannot be reached."""
     discovery: Discovery | None = None
@@ -232,7 +283,10 @@ class AIMModelStatus(BaseStatus):
     image_metadata: ImageMetadata | None = None
     """Metadata of the image, from the spec or from its labels."""
     inspected_image: str = ""
-    """Image that `imageMetadata` was read from. The image is inspected again when `spec.image` differs."""
+    """Image that `imageMetadata` and `imageProfiles` were read from. The image is inspected again when `spec.image`
+    differs."""
+    image_profiles: ImageProfiles | None = None
+    """Profiles of the image that templates are created for. Absent if the registry was not queried for them."""
     resolved_runtime_config: ResolvedReference | None = None
     """Runtime config in effect."""
 

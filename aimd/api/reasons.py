@@ -243,6 +243,14 @@ class Reason(StrEnum):
     METADATA_EXTRACTION_FAILED = "MetadataExtractionFailed"
     """The labels of the image cannot be read. Correct the image, or set `spec.discovery.extractMetadata: false` and
     write the templates yourself."""
+    READ_FROM_REGISTRY = "ReadFromRegistry"
+    """The profile files of the image were read from its registry, without a Job."""
+    RECOMMENDED_BY_LABELS = "RecommendedByLabels"
+    """The profile files of the image cannot be used; the message says why. Templates are created from its label
+    `recommendedDeployments`, and a discovery Job asks the image for the profile of each."""
+    NOTHING_RECOMMENDED = "NothingRecommended"
+    """The image recommends no profile that a template could be created for. Describe the templates in
+    `spec.customTemplates`; for a base image, set `spec.modelSources`."""
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105  # a reason, no password
     """A pull secret does not exist. Create it; for cluster-scoped objects, in the operator's namespace."""
     SECRET_ACCESS_FAILED = "SecretAccessFailed"  # noqa: S105  # a reason, no password

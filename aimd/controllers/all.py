@@ -6,8 +6,8 @@ from typing import Any
 
 from aimd.api.model_source import AIMClusterModelSource
 from aimd.controllers.artifact import artifact_controller
+from aimd.controllers.image_inspections import ImageInspections
 from aimd.controllers.model.controller import model_controllers
-from aimd.controllers.model.inspection import ImageInspections
 from aimd.controllers.model_source.controller import model_source_controller
 from aimd.controllers.model_source.image_lists import ImageLists
 from aimd.controllers.pipeline import Definition, KindReconciler

@@ -1,6 +1,6 @@
 """Access to image registries: the credentials of pull secrets, and the pauses after failures."""
 
-# tests: tests/unit/controllers/model/test_inspection.py, tests/integration/test_model_controllers.py
+# tests: tests/unit/controllers/test_image_inspections.py, tests/integration/test_model_controllers.py
 
 import os
 from dataclasses import dataclass

@@ -97,12 +97,14 @@ class DiscoverySlot:
 
 @dataclass(frozen=True, slots=True)
 class InspectImage:
-    """What a model's image says about itself, as an `Inspection` (planning.model.observed).
+    """What a model's image says about itself, as an `Inspection` (planning.image_inspection).
 
-    `pull_secrets` are the model's own, which must exist; `shared_pull_secrets` are those of its users, which need not.
+    `owner`, of kind `kind`, is the model or template that asks. `pull_secrets` are its own, which must exist;
+    `shared_pull_secrets` are those of its users, which need not.
     """
 
-    model: Key
+    kind: Kind
+    owner: Key
     uid: str
     image: str
     pull_secrets: tuple[str, ...] = ()

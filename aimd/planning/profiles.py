@@ -155,6 +155,11 @@ def read_profiles(files: Mapping[str, str], env: Mapping[str, str]) -> ProfilesR
     return ProfilesRead(tuple(found.values()), remarks.all(), aim_id)
 
 
+def is_processor(model: str) -> bool:
+    """Return whether the name of an accelerator is one of CPUs: `CPU`, or a kind of EPYC (OBJ-PRO-3)."""
+    return model.strip().upper().startswith(_PROCESSORS)
+
+
 def _priority(path: str, aim_id: str) -> int | None:
     """Return the place of a file's folder in the order in which the image loads them, None if it does not."""
     folders = PurePosixPath(path).parts[:-1]
@@ -305,7 +310,7 @@ def _accelerator(metadata: Mapping[str, Any]) -> tuple[str, str, int]:
     count = next((metadata[name] for name in counts if metadata.get(name) is not None), None)
     if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= _LARGEST_COUNT:
         raise _Rejected(f"metadata.{counts[0]} is {'missing' if count is None else 'no whole number'}")
-    if kind == CPU or (not kind and model.upper().startswith(_PROCESSORS)):
+    if kind == CPU or (not kind and is_processor(model)):
         return CPU, _device(model.upper()), count
     if count == 0:
         return CPU, "", 0

@@ -1,1 +1,1 @@
-"""The controllers of AIMModel and AIMClusterModel, and the inspection of their images."""
+"""The controllers of AIMModel and AIMClusterModel."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from aimd.api.model import AnyModel
 from aimd.api.service_template import AnyServiceTemplate
-from aimd.controllers.model.inspection import ImageInspections
+from aimd.controllers.image_inspections import ImageInspections
 from aimd.controllers.pipeline import Definition
 from aimd.controllers.reader import Reader
 from aimd.controllers.relations import ModelTies
@@ -50,7 +50,7 @@ def _controller(
         plan=plan_model,
         informers=(Informer(kind), Informer(templates), Informer(AIM_SERVICE), *CONFIG_INFORMERS),
         ties=ties.all,
-        forget=inspections.forget,
+        forget=inspections.forgetting(kind),
     )
 
 

@@ -10,11 +10,10 @@ from typing import Any, Final
 import orjson
 
 from aimd.api.model import ImageMetadata, ModelMetadata, OciMetadata, RecommendedDeployment
-from aimd.api.reasons import Reason
+from aimd.planning.image_inspection import LabelsUnreadable
 
 PREFIXES: Final = ("com.amd.aim.", "org.amd.silogen.")
 DEPLOYMENTS: Final = "model.recommendedDeployments"
-EXTRACTION_FAILED: Final = Reason.METADATA_EXTRACTION_FAILED
 MOST_BYTES: Final = 256 * 1024
 """Of all labels together; etcd takes objects of 1.5 MiB, and the status holds the labels and what they say
 (MDL-LBL-3)."""
@@ -33,14 +32,6 @@ class LabelsRead:
 
     metadata: ImageMetadata
     rejected: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class LabelsUnreadable:
-    """The labels cannot be used; the message says which, and what to change in the image."""
-
-    message: str
-    reason: str = EXTRACTION_FAILED
 
 
 def read_labels(labels: Mapping[str, str]) -> LabelsRead | LabelsUnreadable:

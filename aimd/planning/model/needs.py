@@ -2,8 +2,15 @@
 
 from dataclasses import replace
 
-from aimd.planning.kinds import AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE, AIM_SERVICE_TEMPLATE
-from aimd.planning.model.observed import Inspection, ObservedModel, wants_inspection
+from aimd.planning.image_inspection import Inspection
+from aimd.planning.kinds import (
+    AIM_CLUSTER_MODEL,
+    AIM_CLUSTER_SERVICE_TEMPLATE,
+    AIM_MODEL,
+    AIM_SERVICE,
+    AIM_SERVICE_TEMPLATE,
+)
+from aimd.planning.model.observed import ObservedModel, wants_inspection
 from aimd.planning.model.templates import TemplatePlan, template_names
 from aimd.planning.needs import InspectImage, Lookup, Need, ReadList, Reads
 from aimd.planning.objects import part, spec_of, status_of, text
@@ -36,9 +43,10 @@ def with_reads(observed: ObservedModel, reads: Reads) -> ObservedModel:
 def _inspection_need(observed: ObservedModel) -> InspectImage | None:
     """Return the need to inspect the image, with all pull secrets that may help (MDL-INS-5)."""
     model = observed.model
-    if observed.config.failure is not None or not wants_inspection(model, observed.config):
+    if observed.config.failure is not None or not wants_inspection(observed):
         return None
     return InspectImage(
+        AIM_CLUSTER_MODEL if observed.is_cluster_scoped else AIM_MODEL,
         Key(model.metadata.namespace, model.metadata.name),
         model.metadata.uid,
         model.spec.image,

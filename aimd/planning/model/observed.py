@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from aimd.api.model import AIMClusterModel, AnyModel, ImageMetadata
+from aimd.api.model import AIMClusterModel, AnyModel, ImageMetadata, ImageProfiles, RecommendedDeployment
 from aimd.api.service_template import AnyServiceTemplate
 from aimd.planning.component import UPSTREAM, Direction
-from aimd.planning.model.image_metadata import LabelsUnreadable
+from aimd.planning.image_inspection import Inspection
+from aimd.planning.model.image_profiles import choose_profiles
 from aimd.planning.runtime_config import ResolvedConfig
-from aimd.registry.failures import RegistryFailure
-from aimd.runtime.objects import Failure, Manifest
+from aimd.runtime.objects import Manifest
 
 
 class Expectation(Enum):
@@ -19,23 +19,6 @@ class Expectation(Enum):
     UNKNOWN = "unknown"
     NONE = "none"
     SOME = "some"
-
-
-@dataclass(frozen=True, slots=True)
-class Inspection:
-    """What came of asking the registry about a model's image.
-
-    One of: `metadata`; `failure`, what the registry said; `unreadable`, labels that make no sense; `secret`, a pull
-    secret that is missing or cannot be read; or nothing, while there is no answer yet. `awaits_secret` is whether a
-    failure may end with a Secret that was offered and is not there. `again_after` is when to ask again, in seconds.
-    """
-
-    metadata: ImageMetadata | None = None
-    failure: RegistryFailure | None = None
-    unreadable: LabelsUnreadable | None = None
-    secret: Failure | None = None
-    awaits_secret: bool = False
-    again_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +59,18 @@ class ObservedModel:
             return self.inspection.metadata
         return self.model.status.image_metadata if is_inspected(self.model) else None
 
+    @property
+    def profiles(self) -> ImageProfiles | None:
+        """Profiles of the present image that become templates: from this or an earlier inspection (MDL-PRF-1).
+
+        None if the registry was not asked for them: then the recommended deployments in the metadata count.
+        """
+        if self.model.spec.image_metadata is not None:
+            return None
+        if self.inspection is not None and self.inspection.metadata is not None:
+            return choose_profiles(recommended_deployments(self.inspection.metadata), self.inspection.profiles)
+        return self.model.status.image_profiles if is_inspected(self.model) else None
+
 
 def is_custom(model: AnyModel) -> bool:
     """Return whether the model brings weights of its own."""
@@ -88,9 +83,25 @@ def is_inspected(model: AnyModel) -> bool:
     return status.image_metadata is not None and status.inspected_image in ("", model.spec.image)
 
 
-def wants_inspection(model: AnyModel, config: ResolvedConfig) -> bool:
+def recommended_deployments(metadata: ImageMetadata | None) -> Sequence[RecommendedDeployment]:
+    """Return the deployments that the image's label recommends."""
+    return metadata.model.recommended_deployments if metadata is not None and metadata.model is not None else ()
+
+
+def wants_inspection(observed: ObservedModel) -> bool:
     """Return whether the registry has to be asked (MDL-INS-1)."""
-    return extracts_metadata(model, config) and model.spec.image_metadata is None and not is_inspected(model)
+    model = observed.model
+    if not extracts_metadata(model, observed.config) or model.spec.image_metadata is not None:
+        return False
+    return not is_inspected(model) or _lacks_profiles(observed)
+
+
+def _lacks_profiles(observed: ObservedModel) -> bool:
+    """Return whether an inspected image has no template, and was never asked for its profile files (MDL-INS-8)."""
+    model, status = observed.model, observed.model.status
+    if status.image_profiles is not None or is_custom(model) or model.spec.custom_templates or observed.templates:
+        return False
+    return not recommended_deployments(status.image_metadata)
 
 
 def extracts_metadata(model: AnyModel, config: ResolvedConfig) -> bool:
@@ -115,7 +126,8 @@ def expectation(observed: ObservedModel) -> Expectation:
     metadata = observed.metadata
     if metadata is None:
         return Expectation.UNKNOWN if extracts_metadata(model, config) else Expectation.NONE
-    recommended = metadata.model is not None and metadata.model.recommended_deployments
+    profiles = observed.profiles
+    recommended = profiles.profiles if profiles is not None else recommended_deployments(metadata)
     return Expectation.SOME if recommended else Expectation.NONE
 
 

@@ -11,11 +11,13 @@ from aimd.api.reasons import Reason
 from aimd.api.service_template import AnyServiceTemplate
 from aimd.api.shared import CommonCondition
 from aimd.planning.component import Component, State
+from aimd.planning.image_inspection import Inspection
+from aimd.planning.model.image_profiles import profiles_condition
 from aimd.planning.model.needs import model_needs
 from aimd.planning.model.observed import (
     Expectation,
-    Inspection,
     ObservedModel,
+    creates_templates,
     expectation,
     extracts_metadata,
     is_custom,
@@ -48,7 +50,7 @@ def plan_model(observed: ObservedModel, now: datetime) -> Plan:  # noqa: ARG001 
         desired=templates.desired,
         deletions=templates.deletions,
         status=_status(observed),
-        extra_conditions=_credentials_refused(inspection),
+        extra_conditions=(*_credentials_refused(inspection), *_profiles_read(observed)),
         requeue_after=inspection.again_after if inspection is not None else None,
         needs=model_needs(observed, templates),
     )
@@ -116,6 +118,12 @@ def _credentials_refused(inspection: Inspection | None) -> tuple[Condition, ...]
     return (Condition(CommonCondition.AUTH_VALID, "False", Reason.AUTH_ERROR, failure.message),)
 
 
+def _profiles_read(observed: ObservedModel) -> tuple[Condition, ...]:
+    """Return `ImageProfilesRead`, unless the model has weights of its own or its image was never asked (MDL-PRF-4)."""
+    profiles = observed.profiles
+    return (profiles_condition(profiles),) if profiles is not None and not is_custom(observed.model) else ()
+
+
 def _templates_component(observed: ObservedModel, planned: TemplatePlan) -> Component:
     type_ = (
         ModelCondition.CLUSTER_SERVICE_TEMPLATES_READY
@@ -125,6 +133,9 @@ def _templates_component(observed: ObservedModel, planned: TemplatePlan) -> Comp
     state, reason, text = _judge_templates([t.status.status for t in observed.templates], expectation(observed))
     if state is State.FAILED and all(_echoes_the_model(template) for template in observed.templates):
         state, text = State.DEGRADED, "All templates wait until the model is corrected"
+    profiles = observed.profiles
+    if reason == Reason.NO_TEMPLATES_EXPECTED and creates_templates(observed.model, observed.config):
+        text = profiles.message if profiles is not None and not profiles.profiles else text
     details = [*planned.invalid, *planned.remarks]
     if planned.invalid and not observed.templates and not planned.desired:
         state, reason, text = State.FAILED, Reason.ALL_TEMPLATES_FAILED, "No template can be created"
@@ -182,7 +193,10 @@ def _judge_templates(words: Sequence[str], expected: Expectation) -> tuple[State
 
 
 def _status(observed: ObservedModel) -> dict[str, Any]:
-    """Return the status; `imageMetadata` comes from spec or inspection and is never removed (MDL-INS-2)."""
+    """Return the status; `imageMetadata` comes from spec or inspection and is never removed (MDL-INS-2).
+
+    So do the profiles of the image, apart from the spec (MDL-PRF-1).
+    """
     model, inspection = observed.model, observed.inspection
     status: dict[str, Any] = {
         "sourceType": str(SourceType.CUSTOM if is_custom(model) else SourceType.IMAGE),
@@ -192,8 +206,11 @@ def _status(observed: ObservedModel) -> dict[str, Any]:
         return status
     if model.spec.image_metadata is not None:
         status |= {"imageMetadata": model.spec.image_metadata.manifest(), "inspectedImage": None}
+        status["imageProfiles"] = None
     elif inspection is not None and inspection.metadata is not None:
+        profiles = observed.profiles
         status |= {"imageMetadata": _found(inspection.metadata), "inspectedImage": model.spec.image}
+        status["imageProfiles"] = profiles.manifest() if profiles is not None else None
     elif is_inspected(model):
         status["inspectedImage"] = model.spec.image
     return status

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aimd.api.model import AIMClusterModel, AnyModel, CustomTemplate, ImageMetadata, RecommendedDeployment
+from aimd.api.model import AIMClusterModel, AnyModel, CustomTemplate, ImageProfile, RecommendedDeployment
 from aimd.api.shared import CpuHardware, GpuHardware, Hardware, Metric, Precision, ProfileType
 from aimd.planning.environment import merge_env, render_env
 from aimd.planning.kinds import (
@@ -28,7 +28,14 @@ from aimd.planning.labels import (
     name_label,
 )
 from aimd.planning.model.image_metadata import LabelsRead, read_labels
-from aimd.planning.model.observed import ObservedModel, creates_templates, extracts_metadata, is_custom
+from aimd.planning.model.image_profiles import described_profiles
+from aimd.planning.model.observed import (
+    ObservedModel,
+    creates_templates,
+    extracts_metadata,
+    is_custom,
+    recommended_deployments,
+)
 from aimd.planning.naming import derive_name
 from aimd.planning.objects import annotations_of, is_controlled_by, spec_of
 from aimd.planning.quantities import canonical_cpu
@@ -71,7 +78,7 @@ def plan_templates(observed: ObservedModel) -> TemplatePlan:
     if not creates_templates(observed.model, observed.config):
         return TemplatePlan()
     model, patterns = observed.model, observed.config.label_patterns
-    wanted = _wanted(model, observed.metadata)
+    wanted = _wanted(observed)
     desired: list[Desired] = []
     deletions: list[Deletion] = []
     for name, (spec, alias) in wanted.specs.items():
@@ -91,11 +98,7 @@ def plan_templates(observed: ObservedModel) -> TemplatePlan:
 
 def template_names(observed: ObservedModel) -> tuple[str, ...]:
     """Return the names of the templates that the model should have."""
-    return (
-        tuple(_wanted(observed.model, observed.metadata).specs)
-        if creates_templates(observed.model, observed.config)
-        else ()
-    )
+    return tuple(_wanted(observed).specs) if creates_templates(observed.model, observed.config) else ()
 
 
 def deployment_template_name(model_name: str, image: str, deployment: RecommendedDeployment) -> str:
@@ -136,11 +139,11 @@ def merge_hardware(default: Hardware | None, own: Hardware | None) -> Hardware |
     return Hardware.model_validate(parts)
 
 
-def _wanted(model: AnyModel, metadata: ImageMetadata | None) -> _Wanted:
+def _wanted(observed: ObservedModel) -> _Wanted:
     """Return the templates that the image and `customTemplates` define, by name (MDL-TPL-1)."""
-    wanted = _Wanted()
+    model, wanted = observed.model, _Wanted()
     if not is_custom(model):
-        _add_recommended(wanted, model, metadata)
+        _add_recommended(wanted, observed)
     if is_custom(model) and not model.spec.custom_templates:
         wanted.add("custom", custom_template_name(model.metadata.name, 0, None), _custom_spec(model, None))
     for index, entry in enumerate(model.spec.custom_templates):
@@ -153,41 +156,56 @@ def _wanted(model: AnyModel, metadata: ImageMetadata | None) -> _Wanted:
     return wanted
 
 
-def _add_recommended(wanted: _Wanted, model: AnyModel, metadata: ImageMetadata | None) -> None:
-    if metadata is None or metadata.model is None:
-        return
-    if model.spec.image_metadata is None:
+def _add_recommended(wanted: _Wanted, observed: ObservedModel) -> None:
+    """Add the templates that the image recommends: its profiles, else the deployments in its metadata (MDL-PRF-1)."""
+    model, metadata, profiles = observed.model, observed.metadata, observed.profiles
+    if metadata is not None and model.spec.image_metadata is None:
         labels = read_labels(metadata.original_labels)
         wanted.invalid += labels.rejected if isinstance(labels, LabelsRead) else ()
-    for index, deployment in enumerate(metadata.model.recommended_deployments):
-        where = f"recommendedDeployments[{index}]"
-        problem = next(_problems(deployment), None)
+    deployments = recommended_deployments(metadata)
+    recommended = profiles.profiles if profiles is not None else described_profiles(deployments)
+    for index, profile in enumerate(recommended):
+        where = f"recommendedDeployments[{index}]" if deployments else f"profile {profile.profile_id}"
+        problem = next(_problems(profile), None)
         if problem is not None:
             wanted.invalid.append(f"{where}: {problem}")
             continue
-        name = deployment_template_name(model.metadata.name, model.spec.image, deployment)
-        wanted.add(where, name, _recommended_spec(model, deployment))
+        name = deployment_template_name(model.metadata.name, model.spec.image, _as_deployment(profile))
+        wanted.add(where, name, _profile_spec(model, profile))
 
 
-def _problems(deployment: RecommendedDeployment) -> Iterator[str]:
+def _as_deployment(profile: ImageProfile) -> RecommendedDeployment:
+    """Return what distinguishes the template of a profile; CPUs count like GPUs for its name (MDL-TPL-2)."""
+    return RecommendedDeployment(
+        gpu_model=profile.gpu_model or profile.cpu_model,
+        gpu_count=profile.gpu_count or profile.cpu_count,
+        metric=profile.metric,
+        precision=profile.precision,
+    )
+
+
+def _problems(profile: ImageProfile) -> Iterator[str]:
     for name, value, words in (
-        ("metric", deployment.metric, tuple(Metric)),
-        ("precision", deployment.precision, tuple(Precision)),
+        ("metric", profile.metric, tuple(Metric)),
+        ("precision", profile.precision, tuple(Precision)),
     ):
         if value and value not in words:
             yield f"{name} {value[:_LONGEST_GPU]!r} is none of {', '.join(words)}"
-    if len(deployment.gpu_model) > _LONGEST_GPU:
+    if len(profile.gpu_model) > _LONGEST_GPU:
         yield f"gpuModel is longer than {_LONGEST_GPU} characters"
-    if deployment.gpu_count < 0:
-        yield f"gpuCount is {deployment.gpu_count}"
+    if profile.gpu_count < 0:
+        yield f"gpuCount is {profile.gpu_count}"
 
 
-def _recommended_spec(model: AnyModel, deployment: RecommendedDeployment) -> Manifest:
+def _profile_spec(model: AnyModel, profile: ImageProfile) -> Manifest:
+    """Return the spec of the template of a profile; cores of a profile for CPUs are requested (MDL-PRF-5)."""
     spec = _common_spec(model)
-    given = (("metric", deployment.metric), ("precision", deployment.precision), ("profileId", deployment.profile_id))
+    given = (("metric", profile.metric), ("precision", profile.precision), ("profileId", profile.profile_id))
     spec |= {name: value for name, value in given if value}
-    if deployment.gpu_model and deployment.gpu_count:
-        spec["hardware"] = {"gpu": {"requests": deployment.gpu_count, "model": deployment.gpu_model}}
+    if profile.gpu_model and profile.gpu_count:
+        spec["hardware"] = {"gpu": {"requests": profile.gpu_count, "model": profile.gpu_model}}
+    elif profile.cpu_count > 0:
+        spec["hardware"] = {"cpu": {"requests": str(profile.cpu_count)}}
     return spec
 
 

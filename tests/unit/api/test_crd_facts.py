@@ -50,7 +50,23 @@ def profile_fields(parent: str) -> dict[str, dict[str, Any]]:
 
 PUBLISHED_SOURCE_URI = r"^(hf|s3)://[^ \t\r\n]+$"
 """Accepts URIs that no downloader can work with, such as `s3:///x` and `hf://a/b/c`; the rendered pattern does not."""
-INSPECTED = {"status.inspectedImage": STRING}
+INSPECTED: dict[str, dict[str, Any]] = {
+    "status.inspectedImage": STRING,
+    "status.imageProfiles": OBJECT,
+    "status.imageProfiles.source": {**STRING, "enum": ["Labels", "None", "Registry"]},
+    "status.imageProfiles.digest": STRING,
+    "status.imageProfiles.message": STRING,
+    "status.imageProfiles.profiles": LIST,
+    "status.imageProfiles.profiles[]": OBJECT,
+    **{
+        f"status.imageProfiles.profiles[].{name}": STRING
+        for name in ("profileId", "gpuModel", "cpuModel", "metric", "precision", "type", "engine")
+    },
+    **{
+        f"status.imageProfiles.profiles[].{name}": {"type": "integer", "format": "int32"}
+        for name in ("gpuCount", "cpuCount")
+    },
+}
 ADDED: dict[str, dict[str, dict[str, Any]]] = {
     "AIMService": {
         "status.templateCandidates": LIST,

@@ -5,14 +5,14 @@ from typing import Any, cast
 import pytest
 
 from aimd.controllers.reads import LiveReads
-from aimd.planning.kinds import AIM_ARTIFACT, AIM_SERVICE_TEMPLATE
+from aimd.planning.kinds import AIM_ARTIFACT, AIM_MODEL, AIM_SERVICE_TEMPLATE
 from aimd.planning.needs import NO_READS, DiscoverySlot, InspectImage, ListImages, Lookup
 from aimd.runtime.client import Client
 from aimd.runtime.objects import Key
 from aimd.runtime.store import Cache, Store
 
 SLOT = DiscoverySlot(AIM_SERVICE_TEMPLATE, Key("a", "t"))
-IMAGE = InspectImage(Key("a", "m"), "u", "registry/aim:1")
+IMAGE = InspectImage(AIM_MODEL, Key("a", "m"), "u", "registry/aim:1")
 LIST = ListImages(Key("", "s"))
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from aimd.planning.model.image_metadata import LabelsUnreadable, read_labels
+from aimd.planning.image_inspection import LabelsUnreadable
+from aimd.planning.model.image_metadata import read_labels
 from aimd.planning.service_template.discovery_output import read_output
 from aimd.sandbox.model_image import MODEL, PROFILES, Profile, dry_run, image_labels, main
 

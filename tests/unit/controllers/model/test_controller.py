@@ -6,8 +6,8 @@ from typing import Any, cast
 import pytest
 
 from aimd.api.model import AIMModel
+from aimd.controllers.image_inspections import ImageInspections
 from aimd.controllers.model.controller import MODEL_TIES, model_controllers, observe_model
-from aimd.controllers.model.inspection import ImageInspections
 from aimd.controllers.pipeline import KindReconciler
 from aimd.controllers.reader import Reader
 from aimd.planning.kinds import AIM_SERVICE, AIM_SERVICE_TEMPLATE
@@ -24,7 +24,7 @@ MODEL = AIMModel.model_validate(
 
 
 class Nothing:
-    def forget(self, key: object) -> None:
+    def forgetting(self, kind: object) -> None:
         """Nothing is kept."""
 
 

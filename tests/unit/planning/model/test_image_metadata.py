@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimd.api.model import ImageMetadata, ModelMetadata, OciMetadata, RecommendedDeployment
-from aimd.planning.model.image_metadata import MOST_BYTES, LabelsRead, LabelsUnreadable, read_labels
+from aimd.planning.image_inspection import LabelsUnreadable
+from aimd.planning.model.image_metadata import MOST_BYTES, LabelsRead, read_labels
 
 NEW, OLD = "com.amd.aim.", "org.amd.silogen."
 DEPLOYMENTS = f"{NEW}model.recommendedDeployments"

@@ -3,9 +3,10 @@
 from typing import Any
 
 from aimd.api.model import AIMModel
-from aimd.planning.kinds import AIM_SERVICE, AIM_SERVICE_TEMPLATE
+from aimd.planning.image_inspection import Inspection
+from aimd.planning.kinds import AIM_MODEL, AIM_SERVICE, AIM_SERVICE_TEMPLATE
 from aimd.planning.model.needs import model_needs, with_reads
-from aimd.planning.model.observed import Inspection, ObservedModel
+from aimd.planning.model.observed import ObservedModel
 from aimd.planning.model.templates import TemplatePlan, template_names
 from aimd.planning.needs import InspectImage, Lookup, ReadList, Reads
 from aimd.planning.runtime_config import ResolvedConfig
@@ -21,7 +22,7 @@ def test_an_image_that_is_not_known_is_inspected() -> None:
     """Prove MDL-INS-1."""
     found = observed(imagePullSecrets=[{"name": "own"}])
     (need,) = model_needs(found, TemplatePlan())
-    assert need == InspectImage(Key("team", "m"), "u", "i:1", ("own",), "", ("shared",))
+    assert need == InspectImage(AIM_MODEL, Key("team", "m"), "u", "i:1", ("own",), "", ("shared",))
     inspection = Inspection(again_after=5)
     assert with_reads(found, Reads({need: inspection})).inspection is inspection
 

@@ -1,14 +1,17 @@
 """What follows from what was observed of a model."""
 
+from typing import Any
+
 import pytest
 
 from aimd.api.model import AIMModel
 from aimd.api.runtime_config import AIMRuntimeConfig
+from aimd.planning.image_inspection import Inspection
 from aimd.planning.model.image_metadata import LabelsRead, read_labels
-from aimd.planning.model.observed import Expectation, Inspection, ObservedModel, expectation
+from aimd.planning.model.observed import Expectation, ObservedModel, expectation, wants_inspection
 from aimd.planning.model.plan import plan_model
 from aimd.planning.runtime_config import ResolvedConfig, resolve_config
-from tests.unit.planning.model.makers import METADATA, NOW, RECOMMENDED, SOURCES, model, settle
+from tests.unit.planning.model.makers import METADATA, NOW, RECOMMENDED, SOURCES, model, settle, templates
 
 
 def test_no_labels_at_all_are_metadata_too() -> None:
@@ -47,3 +50,45 @@ def test_the_runtime_config_can_switch_discovery_off() -> None:
     resolved = resolve_config("", config, None, namespace="ml-team")
     assert expectation(ObservedModel(model(), resolved)) is Expectation.NONE
     assert expectation(ObservedModel(model(discovery={}), resolved)) is Expectation.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("status", "spec", "asks"),
+    [
+        ({}, {}, True),
+        ({"imageMetadata": METADATA}, {}, True),
+        ({"imageMetadata": METADATA, "imageProfiles": {"source": "None"}}, {}, False),
+        ({"imageMetadata": METADATA, "imageProfiles": {"source": "None"}, "inspectedImage": "img:0"}, {}, True),
+        ({"imageMetadata": RECOMMENDED}, {}, False),
+        ({"imageMetadata": METADATA}, {"modelSources": SOURCES}, False),
+        ({"imageMetadata": METADATA}, {"customTemplates": [{"name": "x"}]}, False),
+        ({"imageMetadata": METADATA}, {"discovery": {"extractMetadata": False}}, False),
+        ({}, {"imageMetadata": METADATA}, False),
+    ],
+)
+def test_an_image_that_was_inspected_is_asked_for_its_profiles_once(
+    status: dict[str, Any], spec: dict[str, Any], asks: bool
+) -> None:
+    """Prove MDL-INS-8."""
+    assert wants_inspection(ObservedModel(model(status, **spec), ResolvedConfig())) is asks
+
+
+def test_a_model_with_templates_is_not_inspected_again() -> None:
+    """Prove MDL-INS-8."""
+    observed = ObservedModel(model({"imageMetadata": METADATA}), ResolvedConfig(), templates("Ready"))
+    assert not wants_inspection(observed)
+
+
+@pytest.mark.parametrize(
+    ("spec", "inspected", "found"),
+    [
+        ({}, "img:1", True),
+        ({}, "img:0", False),
+        ({"imageMetadata": METADATA}, "img:1", False),
+        ({"discovery": {"extractMetadata": False}}, "img:1", True),
+    ],
+)
+def test_profiles_belong_to_the_inspected_image(spec: dict[str, Any], inspected: str, found: bool) -> None:
+    """Prove MDL-PRF-1."""
+    status = {"imageMetadata": METADATA, "imageProfiles": {"source": "Registry"}, "inspectedImage": inspected}
+    assert (ObservedModel(model(status, **spec), ResolvedConfig()).profiles is not None) is found

@@ -6,15 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimd.api.model import AIMClusterModel, AIMModel
+from aimd.api.model import AIMClusterModel, AIMModel, ImageMetadata
 from aimd.api.service_template import AIMServiceTemplate
 from aimd.planning.component import may_apply
-from aimd.planning.model.image_metadata import LabelsRead, LabelsUnreadable, read_labels
-from aimd.planning.model.observed import Inspection, ObservedModel
+from aimd.planning.image_inspection import Inspection, LabelsUnreadable, ProfilesOfImage
+from aimd.planning.model.image_metadata import LabelsRead, read_labels
+from aimd.planning.model.observed import ObservedModel
 from aimd.planning.model.plan import plan_model
+from aimd.planning.needs import InspectImage
+from aimd.planning.profiles import read_profiles
 from aimd.planning.runtime_config import ResolvedConfig, resolve_config
 from aimd.registry.failures import Problem, failure
 from aimd.runtime.objects import Category, Failure
+from tests.aim_profiles import profile_text
 from tests.unit.planning.model.makers import (
     METADATA,
     NOW,
@@ -200,3 +204,74 @@ def test_judging_templates_is_total_and_blind_to_order(words: list[str]) -> None
     one = settle(ObservedModel(NO_TEMPLATES, ResolvedConfig(), templates(*words)))
     other = settle(ObservedModel(NO_TEMPLATES, ResolvedConfig(), templates(*reversed(words))))
     assert one.conditions == other.conditions
+
+
+def inspected(*deployments: dict[str, Any], unreadable: str = "", **files: str) -> Inspection:
+    metadata = ImageMetadata.model_validate({"model": {"recommendedDeployments": list(deployments)}})
+    texts = {f"acme/tiny/{name}.yaml": text for name, text in files.items()}
+    read = read_profiles(texts, {"AIM_ID": "acme/tiny"}) if files else None
+    return Inspection(metadata, ProfilesOfImage(read, unreadable, "sha256:1"))
+
+
+def test_profiles_of_the_image_become_templates_and_are_kept() -> None:
+    """Prove MDL-PRF-1, MDL-PRF-4 and MDL-PRF-5."""
+    cpu = profile_text(accelerator_type="cpu", accelerator_model="EPYC_9965", accelerator_count=188)
+    observed = ObservedModel(model(), ResolvedConfig(), inspection=inspected(a=profile_text(), b=cpu))
+    plan = plan_model(observed, NOW)
+    specs = {item.manifest["spec"]["profileId"]: item.manifest["spec"] for item in plan.desired}
+    common = {"modelName": "m", "metric": "latency", "precision": "fp8"}
+    assert specs == {
+        "a": {**common, "profileId": "a", "hardware": {"gpu": {"requests": 1, "model": "MI300X"}}},
+        "b": {**common, "profileId": "b", "hardware": {"cpu": {"requests": "188"}}},
+    }
+    assert [item.key.name[:-5] for item in plan.desired] == ["img-1-188x-epyc-9965-lat-fp8", "img-1-1x-mi300x-lat-fp8"]
+    assert condition(settle(observed), "ImageProfilesRead") == ("True", "ReadFromRegistry")
+    kept = plan.status["imageProfiles"]
+    assert (kept["source"], kept["digest"]) == ("Registry", "sha256:1")
+
+    stored = {name: plan.status[name] for name in ("imageMetadata", "imageProfiles", "inspectedImage")}
+    restarted = ObservedModel(model(stored), ResolvedConfig())
+    again = plan_model(restarted, NOW)
+    assert again.desired == plan.desired
+    assert not any(isinstance(need, InspectImage) for need in again.needs)
+    assert condition(settle(restarted), "ImageProfilesRead") == ("True", "ReadFromRegistry")
+
+
+def test_an_image_that_recommends_nothing_says_what_to_do() -> None:
+    """Prove MDL-PRF-4."""
+    observed = ObservedModel(model(), ResolvedConfig(), inspection=inspected(unreadable="its layers are squashed"))
+    summary = settle(observed)
+    assert condition(summary, "ImageProfilesRead") == ("False", "NothingRecommended")
+    assert condition(summary, "ServiceTemplatesReady") == ("True", "NoTemplatesExpected")
+    assert all(
+        "because its layers are squashed" in item.message and "spec.customTemplates" in item.message
+        for item in summary.conditions
+        if item.type in ("ImageProfilesRead", "ServiceTemplatesReady")
+    )
+    assert str(summary.state) == "Ready"
+
+
+def test_a_label_without_files_asks_by_jobs() -> None:
+    """Prove MDL-PRF-2 and MDL-PRF-4."""
+    observed = ObservedModel(model(), ResolvedConfig(), inspection=inspected({"gpuModel": "MI300X", "gpuCount": 1}))
+    (template,) = plan_model(observed, NOW).desired
+    assert "profileId" not in template.manifest["spec"]
+    assert condition(settle(observed), "ImageProfilesRead") == ("False", "RecommendedByLabels")
+
+
+def test_profiles_of_the_image_do_not_concern_weights_of_ones_own() -> None:
+    """Prove MDL-TPL-1."""
+    observed = ObservedModel(model(modelSources=SOURCES), ResolvedConfig(), inspection=inspected(a=profile_text()))
+    plan = plan_model(observed, NOW)
+    assert ["profileId" in item.manifest["spec"] for item in plan.desired] == [False]
+    assert plan.status["imageProfiles"]["source"] == "Registry"
+    assert "ImageProfilesRead" not in {item.type for item in settle(observed).conditions}
+
+
+def test_a_described_image_has_no_profiles_in_the_status() -> None:
+    """Prove MDL-PRF-1."""
+    stored = {"imageMetadata": METADATA, "imageProfiles": {"source": "Registry"}, "inspectedImage": "img:1"}
+    observed = ObservedModel(model(stored, imageMetadata=RECOMMENDED), ResolvedConfig())
+    plan = plan_model(observed, NOW)
+    assert plan.status["imageProfiles"] is None
+    assert len(plan.desired) == 1

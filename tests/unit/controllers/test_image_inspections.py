@@ -5,17 +5,24 @@ from typing import Any, cast
 import anyio
 import pytest
 
-from aimd.controllers.model.inspection import (
+from aimd.controllers.image_inspections import (
     BUSY_SECONDS,
     MAX_CONCURRENT_PER_REGISTRY,
     ImageInspections,
 )
 from aimd.controllers.registry_access import Credentials, CredentialsMissing, PullSecrets
-from aimd.planning.model.observed import Inspection
+from aimd.planning.image_inspection import Inspection
+from aimd.planning.kinds import AIM_MODEL
 from aimd.planning.needs import InspectImage
 from aimd.registry.credentials import Keyring
 from aimd.registry.failures import Problem, RegistryFailure, failure
+from aimd.registry.images import Inspection as ImageContent
+from aimd.registry.profile_files import NO_PROFILES, ProfileFiles
+from aimd.registry.reference import ImageReference, parse_reference
 from aimd.runtime.objects import Category, Failure, Key
+from tests.aim_profiles import profile_text
+
+LABEL = "com.amd.aim.model.recommendedDeployments"
 
 
 class World:
@@ -24,15 +31,16 @@ class World:
     def __init__(self, problem: Problem = Problem.NETWORK) -> None:
         self.problem, self.now, self.asked = problem, 0.0, 0
         self.missing = False
+        self.content: ImageContent | None = None
         self.silence: anyio.Event | None = None
         secrets = cast(PullSecrets, self)
         self.inspections = ImageInspections(self, secrets, clock=lambda: self.now, jitter=lambda: 0.5)
 
-    async def inspect(self, *_: Any) -> RegistryFailure:
+    async def inspect(self, *_: Any) -> RegistryFailure | ImageContent:
         self.asked += 1
         if self.silence is not None:
             await self.silence.wait()
-        return failure(self.problem, "no answer")
+        return self.content or failure(self.problem, "no answer")
 
     async def credentials(self, *_: Any) -> Credentials:
         if self.missing:
@@ -40,7 +48,13 @@ class World:
         return Credentials(Keyring())
 
     async def look(self, name: str = "m", image: str = "ghcr.io/org/image:1") -> Inspection:
-        return await self.inspections.inspect(InspectImage(Key("ns", name), name, image))
+        return await self.inspections.inspect(InspectImage(AIM_MODEL, Key("ns", name), name, image))
+
+
+def content(profiles: ProfileFiles = NO_PROFILES, **labels: str) -> ImageContent:
+    reference = parse_reference("ghcr.io/org/image:1")
+    assert isinstance(reference, ImageReference)
+    return ImageContent(reference, "sha256:1", labels, public=True, env={"AIM_ID": "acme/tiny"}, profiles=profiles)
 
 
 @pytest.mark.parametrize(
@@ -95,3 +109,47 @@ async def test_a_silent_registry_gets_few_questions_at_once() -> None:
         await anyio.wait_all_tasks_blocked()
         assert world.asked == MAX_CONCURRENT_PER_REGISTRY + 1
         world.silence.set()
+
+
+async def test_an_answer_has_the_profiles_of_the_image() -> None:
+    """Prove MDL-PRF-1."""
+    world = World()
+    files = {"acme/tiny/a.yaml": profile_text(), "acme/tiny/b.yaml": ""}
+    world.content = content(ProfileFiles(files, remarks=("acme/tiny/c.yaml: too long",)))
+    first, second = await world.look("a"), await world.look("b")
+    assert first.is_answered
+    assert first.profiles.digest == "sha256:1"
+    assert first.profiles.read is not None
+    assert [profile.id for profile in first.profiles.read.profiles] == ["a"]
+    assert first.profiles.read.rejected == (
+        "acme/tiny/c.yaml: too long",
+        "acme/tiny/b.yaml: the file has no fields",
+    )
+    assert second.profiles.read is first.profiles.read, "files of the same digest are parsed once"
+
+
+@pytest.mark.parametrize(
+    ("profiles", "labels", "unreadable"),
+    [
+        (NO_PROFILES, {}, ""),
+        (ProfileFiles({}, "its layers are squashed"), {}, "its layers are squashed"),
+        (ProfileFiles({}, "its layers are squashed"), {LABEL: "no"}, "its layers are squashed"),
+    ],
+)
+async def test_an_image_without_readable_profiles(
+    profiles: ProfileFiles, labels: dict[str, str], unreadable: str
+) -> None:
+    world = World()
+    world.content = content(profiles, **labels)
+    answer = await world.look()
+    assert answer.is_answered
+    assert (answer.profiles.read, answer.profiles.unreadable) == (None, unreadable)
+
+
+async def test_failures_in_a_row_are_counted() -> None:
+    world = World()
+    assert [(await world.look()).attempts, (await world.look()).attempts] == [1, 1]
+    world.now += 20.0
+    assert (await world.look()).attempts == 2
+    world.inspections.forgetting(AIM_MODEL)(Key("ns", "m"))
+    assert (await world.look()).attempts == 1

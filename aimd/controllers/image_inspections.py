@@ -1,12 +1,12 @@
-"""Inspection of models' images: the limit on concurrent requests, and the failures that are not repeated at once.
+"""Inspection of images: the limit on concurrent requests, and the failures that are not repeated at once.
 
-A registry that hangs must not take all workers of the controller. So concurrent inspections are limited, in total and
-for each registry; a model over the limit tries again a second later.
+A registry that hangs must not take all workers of a controller. So concurrent inspections are limited, in total and for
+each registry; a model or template over the limit tries again a second later.
 """
 
 import random
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,26 +20,29 @@ from aimd.controllers.registry_access import (
     CredentialsMissing,
     PullSecrets,
 )
-from aimd.planning.model.image_metadata import LabelsUnreadable, read_labels
-from aimd.planning.model.observed import Inspection
+from aimd.planning.image_inspection import Inspection, LabelsUnreadable, ProfilesOfImage
+from aimd.planning.model.image_metadata import read_labels
 from aimd.planning.needs import InspectImage
+from aimd.planning.profiles import ProfilesRead, read_profiles
 from aimd.registry.credentials import Keyring
 from aimd.registry.failures import Problem, RegistryFailure
-from aimd.registry.images import Inspection as Labels
+from aimd.registry.images import Inspection as ImageContent
 from aimd.registry.reference import ImageReference, parse_reference
-from aimd.runtime.objects import Key
+from aimd.runtime.objects import Key, Kind
 
 MAX_CONCURRENT = 6
 MAX_CONCURRENT_PER_REGISTRY = 3
 BUSY_SECONDS = 1.0
-"""The pause of a model that is over the limit."""
+"""The pause of an object that is over the limit."""
+MOST_PARSED = 256
+"""Images whose profiles are kept: many templates ask about the same image."""
 
 
 class ImageInspector(Protocol):
-    """Reads the labels of images; aimd.registry.cache.InspectionCache is one."""
+    """Reads labels and profile files of images; aimd.registry.cache.InspectionCache is one."""
 
-    async def inspect(self, reference: ImageReference, keyring: Keyring) -> Labels | RegistryFailure:
-        """Return the labels of an image, or why they cannot be read."""
+    async def inspect(self, reference: ImageReference, keyring: Keyring) -> ImageContent | RegistryFailure:
+        """Return labels and profile files of an image, or why they cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class _Failed:
 
 
 class ImageInspections:
-    """Inspects the images of models of both scopes."""
+    """Inspects images for models and templates of both scopes."""
 
     def __init__(
         self,
@@ -69,15 +72,21 @@ class ImageInspections:
         self._jitter = jitter
         self._running: Counter[str] = Counter()
         """Concurrent inspections by registry."""
-        self._failed: dict[Key, _Failed] = {}
+        self._failed: dict[tuple[Kind, Key], _Failed] = {}
+        self._parsed: OrderedDict[str, ProfilesRead] = OrderedDict()
+        """Profiles by digest of the image, the latest used last."""
 
-    def forget(self, key: Key) -> None:
-        """Drop the failure of a model that no longer exists."""
-        self._failed.pop(key, None)
+    def forgetting(self, kind: Kind) -> Callable[[Key], None]:
+        """Return what drops the failure of an object of this kind that no longer exists."""
+        return lambda key: self.forget(kind, key)
+
+    def forget(self, kind: Kind, key: Key) -> None:
+        """Drop the failure of an object."""
+        self._failed.pop((kind, key), None)
 
     async def inspect(self, need: InspectImage) -> Inspection:
-        """Return the metadata of a model's image; within the pause after a failure, return that failure again."""
-        known = self._failed.get(need.model)
+        """Return what an image says; within the pause after a failure, return that failure again."""
+        known = self._failed.get((need.kind, need.owner))
         if known is not None and known.need != need:
             known = None
         if known is not None and self._clock() < known.until:
@@ -91,14 +100,14 @@ class ImageInspections:
                     return replace(known.inspection if known else Inspection(), again_after=BUSY_SECONDS)
                 inspection = await self._inspect(need, reference)
         if inspection.metadata is not None:
-            self.forget(need.model)
+            self.forget(need.kind, need.owner)
             return inspection
         return self._remember(need, inspection, known.attempts + 1 if known is not None else 1)
 
     async def _inspect(self, need: InspectImage, reference: ImageReference) -> Inspection:
         try:
             credentials = await self._secrets.credentials(
-                need.model.namespace, need.pull_secrets, need.service_account, need.shared_pull_secrets
+                need.owner.namespace, need.pull_secrets, need.service_account, need.shared_pull_secrets
             )
         except CredentialsMissing as problem:
             return Inspection(secret=problem.failure)
@@ -107,15 +116,32 @@ class ImageInspections:
         answer = await self._inspector.inspect(reference, credentials.keyring)
         if isinstance(answer, RegistryFailure):
             return _refused(answer, credentials)
-        read = read_labels(answer.labels)
-        return Inspection(unreadable=read) if isinstance(read, LabelsUnreadable) else Inspection(read.metadata)
+        read, profiles = read_labels(answer.labels), self._profiles(answer)
+        if isinstance(read, LabelsUnreadable):
+            return Inspection(unreadable=read, profiles=profiles)
+        return Inspection(read.metadata, profiles)
+
+    def _profiles(self, content: ImageContent) -> ProfilesOfImage:
+        """Return the profiles of an image; its files are parsed once, since a digest always means the same content."""
+        found = content.profiles
+        if not (found.files or found.remarks):
+            return ProfilesOfImage(unreadable=found.unreadable, digest=content.digest)
+        read = self._parsed.get(content.digest)
+        if read is None:
+            parsed = read_profiles(found.files, content.env)
+            read = self._parsed[content.digest] = replace(parsed, rejected=(*found.remarks, *parsed.rejected))
+            if len(self._parsed) > MOST_PARSED:
+                self._parsed.popitem(last=False)
+        self._parsed.move_to_end(content.digest)
+        return ProfilesOfImage(read, digest=content.digest)
 
     def _remember(self, need: InspectImage, inspection: Inspection, attempts: int) -> Inspection:
         first, longest = _backoff(inspection)
         pause = min(first * 2 ** min(attempts - 1, 10), longest) * (0.9 + 0.2 * self._jitter())
         retry_after = inspection.failure.retry_after if inspection.failure is not None else None
         pause = max(pause, min(retry_after or 0.0, PERMANENT_BACKOFF[1]))
-        self._failed[need.model] = _Failed(need, inspection, self._clock() + pause, attempts)
+        inspection = replace(inspection, attempts=attempts)
+        self._failed[need.kind, need.owner] = _Failed(need, inspection, self._clock() + pause, attempts)
         return replace(inspection, again_after=pause)
 
     @contextmanager
