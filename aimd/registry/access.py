@@ -68,6 +68,10 @@ class Access:
                 refusals.append(problem.failure)
         raise RegistryError(_best(refusals, target, keyring.unreadable, known=len(credentials) > 1))
 
+    def credentials_id(self, target: Target, keyring: Keyring) -> str:
+        """Return a hash of the credentials that are tried for the target; empty if there are none."""
+        return keyring.fingerprint(self._known_as(target))
+
     async def get(self, target: Target, document: Document, credential: Credential) -> Reply:
         """Return a 200 response for one credential; log in once if the registry requires it. Raises RegistryError."""
         base = self._options.endpoint(target.registry)

@@ -1,8 +1,9 @@
 """Cache of inspections: a thousand models of fifty images cost fifty inspections.
 
-The content of a digest never changes, and is kept until it is evicted. A tag is trusted for 15 minutes, then its digest
-is requested without downloading the image, which registries do not count as a pull. A failure is kept for a short time,
-so that many callers at once meet it only once. Concurrent calls for the same image share one request.
+The content of a digest never changes, and is kept until it is evicted; its texts have a budget in bytes (`contents`). A
+tag is trusted for 15 minutes, then its digest is requested without downloading the image, which registries do not count
+as a pull. A failure is kept for a short time, so that many callers at once meet it only once. Concurrent calls for the
+same image share one request.
 
 Results are cached per set of credentials, except for images that anonymous users can read (REG-CRD-4): no caller must
 learn what its own credentials do not show.
@@ -10,17 +11,17 @@ learn what its own credentials do not show.
 
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-import anyio
-
+from aimd.registry.contents import Contents
 from aimd.registry.credentials import Keyring
 from aimd.registry.failures import Problem, RegistryFailure
 from aimd.registry.gate import LONGEST_PAUSE
-from aimd.registry.images import Inspection
+from aimd.registry.images import Inspection, inspection_of
 from aimd.registry.reference import ImageReference
+from aimd.registry.single_flight import SingleFlight
 
 TAG_LIFE = 900.0
 """Seconds for which a tag is trusted to mean the same image."""
@@ -35,11 +36,16 @@ _V = TypeVar("_V")
 class Inspector(Protocol):
     """Inspects images without a cache; implemented by the client."""
 
-    async def inspect(self, reference: ImageReference, keyring: Keyring) -> Inspection | RegistryFailure:
-        """Return the labels of an image."""
+    async def inspect(
+        self, reference: ImageReference, keyring: Keyring, contents: Contents
+    ) -> Inspection | RegistryFailure:
+        """Return what is in an image, and put it into `contents` under the digest of the result."""
 
     async def digest(self, reference: ImageReference, keyring: Keyring) -> str | RegistryFailure:
         """Return the current digest of a reference, empty if the registry does not say."""
+
+    def credentials_id(self, reference: ImageReference, keyring: Keyring) -> str:
+        """Return a hash of the credentials that are tried for the reference; empty if there are none."""
 
 
 class InspectionCache:
@@ -48,36 +54,21 @@ class InspectionCache:
     def __init__(self, inspector: Inspector, clock: Callable[[], float] = time.monotonic) -> None:
         self._inspector = inspector
         self._clock = clock
-        self._pending: dict[tuple[str, str], _Pending] = {}
-        self._images: _Bounded[tuple[str, str, str], Inspection] = _Bounded(MOST_IMAGES)
+        self._calls: SingleFlight[tuple[str, str], Inspection | RegistryFailure] = SingleFlight()
+        self._contents = Contents(clock=clock)
+        self._images: _Bounded[tuple[str, str, str], bool] = _Bounded(MOST_IMAGES)
+        """By repository, digest and owner: whether the image is public. Its content is in `contents`."""
         self._tags: _Bounded[tuple[str, str], _Tag] = _Bounded(2 * MOST_IMAGES)
         self._failures: _Bounded[tuple[str, str], _Failed] = _Bounded(2 * MOST_IMAGES)
 
     async def inspect(self, reference: ImageReference, keyring: Keyring) -> Inspection | RegistryFailure:
-        """Return the labels of an image, from the cache if possible."""
-        credentials_id = keyring.fingerprint(reference.name)
-        while (known := self._known(reference, credentials_id)) is None:
-            pending = self._pending.get((str(reference), credentials_id))
-            if pending is None:
-                key = (str(reference), credentials_id)
-                return await self._share(key, lambda: self._inspect(reference, keyring, credentials_id))
-            await pending.done.wait()
-            if pending.result is not None:
-                return _for(reference, pending.result)
-            # The caller that made the request was canceled before there was a result: this one makes it again.
-        return known
-
-    async def _share(
-        self, key: tuple[str, str], call: Callable[[], Awaitable[Inspection | RegistryFailure]]
-    ) -> Inspection | RegistryFailure:
-        """Make a call whose result concurrent callers wait for."""
-        pending = self._pending[key] = _Pending()
-        try:
-            pending.result = await call()
-        finally:
-            del self._pending[key]
-            pending.done.set()
-        return pending.result
+        """Return what is in an image, from the cache if possible."""
+        credentials_id = self._inspector.credentials_id(reference, keyring)
+        return await self._calls.run(
+            (str(reference), credentials_id),
+            lambda: self._known(reference, credentials_id),
+            lambda: self._inspect(reference, keyring, credentials_id),
+        )
 
     def _known(self, reference: ImageReference, credentials_id: str) -> Inspection | RegistryFailure | None:
         """Return a cached result, None if there is none or it has expired."""
@@ -87,14 +78,20 @@ class InspectionCache:
             if not digest:
                 tag = self._tags.get((str(reference), owner))
                 digest = tag.digest if tag is not None and tag.until > now else ""
-            image = self._images.get((reference.name, digest, owner)) if digest else None
+            image = self._image(reference, digest, owner)
             if image is not None:
-                return _for(reference, image)
+                return image
         failed = self._failures.get((str(reference), credentials_id))
         if failed is None or failed.until <= now:
             return None
         left = failed.failure.retry_after
         return failed.failure if left is None else failed.failure.after(max(left - (now - failed.since), 0.0))
+
+    def _image(self, reference: ImageReference, digest: str, owner: str) -> Inspection | None:
+        """Return the cached image with a digest, for the requested reference: several tags may share a digest."""
+        public = self._images.get((reference.name, digest, owner)) if digest else None
+        content = self._contents.find(owner, digest) if public is not None else None
+        return None if content is None else inspection_of(reference, digest, content, public=bool(public))
 
     async def _inspect(
         self, reference: ImageReference, keyring: Keyring, credentials_id: str
@@ -103,7 +100,7 @@ class InspectionCache:
         unchanged = await self._unchanged(reference, keyring, credentials_id)
         if unchanged is not None:
             return unchanged
-        result = await self._inspector.inspect(reference, keyring)
+        result = await self._inspector.inspect(reference, keyring, self._contents)
         now = self._clock()
         if isinstance(result, RegistryFailure):
             wait = result.retry_after if result.problem is Problem.RATE_LIMIT else None
@@ -111,7 +108,7 @@ class InspectionCache:
             self._failures.put((str(reference), credentials_id), _Failed(result, now, now + life))
             return result
         owner = "" if result.public else credentials_id
-        self._images.put((reference.name, result.digest, owner), result)
+        self._images.put((reference.name, result.digest, owner), result.public)
         self._tags.put((str(reference), owner), _Tag(result.digest, now + TAG_LIFE))
         return result
 
@@ -119,7 +116,7 @@ class InspectionCache:
         """Return the cached image of an expired tag if its digest is unchanged, or if the registry is unavailable."""
         for owner in dict.fromkeys(("", credentials_id)):
             tag = self._tags.get((str(reference), owner))
-            image = self._images.get((reference.name, tag.digest, owner)) if tag is not None else None
+            image = self._image(reference, tag.digest, owner) if tag is not None else None
             if image is None:
                 continue
             digest = await self._inspector.digest(reference, keyring)
@@ -130,18 +127,6 @@ class InspectionCache:
                 return image
             return None
         return None
-
-
-@dataclass(slots=True, eq=False)
-class _Pending:
-    """A call in progress; if it is done without a result, its caller was canceled."""
-
-    done: anyio.Event
-    result: Inspection | RegistryFailure | None
-
-    def __init__(self) -> None:
-        self.done = anyio.Event()
-        self.result = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +164,3 @@ class _Bounded(Generic[_K, _V]):
         self._entries.move_to_end(key)
         if len(self._entries) > self._most:
             self._entries.popitem(last=False)
-
-
-def _for(reference: ImageReference, result: Inspection | RegistryFailure) -> Inspection | RegistryFailure:
-    """Return the result with the requested reference, because several tags may share a digest."""
-    return replace(result, reference=reference) if isinstance(result, Inspection) else result

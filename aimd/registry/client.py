@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from aimd.registry.access import Access
+from aimd.registry.contents import Contents
 from aimd.registry.credentials import Keyring
 from aimd.registry.failures import RegistryError, RegistryFailure
 from aimd.registry.gate import Gate
@@ -29,9 +30,19 @@ class RegistryClient:
         self._images = Images(access)
         self._listings = Listings(access, transport, options)
 
-    async def inspect(self, reference: ImageReference, keyring: Keyring) -> Inspection | RegistryFailure:
-        """Return the labels of an image, from several requests within one deadline (`timeout`)."""
-        return await self._within_deadline(reference.registry, lambda: self._images.inspect(reference, keyring))
+    async def inspect(
+        self, reference: ImageReference, keyring: Keyring, contents: Contents | None = None
+    ) -> Inspection | RegistryFailure:
+        """Return what is in an image, from several requests within one deadline (`timeout`).
+
+        What is in `contents` is not requested again, and what is requested is put there.
+        """
+        known = Contents() if contents is None else contents
+        return await self._within_deadline(reference.registry, lambda: self._images.inspect(reference, keyring, known))
+
+    def credentials_id(self, reference: ImageReference, keyring: Keyring) -> str:
+        """Return a hash of the credentials that are tried for the reference; empty if there are none."""
+        return self._images.credentials_id(reference, keyring)
 
     async def digest(self, reference: ImageReference, keyring: Keyring) -> str | RegistryFailure:
         """Return the current digest of a reference, empty if the registry does not say. Does not count as a pull."""

@@ -1,20 +1,25 @@
-"""Labels of an image, read from its configuration by way of its manifest, and of its index for several platforms.
+# tests: tests/faults/test_registry_faults.py, tests/integration/test_registry.py
+"""What is in an image, read by way of its manifest, and of its index for several platforms.
 
-The media types of OCI and of Docker are both supported. All content is verified against its digest.
+The configuration has the labels and the environment (REG-PRF-1), small layers have the profile files. The media types
+of OCI and of Docker are both supported. All content is verified against its digest.
 """
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final
 
 from aimd.registry.access import Access, Document, Target, repository_target
+from aimd.registry.contents import Content, Contents
 from aimd.registry.credentials import ANONYMOUS, Credential, Keyring
-from aimd.registry.failures import Problem, quoted, registry_error
+from aimd.registry.failures import Problem, RegistryError, RegistryFailure, quoted, registry_error
+from aimd.registry.image_config import parse_config
 from aimd.registry.profile_files import NO_PROFILES, ProfileFiles
+from aimd.registry.profile_reader import ProfileReader
 from aimd.registry.reference import ImageReference, is_digest
-from aimd.registry.reply import Reply, parse_json
+from aimd.registry.reply import Reply, check_digest, parse_json
+from aimd.registry.single_flight import SingleFlight
 
 PLATFORM: Final = ("linux", "amd64")
 MANIFEST_LIMIT: Final = 4 * 1024 * 1024
@@ -49,30 +54,79 @@ class Inspection:
     profiles: ProfileFiles = NO_PROFILES
 
 
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    """The manifest of a reference for our platform, and the digests of the reference, of it and of its configuration.
+
+    `credential` is the one that the registry accepted.
+    """
+
+    reference: ImageReference
+    document: Mapping[str, Any]
+    digest: str
+    own_digest: str
+    config_digest: str
+    credential: Credential
+
+
 class Images:
     """Inspects images. Raises RegistryError."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
+        self._profiles = ProfileReader(access)
+        self._reads: SingleFlight[tuple[str, str, str], Content | RegistryFailure] = SingleFlight()
 
-    async def inspect(self, reference: ImageReference, keyring: Keyring) -> Inspection:
-        """Return the labels of the image, or of its linux/amd64 variant if there are several."""
+    async def inspect(self, reference: ImageReference, keyring: Keyring, contents: Contents) -> Inspection:
+        """Return what is in the image, or in its linux/amd64 variant if there are several.
+
+        What `contents` has is not requested again; what is requested is put there under the digest of the result.
+        """
+        manifest = await self._manifest(reference, keyring)
+        public = manifest.credential == ANONYMOUS
+        owner = "" if public else self.credentials_id(reference, keyring)
+        digests = (manifest.digest, manifest.own_digest, manifest.config_digest)
+        content = await self._reads.run(
+            (owner, reference.name, manifest.own_digest),
+            lambda: contents.find(owner, *digests),
+            lambda: self._read(manifest),
+        )
+        if isinstance(content, RegistryFailure):
+            raise RegistryError(content)
+        contents.put(owner, digests if content.by_config else digests[:2], content)
+        return inspection_of(reference, manifest.digest, content, public=public)
+
+    def credentials_id(self, reference: ImageReference, keyring: Keyring) -> str:
+        """Return a hash of the credentials that are tried for the reference; empty if there are none."""
+        return self._access.credentials_id(_target(reference, ""), keyring)
+
+    async def _manifest(self, reference: ImageReference, keyring: Keyring) -> _Manifest:
         target = _target(reference, reference.identifier)
-        reply, credential = await self._access.get_first(target, _manifest(reference, reference.identifier), keyring)
-        digest = _checked(reply, reference.digest, target)
+        reply, credential = await self._access.get_first(target, _document(reference, reference.identifier), keyring)
+        digest = own_digest = _checked(reply, reference.digest, target)
         document = _object(reply, "a manifest")
         if _is_index(document, reply.media_type):
-            reply, document = await self._variant(reference, credential, _platform_digest(document, target))
-        config = _config_digest(document, reply, target)
-        blob = Document(f"/v2/{reference.repository}/blobs/{config}", "config", CONFIG_LIMIT)
-        reply = await self._access.get(target, blob, credential)
-        _checked(reply, config, target)
-        labels = labels_of(_object(reply, "an image's configuration"), target)
-        return Inspection(reference, digest, labels, public=credential == ANONYMOUS)
+            own_digest = _platform_digest(document, target)
+            reply, document = await self._variant(reference, credential, own_digest)
+        config_digest = _config_digest(document, reply, target)
+        return _Manifest(reference, document, digest, own_digest, config_digest, credential)
+
+    async def _read(self, manifest: _Manifest) -> Content | RegistryFailure:
+        """Read the configuration, and what it says is to be read."""
+        reference = manifest.reference
+        target = _target(reference, reference.identifier)
+        blob = Document(f"/v2/{reference.repository}/blobs/{manifest.config_digest}", "config", CONFIG_LIMIT)
+        try:
+            reply = await self._access.get(target, blob, manifest.credential)
+            check_digest(reply, manifest.config_digest, target.what)
+            config = parse_config(_object(reply, "an image's configuration"), target)
+            return await self._profiles.read(reference, manifest.document, config, manifest.credential)
+        except RegistryError as problem:
+            return problem.failure
 
     async def digest(self, reference: ImageReference, keyring: Keyring) -> str:
         """Return the current digest of the reference without downloading it; empty if the registry does not say."""
-        document = replace(_manifest(reference, reference.identifier), method="HEAD", operation="digest")
+        document = replace(_document(reference, reference.identifier), method="HEAD", operation="digest")
         reply, _ = await self._access.get_first(_target(reference, reference.identifier), document, keyring)
         digest = reply.headers.get("docker-content-digest", "")
         return digest if is_digest(digest) else ""
@@ -81,28 +135,22 @@ class Images:
         self, reference: ImageReference, credential: Credential, digest: str
     ) -> tuple[Reply, Mapping[str, Any]]:
         target = _target(reference, digest)
-        reply = await self._access.get(target, _manifest(reference, digest), credential)
-        _checked(reply, digest, target)
+        reply = await self._access.get(target, _document(reference, digest), credential)
+        check_digest(reply, digest, target.what)
         return reply, _object(reply, "a manifest")
+
+
+def inspection_of(reference: ImageReference, digest: str, content: Content, *, public: bool) -> Inspection:
+    """Return a content as the inspection of a reference."""
+    return Inspection(reference, digest, content.labels, public, content.env, content.profiles)
 
 
 def _target(reference: ImageReference, identifier: str) -> Target:
     return repository_target(reference.registry, reference.repository, identifier)
 
 
-def _manifest(reference: ImageReference, identifier: str) -> Document:
+def _document(reference: ImageReference, identifier: str) -> Document:
     return Document(f"/v2/{reference.repository}/manifests/{identifier}", "manifest", MANIFEST_LIMIT, _ACCEPT)
-
-
-def labels_of(config: Mapping[str, Any], target: Target) -> Mapping[str, str]:
-    """Return `config.Labels`, empty if there are none. Raises RegistryError if they are malformed."""
-    section = config.get("config")
-    labels = section.get("Labels") if isinstance(section, dict) else None
-    if labels is None:
-        return MappingProxyType({})
-    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
-        raise registry_error(Problem.CONTENT, f"{target.what} has labels that are not strings: build the image again")
-    return MappingProxyType(labels)
 
 
 def _object(reply: Reply, what: str) -> Mapping[str, Any]:
@@ -116,15 +164,7 @@ def _checked(reply: Reply, expected: str, target: Target) -> str:
     """Return the digest of the body. Raises RegistryError if it is not the requested or announced one."""
     announced = reply.headers.get("docker-content-digest", "")
     wanted = expected or (announced if is_digest(announced) else "")
-    algorithm = wanted.partition(":")[0] or "sha256"
-    digest = f"{algorithm}:{hashlib.new(algorithm, reply.body).hexdigest()}"
-    if wanted and digest != wanted:
-        raise registry_error(
-            Problem.CONTENT,
-            f"{reply.host} sent content for {target.what} that differs from its digest {wanted}: check the registry, "
-            "and caches in front of it",
-        )
-    return digest
+    return check_digest(reply, wanted, target.what)
 
 
 def _is_index(document: Mapping[str, Any], media_type: str) -> bool:

@@ -21,3 +21,8 @@ class ProfileFiles:
 
 NO_PROFILES: Final = ProfileFiles(MappingProxyType({}))
 """The image has no profile files, and no reason to have any."""
+
+
+def unreadable(why: str) -> ProfileFiles:
+    """Return that the profile files cannot be read, in words to follow "because"."""
+    return ProfileFiles(MappingProxyType({}), why)

@@ -1,5 +1,6 @@
 """A response of a registry, read up to a size limit (REG-NET-3)."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -83,6 +84,19 @@ def parse_json(reply: Reply, what: str) -> Any:
             f"{reply.host} sent {kind} instead of {what} as JSON: check that the address is that of an image registry, "
             "and that no proxy replaces its responses",
         ) from None
+
+
+def check_digest(reply: Reply, wanted: str, what: str) -> str:
+    """Return the digest of the body; `what` names the image in messages. Raises RegistryError if another is wanted."""
+    algorithm = wanted.partition(":")[0] or "sha256"
+    digest = f"{algorithm}:{hashlib.new(algorithm, reply.body).hexdigest()}"
+    if wanted and digest != wanted:
+        raise registry_error(
+            Problem.CONTENT,
+            f"{reply.host} sent content for {what} that differs from its digest {wanted}: check the registry, and "
+            "caches in front of it",
+        )
+    return digest
 
 
 def too_long(host: str, limit: int) -> RegistryError:

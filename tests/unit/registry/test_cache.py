@@ -9,9 +9,11 @@ import anyio
 import pytest
 
 from aimd.registry.cache import FAILURE_LIFE, TAG_LIFE, InspectionCache
+from aimd.registry.contents import Content, Contents
 from aimd.registry.credentials import DOCKER_CONFIG_JSON, Keyring, parse_pull_secret
 from aimd.registry.failures import Problem, RegistryFailure, failure
-from aimd.registry.images import Inspection
+from aimd.registry.images import Inspection, inspection_of
+from aimd.registry.profile_files import NO_PROFILES
 from aimd.registry.reference import ImageReference, parse_reference
 
 
@@ -44,7 +46,9 @@ class Registry:
     asked: Counter[str] = field(default_factory=Counter)
     now: float = 0.0
 
-    async def inspect(self, reference: ImageReference, keyring: Keyring) -> Inspection | RegistryFailure:
+    async def inspect(
+        self, reference: ImageReference, keyring: Keyring, contents: Contents
+    ) -> Inspection | RegistryFailure:
         self.asked["inspect"] += 1
         await anyio.sleep(0.001)
         refused = self._refused(keyring)
@@ -52,12 +56,17 @@ class Registry:
             return refused
         content = self.contents.get(str(reference), str(reference))
         digest = reference.digest or digest_of(content)
-        return Inspection(reference, digest, {"content": content}, public=not self.private)
+        found = Content({"content": content}, {}, NO_PROFILES)
+        contents.put(self.credentials_id(reference, keyring) if self.private else "", [digest], found)
+        return inspection_of(reference, digest, found, public=not self.private)
 
     async def digest(self, reference: ImageReference, keyring: Keyring) -> str | RegistryFailure:
         self.asked["digest"] += 1
         await anyio.sleep(0.001)
         return self._refused(keyring) or digest_of(self.contents.get(str(reference), str(reference)))
+
+    def credentials_id(self, reference: ImageReference, keyring: Keyring) -> str:
+        return keyring.fingerprint(reference.name)
 
     def _refused(self, keyring: Keyring) -> RegistryFailure | None:
         if self.broken:
