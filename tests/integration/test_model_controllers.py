@@ -17,8 +17,8 @@ import httpx
 import pytest
 from anyio.from_thread import start_blocking_portal
 
+from aimd.controllers import image_inspections
 from aimd.controllers.all import build_reconcilers
-from aimd.controllers.model import inspection
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
     AIM_CLUSTER_MODEL_SOURCE,
@@ -134,7 +134,7 @@ class ModelWorld(World):
 
 @pytest.fixture
 async def world(api_server: Any, registries: Registries, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ModelWorld]:
-    monkeypatch.setattr(inspection, "SECRET_BACKOFF", (0.5, 1.0))
+    monkeypatch.setattr(image_inspections, "SECRET_BACKOFF", (0.5, 1.0))
     async with connect(ClientOptions(kubeconfig=api_server.kubeconfig)) as admin:
         await install_own_crds(admin)
         await served(
