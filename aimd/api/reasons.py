@@ -299,6 +299,11 @@ class Reason(StrEnum):
     """Discovery has not finished. Wait; the message shows what for."""
     DISCOVERY_COMPLETE = "DiscoveryComplete"
     """Discovery found the profile and the sources of the weights."""
+    PROFILE_READ_FROM_REGISTRY = "ProfileReadFromRegistry"
+    """The profile that `spec.profileId` names was read from the image in its registry, without a Job."""
+    PROFILE_NOT_FOUND = "ProfileNotFound"
+    """The image has no profile with the id in `spec.profileId`. Correct it; the message names the profiles of the
+    image."""
     DISCOVERY_FAILED = "DiscoveryFailed"
     """The dry run of the image failed or printed no usable profile. The message quotes it; aimd retries with increasing
     delays."""

@@ -41,6 +41,8 @@ class TemplateCondition(StrEnum):
     """The model of the AIMServiceTemplate exists and has an image."""
     CLUSTER_MODEL_READY = "ClusterModelReady"
     """The model of the AIMClusterServiceTemplate exists and has an image."""
+    IMAGE_PROFILE_READY = "ImageProfileReady"
+    """The profile that `spec.profileId` names was read from the image in its registry. Present only while it is not."""
     CUSTOM_PROFILE_READY = "CustomProfileReady"
     """`spec.customProfile` can be used. Present only if it cannot."""
     DISCOVERY_JOB_READY = "DiscoveryJobReady"
@@ -91,9 +93,11 @@ class ServiceTemplateSpec(ProfileIdentity):
     unless the service sets `template.allowUnoptimized`."""
     profile_id: str = ""
     """Profile of the image to use, passed to the container as `AIM_PROFILE_ID`. If unset, the image selects a profile
-    by metric, precision and GPU. Has no effect if `customProfile` is set."""
+    by metric, precision and GPU. aimd reads the profile from the image in its registry, and needs no discovery job
+    then. Has no effect if `customProfile` is set."""
     model_sources: tuple[ModelSource, ...] = ()
-    """Sources of the weights. If unset, a discovery job determines them with a dry run of the image."""
+    """Sources of the weights. If unset, they are those of the profile that `profileId` names, or a discovery job
+    determines them with a dry run of the image."""
     env: EnvList = ()
     """Environment variables of the inference container. Override those of the runtime config; those of the service take
     precedence. The discovery job uses them too."""
@@ -162,7 +166,7 @@ class Profile(ApiModel):
     env_vars: Mapping[str, str] = Field({}, alias="env_vars")
     """Environment variables that the image sets for the engine. The name of this field is in snake case."""
     original_discovery_output: AnyJson = None
-    """Output of the discovery job, for debugging."""
+    """Output of the discovery job, or the profile file of the image in the same form."""
 
 
 class ServiceTemplateStatus(BaseStatus):

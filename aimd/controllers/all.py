@@ -59,7 +59,7 @@ def build_reconcilers(
         *runtime_config_controllers(),
         *model_controllers(inspections),
         model_source_controller(lists, gauges.image_counts),
-        *service_template_controllers(slots, settings.system_namespace),
+        *service_template_controllers(slots, inspections, settings.system_namespace),
         template_cache_controller(),
         artifact_controller(settings),
         service_controller(),

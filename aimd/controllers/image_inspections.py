@@ -34,6 +34,8 @@ MAX_CONCURRENT = 6
 MAX_CONCURRENT_PER_REGISTRY = 3
 BUSY_SECONDS = 1.0
 """The pause of an object that is over the limit."""
+KEPT_SECONDS = 300.0
+"""How long an image without readable profiles is not asked again: its template may wait for the slot of a Job."""
 MOST_PARSED = 256
 """Images whose profiles are kept: many templates ask about the same image."""
 
@@ -46,8 +48,8 @@ class ImageInspector(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Failed:
-    """A failed inspection. It is not repeated before `until`, unless `need` changes."""
+class _Known:
+    """An inspection that failed, or gave no profiles. It is not repeated before `until`, unless `need` changes."""
 
     need: InspectImage
     inspection: Inspection
@@ -72,24 +74,26 @@ class ImageInspections:
         self._jitter = jitter
         self._running: Counter[str] = Counter()
         """Concurrent inspections by registry."""
-        self._failed: dict[tuple[Kind, Key], _Failed] = {}
+        self._known: dict[tuple[Kind, Key], _Known] = {}
         self._parsed: OrderedDict[str, ProfilesRead] = OrderedDict()
         """Profiles by digest of the image, the latest used last."""
 
     def forgetting(self, kind: Kind) -> Callable[[Key], None]:
-        """Return what drops the failure of an object of this kind that no longer exists."""
+        """Return what drops the knowledge about objects of this kind that no longer exist."""
         return lambda key: self.forget(kind, key)
 
     def forget(self, kind: Kind, key: Key) -> None:
-        """Drop the failure of an object."""
-        self._failed.pop((kind, key), None)
+        """Drop what is known about an object's image."""
+        self._known.pop((kind, key), None)
 
     async def inspect(self, need: InspectImage) -> Inspection:
         """Return what an image says; within the pause after a failure, return that failure again."""
-        known = self._failed.get((need.kind, need.owner))
+        known = self._known.get((need.kind, need.owner))
         if known is not None and known.need != need:
             known = None
         if known is not None and self._clock() < known.until:
+            if known.inspection.metadata is not None:
+                return known.inspection
             return replace(known.inspection, again_after=known.until - self._clock())
         reference = parse_reference(need.image)
         if isinstance(reference, RegistryFailure):
@@ -101,6 +105,8 @@ class ImageInspections:
                 inspection = await self._inspect(need, reference)
         if inspection.metadata is not None:
             self.forget(need.kind, need.owner)
+            if inspection.profiles.read is None:
+                self._known[need.kind, need.owner] = _Known(need, inspection, self._clock() + KEPT_SECONDS, 0)
             return inspection
         return self._remember(need, inspection, known.attempts + 1 if known is not None else 1)
 
@@ -141,7 +147,7 @@ class ImageInspections:
         retry_after = inspection.failure.retry_after if inspection.failure is not None else None
         pause = max(pause, min(retry_after or 0.0, PERMANENT_BACKOFF[1]))
         inspection = replace(inspection, attempts=attempts)
-        self._failed[need.kind, need.owner] = _Failed(need, inspection, self._clock() + pause, attempts)
+        self._known[need.kind, need.owner] = _Known(need, inspection, self._clock() + pause, attempts)
         return replace(inspection, again_after=pause)
 
     @contextmanager

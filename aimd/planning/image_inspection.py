@@ -4,9 +4,10 @@
 
 from dataclasses import dataclass
 
-from aimd.api.model import ImageMetadata
+from aimd.api.model import AnyModel, ImageMetadata
 from aimd.api.reasons import Reason
 from aimd.planning.profiles import ProfilesRead
+from aimd.planning.runtime_config import ResolvedConfig
 from aimd.registry.failures import RegistryFailure
 from aimd.runtime.objects import Failure
 
@@ -58,3 +59,15 @@ class Inspection:
     def is_answered(self) -> bool:
         """Whether the registry answered, so that `profiles` are known."""
         return self.metadata is not None or self.unreadable is not None
+
+
+def extracts_metadata(model: AnyModel, config: ResolvedConfig) -> bool:
+    """Return whether to inspect the image: as the model says, else the runtime config, else True (MDL-INS-7)."""
+    discovery = model.spec.discovery
+    return discovery.extract_metadata if discovery is not None else auto_discovery(config)
+
+
+def auto_discovery(config: ResolvedConfig) -> bool:
+    """Return what the runtime config says for models without `discovery` (MDL-INS-7)."""
+    defaults = config.spec.model
+    return defaults is None or defaults.auto_discovery is not False

@@ -18,6 +18,8 @@ from aimd.planning.environment import AIM_ID
 from aimd.planning.gpus import gpu_of_device, normalize_gpu
 from aimd.runtime.objects import Manifest
 
+PROFILES_PATH: Final = "/workspace/aim-runtime/profiles"
+"""Folder of the profiles in an image."""
 GPU: Final = "gpu"
 CPU: Final = "cpu"
 MOST_FILES: Final = 512

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from aimd.api.service_template import AnyServiceTemplate
+from aimd.controllers.image_inspections import ImageInspections
 from aimd.controllers.pipeline import Definition
 from aimd.controllers.reader import Reader
 from aimd.controllers.relations import TemplateTies
@@ -38,19 +39,17 @@ DISCOVERY_INFORMERS = (
 
 
 def service_template_controllers(
-    slots: DiscoverySlots, system_namespace: str
+    slots: DiscoverySlots, inspections: ImageInspections, system_namespace: str
 ) -> tuple[Definition[AnyServiceTemplate, ObservedTemplate], ...]:
     """Return the controllers of AIMServiceTemplate and AIMClusterServiceTemplate."""
     return (
-        _controller("service-template", AIM_SERVICE_TEMPLATE, TEMPLATE_TIES, slots, system_namespace),
-        _controller(
-            "cluster-service-template", AIM_CLUSTER_SERVICE_TEMPLATE, CLUSTER_TEMPLATE_TIES, slots, system_namespace
-        ),
+        _controller(AIM_SERVICE_TEMPLATE, TEMPLATE_TIES, slots, inspections, system_namespace),
+        _controller(AIM_CLUSTER_SERVICE_TEMPLATE, CLUSTER_TEMPLATE_TIES, slots, inspections, system_namespace),
     )
 
 
 def _controller(
-    name: str, kind: Kind, ties: TemplateTies, slots: DiscoverySlots, system_namespace: str
+    kind: Kind, ties: TemplateTies, slots: DiscoverySlots, inspections: ImageInspections, system_namespace: str
 ) -> Definition[AnyServiceTemplate, ObservedTemplate]:
     def observe(template: AnyServiceTemplate, _live: Manifest, reader: Reader, reads: Reads) -> ObservedTemplate:
         return observe_template(template, reader, reads, ties, system_namespace)
@@ -58,13 +57,14 @@ def _controller(
     models = tuple(Informer(model) for model in ties.model.neighbors)
     others = (Informer(AIM_SERVICE), Informer(AIM_TEMPLATE_CACHE), Informer(NODE, optional=True))
     return Definition(
-        name=name,
+        name="service-template" if kind.namespaced else "cluster-service-template",
         kind=kind,
         observe=observe,
         plan=plan_service_template,
         informers=(Informer(kind), *models, *others, *DISCOVERY_INFORMERS, *CONFIG_INFORMERS),
         ties=ties.all,
         other_watches=(slots.watch(kind),),
+        forget=inspections.forgetting(kind),
     )
 
 

@@ -7,7 +7,7 @@ from enum import Enum
 from aimd.api.model import AIMClusterModel, AnyModel, ImageMetadata, ImageProfiles, RecommendedDeployment
 from aimd.api.service_template import AnyServiceTemplate
 from aimd.planning.component import UPSTREAM, Direction
-from aimd.planning.image_inspection import Inspection
+from aimd.planning.image_inspection import Inspection, auto_discovery, extracts_metadata
 from aimd.planning.model.image_profiles import choose_profiles
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.runtime.objects import Manifest
@@ -104,16 +104,10 @@ def _lacks_profiles(observed: ObservedModel) -> bool:
     return not recommended_deployments(status.image_metadata)
 
 
-def extracts_metadata(model: AnyModel, config: ResolvedConfig) -> bool:
-    """Return whether to inspect the image: as the model says, else the runtime config, else True (MDL-INS-7)."""
-    discovery = model.spec.discovery
-    return discovery.extract_metadata if discovery is not None else _auto_discovery(config)
-
-
 def creates_templates(model: AnyModel, config: ResolvedConfig) -> bool:
     """Return whether to create templates: as the model says, else the runtime config, else True (MDL-INS-7)."""
     discovery = model.spec.discovery
-    return discovery.create_service_templates if discovery is not None else _auto_discovery(config)
+    return discovery.create_service_templates if discovery is not None else auto_discovery(config)
 
 
 def expectation(observed: ObservedModel) -> Expectation:
@@ -129,9 +123,3 @@ def expectation(observed: ObservedModel) -> Expectation:
     profiles = observed.profiles
     recommended = profiles.profiles if profiles is not None else recommended_deployments(metadata)
     return Expectation.SOME if recommended else Expectation.NONE
-
-
-def _auto_discovery(config: ResolvedConfig) -> bool:
-    """Return what the runtime config says for models without `discovery` (MDL-INS-7)."""
-    defaults = config.spec.model
-    return defaults is None or defaults.auto_discovery is not False

@@ -11,7 +11,7 @@ from aimd.api.reasons import Reason
 from aimd.api.service_template import AnyServiceTemplate
 from aimd.api.shared import CommonCondition
 from aimd.planning.component import Component, State
-from aimd.planning.image_inspection import Inspection
+from aimd.planning.image_inspection import Inspection, extracts_metadata
 from aimd.planning.model.image_profiles import profiles_condition
 from aimd.planning.model.needs import model_needs
 from aimd.planning.model.observed import (
@@ -19,7 +19,6 @@ from aimd.planning.model.observed import (
     ObservedModel,
     creates_templates,
     expectation,
-    extracts_metadata,
     is_custom,
     is_inspected,
 )

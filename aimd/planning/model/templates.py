@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from aimd.api.model import AIMClusterModel, AnyModel, CustomTemplate, ImageProfile, RecommendedDeployment
 from aimd.api.shared import CpuHardware, GpuHardware, Hardware, Metric, Precision, ProfileType
 from aimd.planning.environment import merge_env, render_env
+from aimd.planning.image_inspection import extracts_metadata
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
     AIM_CLUSTER_SERVICE_TEMPLATE,
@@ -32,7 +33,6 @@ from aimd.planning.model.image_profiles import described_profiles
 from aimd.planning.model.observed import (
     ObservedModel,
     creates_templates,
-    extracts_metadata,
     is_custom,
     recommended_deployments,
 )

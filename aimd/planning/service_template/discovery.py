@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from aimd.api.reasons import Reason
-from aimd.api.service_template import DiscoveryState, TemplateCondition
+from aimd.api.service_template import AnyServiceTemplate, DiscoveryState, TemplateCondition
 from aimd.planning.component import DOWNSTREAM, Component
 from aimd.planning.jobs import JobPhase, job_failure, job_phase
 from aimd.planning.kinds import resource_reference
@@ -102,7 +102,7 @@ def plan_discovery(
     obsolete = running_jobs_to_delete(run, keep_current=True)
     if has_results(context):
         status = {"discovery": {"specHash": spec_hash(context)}}
-        return DiscoveryPlan(_complete(context), _settled(context), deletions=obsolete, status=status)
+        return DiscoveryPlan(completed(context.template), _settled(context), deletions=obsolete, status=status)
     phase = job_phase(run.job)
     if phase is JobPhase.COMPLETE and not _is_booked(context, run):
         return _read(context, run, now)
@@ -278,11 +278,12 @@ def _settled(context: DiscoveryContext) -> tuple[Component, ...]:
     return (*((_job_ready(),) if _JOB in stored else ()), *(pods if _PODS in stored else ()))
 
 
-def _complete(context: DiscoveryContext) -> Condition:
-    """Return the condition of a discovery with results; it keeps the message of the reconcile that found them."""
-    stored = find_condition(context.template.status.conditions, DISCOVERED)
-    kept = stored.message if stored is not None and stored.reason == Reason.DISCOVERY_COMPLETE else ""
-    return Condition(DISCOVERED, "True", Reason.DISCOVERY_COMPLETE, kept or _FOUND)
+def completed(template: AnyServiceTemplate) -> Condition:
+    """Return the condition of a template with results, as the reconcile that found them wrote it."""
+    stored = find_condition(template.status.conditions, DISCOVERED)
+    if stored is not None and stored.reason in (Reason.DISCOVERY_COMPLETE, Reason.PROFILE_READ_FROM_REGISTRY):
+        return Condition(DISCOVERED, "True", stored.reason, stored.message or _FOUND)
+    return Condition(DISCOVERED, "True", Reason.DISCOVERY_COMPLETE, _FOUND)
 
 
 def _awaiting(text: str) -> Condition:

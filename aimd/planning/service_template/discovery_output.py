@@ -60,6 +60,11 @@ def read_output(log: str) -> DiscoveredProfile:
     if not log.strip():
         raise UnusableOutput("the image printed nothing; an AIM image prints its profiles as JSON on dry-run")
     first = _profiles_in(log)[0]
+    return read_entry(first, _models(first))
+
+
+def read_entry(first: Mapping[str, Any], models: Sequence[Any]) -> DiscoveredProfile:
+    """Return the profile in an entry of a dry run's output, and `models` as its sources. Raises UnusableOutput."""
     profile = _object(first, "profile")
     remarks: list[str] = []
     metadata = _metadata(_object(profile, "metadata"), remarks)
@@ -67,7 +72,7 @@ def read_output(log: str) -> DiscoveredProfile:
         metadata=metadata,
         engine_args=_object(profile, "engine_args"),
         env_vars=_texts(_object(profile, "env_vars")),
-        sources=tuple(_source(entry) for entry in _models(first)),
+        sources=tuple(_source(entry) for entry in models),
         original=first,
         remarks=tuple(remarks),
     )

@@ -1,9 +1,10 @@
-"""Live reads about a discovery: a slot for its Job, its output, and why it does not run."""
+"""Live reads about a discovery: the pinned profile, a slot for its Job, its output, and why it does not run."""
 
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
+from aimd.planning.image_inspection import Inspection
 from aimd.planning.jobs import JobPhase, job_phase
 from aimd.planning.needs import DiscoverySlot, Need, ReadEvents, ReadList, ReadLog, Reads, Refused
 from aimd.planning.objects import phase_of
@@ -12,6 +13,7 @@ from aimd.planning.pods import needs_events, newest
 from aimd.planning.service_template.discovery import DiscoveryRun, output_wanted
 from aimd.planning.service_template.discovery_job import CONTAINER
 from aimd.planning.service_template.discovery_output import LOG_LIMIT
+from aimd.planning.service_template.image_profile import plan_reading, profile_need
 from aimd.planning.service_template.observed import ObservedTemplate, discovery_context, wants_discovery
 from aimd.runtime.kinds import POD
 from aimd.runtime.objects import Manifest, key_of, uid_of
@@ -24,8 +26,14 @@ def discovery_needs(observed: ObservedTemplate, now: datetime) -> tuple[Need, ..
     context, run = discovery_context(observed), observed.run
     if context is None:
         return ()
+    inspection = profile_need(context, run)
+    asked = (inspection,) if inspection is not None else ()
+    if plan_reading(context, run, observed.inspection) is not None:
+        return asked
     if wants_discovery(observed, run, now):
-        return (DiscoverySlot(context.kind, observed.key),)
+        return (*asked, DiscoverySlot(context.kind, observed.key))
+    if asked:
+        return asked
     if run.job is None:
         return ()
     if output_wanted(context, run):
@@ -51,7 +59,9 @@ def with_reads(observed: ObservedTemplate, reads: Reads) -> ObservedTemplate:
     )
     if run.job is not None and output_wanted(context, run):
         run = _with_output(run, run.job, reads)
-    return replace(observed, run=run)
+    inspection = profile_need(context, run)
+    answer: Inspection | None = reads.answers.get(inspection) if inspection is not None else None
+    return replace(observed, run=run, inspection=answer)
 
 
 def _output_need(run: DiscoveryRun, job: Manifest) -> Need:

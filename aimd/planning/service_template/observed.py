@@ -6,6 +6,7 @@ from datetime import datetime
 from aimd.api.model import AnyModel
 from aimd.api.service_template import AIMClusterServiceTemplate, AnyServiceTemplate
 from aimd.planning.gpus import GpuInventory
+from aimd.planning.image_inspection import Inspection
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service_template.discovery import DiscoveryRun, wants_job
 from aimd.planning.service_template.discovery_job import DiscoveryContext
@@ -22,7 +23,8 @@ class ObservedTemplate:
     """A template and everything its plan depends on.
 
     `shared_pull_secrets` are those of services that use its model; `inventory` is None when nodes may not be read;
-    `cache` is the AIMTemplateCache that the template owns; `run` is the state of its discovery.
+    `cache` is the AIMTemplateCache that the template owns; `run` is the state of its discovery; `inspection` is what
+    the registry says about the model's image, None when it was not asked.
     """
 
     template: AnyServiceTemplate
@@ -33,6 +35,7 @@ class ObservedTemplate:
     inventory: GpuInventory | None = None
     cache: Manifest | None = None
     run: DiscoveryRun = NO_RUN
+    inspection: Inspection | None = None
     system_namespace: str = ""
 
     @property

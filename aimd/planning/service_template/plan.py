@@ -29,10 +29,15 @@ from aimd.planning.kinds import (
     resource_reference,
 )
 from aimd.planning.labels import child_labels
-from aimd.planning.objects import find_condition
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import config_component
-from aimd.planning.service_template.discovery import DISCOVERED, DiscoveryPlan, plan_discovery, running_jobs_to_delete
+from aimd.planning.service_template.discovery import (
+    DISCOVERED,
+    DiscoveryPlan,
+    completed,
+    plan_discovery,
+    running_jobs_to_delete,
+)
 from aimd.planning.service_template.discovery_output import DiscoveredProfile, UnusableOutput, read_output
 from aimd.planning.service_template.hardware import (
     gpu_component,
@@ -41,6 +46,7 @@ from aimd.planning.service_template.hardware import (
     resolved_affinity,
     resolved_hardware,
 )
+from aimd.planning.service_template.image_profile import plan_reading
 from aimd.planning.service_template.needs import discovery_needs
 from aimd.planning.service_template.observed import ObservedTemplate, discovery_context
 from aimd.planning.service_template.profile_file import InvalidProfile, profile_file
@@ -122,7 +128,10 @@ def _fault_of(model: AnyModel) -> str | None:
 
 
 def _discover(observed: ObservedTemplate, now: datetime) -> DiscoveryPlan:
-    """Return the discovery of the template; one with sources of its own needs none (TPL-SRC-1)."""
+    """Return the discovery of the template; one with sources of its own needs none (TPL-SRC-1).
+
+    A pinned profile is read from the registry first (TPL-IMG-1).
+    """
     template, context = observed.template, discovery_context(observed)
     problem = _profile_problem(template)
     if template.spec.model_sources:
@@ -130,6 +139,9 @@ def _discover(observed: ObservedTemplate, now: datetime) -> DiscoveryPlan:
         inline = Condition(DISCOVERED, "True", Reason.INLINE_MODEL_SOURCES, INLINE_MESSAGE)
         return DiscoveryPlan(inline, problem, deletions=obsolete)
     if context is not None:
+        reading = plan_reading(context, observed.run, observed.inspection)
+        if reading is not None:
+            return reading
         return plan_discovery(
             context,
             observed.run,
@@ -137,9 +149,7 @@ def _discover(observed: ObservedTemplate, now: datetime) -> DiscoveryPlan:
             now=now,
         )
     if is_discovered(template) and not problem:
-        kept = find_condition(template.status.conditions, DISCOVERED)
-        text = kept.message if kept is not None else "The profile was discovered from the model's image"
-        return DiscoveryPlan(Condition(DISCOVERED, "True", Reason.DISCOVERY_COMPLETE, text))
+        return DiscoveryPlan(completed(template))
     text = "Discovery is waiting for the model and its image" if not problem else "The custom profile cannot be used"
     return DiscoveryPlan(Condition(DISCOVERED, "False", Reason.AWAITING_DISCOVERY, text), problem)
 

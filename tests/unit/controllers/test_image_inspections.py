@@ -7,6 +7,7 @@ import pytest
 
 from aimd.controllers.image_inspections import (
     BUSY_SECONDS,
+    KEPT_SECONDS,
     MAX_CONCURRENT_PER_REGISTRY,
     ImageInspections,
 )
@@ -153,3 +154,14 @@ async def test_failures_in_a_row_are_counted() -> None:
     assert (await world.look()).attempts == 2
     world.inspections.forgetting(AIM_MODEL)(Key("ns", "m"))
     assert (await world.look()).attempts == 1
+
+
+async def test_an_image_without_readable_profiles_is_not_asked_while_a_template_waits_for_its_job() -> None:
+    """Prove TPL-IMG-2."""
+    world = World()
+    world.content = content(ProfileFiles({}, "its layers are squashed"))
+    first, second = await world.look(), await world.look()
+    assert (world.asked, second, second.again_after) == (1, first, None)
+    world.now += KEPT_SECONDS
+    await world.look()
+    assert world.asked == 2

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from aimd.api.service_template import AIMServiceTemplate
+from aimd.controllers.image_inspections import ImageInspections
 from aimd.controllers.pipeline import KindReconciler
 from aimd.controllers.reader import Reader
 from aimd.controllers.service_template.controller import TEMPLATE_TIES, observe_template, service_template_controllers
@@ -21,6 +23,7 @@ from aimd.runtime.objects import Kind, Manifest
 from aimd.runtime.store import Cache
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NO_INSPECTIONS = cast(ImageInspections, SimpleNamespace(forgetting=lambda kind: None))
 Build = Callable[..., KindReconciler[Any, Any]]
 TEMPLATE = AIMServiceTemplate.model_validate(
     {"metadata": {"name": "t", "namespace": "a", "uid": "own"}, "spec": {"modelName": "m"}}
@@ -30,7 +33,7 @@ TEMPLATE = AIMServiceTemplate.model_validate(
 @pytest.fixture
 def cache(build: Build) -> Cache:
     cache = Cache()
-    for definition in service_template_controllers(DiscoverySlots(cache, 1), "aim-system"):
+    for definition in service_template_controllers(DiscoverySlots(cache, 1), NO_INSPECTIONS, "aim-system"):
         build(definition, cache)
     return cache
 
@@ -93,7 +96,7 @@ def test_the_inventory_is_unknown_until_nodes_are_listed(cache: Cache) -> None:
 def test_the_cache_of_a_template_is_in_its_status(build: Build, spec: Manifest) -> None:
     """Prove TPL-CCH-1."""
     cache = Cache()
-    for definition in service_template_controllers(DiscoverySlots(cache, 1), "aim-system"):
+    for definition in service_template_controllers(DiscoverySlots(cache, 1), NO_INSPECTIONS, "aim-system"):
         build(definition, cache)
     owner = {"apiVersion": "aim.eai.amd.com/v1alpha1", "kind": "AIMServiceTemplate", "name": "t", "uid": "tu"}
     metadata = {

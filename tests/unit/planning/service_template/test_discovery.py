@@ -43,6 +43,8 @@ OUTPUT = json.dumps(
         }
     ]
 )
+BY_JOB = {"discovery": {"extractMetadata": False}}
+"""Keeps a model's templates from querying the registry."""
 SOURCES = [{"modelId": "a/b", "sourceUri": "hf://a/b", "size": "512Mi"}]
 
 
@@ -238,7 +240,9 @@ def test_conditions_of_job_and_pods_stay_true_when_both_are_gone() -> None:
     assert shown(never, "DiscoveryJobReady") is None
 
 
-@pytest.mark.parametrize("changed", [{"image": "i:2"}, {"profileId": "other"}, {"metric": "latency"}])
+@pytest.mark.parametrize(
+    "changed", [{"image": "i:2"}, {"profileId": "other", "model_spec": BY_JOB}, {"metric": "latency"}]
+)
 def test_what_discovery_depends_on_starts_it_again(changed: dict[str, Any]) -> None:
     """Prove TPL-DSC-1."""
     of = observed()
