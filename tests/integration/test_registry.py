@@ -1,10 +1,11 @@
 """The registry client against a real registry: plain HTTP, HTTPS and basic authentication, on loopback."""
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
@@ -21,11 +22,14 @@ from aimd.registry.options import RegistryOptions
 from aimd.registry.reference import ImageReference, parse_reference
 from aimd.sandbox.binaries import locate_binaries
 from aimd.sandbox.certificates import Authority
-from aimd.sandbox.image_registry import DOCKER, Image, push_image, start_registry
+from aimd.sandbox.image_registry import DOCKER, OCI, Image, Layer, push_image, start_registry
 from aimd.sandbox.processes import supervise
 
 NAME = "com.amd.aim.model.canonicalName"
 SEVERAL = (("linux", "arm64"), ("linux", "amd64"), ("windows", "amd64"))
+PROFILES = "workspace/aim-runtime/profiles"
+PROFILE = "Qwen/Qwen3-32B/vllm-mi300x-fp8-tp1-latency.yaml"
+AIM_ENV = {"AIM_CONFIG_PATH": "/workspace/aim-runtime/config", "AIM_ID": "Qwen/Qwen3-32B", "PATH": "/usr/bin"}
 HTPASSWD = "reader:$2b$04$SG9yzOYB5bdfV5yCl/aGx.dnucuBjHGmpMKB012rBGLCxWhfnZEGi\n"  # secret
 PAGE = 7
 
@@ -190,6 +194,76 @@ async def test_a_thousand_models_of_fifty_images(registries: Registries) -> None
     assert wrong == []
     assert requests.count("manifest 200") == 50
     assert requests.count("config 200") == 50
+
+
+def aim(labels: Mapping[str, str] | None = None, *, text: str = "aim_id: Qwen/Qwen3-32B", **fields: Any) -> Image:
+    """An image as the build of an AIM makes it, upon a base with general profiles."""
+    layers = (
+        Layer("ADD rootfs.tar / # buildkit", {"usr/bin/python": bytes(1 << 20)}),
+        Layer("ENV AIM_CONFIG_PATH=/workspace/aim-runtime/config", empty=True),
+        Layer(f"COPY general /{PROFILES}/general # buildkit", {f"{PROFILES}/general/g.yaml": b"metadata: {}"}),
+        Layer("RUN /bin/sh -c pip install vllm # buildkit", {"usr/lib/vllm.so": bytes(2 << 20)}),
+        Layer("ENV AIM_ID=Qwen/Qwen3-32B", empty=True),
+        Layer(f"COPY profiles /{PROFILES}/Qwen/Qwen3-32B # buildkit", {f"{PROFILES}/{PROFILE}": text.encode()}),
+        Layer("RUN /bin/sh -c check-licenses # buildkit"),
+    )
+    return Image(labels or {}, env=[f"{name}={value}" for name, value in AIM_ENV.items()], layers=layers, **fields)
+
+
+@pytest.mark.parametrize("media_types", [OCI, DOCKER])
+@pytest.mark.parametrize("history", [True, False])
+async def test_profile_files(registries: Registries, media_types: Mapping[str, str], history: bool) -> None:
+    """Prove REG-PRF-3."""
+    requests: list[str] = []
+    options = RegistryOptions(
+        observer=lambda registry, operation, code, seconds: requests.append(f"{operation} {code}")
+    )
+    pushed = {"1": aim(media_types=media_types, history=history), "2": aim({"a": "b"}, platforms=SEVERAL)}
+    async with httpx.AsyncClient(base_url=f"http://{registries.plain}", trust_env=False) as http:
+        for tag, content in pushed.items():
+            await push_image(http, "profiles/aim", tag, content)
+            await push_image(http, "profiles/aim", f"{tag}-again", content)
+    async with connect_registries(options) as client:
+        cache = InspectionCache(client)
+        for tag in pushed:
+            name = f"{registries.plain}/profiles/aim:{tag}"
+            answer = await cache.inspect(image(name), Keyring())
+            assert isinstance(answer, Inspection), answer
+            assert answer.env == AIM_ENV
+            assert answer.profiles.files == {PROFILE: "aim_id: Qwen/Qwen3-32B", "general/g.yaml": "metadata: {}"}
+            assert (answer.profiles.unreadable, answer.profiles.remarks) == ("", ())
+            assert requests.count("config 200") == 1
+            assert requests.count("layer 200") == (2 if history or tag == "2" else 5)
+            requests.clear()
+            again = await cache.inspect(image(f"{name}-again"), Keyring())
+            assert isinstance(again, Inspection), again
+            assert again.profiles is answer.profiles
+            assert set(requests) == {"manifest 200"}
+            requests.clear()
+
+
+async def test_models_of_an_image_by_many_tags_cost_its_layers_once(registries: Registries) -> None:
+    """Prove REG-PRF-6."""
+    requests: list[str] = []
+    options = RegistryOptions(
+        observer=lambda registry, operation, code, seconds: requests.append(f"{operation} {code}")
+    )
+    async with httpx.AsyncClient(base_url=f"http://{registries.plain}", trust_env=False) as http:
+        for number in range(20):
+            await push_image(http, "profiles/tagged", str(number), aim())
+    async with connect_registries(options) as client:
+        cache = InspectionCache(client)
+
+        async def model(number: int) -> None:
+            answer = await cache.inspect(image(f"{registries.plain}/profiles/tagged:{number % 20}"), Keyring())
+            assert isinstance(answer, Inspection), answer
+            assert len(answer.profiles.files) == 2
+
+        async with anyio.create_task_group() as group:
+            for number in range(1000):
+                group.start_soon(model, number)
+    counts = {name: requests.count(f"{name} 200") for name in ("manifest", "config", "layer")}
+    assert counts == {"manifest": 20, "config": 1, "layer": 2}
 
 
 async def test_a_registry_behind_an_endpoint(registries: Registries) -> None:

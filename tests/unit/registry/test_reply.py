@@ -1,13 +1,14 @@
 """A response: its limits, and what is read from it."""
 
 import json
+import time
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
 from aimd.registry.failures import Problem, RegistryError
-from aimd.registry.reply import Reply, parse_json, read_reply
+from aimd.registry.reply import MOST_VALUES, Reply, parse_json, read_reply
 
 
 def response(status: int = 200, body: bytes = b"", method: str = "GET", **headers: str) -> httpx.Response:
@@ -70,3 +71,15 @@ def test_a_body_that_is_not_json() -> None:
         with pytest.raises(RegistryError, match=r"r\.io sent text/html instead of a token as JSON") as raised:
             parse_json(reply(body, "text/html"), "a token")
         assert raised.value.failure.problem is Problem.CONTENT
+
+
+@pytest.mark.parametrize("value", ["[]", "{}", "1", '""', '{"a":1}', "[[[]]]"])
+def test_a_body_of_many_values_does_not_block_others(value: str) -> None:
+    """Prove REG-NET-3."""
+    values = (8 << 20) // (len(value) + 1)
+    started = time.thread_time()
+    with pytest.raises(RegistryError, match="sent JSON with more than 300000 values instead of a token"):
+        parse_json(reply(f"[{','.join([value] * values)}]".encode()), "a token")
+    assert time.thread_time() - started < 0.25
+    fewer = f"[{','.join([value] * (MOST_VALUES // 5))}]".encode()
+    assert parse_json(reply(fewer), "a token")
