@@ -199,7 +199,8 @@ class ModelSource(ApiModel):
     """A set of weights and its source."""
 
     model_id: Annotated[str, Schema(required=True, pattern=r"^[a-zA-Z0-9_-]+/[a-zA-Z0-9._-]+$")] = ""
-    """Name of the weights as `organization/name`. They are mounted at `/workspace/cache/<modelId>`."""
+    """Name of the weights as `organization/name`. They are mounted at `/workspace/cache/<modelId>`, and with a custom
+    profile for another model also under the name of that."""
     source_uri: Annotated[str, Schema(required=True, pattern=SOURCE_URI_PATTERN)] = ""
     """Source URI of the weights: `hf://organization/repository` or `s3://bucket/prefix`."""
     size: Quantity = ""
@@ -252,20 +253,21 @@ class CustomProfile(ApiModel):
     booleans and lists keep their type. Must not contain the model. A value that is not an object is reported as an
     invalid spec."""
     env_vars: Mapping[str, str] = {}
-    """Environment variables of the engine process, as opposed to `env`, which applies to the container. Names consist
-    of uppercase letters, digits and underscores."""
+    """Environment variables of the engine process. Override the container's, which `env` of runtime config, template
+    and service set. Names consist of uppercase letters, digits and underscores."""
 
 
 class ProfileIdentity(ApiModel):
     """The fields of a template with a custom profile."""
 
     aim_id: str = ""
-    """Product family of the profile, for example `meta-llama/Llama-3-8B`. Determines the folder in which the profile is
-    mounted, and the variable `AIM_ID`. Required with `customProfile`."""
+    """Product family of the profile as `organization/name`, for example `meta-llama/Llama-3-8B`. Determines the folder
+    in which the profile is mounted, and the variable `AIM_ID`. Required with `customProfile`."""
     model_id: str = ""
-    """Model that the profile is written for. May differ from the `modelId` of the weights in `modelSources`. Required
-    with `customProfile`."""
+    """Model that the profile is written for, as `organization/name`. May differ from the `modelId` of the weights in
+    `modelSources`: those with this id, else the only ones, are mounted at `/workspace/cache/<modelId>`. Required with
+    `customProfile`."""
     custom_profile: CustomProfile | None = None
     """Engine arguments and environment variables of this template. They are mounted as a profile file and selected with
-    `AIM_PROFILE_ID`, instead of `profileId`. Requires `aimId`, `modelId`, hardware, metric and precision. A later
-    change restarts the services that use the template."""
+    `AIM_PROFILE_ID`, instead of `profileId`. Requires `aimId`, `modelId`, hardware with a GPU model and 1 to 8 GPUs,
+    metric, and a precision other than `auto`. A later change restarts the services that use the template."""

@@ -1,6 +1,7 @@
 """The template cache of a service: which one it uses, what a new one looks like, and its health."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from aimd.api.core import EnvVar
 from aimd.api.reasons import Reason
@@ -16,6 +17,7 @@ from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service.child_names import dedicated_cache_name, shared_cache_name
 from aimd.planning.service.observed import ObservedService, is_ready, labels, owner_references, state_message
 from aimd.planning.service.template_reference import TemplateChoice
+from aimd.planning.service.volumes import LoadedWeights, holds_weights
 from aimd.runtime.objects import Desired, Key, Manifest
 
 _CACHE, _MADE = ServiceCondition.CACHE_READY, Direction.DOWNSTREAM
@@ -145,6 +147,23 @@ def cache_component(
     )
     message = state_message(f"Template cache {cache.metadata.name}", cache.status)
     return Component(_CACHE, State.DEGRADED if has_volumes or serving else state, reason, message, _MADE)
+
+
+def weights_component(
+    component: Component, cache: AIMTemplateCache, weights: LoadedWeights | None, *, is_running: bool
+) -> Component:
+    """Return the health of a cache, which is of no use without what a custom profile runs (SVC-VOL-4)."""
+    if weights is None or component.state is not State.READY or holds_weights(cache, weights):
+        return component
+    name = cache.metadata.name
+    message = f"Template cache {name} does not hold model {weights.source_id}, which customProfile runs, yet"
+    if not weights.source_id:
+        message = (
+            f"It is not clear which of the modelSources of template cache {name} customProfile runs: set modelId of "
+            "the template to one of their modelId"
+        )
+    state = State.DEGRADED if is_running else State.PROGRESSING
+    return replace(component, state=state, reason=Reason.CACHE_NOT_READY, message=message)
 
 
 def _missing(mode: CacheMode, template: TemplateChoice, *, has_volumes: bool) -> Component:

@@ -23,7 +23,7 @@ from aimd.planning.objects import names_in, part, predictor_container, predictor
 from aimd.planning.objects import parts as parts_of
 from aimd.planning.pull_secrets import names_of, predictor_pull_secrets
 from aimd.planning.service.container_environment import container_env
-from aimd.planning.service.observed import ObservedService, is_ready, labels, owner_references
+from aimd.planning.service.observed import ObservedService, labels, owner_references
 from aimd.planning.service.profile_config_map import profile_volumes
 from aimd.planning.service.resources import predictor_resources
 from aimd.planning.service.scaling import HTTP_PORT, scaling_annotations, scaling_fields, scaling_of
@@ -31,8 +31,9 @@ from aimd.planning.service.volumes import (
     NONE,
     Volumes,
     cache_volumes,
-    preserved_volumes,
-    replaced_volumes,
+    holds_weights,
+    loaded_weights,
+    running_volumes,
     shared_memory,
 )
 from aimd.planning.service_template.profile_file import ProfileFile
@@ -133,12 +134,11 @@ def _labels(observed: ObservedService, template: AnyServiceTemplate) -> dict[str
 def _volumes(observed: ObservedService, parts: PredictorInputs) -> Volumes:
     profile = profile_volumes(observed.service, parts.template) if parts.profile is not None else NONE
     rendered = shared_memory() + profile
+    weights = loaded_weights(parts.template, parts.cache)
     if observed.inference_service is None:
-        return rendered + cache_volumes(parts.cache)
-    if observed.lost_claims and parts.cache is not None and is_ready(parts.cache.status.status):
-        fresh = cache_volumes(parts.cache)
-        return rendered + replaced_volumes(observed.inference_service, rendered, fresh, observed.lost_claims)
-    return rendered + preserved_volumes(observed.inference_service, rendered)
+        return rendered + cache_volumes(parts.cache, weights)
+    fresh = cache_volumes(parts.cache, weights) if holds_weights(parts.cache, weights) else NONE
+    return running_volumes(observed.inference_service, rendered, fresh, weights, observed.lost_claims)
 
 
 def _resources(service: AIMService, parts: PredictorInputs) -> Manifest:

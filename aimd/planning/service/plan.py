@@ -29,6 +29,7 @@ from aimd.planning.service.caching import (
     is_name_taken,
     needs_cache,
     render_cache,
+    weights_component,
 )
 from aimd.planning.service.child_names import InvalidServiceName, inference_service_name
 from aimd.planning.service.derived_template import render_derived_template, template_deletion
@@ -72,7 +73,7 @@ from aimd.planning.service.template_reference import (
     is_named,
     resolve_template,
 )
-from aimd.planning.service.volumes import mounts_cache
+from aimd.planning.service.volumes import holds_weights, loaded_weights, mounts_cache, waits_for_weights
 from aimd.planning.service_template.profile_file import InvalidProfile, ProfileFile, profile_file
 from aimd.runtime.objects import Deletion, Desired, Manifest, key_of
 
@@ -211,18 +212,19 @@ def _wanted_addition_to_cache(observed: ObservedService, decision: _Decision) ->
 
 def _wanted_profile(observed: ObservedService, decision: _Decision) -> Desired | None:
     """Keep the ConfigMap of a custom profile (SVC-PRF-1)."""
-    if decision.usable_template is None or decision.profile is None:
+    if decision.usable_template is None or decision.profile is None or _waits_for_weights(observed, decision):
         return None
     return render_config_map(observed, decision.profile)
 
 
 def _wanted_inference_service(observed: ObservedService, decision: _Decision) -> Desired | None:
-    """Create the InferenceService once all inputs are ready; from then on always keep it up to date (SVC-ORD-2)."""
+    """Create the InferenceService once all inputs are ready; from then on keep it up to date (SVC-ORD-2, SVC-VOL-5)."""
     template = decision.usable_template
     if template is None or INFERENCE_SERVICE.name in observed.absent_kinds:
         return None
-    exists = observed.inference_service is not None
-    if not exists and not (decision.model.ready and _has_weights(decision)):
+    if observed.inference_service is None and not (decision.model.ready and _has_weights(decision)):
+        return None
+    if _waits_for_weights(observed, decision):
         return None
     parts = PredictorInputs(decision.name, decision.model.model, template, decision.cache, decision.profile)
     return render_inference_service(observed, parts)
@@ -236,8 +238,17 @@ def _may_fetch_weights(observed: ObservedService, decision: _Decision) -> bool:
 
 def _has_weights(decision: _Decision) -> bool:
     """Return whether the weights are downloaded, or inside the image (SVC-CCH-8)."""
-    downloaded = decision.cache is not None and is_ready(decision.cache.status.status)
-    return downloaded or not needs_cache(decision.template)
+    template = decision.template.template
+    weights = loaded_weights(template, decision.cache) if template is not None else None
+    return holds_weights(decision.cache, weights) or not needs_cache(decision.template)
+
+
+def _waits_for_weights(observed: ObservedService, decision: _Decision) -> bool:
+    """Return whether the InferenceService keeps its settings until new weights are downloaded (SVC-VOL-5)."""
+    live, template = observed.inference_service, decision.usable_template
+    if live is None or template is None:
+        return False
+    return not _has_weights(decision) and waits_for_weights(live, loaded_weights(template, decision.cache))
 
 
 # What must not exist.
@@ -250,7 +261,8 @@ def _deletions(observed: ObservedService, decision: _Decision) -> list[Deletion]
     scaled_object = scaled_object_deletion(service.spec, observed.inference_service, observed.scaled_object)
     # Until its template is ready, the service may still run with an older one.
     ready = decision.template.ready
-    profile = config_map_deletion(service, observed.profile_config_map) if ready and decision.profile is None else None
+    unused = ready and decision.profile is None and not _waits_for_weights(observed, decision)
+    profile = config_map_deletion(service, observed.profile_config_map) if unused else None
     templates = map(template_deletion, observed.leftovers) if ready else ()
     return [deletion for deletion in (route, profile, scaled_object, *templates) if deletion is not None]
 
@@ -314,9 +326,12 @@ def _pods_health(observed: ObservedService, now: datetime) -> TimedComponent | N
 def _cache_health(observed: ObservedService, decision: _Decision, *, serving: bool) -> TimedComponent:
     """Judge the template cache (SVC-CCH-9)."""
     mode, has_volumes = effective_mode(observed.service), mounts_cache(observed.inference_service)
-    return TimedComponent(
-        cache_component(mode, decision.template, decision.cache, serving=serving, has_volumes=has_volumes)
-    )
+    component = cache_component(mode, decision.template, decision.cache, serving=serving, has_volumes=has_volumes)
+    template, cache = decision.usable_template, decision.cache
+    if template is not None and cache is not None:
+        is_running = serving or has_volumes
+        component = weights_component(component, cache, loaded_weights(template, cache), is_running=is_running)
+    return TimedComponent(component)
 
 
 def _route_health(observed: ObservedService, decision: _Decision, *, serving: bool) -> TimedComponent | None:

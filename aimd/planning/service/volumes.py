@@ -4,16 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aimd.api.template_cache import AIMTemplateCache
+from aimd.api.service_template import AnyServiceTemplate
+from aimd.api.template_cache import AIMTemplateCache, CachedArtifact
 from aimd.planning.naming import name_part
 from aimd.planning.objects import claim_of, mounted_claims, parts, predictor_container, predictor_of, text
 from aimd.planning.service.observed import is_ready
 from aimd.planning.service_template import profile_file as custom_profile
+from aimd.planning.service_template.profile_file import source_of_profile
 from aimd.planning.weights import mount_point
 from aimd.runtime.objects import Manifest
 
 SHARED_MEMORY = "dshm"
 PROFILE_VOLUME = custom_profile.VOLUME
+WEIGHTS_VOLUME = "profile-weights"
+"""The volume of weights that a custom profile loads under the name of its own model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +34,104 @@ class Volumes:
 NONE = Volumes((), ())
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedWeights:
+    """The weights that a container loads from the folder of `model_id`.
+
+    `source_id` is the model id of their source, empty if it is not clear which source is meant.
+    """
+
+    model_id: str
+    source_id: str
+
+    @property
+    def path(self) -> str:
+        """Folder in which the container looks for them."""
+        return mount_point(self.model_id, "")
+
+    @property
+    def is_renamed(self) -> bool:
+        """Whether they have another id than the folder."""
+        return self.model_id != self.source_id
+
+
 def shared_memory() -> Volumes:
     """Return the memory-backed volume through which inference engines exchange tensors."""
     volume = {"name": SHARED_MEMORY, "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}}
     return Volumes((volume,), ({"name": SHARED_MEMORY, "mountPath": "/dev/shm"},))  # noqa: S108 - inside the container
 
 
-def cache_volumes(cache: AIMTemplateCache | None) -> Volumes:
-    """Return one volume per Ready artifact of the cache, sorted by artifact name (SVC-VOL-1)."""
-    artifacts = sorted(cache.status.artifacts.items()) if cache is not None else []
-    usable = [(key, item) for key, item in artifacts if is_ready(item.status) and item.persistent_volume_claim]
-    volumes: list[Manifest] = []
-    mounts: list[Manifest] = []
-    for key, artifact in usable:
-        name = name_part(artifact.name or key)
-        volumes.append({"name": name, "persistentVolumeClaim": {"claimName": artifact.persistent_volume_claim}})
-        mounts.append({"name": name, "mountPath": artifact.mount_point or mount_point(artifact.model, name)})
-    return Volumes(tuple(volumes), tuple(mounts))
+def cache_volumes(cache: AIMTemplateCache | None, weights: LoadedWeights | None = None) -> Volumes:
+    """Return one volume per Ready artifact of the cache, sorted by artifact name (SVC-VOL-1).
+
+    Weights that the container loads under another id than their own are mounted twice (SVC-VOL-4).
+    """
+    volumes: dict[str, Manifest] = {}
+    mounts: dict[str, Manifest] = {}
+    for key, artifact in _usable(cache):
+        is_renamed = weights is not None and weights.is_renamed and artifact.model == weights.source_id
+        own = name_part(artifact.name or key)
+        name = WEIGHTS_VOLUME if is_renamed else own
+        volumes[own] = {"name": name, "persistentVolumeClaim": {"claimName": artifact.persistent_volume_claim}}
+        paths = [artifact.mount_point or mount_point(artifact.model, own)]
+        if weights is not None and is_renamed:
+            paths.append(weights.path)
+        for path in paths:
+            mounts.setdefault(path, {"name": name, "mountPath": path})
+    return Volumes(tuple(volumes.values()), tuple(mounts.values()))
+
+
+def holds_weights(cache: AIMTemplateCache | None, weights: LoadedWeights | None) -> bool:
+    """Return whether a Ready cache has what the container loads; only a custom profile may ask for something else."""
+    if cache is None or not is_ready(cache.status.status):
+        return False
+    if weights is None or not weights.is_renamed:
+        return True
+    return any(artifact.model == weights.source_id for _, artifact in _usable(cache))
+
+
+def loaded_weights(template: AnyServiceTemplate, cache: AIMTemplateCache | None) -> LoadedWeights | None:
+    """Return the weights that the container loads, None where only the image knows them (SVC-VOL-4).
+
+    A custom profile loads the folder of its own model, whatever the weights are called.
+    """
+    spec = template.spec
+    if spec.custom_profile is None:
+        first = spec.model_sources[0].model_id if spec.model_sources else ""
+        return LoadedWeights(first, first) if first else None
+    given = cache.spec.model_sources if cache is not None else ()
+    sources = given or spec.model_sources or template.status.model_sources
+    source = source_of_profile(sources, spec.model_id)
+    return LoadedWeights(spec.model_id, source.model_id if source is not None else "") if sources else None
+
+
+def running_volumes(
+    live: Mapping[str, Any],
+    rendered: Volumes,
+    fresh: Volumes,
+    weights: LoadedWeights | None,
+    lost: frozenset[str] = frozenset(),
+) -> Volumes:
+    """Return the volumes of an existing InferenceService; `fresh` are those of the Ready cache, or none.
+
+    It keeps what it mounts (SVC-VOL-2). Claims in `lost`, and weights that the container loads and does not find, are
+    replaced once the cache is Ready (SVC-VOL-3, SVC-VOL-4).
+    """
+    own = _named(fresh, WEIGHTS_VOLUME)
+    if not fresh.mounts and weights is not None and weights.is_renamed:
+        own = _mounted_weights(live, weights)
+    placed = rendered + own
+    placed = placed + preserved_volumes(live, placed, lost if fresh.mounts else frozenset())
+    return _completed(placed, fresh) if lost or _lacks_weights(live, placed, weights) else placed
+
+
+def waits_for_weights(live: Mapping[str, Any], weights: LoadedWeights | None) -> bool:
+    """Return whether what the container would load is not mounted, so that new pods need the cache first (SVC-VOL-5).
+
+    An InferenceService that mounts no claim never ran on cached weights, and need not wait for them.
+    """
+    kept = running_volumes(live, NONE, NONE, weights)
+    return mounts_cache(live) and _lacks_weights(live, kept, weights)
 
 
 def preserved_volumes(
@@ -54,33 +139,72 @@ def preserved_volumes(
 ) -> Volumes:
     """Return what the existing InferenceService mounts beyond what is rendered, without `lost_claims` (SVC-VOL-2).
 
-    A custom profile is never preserved: without one in the template, its ConfigMap is deleted.
+    What a custom profile needs is never preserved: its ConfigMap, and weights under its model's name.
     """
     predictor, container = predictor_of(existing), predictor_container(existing)
     if not container:
         return NONE
-    lost = {text(volume, "name") for volume in parts(predictor, "volumes") if claim_of(volume) in lost_claims - {""}}
-    taken = {volume["name"] for volume in rendered.volumes} | {PROFILE_VOLUME} | lost
+    gone = (lost_claims | {claim_of(volume) for volume in rendered.volumes}) - {""}
+    dropped = {text(volume, "name") for volume in parts(predictor, "volumes") if claim_of(volume) in gone}
+    taken = {volume["name"] for volume in rendered.volumes} | {PROFILE_VOLUME, WEIGHTS_VOLUME} | dropped
     paths = {mount["mountPath"] for mount in rendered.mounts}
-    volumes = [dict(volume) for volume in parts(predictor, "volumes") if text(volume, "name") not in taken]
-    mounts = [
-        dict(mount)
-        for mount in parts(container, "volumeMounts")
-        if text(mount, "name") not in taken and text(mount, "mountPath") not in paths
-    ]
-    return Volumes(tuple(volumes), tuple(mounts))
-
-
-def replaced_volumes(existing: Mapping[str, Any], rendered: Volumes, fresh: Volumes, lost: frozenset[str]) -> Volumes:
-    """Return `preserved_volumes`, with the cache's present claims where lost ones were mounted (SVC-VOL-3)."""
-    kept = preserved_volumes(existing, rendered, lost)
-    names, paths = {volume["name"] for volume in kept.volumes}, {mount["mountPath"] for mount in kept.mounts}
-    mounts = [mount for mount in fresh.mounts if mount["mountPath"] not in paths and mount["name"] not in names]
-    used = {mount["name"] for mount in mounts}
-    volumes = [volume for volume in fresh.volumes if volume["name"] in used]
-    return kept + Volumes(tuple(volumes), tuple(mounts))
+    mounts = [dict(mount) for mount in parts(container, "volumeMounts") if text(mount, "name") not in taken]
+    kept = [mount for mount in mounts if text(mount, "mountPath") not in paths]
+    unused = {text(mount, "name") for mount in mounts} - {text(mount, "name") for mount in kept}
+    volumes = [dict(volume) for volume in parts(predictor, "volumes") if text(volume, "name") not in taken | unused]
+    return Volumes(tuple(volumes), tuple(kept))
 
 
 def mounts_cache(inference_service: Mapping[str, Any] | None) -> bool:
     """Return whether an InferenceService has a claim mounted, that is, runs on cached weights."""
     return any(mounted_claims(inference_service))
+
+
+def _usable(cache: AIMTemplateCache | None) -> list[tuple[str, CachedArtifact]]:
+    artifacts = sorted(cache.status.artifacts.items()) if cache is not None else []
+    return [(key, item) for key, item in artifacts if is_ready(item.status) and item.persistent_volume_claim]
+
+
+def _named(volumes: Volumes, name: str) -> Volumes:
+    return Volumes(
+        tuple(volume for volume in volumes.volumes if volume["name"] == name),
+        tuple(mount for mount in volumes.mounts if mount["name"] == name),
+    )
+
+
+def _mounts(live: Mapping[str, Any]) -> Volumes:
+    predictor, container = predictor_of(live), predictor_container(live)
+    return Volumes(
+        tuple(dict(volume) for volume in parts(predictor, "volumes")),
+        tuple(dict(mount) for mount in parts(container, "volumeMounts")),
+    )
+
+
+def _mounted_weights(live: Mapping[str, Any], weights: LoadedWeights) -> Volumes:
+    """Return the weights under the name that the container loads, if the InferenceService mounts them so."""
+    found = _named(_mounts(live), WEIGHTS_VOLUME)
+    return found if any(text(mount, "mountPath") == weights.path for mount in found.mounts) else NONE
+
+
+def _lacks_weights(live: Mapping[str, Any], placed: Volumes, weights: LoadedWeights | None) -> bool:
+    """Return whether the weights are not where the container looks, or were given up with a custom profile."""
+    if weights is not None and weights.path not in {text(mount, "mountPath") for mount in placed.mounts}:
+        return True
+    had, has = (_named(volumes, WEIGHTS_VOLUME).volumes for volumes in (_mounts(live), placed))
+    return bool(had) and not has
+
+
+def _completed(placed: Volumes, fresh: Volumes) -> Volumes:
+    """Return the volumes with the cache's mounts where nothing is mounted; a claim never has two volumes."""
+    names = {text(volume, "name") for volume in placed.volumes}
+    by_claim = {claim_of(volume): text(volume, "name") for volume in placed.volumes if claim_of(volume)}
+    paths = {text(mount, "mountPath") for mount in placed.mounts}
+    claims = {volume["name"]: claim_of(volume) for volume in fresh.volumes}
+    mounts = []
+    for mount in fresh.mounts:
+        name = by_claim.get(claims[mount["name"]], "")
+        if mount["mountPath"] not in paths and (name or mount["name"] not in names):
+            mounts.append({**mount, "name": name or mount["name"]})
+    used = {mount["name"] for mount in mounts} - names
+    volumes = [volume for volume in fresh.volumes if volume["name"] in used]
+    return placed + Volumes(tuple(volumes), tuple(mounts))

@@ -172,6 +172,7 @@ def _template_cache(observed: ObservedTemplate, gpu: Component | None, discovery
     if isinstance(template, AIMClusterServiceTemplate) or template.spec.caching is None:
         return ()
     usable = observed.model is not None and observed.model.spec.image and (gpu is None or gpu.state is State.READY)
+    usable = usable and not _profile_problem(template)
     if not (template.spec.caching.enabled and usable and _sources(template, discovery)) or observed.cache is not None:
         return ()
     metadata = template.metadata

@@ -188,3 +188,63 @@ def test_a_failed_cache_degrades_a_service_that_serves(serving: Maker, cache: Ma
     """Prove SVC-CCH-9."""
     plan = plan_service(serving(caches=[cache(status="Failed")]), now)
     assert (reasons(plan)["Cache"], root(plan, now)) == ("CacheFailed", "Degraded")
+
+
+TUNED = [{"modelId": "my-org/tuned", "sourceUri": "hf://my-org/tuned"}]
+PROFILE = {
+    "aimId": "meta-llama/Llama-3-8B",
+    "modelId": "meta-llama/Llama-3-8B",
+    "metric": "latency",
+    "precision": "fp16",
+    "hardware": {"gpu": {"model": "MI300X", "requests": 1}},
+    "customProfile": {},
+    "modelSources": TUNED,
+}
+
+
+def test_a_cache_without_the_weights_of_the_profile_is_waited_for(
+    observed: Maker, model: Maker, template: Maker, cache: Maker, now: datetime
+) -> None:
+    """Prove SVC-VOL-4."""
+    fields = {"models": [model()], "templates": [template(**PROFILE)]}
+    plan = plan_service(observed(**fields, caches=[cache()]), now)
+    assert component(plan, "Cache").state is State.PROGRESSING
+    assert "does not hold model my-org/tuned" in component(plan, "Cache").message
+    assert "InferenceService" not in kinds(plan)
+    own = cache().manifest()
+    own["spec"]["modelSources"] = [*TUNED, {"modelId": "my-org/lora", "sourceUri": "hf://my-org/lora"}]
+    plan = plan_service(observed(**fields, caches=[type(cache()).model_validate(own)]), now)
+    assert "set modelId of the template to one of their modelId" in component(plan, "Cache").message
+
+
+def test_a_running_service_keeps_its_settings_until_new_weights_are_there(
+    serving: Maker, template: Maker, cache: Maker, live: Maker, now: datetime
+) -> None:
+    """Prove SVC-VOL-5: neither InferenceService nor profile change, because new pods would load other weights."""
+    tuned = {"model": "my-org/tuned", "status": "Ready", "persistentVolumeClaim": "pvc-tuned", "name": "tuned"}
+    first = {"templates": [template(**PROFILE)], "caches": [cache(artifacts={"tuned": tuned})]}
+    before = plan_service(serving(**first), now)
+    assert kinds(before) == ["ConfigMap", "InferenceService"]
+    mounts = rendered(before, "InferenceService")["spec"]["predictor"]["containers"][0]["volumeMounts"]
+    assert {"/workspace/cache/my-org/tuned", "/workspace/cache/meta-llama/Llama-3-8B"} < {
+        mount["mountPath"] for mount in mounts
+    }
+    running = {
+        "inference_service": live(rendered(before, "InferenceService")),
+        "profile_config_map": live(rendered(before, "ConfigMap")),
+    }
+    next_sources = [{"modelId": "my-org/next", "sourceUri": "hf://my-org/next"}]
+    for edited in (template(modelSources=next_sources), template(**{**PROFILE, "modelId": "meta-llama/Llama-3-70B"})):
+        coming = cache(status="Progressing", artifacts={})
+        plan = plan_service(serving(**running, templates=[edited], caches=[coming]), now)
+        assert kinds(plan) == []
+        assert not plan.deletions
+        assert component(plan, "Cache").state is State.DEGRADED
+    done = {"next": {**tuned, "model": "my-org/next", "persistentVolumeClaim": "pvc-next", "name": "next"}}
+    plan = plan_service(
+        serving(**running, templates=[template(modelSources=next_sources)], caches=[cache(artifacts=done)]), now
+    )
+    assert kinds(plan) == ["InferenceService"]
+    assert [deletion.kind.name for deletion in plan.deletions] == ["ConfigMap"]
+    container = rendered(plan, "InferenceService")["spec"]["predictor"]["containers"][0]
+    assert {"name": "next", "mountPath": "/workspace/cache/my-org/next"} in container["volumeMounts"]

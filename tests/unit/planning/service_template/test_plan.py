@@ -254,3 +254,21 @@ def test_an_affinity_that_differs_in_order_only_stays_as_stored() -> None:
     other = affinity("74a1", "74b5")
     plan, _ = settle(template(status={"resolvedNodeAffinity": other}, modelSources=INLINE, hardware=MI300X))
     assert plan.status["resolvedNodeAffinity"] == affinity("74a1", "74a9", "74b5", "74bd")
+
+
+def test_nothing_is_downloaded_for_a_profile_that_no_image_loads() -> None:
+    """Prove TPL-PRF-2."""
+    profile: dict[str, Any] = {
+        "aimId": "a/b",
+        "modelId": "a/b",
+        "metric": "latency",
+        "precision": "auto",
+        "customProfile": {},
+    }
+    plan, summary = settle(template(**profile, hardware=MI300X, modelSources=INLINE, caching={"enabled": True}))
+    assert plan.desired == ()
+    assert condition(summary, "CustomProfileReady") == ("False", "InvalidSpec")
+    assert str(summary.state) == "Failed"
+    plan, summary = settle(template(**profile, hardware=MI300X))
+    assert plan.desired == ()
+    assert condition(summary, "Discovered") == ("False", "AwaitingDiscovery")
