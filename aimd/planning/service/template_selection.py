@@ -272,13 +272,19 @@ def _preferred_by_model(
 
 
 def _best(left: Sequence[AnyServiceTemplate], judged: Sequence[Candidate]) -> Selection:
-    """Choose by rank, in the namespace if it has any; a shared first rank leaves none (SVC-SEL-7, SVC-SEL-8)."""
+    """Choose by rank, in the namespace if it has any (SVC-SEL-7).
+
+    A shared first rank leaves none, unless each of these templates pins a profile of its own (SVC-SEL-8).
+    """
     namespaced = [item for item in left if item.metadata.namespace]
     left = namespaced or left
     scores = {id(item): _score(attributes_of(item)) for item in left}
     lowest = min(scores.values())
     tied = [item for item in left if scores[id(item)] == lowest]
-    losers = tuple(Candidate(item, Verdict.LOWER_PREFERENCE_RANK) for item in left if scores[id(item)] != lowest)
+    if (first := _first_profile(tied)) is not None:
+        tied = [first]
+    best = {id(item) for item in tied}
+    losers = tuple(Candidate(item, Verdict.LOWER_PREFERENCE_RANK) for item in left if id(item) not in best)
     if len(tied) > 1:
         return Selection(
             None,
@@ -289,12 +295,19 @@ def _best(left: Sequence[AnyServiceTemplate], judged: Sequence[Candidate]) -> Se
     return Selection(tied[0], candidates=(*judged, *losers, Candidate(tied[0], Verdict.BEST_MATCH)))
 
 
+def _first_profile(tied: Sequence[AnyServiceTemplate]) -> AnyServiceTemplate | None:
+    """Return the template with the first profile id, None unless each pins another profile of the image."""
+    pinned = {item.spec.profile_id if item.spec.custom_profile is None else "": item for item in tied}
+    return pinned[min(pinned)] if len(pinned) == len(tied) and "" not in pinned else None
+
+
 def _score(attributes: Attributes) -> tuple[int, ...]:
     return (
         _rank(attributes.profile_type, _PROFILE_TYPES),
         gpu_rank(attributes.gpu),
         _rank(attributes.metric, _METRICS),
         _rank(attributes.precision, _PRECISIONS),
+        attributes.gpu_count or _UNLISTED,
     )
 
 

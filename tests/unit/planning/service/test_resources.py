@@ -119,3 +119,9 @@ def test_user_values_stay_and_only_users_contradict_themselves(
         except ValueError:
             continue
         assert fits or (name in requests and name in limits)
+
+
+def test_a_profile_for_cpus_gets_its_cores_and_no_defaults_of_gpus() -> None:
+    """Prove SVC-RES-1 and SVC-RES-4."""
+    hardware = Hardware.model_validate({"cpu": {"requests": "188"}})
+    assert predictor_resources(hardware, model=None, template=None, service=None) == {"requests": {"cpu": "188"}}

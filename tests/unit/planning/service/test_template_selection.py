@@ -31,6 +31,7 @@ def make(
     count: int = 1,
     model: str = "qwen",
     written: bool = False,
+    profile_id: str = "",
 ) -> Any:
     kind = AIMClusterServiceTemplate if cluster else AIMServiceTemplate
     metadata = {"name": name, "labels": {} if written else {"aim.eai.amd.com/origin": "auto-generated"}}
@@ -38,7 +39,7 @@ def make(
     return kind.model_validate(
         {
             "metadata": metadata if cluster else {**metadata, "namespace": "ns"},
-            "spec": {"modelName": model},
+            "spec": {"modelName": model, **({"profileId": profile_id} if profile_id else {})},
             "status": {"status": status, "profile": {"metadata": found}},
         }
     )
@@ -106,6 +107,23 @@ def test_a_tie_names_the_tied() -> None:
     assert selection.template is None
     assert selection.reason == "TemplateSelectionAmbiguous"
     assert "a, b" in selection.message
+
+
+def test_fewer_gpus_beat_more() -> None:
+    """Prove SVC-SEL-7."""
+    assert winner(make("a", count=2), make("b", count=1), make("c", count=8)) == "b"
+    assert winner(make("a", count=0), make("b", count=8)) == "b", "an unknown number is no small one"
+    assert winner(make("a", precision="fp8", count=8), make("b", count=1)) == "a"
+
+
+def test_the_first_profile_of_the_image_breaks_a_tie() -> None:
+    """Prove SVC-SEL-8."""
+    tied = [make("a", profile_id="z"), make("b", profile_id="x"), make("c", profile_id="y")]
+    assert winner(*tied) == winner(*reversed(tied)) == "b"
+    verdicts = {item.template.metadata.name: item.verdict for item in select_template(MODEL, tied, ANY).candidates}
+    assert verdicts == {"a": "LowerPreferenceRank", "b": "BestMatch", "c": "LowerPreferenceRank"}
+    assert winner(*tied, make("d")) is None
+    assert winner(*tied, make("d", profile_id="x")) is None
 
 
 @pytest.mark.parametrize(("allowed", "kept"), [(False, "opt"), (True, "opt")])
@@ -197,6 +215,7 @@ CANDIDATES: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
         status=st.sampled_from(["Ready", "Ready", "Ready", "Pending", "Failed"]),
         cluster=st.booleans(),
         written=st.booleans(),
+        count=st.integers(0, 2),
     ),
     max_size=6,
 )
@@ -222,6 +241,7 @@ def oracle(specs: list[dict[str, Any]], allow: bool, gpus: frozenset[str]) -> st
                 place(item["gpu"].upper(), "MI325X MI300X MI250X MI210"),
                 place(item["metric"], "latency throughput"),
                 place(item["precision"], "fp4 int4 fp8 int8 fp16 bf16 fp32"),
+                item["count"] or 1000,
             )
             ranked.append((key, str(index)))
     ranked.sort()
