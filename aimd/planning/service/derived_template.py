@@ -14,7 +14,7 @@ from aimd.planning.labels import DERIVED, MANAGED_BY_LABEL, ORIGIN_LABEL, SERVIC
 from aimd.planning.service.caching import effective_mode
 from aimd.planning.service.child_names import derived_template_name, former_derived_template_name
 from aimd.planning.service.observed import ObservedService, labels
-from aimd.planning.service.template_selection import is_derived
+from aimd.planning.service.template_selection import attributes_of, is_derived, matches_overrides
 from aimd.runtime.objects import Deletion, Desired, Key, Manifest
 
 
@@ -77,9 +77,16 @@ def _used_templates(service: AIMService) -> set[str]:
 
 
 def _spec(service: AIMService, base: AnyServiceTemplate, model_name: str) -> Manifest:
-    """Return the base's spec with the overrides, and over both what the service sets itself (SVC-OVR-2)."""
+    """Return the base's spec with the overrides, and over both what the service sets itself (SVC-OVR-2).
+
+    A profile of the base that contradicts the overrides is left out, because the image would take it all the same. What
+    it says of the metric stays, which the image would otherwise choose (SVC-OVR-5).
+    """
     own, overrides = service.spec, service.spec.overrides or ServiceOverrides()
     spec: Manifest = dict(base.spec.manifest())
+    if base.spec.profile_id and not _fits(base, overrides):
+        del spec["profileId"]
+        spec |= {"metric": metric} if (metric := attributes_of(base).metric) else {}
     spec["modelName"] = base.spec.model_name or model_name
     spec["runtimeConfigName"] = own.runtime_config_name or base.spec.runtime_config_name or "default"
     if overrides.metric:
@@ -97,3 +104,9 @@ def _spec(service: AIMService, base: AnyServiceTemplate, model_name: str) -> Man
     elif not isinstance(base, AIMServiceTemplate):
         spec.pop("caching", None)
     return spec
+
+
+def _fits(base: AnyServiceTemplate, overrides: ServiceOverrides) -> bool:
+    """Return whether the profile of the base is known to be one that the overrides ask for."""
+    gpu = overrides.hardware.gpu if overrides.hardware is not None else None
+    return matches_overrides(attributes_of(base), overrides) and (gpu is None or not gpu.min_vram)

@@ -244,3 +244,50 @@ def test_a_derived_template_is_nobody_else_s_candidate(
     derived = template("base-ovr-latency-817c", labels={"aim.eai.amd.com/origin": "derived"}, metric="latency")
     world = observed(service=service_manifest(), models=[model()], templates=[template("base"), derived])
     assert plan_service(world, now).status["resolvedTemplate"]["name"] == "base"
+
+
+P1 = {"metric": "throughput", "precision": "fp8", "gpu": "MI300X", "gpuCount": 1}
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_kept"),
+    [
+        ({"metric": "latency"}, False),
+        ({"metric": "throughput"}, True),
+        ({"precision": "fp16"}, False),
+        ({"precision": "auto"}, False),
+        ({"hardware": {"gpu": {"model": "MI325X"}}}, False),
+        ({"hardware": {"gpu": {"model": "mi300x-oam", "requests": 1}}}, True),
+        ({"hardware": {"gpu": {"requests": 4}}}, False),
+        ({"hardware": {"gpu": {"minVram": "256Gi"}}}, False),
+        ({"hardware": {"cpu": {"requests": "8"}}}, True),
+    ],
+)
+def test_a_profile_that_contradicts_the_overrides_is_left_out(
+    planned: Maker, template: Maker, fields: dict[str, Any], *, is_kept: bool
+) -> None:
+    """Prove SVC-OVR-5."""
+    (made,) = derived_in(planned([template("base", profileId="p1", profile=P1)], fields))
+    assert ("profileId" in made["spec"]) is is_kept
+    if not is_kept:
+        assert made["spec"]["metric"] == fields.get("metric", "throughput")
+
+
+def test_a_profile_of_which_nothing_is_known_is_left_out(planned: Maker, template: Maker) -> None:
+    """Prove SVC-OVR-5."""
+    (made,) = derived_in(planned([template("base", profileId="p1", status="Progressing")], {"metric": "latency"}))
+    assert "profileId" not in made["spec"]
+    (made,) = derived_in(planned([template("base")], {"precision": "fp8"}))
+    assert "metric" not in made["spec"]
+
+
+def test_overrides_for_which_the_image_has_no_profile_are_told(planned: Maker, template: Maker) -> None:
+    """Prove SVC-OVR-5: the service repeats why the derived template is not Ready."""
+    name = derived_template_name("base", overrides(metric="latency"))
+    ready = {"type": "Ready", "status": "False", "reason": "DiscoveryFailed", "message": "No compatible profile found"}
+    derived = template(name, status="Failed", sources=False, status_fields={"conditions": [ready]})
+    plan = planned([template("base"), derived], {"metric": "latency"})
+    assert condition(plan) == (State.FAILED, "TemplateNotReady")
+    assert next(item for item in plan.components if item.name == "Template").message.endswith(
+        "is Failed: No compatible profile found"
+    )
