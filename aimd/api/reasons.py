@@ -307,6 +307,9 @@ class Reason(StrEnum):
     DISCOVERY_FAILED = "DiscoveryFailed"
     """The dry run of the image failed or printed no usable profile. The message quotes it; aimd retries with increasing
     delays."""
+    GPU_MODEL_REQUIRED = "GPUModelRequired"
+    """The template asks for a minimum of GPU memory, and aimd cannot tell which GPU to ask the image for. Create the
+    template with `hardware.gpu.model`."""
     JOB_NOT_CREATED = "JobNotCreated"
     """The discovery Job does not exist yet. Wait; `--discovery-slots` limits how many run at once."""
 

@@ -140,8 +140,12 @@ class DiscoveryState(ApiModel):
 
 
 class ProfileMetadata(ApiModel):
-    """Engine, hardware and optimization goal of a profile."""
+    """Identity, engine, hardware and optimization goal of a profile."""
 
+    aim_id: str = ""
+    """Product family of the profile, for example `meta-llama/Llama-3-8B`. Empty for a profile that fits any model."""
+    model_id: str = ""
+    """Model whose weights the profile loads, as `organization/name`."""
     engine: str = ""
     """Inference engine, for example `vllm`."""
     gpu: str = ""
@@ -153,7 +157,7 @@ class ProfileMetadata(ApiModel):
     precision: PrecisionText = ""
     """Numeric precision of the profile."""
     type: ProfileTypeText = ""
-    """Profile type: `optimized`, `preview` or `unoptimized`."""
+    """Profile type: `optimized`, `general`, `preview` or `unoptimized`."""
 
 
 class Profile(ApiModel):

@@ -38,15 +38,20 @@ class Precision(StrEnum):
     FP8 = "fp8"
     FP16 = "fp16"
     FP32 = "fp32"
+    FP64 = "fp64"
     BF16 = "bf16"
     INT4 = "int4"
     INT8 = "int8"
 
 
 class ProfileType(StrEnum):
-    """How well a profile is tuned. Automatic selection requires `OPTIMIZED` unless the service allows others."""
+    """How well a profile is tuned. Automatic selection requires `OPTIMIZED` unless the service allows others.
+
+    `GENERAL` fits any model; it is selected automatically where a model has no other.
+    """
 
     OPTIMIZED = "optimized"
+    GENERAL = "general"
     PREVIEW = "preview"
     UNOPTIMIZED = "unoptimized"
 

@@ -49,8 +49,17 @@ AIM_ACCELERATOR_MODEL = "AIM_ACCELERATOR_MODEL"
 AIM_ACCELERATOR_COUNT = "AIM_ACCELERATOR_COUNT"
 """`AIM_GPU_COUNT` as newer images call it."""
 
+AIM_ACCELERATOR_TYPE = "AIM_ACCELERATOR_TYPE"
+"""What discovery chooses a profile for: `gpu` or `cpu`. Newer images read it, others ignore it."""
+
+AIM_ACCELERATOR_MODEL = "AIM_ACCELERATOR_MODEL"
+"""`AIM_GPU_MODEL` under the name that newer images prefer."""
+
+AIM_ACCELERATOR_COUNT = "AIM_ACCELERATOR_COUNT"
+"""`AIM_GPU_COUNT` under the name that newer images prefer."""
+
 AIM_LOG_LEVEL = "AIM_LOG_LEVEL"
-"""Log level of the AIM runtime; discovery silences it, because its output is read."""
+"""Log level of the AIM runtime; discovery reads its output, and at `WARNING` it says why no profile fits."""
 
 AIM_LOG_LEVEL_ROOT = "AIM_LOG_LEVEL_ROOT"
 """Log level of the libraries of the AIM runtime."""

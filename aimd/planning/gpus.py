@@ -126,10 +126,14 @@ class GpuInventory:
         """Return the models with at least `minimum` bytes of memory, sorted."""
         return tuple(sorted(model for model, size in self.vram.items() if size >= minimum))
 
-    def smallest(self, minimum: int) -> str:
-        """Return the model with the least memory that is enough, the preferred one of several; empty if none is."""
+    def choose(self, minimum: int) -> str:
+        """Return the model with the least memory that is enough, empty if none is (TPL-DSC-12).
+
+        The preferred one of several is chosen, and the preferred one of all where no memory is asked for.
+        """
         fitting = [model for model in self.with_memory(minimum) if model]
-        return min(fitting, key=lambda model: (self.vram[model], gpu_rank(model), model), default="")
+        size = {model: self.vram[model] if minimum else 0 for model in fitting}
+        return min(fitting, key=lambda model: (size[model], gpu_rank(model), model), default="")
 
     def find(self, wanted: str) -> str | None:
         """Return the present model that a request means: the one spelled exactly so, else by its normalized name."""

@@ -16,6 +16,7 @@ from aimd.planning.jobs import JobPhase, job_failure, job_phase
 from aimd.planning.kinds import resource_reference
 from aimd.planning.objects import find_condition
 from aimd.planning.pods import PodHealth, probe_pods
+from aimd.planning.service_template.aim_log import runtime_errors
 from aimd.planning.service_template.discovery_job import DiscoveryContext, discovery_objects, job_key, spec_hash
 from aimd.planning.service_template.discovery_output import DiscoveredProfile, UnusableOutput, read_output
 from aimd.planning.time import created_at, parse_timestamp, timestamp
@@ -85,7 +86,7 @@ def has_results(context: DiscoveryContext) -> bool:
 
 def wants_job(context: DiscoveryContext, run: DiscoveryRun, now: datetime) -> bool:
     """Return whether a new Job is due, if it has a place."""
-    if has_results(context) or job_phase(run.job) is not JobPhase.ABSENT:
+    if has_results(context) or context.needs_model or job_phase(run.job) is not JobPhase.ABSENT:
         return False
     return _wait_left(context, _state(context), now) <= 0
 
@@ -185,6 +186,8 @@ def _absent(
         return DiscoveryPlan(
             condition, (Component.failed(_JOB, failure, DOWNSTREAM),), deletions=obsolete, requeue_after=left
         )
+    if context.needs_model and hardware_there:
+        return _without_model(obsolete)
     if not hardware_there:
         return DiscoveryPlan(
             _awaiting("Discovery is waiting for a node with the GPU of the template"), deletions=obsolete
@@ -203,6 +206,17 @@ def _absent(
     return DiscoveryPlan(_awaiting(text), components, discovery_objects(context), obsolete)
 
 
+def _without_model(obsolete: tuple[Deletion, ...]) -> DiscoveryPlan:
+    """Return the plan for a template with a minimum of memory where no GPU can be chosen for it (TPL-DSC-12)."""
+    text = (
+        "The image selects a profile by GPU model, and aimd knows no model of the cluster with hardware.gpu.minVram: "
+        "create the template with hardware.gpu.model instead"
+    )
+    failure = Failure(Category.INVALID_SPEC, Reason.GPU_MODEL_REQUIRED, text)
+    condition = Condition(DISCOVERED, "False", Reason.GPU_MODEL_REQUIRED, text)
+    return DiscoveryPlan(condition, (Component.failed(_JOB, failure, DOWNSTREAM),), deletions=obsolete)
+
+
 def _why(context: DiscoveryContext, run: DiscoveryRun) -> _Failed:
     """Return why a Job that ended gave no result; the pod is closer to the cause than the Job."""
     if job_phase(run.job) is JobPhase.COMPLETE:
@@ -211,10 +225,20 @@ def _why(context: DiscoveryContext, run: DiscoveryRun) -> _Failed:
             text, (Component.failed(_JOB, Failure(Category.INVALID_SPEC, Reason.DISCOVERY_FAILED, text), DOWNSTREAM),)
         )
     failure = job_failure(run.job or {})
+    errors = [error for tail in run.tails.values() for error in runtime_errors(tail)]
+    if errors:
+        return _refused(run, failure, "; ".join(errors))
     pods = probe_pods(run.pods, logs=run.tails, exit_codes={}) if run.pods else None
     known = pods.failure if pods is not None else None
     text = known.message if known is not None and known.reason != Reason.NO_PODS else failure.message
     return _Failed(text, (Component.failed(_JOB, failure, DOWNSTREAM), *(_pods(run, pods) if pods is not None else ())))
+
+
+def _refused(run: DiscoveryRun, job: Failure, errors: str) -> _Failed:
+    """Return the failed attempt of an image that says why it gave up (TPL-DSC-15)."""
+    text = f"The image cannot select a profile: {errors}"
+    pods = Component.failed(_PODS, Failure(Category.INVALID_SPEC, Reason.POD_FAILED, text))
+    return _Failed(text, (Component.failed(_JOB, job, DOWNSTREAM), *((pods,) if run.pods else ())))
 
 
 def _stuck(pods: PodHealth) -> _Failed:

@@ -12,8 +12,11 @@ from typing import Any
 from aimd.api.core import EnvVar
 from aimd.api.model import AnyModel
 from aimd.api.service_template import AnyServiceTemplate
-from aimd.api.shared import GpuHardware
+from aimd.api.shared import GpuHardware, Hardware
 from aimd.planning.environment import (
+    AIM_ACCELERATOR_COUNT,
+    AIM_ACCELERATOR_MODEL,
+    AIM_ACCELERATOR_TYPE,
     AIM_GPU_COUNT,
     AIM_GPU_MODEL,
     AIM_ID,
@@ -24,6 +27,7 @@ from aimd.planning.environment import (
     AIM_PROFILE_ID,
     render_env,
 )
+from aimd.planning.gpus import GpuInventory, minimum_vram, needs_gpu, normalize_gpu
 from aimd.planning.kinds import AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE, owned_by
 from aimd.planning.labels import (
     APP_NAME_LABEL,
@@ -46,7 +50,8 @@ JOB_LABELS = {
     COMPONENT_LABEL: "discovery",
     MANAGED_BY_LABEL: "aim-controller",
 }
-TTL_SECONDS = 60
+TTL_SECONDS = 600
+"""The log of a Job that has ended is its result; a restart of the operator must not lose it (TPL-DSC-8)."""
 DEADLINE_SECONDS = 600
 """A pod that cannot start would otherwise occupy one of the few slots for ever (TPL-DSC-6)."""
 _USER = 65532
@@ -58,7 +63,7 @@ class DiscoveryContext:
     """What a discovery Job is rendered from.
 
     `profile` is the template's own, `system_namespace` the operator's, `shared_pull_secrets` are those of services that
-    use the model.
+    use the model. `chosen_gpu` is the model to ask for where the template leaves it open, empty if there is none.
     """
 
     template: AnyServiceTemplate
@@ -67,6 +72,13 @@ class DiscoveryContext:
     system_namespace: str
     profile: ProfileFile | None = None
     shared_pull_secrets: tuple[str, ...] = ()
+    chosen_gpu: str = ""
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether the template must name its GPU: it asks for memory, and no GPU is known to have it (TPL-DSC-12)."""
+        gpu = _gpu(self.template)
+        return gpu is not None and minimum_vram(gpu) > 0 and leaves_gpu_open(self.template) and not self.chosen_gpu
 
     @property
     def kind(self) -> Kind:
@@ -99,7 +111,7 @@ def job_key(context: DiscoveryContext) -> Key:
     """Return namespace and name of the Job (TPL-DSC-3)."""
     parts = [context.template.spec.model_name, context.model.spec.image, context.service_account]
     parts += [part for variable in context.template.spec.env for part in (variable.name, variable.value or "")]
-    digest = _hash([*parts, *context.pull_secrets, *_attributes(context)])
+    digest = _hash([*parts, *context.pull_secrets, *_attributes(context), context.chosen_gpu])
     cut = context.template.metadata.name[:_NAME_LENGTH].rstrip(".")
     return Key(context.namespace, f"discover-{cut}-{digest[:8]}")
 
@@ -108,6 +120,24 @@ def spec_hash(context: DiscoveryContext) -> str:
     """Return a fingerprint of the inputs; results and attempts count while it stays the same (TPL-DSC-1)."""
     parts = [context.template.spec.model_name, context.model.spec.image]
     return _hash([*parts, *_attributes(context)])[:16]
+
+
+def leaves_gpu_open(template: AnyServiceTemplate) -> bool:
+    """Return whether a template asks for GPUs, but neither for a model nor for a profile."""
+    gpu, spec = _gpu(template), template.spec
+    named = gpu is None or gpu.model.strip() or spec.profile_id or spec.custom_profile is not None
+    return not named and needs_gpu(spec.hardware)
+
+
+def chosen_gpu(template: AnyServiceTemplate, inventory: GpuInventory | None) -> str:
+    """Return the GPU model to ask for where a template leaves it open, empty if it is not or nothing fits (TPL-DSC-12).
+
+    A dry run has no GPU that the image could detect.
+    """
+    gpu = _gpu(template)
+    if gpu is None or inventory is None or not leaves_gpu_open(template):
+        return ""
+    return inventory.choose(minimum_vram(gpu))
 
 
 def config_map_name(template_name: str) -> str:
@@ -172,12 +202,12 @@ def _pod(context: DiscoveryContext) -> Manifest:
 
 def _environment(context: DiscoveryContext) -> tuple[EnvVar, ...]:
     """Return log levels, the template's variables, then the question, each name once; aimd's own win (TPL-DSC-9)."""
-    quiet = {AIM_LOG_LEVEL_ROOT: "CRITICAL", AIM_LOG_LEVEL: "CRITICAL"}
+    levels = {AIM_LOG_LEVEL_ROOT: "WARNING", AIM_LOG_LEVEL: "WARNING"}
     asked = _question(context)
     given = {variable.name: variable for variable in context.template.spec.env}
-    own = {name: EnvVar(name=name, value=value) for name, value in (*quiet.items(), *asked.items())}
+    own = {name: EnvVar(name=name, value=value) for name, value in (*levels.items(), *asked.items())}
     return (
-        *(own[name] for name in quiet),
+        *(own[name] for name in levels),
         *(variable for name, variable in given.items() if name not in own),
         *(own[name] for name in asked),
     )
@@ -185,16 +215,35 @@ def _environment(context: DiscoveryContext) -> tuple[EnvVar, ...]:
 
 def _question(context: DiscoveryContext) -> dict[str, str]:
     """Return the variables that select the profile; they override the template's environment (TPL-DSC-9)."""
-    spec, gpu = context.template.spec, _gpu(context.template)
+    spec = context.template.spec
     values = {
         AIM_METRIC: spec.metric,
         AIM_PRECISION: spec.precision,
-        AIM_GPU_MODEL: gpu.model.strip() if gpu is not None else "",
-        AIM_GPU_COUNT: str(gpu.requests) if gpu is not None and gpu.requests > 0 else "",
+        **_accelerator(context),
         AIM_PROFILE_ID: profile_id_of(context.template) or spec.profile_id,
         AIM_ID: spec.aim_id if context.profile is not None else "",
     }
     return {name: value for name, value in values.items() if value}
+
+
+def _accelerator(context: DiscoveryContext) -> dict[str, str]:
+    """Return the hardware to choose a profile for, under the names that older and newer images read (TPL-DSC-13)."""
+    hardware, gpu = context.template.spec.hardware, _gpu(context.template)
+    if gpu is None or not needs_gpu(hardware):
+        return {AIM_ACCELERATOR_TYPE: "cpu" if hardware is not None and _is_for_cpu(hardware) else ""}
+    model = normalize_gpu(gpu.model) if gpu.model.strip() else context.chosen_gpu
+    count = str(gpu.requests) if gpu.requests > 0 else ""
+    return {
+        AIM_GPU_MODEL: model,
+        AIM_GPU_COUNT: count,
+        AIM_ACCELERATOR_TYPE: "gpu",
+        AIM_ACCELERATOR_MODEL: model,
+        AIM_ACCELERATOR_COUNT: count,
+    }
+
+
+def _is_for_cpu(hardware: Hardware) -> bool:
+    return hardware.cpu is not None or (hardware.gpu is not None and bool(hardware.gpu.model.strip()))
 
 
 def _config_map(context: DiscoveryContext, profile: ProfileFile) -> Desired:

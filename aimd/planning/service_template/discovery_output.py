@@ -13,16 +13,21 @@ from pydantic import ValidationError
 
 from aimd.api.shared import Metric, ModelSource, Precision, ProfileType
 from aimd.api.source_uri import InvalidSourceUri, SourceUri
+from aimd.planning.gpus import names_no_gpu, normalize_gpu
 from aimd.planning.quantities import GIBIBYTE
+from aimd.planning.service_template.aim_log import missing_profile_causes, one_line, without_records
 
 LOG_LIMIT = 1024 * 1024
 """Bytes of a log that are read; profiles have a few thousand."""
 _START = re.compile(r"\[\s*\{")
+_EMPTY = re.compile(r"^\[\s*\][ \t\r]*$", re.MULTILINE)
 _MODEL_ID = re.compile(r"[a-zA-Z0-9_-]+/[a-zA-Z0-9._-]+")
 _MOST_STARTS = 500
 _LONGEST_GPU = 64
 _LARGEST_INTEGER = 2**31 - 1
 _LONGEST_QUOTE = 200
+_BENTOML = "bentoml"
+"""An engine whose images contain their weights or fetch them by themselves."""
 
 
 class UnusableOutput(ValueError):
@@ -33,8 +38,8 @@ class UnusableOutput(ValueError):
 class DiscoveredProfile:
     """A profile as the image reports it.
 
-    `remarks` name what was left out because a template's status has no place for it. `original` is the array's first
-    element as printed.
+    `cpus` is the number of cores of a profile for CPUs. `remarks` name what the status has no place for. `original` is
+    the array's first element as printed.
     """
 
     metadata: Mapping[str, Any]
@@ -43,6 +48,7 @@ class DiscoveredProfile:
     sources: tuple[ModelSource, ...]
     original: Mapping[str, Any]
     remarks: tuple[str, ...] = ()
+    cpus: int = 0
 
     @property
     def gpu(self) -> str:
@@ -67,24 +73,40 @@ def read_entry(first: Mapping[str, Any], models: Sequence[Any]) -> DiscoveredPro
     """Return the profile in an entry of a dry run's output, and `models` as its sources. Raises UnusableOutput."""
     profile = _object(first, "profile")
     remarks: list[str] = []
-    metadata = _metadata(_object(profile, "metadata"), remarks)
+    given = _object(profile, "metadata")
+    accelerator = _accelerator(given, remarks)
+    metadata = _metadata(profile, given, remarks) | accelerator.metadata()
     return DiscoveredProfile(
         metadata=metadata,
         engine_args=_object(profile, "engine_args"),
         env_vars=_texts(_object(profile, "env_vars")),
-        sources=tuple(_source(entry) for entry in models),
+        sources=_sources(models, metadata),
         original=first,
         remarks=tuple(remarks),
+        cpus=accelerator.cpus,
     )
 
 
 def _profiles_in(log: str) -> Sequence[Mapping[str, Any]]:
+    """Return the last array of profiles, looked for beside the lines of the log first."""
+    printed = without_records(log)
+    found = _last_array(printed) or (_last_array(log) if printed != log else None)
+    if found is not None:
+        return found
+    if not _EMPTY.search(printed):
+        raise UnusableOutput(f"the image printed no JSON array of profiles: {_quoted(log)}")
+    causes = missing_profile_causes(log)
+    if causes:
+        raise UnusableOutput(f"the image has no profile for this template: {'; '.join(causes)}")
+    raise UnusableOutput(f"the image printed an empty array of profiles: {_quoted(log)}")
+
+
+def _last_array(log: str) -> Sequence[Mapping[str, Any]] | None:
     """Return the last array of profiles in a text that may have other content."""
     whole = _decoded(log.strip(), 0)
     if whole is not None and whole[1] == len(log.strip()) and not isinstance(whole[0], list):
         raise UnusableOutput("the image printed JSON that is no array of profiles")
     found: Sequence[Mapping[str, Any]] | None = None
-    empty = whole is not None and whole[0] == []
     end = 0
     for match in list(_START.finditer(log))[-_MOST_STARTS:]:
         if match.start() < end:
@@ -92,9 +114,6 @@ def _profiles_in(log: str) -> Sequence[Mapping[str, Any]]:
         decoded = _decoded(log, match.start())
         if decoded is not None and _are_profiles(decoded[0]):
             found, end = decoded[0], decoded[1]
-    if found is None:
-        what = "an empty array of profiles" if empty else "no JSON array of profiles"
-        raise UnusableOutput(f"the image printed {what}: {_quoted(log)}")
     return found
 
 
@@ -156,29 +175,62 @@ def _texts(values: Mapping[str, Any]) -> Mapping[str, str]:
     return dict(values)
 
 
-def _metadata(given: Mapping[str, Any], remarks: list[str]) -> Mapping[str, Any]:
+def _metadata(profile: Mapping[str, Any], given: Mapping[str, Any], remarks: list[str]) -> dict[str, Any]:
     """Values that a status can hold; of others only a remark is left (TPL-OUT-2)."""
-    found: dict[str, Any] = {}
-    for name in ("engine", "gpu"):
-        if text := _text(given, name):
-            found[name] = text
-    if len(found.get("gpu", "")) > _LONGEST_GPU:
-        remarks.append("the name of the GPU is too long")
-        del found["gpu"]
+    texts = {
+        "aimId": _text(profile, "aim_id"),
+        "modelId": _text(profile, "model_id"),
+        "engine": _text(given, "engine"),
+    }
+    found: dict[str, Any] = {name: text for name, text in texts.items() if text}
     for name, words in (("metric", Metric), ("precision", Precision), ("type", ProfileType)):
         text = _text(given, name)
-        if text in tuple(words):
-            found[name] = text
+        if text.lower() in tuple(words):
+            found[name] = text.lower()
         elif text:
             remarks.append(f"{name} {_quoted(text)} is none of {', '.join(words)}")
-    count = given.get("gpu_count")
-    if count is not None and (isinstance(count, bool) or not isinstance(count, int)):
-        raise UnusableOutput("gpu_count of the profile is no whole number")
-    if count is not None and not 0 <= count <= _LARGEST_INTEGER:
-        raise UnusableOutput(f"gpu_count of the profile is {count}")
-    if count:
-        found["gpuCount"] = count
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Accelerator:
+    """Hardware of a profile: GPUs or, if `cpus` is set, cores of CPUs; empty and 0 for what it leaves open."""
+
+    gpu: str = ""
+    gpus: int = 0
+    cpus: int = 0
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what a status says about it."""
+        return {name: value for name, value in (("gpu", self.gpu), ("gpuCount", self.gpus)) if value}
+
+
+def _accelerator(given: Mapping[str, Any], remarks: list[str]) -> _Accelerator:
+    """Return the hardware of a profile under the keys of older images, else of newer ones (TPL-OUT-4).
+
+    Images for CPUs count cores, and those that know no such profiles print 0 GPUs of any model.
+    """
+    kind = _text(given, "accelerator_type").lower()
+    model = _text(given, "gpu") or _text(given, "accelerator_model")
+    old, new = _count(given, "gpu_count"), _count(given, "accelerator_count")
+    if kind not in ("", "gpu") or names_no_gpu(model):
+        return _Accelerator(cpus=new or 0)
+    count = new if old is None else old
+    if len(model) > _LONGEST_GPU:
+        remarks.append("the name of the GPU is too long")
+        model = ""
+    return _Accelerator(normalize_gpu(model) if count != 0 else "", count or 0)
+
+
+def _count(values: Mapping[str, Any], name: str) -> int | None:
+    count = values.get(name)
+    if count is None:
+        return None
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise UnusableOutput(f"{name} of the profile is no whole number")
+    if not 0 <= count <= _LARGEST_INTEGER:
+        raise UnusableOutput(f"{name} of the profile is {count}")
+    return count
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:
@@ -195,6 +247,12 @@ def _models(first: Mapping[str, Any]) -> Sequence[Any]:
     if not isinstance(models, list):
         raise UnusableOutput("models of the profile is no array")
     return models
+
+
+def _sources(models: Sequence[Any], metadata: Mapping[str, Any]) -> tuple[ModelSource, ...]:
+    """Return the sources of the weights to download (TPL-OUT-5)."""
+    sources = tuple(_source(entry) for entry in models)
+    return sources if metadata.get("engine") != _BENTOML else ()
 
 
 def _source(entry: Any) -> ModelSource:
@@ -235,5 +293,4 @@ def binary_quantity(size: int) -> str:
 
 
 def _quoted(text: str) -> str:
-    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    return line if len(line) <= _LONGEST_QUOTE else f"{line[:_LONGEST_QUOTE]}…"
+    return one_line(text, _LONGEST_QUOTE)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from aimd.api.reasons import Reason
 from aimd.api.service_template import AnyServiceTemplate, TemplateCondition
-from aimd.api.shared import GPU_RESOURCE, Hardware
+from aimd.api.shared import GPU_RESOURCE, CpuHardware, Hardware
 from aimd.planning.component import Component, State
 from aimd.planning.gpus import (
     DEVICE_ID_LABEL,
@@ -14,6 +14,7 @@ from aimd.planning.gpus import (
     NodeTerm,
     devices_of_gpu,
     minimum_vram,
+    names_no_gpu,
     needs_gpu,
     normalize_gpu,
 )
@@ -24,19 +25,28 @@ _GPU = TemplateCondition.GPU_READY
 
 
 def resolved_hardware(
-    template: AnyServiceTemplate, profile: DiscoveredProfile | None, *, is_discovered: bool
+    template: AnyServiceTemplate,
+    profile: DiscoveredProfile | None,
+    *,
+    is_discovered: bool,
+    stored_profile: DiscoveredProfile | None = None,
 ) -> Hardware | None:
     """Return the hardware that inference will use (TPL-GPU-1).
 
-    `profile` is what this reconcile discovered; `is_discovered` is whether the status holds an earlier discovery. Count
-    and model are the discovered ones if there are any, the rest comes from the spec. A model and a minimum of memory
-    exclude each other in the schema, so a minimum is dropped when a model is known.
+    `profile` is what this reconcile discovered; `is_discovered` is whether the status holds an earlier discovery,
+    `stored_profile` is what that found. Count and model are the discovered ones if there are any, the rest comes from
+    the spec. A model and a minimum of memory exclude each other in the schema, so a minimum is dropped when a model is
+    known.
     """
-    hardware = template.spec.hardware
+    hardware = _without_false_gpu(template.spec.hardware)
     if profile is not None:
         hardware = _discovered_hardware(hardware, profile)
     elif is_discovered and not template.spec.model_sources:
-        hardware = template.status.resolved_hardware or hardware
+        stored = _without_false_gpu(template.status.resolved_hardware)
+        if stored_profile is not None and _is_erased(stored):
+            # Earlier versions did not read the hardware of newer images, and stored 0 GPUs of no model.
+            stored = _discovered_hardware(hardware, stored_profile)
+        hardware = stored or hardware
     if hardware is None or hardware.gpu is None or not (hardware.gpu.model and hardware.gpu.min_vram):
         return hardware
     gpu = {name: value for name, value in hardware.gpu.manifest().items() if name != "minVram"}
@@ -135,13 +145,30 @@ def resolved_affinity(
 
 
 def _discovered_hardware(wanted: Hardware | None, found: DiscoveredProfile) -> Hardware | None:
+    """Return the hardware as discovered; what discovery leaves unsaid stays as in the spec (TPL-GPU-1)."""
     gpu = wanted.gpu.manifest() if wanted is not None and wanted.gpu is not None else {}
     described: Manifest = {}
     if found.gpu_count or found.gpu or gpu:
-        described["gpu"] = {"resourceName": GPU_RESOURCE, **gpu, "requests": found.gpu_count, "model": found.gpu}
+        said = (("requests", found.gpu_count), ("model", found.gpu))
+        described["gpu"] = {"resourceName": GPU_RESOURCE, **gpu, **{name: value for name, value in said if value}}
     if wanted is not None and wanted.cpu is not None:
         described["cpu"] = wanted.cpu.manifest()
+    elif found.cpus and not gpu:
+        described["cpu"] = {"requests": str(found.cpus)}
     return Hardware.model_validate(described) if described else None
+
+
+def _is_erased(hardware: Hardware | None) -> bool:
+    return hardware is not None and hardware.gpu is not None and not (hardware.gpu.requests or hardware.gpu.model)
+
+
+def _without_false_gpu(hardware: Hardware | None) -> Hardware | None:
+    """Return hardware whose GPU model is that of a CPU as cores of a CPU (TPL-GPU-6)."""
+    if hardware is None or hardware.gpu is None or not names_no_gpu(hardware.gpu.model):
+        return hardware
+    cores = CpuHardware(requests=str(hardware.gpu.requests)) if hardware.gpu.requests > 0 else None
+    cpu = hardware.cpu or cores
+    return Hardware(cpu=cpu) if cpu is not None else None
 
 
 def _unordered(value: object) -> str:

@@ -32,8 +32,6 @@ PATIENCE: Final = 3
 """Failed requests after which a Job asks the image: nodes may reach a registry that aimd does not."""
 AGAIN_SECONDS: Final = 900.0
 """A tag may mean another image later, with the profile that is missing."""
-BENTOML: Final = "bentoml"
-"""An engine whose images bring their weights or fetch them by themselves."""
 _LISTED = 10
 
 
@@ -118,8 +116,7 @@ def read_profile(profile: Profile, aim_id: str) -> DiscoveredProfile:
         "path": f"{PROFILES_PATH}/{profile.path}",
         "profile": dict(profile.document),
     }
-    brings_weights = profile.engine == BENTOML
-    found = read_entry(original, () if brings_weights else ({"name": model, "source": f"hf://{model}"},))
+    found = read_entry(original, ({"name": model, "source": f"hf://{model}"},))
     known = {"gpu": profile.device if profile.gpu_count else "", "gpuCount": profile.gpu_count}
     metadata = {**found.metadata, **known, "metric": profile.metric, "precision": profile.precision}
     return replace(found, metadata={name: value for name, value in metadata.items() if value})

@@ -9,7 +9,7 @@ from aimd.planning.gpus import GpuInventory
 from aimd.planning.image_inspection import Inspection
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service_template.discovery import DiscoveryRun, wants_job
-from aimd.planning.service_template.discovery_job import DiscoveryContext
+from aimd.planning.service_template.discovery_job import DiscoveryContext, chosen_gpu
 from aimd.planning.service_template.hardware import gpu_is_available
 from aimd.planning.service_template.profile_file import InvalidProfile, profile_file
 from aimd.planning.unreadable import Unreadable
@@ -58,8 +58,15 @@ def discovery_context(observed: ObservedTemplate) -> DiscoveryContext | None:
         profile = profile_file(template)
     except InvalidProfile:
         return None
-    shared = observed.shared_pull_secrets
-    return DiscoveryContext(template, model, observed.config, observed.system_namespace, profile, shared)
+    return DiscoveryContext(
+        template,
+        model,
+        observed.config,
+        observed.system_namespace,
+        profile,
+        observed.shared_pull_secrets,
+        chosen_gpu(template, observed.inventory),
+    )
 
 
 def wants_discovery(observed: ObservedTemplate, run: DiscoveryRun, now: datetime) -> bool:

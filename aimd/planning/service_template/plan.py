@@ -63,7 +63,10 @@ def plan_service_template(observed: ObservedTemplate, now: datetime) -> Plan:
     """Return the decision about a template; pure and total."""
     discovery = _discover(observed, now)
     hardware = resolved_hardware(
-        observed.template, discovery.profile, is_discovered=discovery.condition.status == "True"
+        observed.template,
+        discovery.profile,
+        is_discovered=discovery.condition.status == "True",
+        stored_profile=_stored_profile(observed.template),
     )
     gpu = gpu_component(hardware, observed.inventory)
     components = [
@@ -241,11 +244,19 @@ def _profile_status(template: AnyServiceTemplate, found: DiscoveredProfile) -> M
 
 def _retyped(template: AnyServiceTemplate, stored: Profile) -> Manifest:
     """Return the stored profile with the type of the spec, else with the one that was found."""
+    found = _stored_profile(template)
+    return _profile_status(template, found) if found is not None else stored.manifest()
+
+
+def _stored_profile(template: AnyServiceTemplate) -> DiscoveredProfile | None:
+    """Return what an earlier discovery found, None without its output."""
+    stored = template.status.profile
+    if stored is None or stored.original_discovery_output is None:
+        return None
     try:
-        found = read_output(json.dumps([stored.original_discovery_output]))
+        return read_output(json.dumps([stored.original_discovery_output]))
     except UnusableOutput:
-        return stored.manifest()
-    return _profile_status(template, found)
+        return None
 
 
 def _cache_reference(cache: Manifest | None) -> Manifest | None:

@@ -1,8 +1,8 @@
 """The rendered CRDs against the published API, path by path (tests/data/crd_facts.json).
 
 Everything must be equal. What may differ is listed below and checked to be exactly that: three defaults that hid
-"unset" are gone, source URIs have a stricter pattern, and fields and rules are added. A new field that the published
-API doesn't have gets a row in `ADDED`.
+"unset" are gone, source URIs have a stricter pattern, and fields, enum values and rules are added. A new field that the
+published API doesn't have gets a row in `ADDED`.
 """
 
 import json
@@ -67,6 +67,7 @@ INSPECTED: dict[str, dict[str, Any]] = {
         for name in ("gpuCount", "cpuCount")
     },
 }
+IDENTITY = {"status.profile.metadata.aimId": STRING, "status.profile.metadata.modelId": STRING}
 ADDED: dict[str, dict[str, dict[str, Any]]] = {
     "AIMService": {
         "status.templateCandidates": LIST,
@@ -77,10 +78,15 @@ ADDED: dict[str, dict[str, dict[str, Any]]] = {
     },
     "AIMModel": {**INSPECTED, **profile_fields("spec.customTemplates[]")},
     "AIMClusterModel": {**INSPECTED, **profile_fields("spec.customTemplates[]")},
-    "AIMServiceTemplate": profile_fields("spec"),
-    "AIMClusterServiceTemplate": profile_fields("spec"),
+    "AIMServiceTemplate": {**profile_fields("spec"), **IDENTITY},
+    "AIMClusterServiceTemplate": {**profile_fields("spec"), **IDENTITY},
 }
 """Fields that the published API doesn't have, and the facts of their schemas but for CEL rules."""
+ADDED_VALUES = {
+    frozenset({"auto", "fp4", "fp8", "fp16", "fp32", "bf16", "int4", "int8"}): "fp64",
+    frozenset({"optimized", "preview", "unoptimized"}): "general",
+}
+"""Values that an enum of the published API gained."""
 TEMPLATE_PROFILE_RULE = (
     "!has(self.customProfile) || (has(self.aimId) && has(self.modelId) && has(self.hardware)"
     " && has(self.metric) && has(self.precision))"
@@ -203,6 +209,8 @@ def test_facts_of_every_path(resource: ApiResource) -> None:
         wanted = {key: value for key, value in facts.items() if (path, key) not in dropped}
         if path.endswith("sourceUri") and facts.get("pattern") == PUBLISHED_SOURCE_URI:
             wanted["pattern"] = SOURCE_URI_PATTERN
+        if (values := frozenset(facts.get("enum", ()))) in ADDED_VALUES:
+            wanted["enum"] = [*values, ADDED_VALUES[values]]
         assert comparable(rendered[path]) == comparable(wanted), path
     for path, keyword in dropped:
         assert keyword in expected_fields(resource.kind)[path], f"{path} needs no exception"

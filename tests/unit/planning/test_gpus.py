@@ -184,12 +184,14 @@ def test_a_gpu_without_a_name_is_there_but_is_no_model() -> None:
 
 
 def test_the_smallest_gpu_with_enough_memory() -> None:
+    """Prove TPL-DSC-12."""
     devices = ["74a1", "740f", "738c", "7449"]
     inventory = inventory_of([{"amd.com/gpu.device-id": device} for device in devices])
-    assert inventory.smallest(40 * GIB) == "MI210"
-    assert inventory.smallest(32 * GIB) == "MI100"
-    assert inventory.smallest(500 * GIB) == ""
-    assert inventory_of([{"amd.com/gpu.family": "AI", "amd.com/gpu.vram": "192G"}]).smallest(GIB) == ""
+    assert inventory.choose(40 * GIB) == "MI210"
+    assert inventory.choose(32 * GIB) == "MI100"
+    assert inventory.choose(500 * GIB) == ""
+    assert inventory.choose(0) == "MI300X"
+    assert inventory_of([{"amd.com/gpu.family": "AI", "amd.com/gpu.vram": "192G"}]).choose(GIB) == ""
 
 
 @pytest.mark.parametrize(

@@ -240,6 +240,59 @@ def test_conditions_of_job_and_pods_stay_true_when_both_are_gone() -> None:
     assert shown(never, "DiscoveryJobReady") is None
 
 
+CUSTOM = {
+    "aimId": "a/b",
+    "modelId": "a/b",
+    "metric": "latency",
+    "precision": "fp16",
+    "customProfile": {"engineArgs": {"a": 1}, "envVars": {"X": "1"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("spec", "stored"),
+    [
+        ({}, "96a87a01bd06b355"),
+        ({"hardware": {"gpu": {"requests": 1, "minVram": "64Gi"}}}, "f83660646902cbcb"),
+        (
+            {
+                "hardware": {"gpu": {"requests": 2, "model": "AMD Instinct mi300x"}},
+                "metric": "latency",
+                "precision": "fp8",
+            },
+            "04dbcfc27ca72f73",
+        ),
+        ({"profileId": "vllm-mi300x-fp8-tp1-latency"}, "df569540e48a5ca4"),
+        ({"hardware": {"cpu": {"requests": "4"}}}, "3436a3c30fb04dd0"),
+        (CUSTOM, "ff5d8700ed8c6662"),
+    ],
+)
+@pytest.mark.parametrize("nodes", [[], [{"amd.com/gpu.device-id": "74a1"}], [{"amd.com/gpu.device-id": "740f"}]])
+def test_results_of_earlier_versions_stay_valid(spec: dict[str, Any], stored: str, nodes: list[dict[str, str]]) -> None:
+    """Prove TPL-DSC-1: neither an upgrade nor a change of the nodes repeats a discovery that has results."""
+    status = {"status": "Ready", "modelSources": SOURCES, "profile": {}, "discovery": {"specHash": stored}}
+    of = observed(status, inventory=inventory_of(nodes), **spec)
+    assert not wants_discovery(of, DiscoveryRun(), NOW)
+    plan, summary = settle(of, DiscoveryRun(may_start=True))
+    assert plan.desired == ()
+    assert shown(summary, "Discovered") == ("True", "DiscoveryComplete")
+
+
+def test_memory_without_a_gpu_that_is_known_needs_a_model() -> None:
+    """Prove TPL-DSC-12."""
+    wanted = {"gpu": {"minVram": "64Gi", "requests": 1}}
+    unnamed = inventory_of([{"amd.com/gpu.family": "AI", "amd.com/gpu.vram": "192G"}])
+    for inventory in (None, unnamed):
+        of = observed(hardware=wanted, inventory=inventory)
+        assert not wants_discovery(of, DiscoveryRun(), NOW)
+        plan, summary = settle(of, DiscoveryRun(may_start=True))
+        assert (kinds(plan), str(summary.state)) == ([], "Failed")
+        assert shown(summary, "Discovered") == ("False", "GPUModelRequired")
+        assert shown(summary, "DiscoveryJobReady") == ("False", "GPUModelRequired")
+        assert "hardware.gpu.model" in next(c.message for c in summary.conditions if c.type == "Discovered")
+    assert wants_discovery(observed(hardware=wanted), DiscoveryRun(), NOW)
+
+
 @pytest.mark.parametrize(
     "changed", [{"image": "i:2"}, {"profileId": "other", "model_spec": BY_JOB}, {"metric": "latency"}]
 )
@@ -282,6 +335,18 @@ def test_a_failed_job_is_booked_once() -> None:
     assert "discovery" not in again.status
     other, _ = settle(observed(dict(plan.status)), replace(run, job=job(of, "Failed", uid="next")))
     assert other.status["discovery"]["attempts"] == 2
+
+
+def test_an_image_that_gives_up_is_quoted() -> None:
+    """Prove TPL-DSC-15."""
+    said = "Configuration error: Cannot set both AIM_ID and AIM_MODEL_ID. Only one should be set."
+    tail = f"2026-01-01 00:00:00,000 - entrypoint - ERROR - {said}\n"
+    of = observed()
+    plan, summary = settle(of, DiscoveryRun(job=job(of, "Failed"), pods=(CRASHED,), tails={"p": tail}))
+    assert shown(summary, "DiscoveryPodsReady") == ("False", "PodFailed")
+    assert shown(summary, "DiscoveryJobReady") == ("False", "JobBackoffLimitExceeded")
+    assert all(said in c.message for c in summary.conditions if c.type in ("Discovered", "DiscoveryPodsReady"))
+    assert said in plan.status["discovery"]["lastFailureReason"]
 
 
 def test_a_server_s_clock_ahead_of_ours_books_nothing_twice() -> None:

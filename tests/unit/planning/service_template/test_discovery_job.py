@@ -7,9 +7,11 @@ import pytest
 
 from aimd.api.model import AIMClusterModel, AIMModel
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.planning.gpus import inventory_of
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service_template.discovery_job import (
     DiscoveryContext,
+    chosen_gpu,
     config_map_name,
     discovery_objects,
     job_key,
@@ -117,7 +119,7 @@ def test_the_job_as_specified() -> None:
         "app.kubernetes.io/name": "aim-discovery",
     }
     assert [owner["uid"] for owner in metadata["ownerReferences"]] == ["tu"]
-    assert (spec["backoffLimit"], spec["ttlSecondsAfterFinished"], spec["activeDeadlineSeconds"]) == (0, 60, 600)
+    assert (spec["backoffLimit"], spec["ttlSecondsAfterFinished"], spec["activeDeadlineSeconds"]) == (0, 600, 600)
     assert spec["template"]["metadata"]["labels"] == {
         "aim.eai.amd.com/service-template.name": "t",
         "aim.eai.amd.com/template": "t",
@@ -134,12 +136,15 @@ def test_the_job_as_specified() -> None:
         "image": "i:1",
         "args": ["dry-run", "--format=json"],
         "env": [
-            {"name": "AIM_LOG_LEVEL_ROOT", "value": "CRITICAL"},
-            {"name": "AIM_LOG_LEVEL", "value": "CRITICAL"},
+            {"name": "AIM_LOG_LEVEL_ROOT", "value": "WARNING"},
+            {"name": "AIM_LOG_LEVEL", "value": "WARNING"},
             {"name": "AIM_METRIC", "value": "latency"},
             {"name": "AIM_PRECISION", "value": "fp8"},
             {"name": "AIM_GPU_MODEL", "value": "MI300X"},
             {"name": "AIM_GPU_COUNT", "value": "1"},
+            {"name": "AIM_ACCELERATOR_TYPE", "value": "gpu"},
+            {"name": "AIM_ACCELERATOR_MODEL", "value": "MI300X"},
+            {"name": "AIM_ACCELERATOR_COUNT", "value": "1"},
             {"name": "AIM_PROFILE_ID", "value": "p"},
         ],
         "securityContext": {
@@ -189,6 +194,46 @@ def test_a_count_of_zero_asks_for_no_count() -> None:
     names = dict(env(context(hardware={"gpu": {"model": " MI300X ", "requests": 0}})))
     assert names["AIM_GPU_MODEL"] == "MI300X"
     assert "AIM_GPU_COUNT" not in names
+
+
+@pytest.mark.parametrize(
+    ("hardware", "asked"),
+    [
+        ({"gpu": {"model": "AMD Instinct mi300x-oam", "requests": 2}}, ("gpu", "MI300X", "2")),
+        ({"gpu": {"model": "0x75a8", "requests": 1}, "cpu": {"requests": "4"}}, ("gpu", "MI350P", "1")),
+        ({"cpu": {"requests": "4"}}, ("cpu", None, None)),
+        ({"gpu": {"model": "EPYC_9965", "requests": 1}}, ("cpu", None, None)),
+        ({"gpu": {"requests": 0}}, (None, None, None)),
+        (None, (None, None, None)),
+    ],
+)
+def test_the_image_is_asked_by_names_that_it_knows(
+    hardware: dict[str, Any] | None, asked: tuple[str | None, ...]
+) -> None:
+    """Prove TPL-DSC-13 and TPL-GPU-6."""
+    given = dict(env(context(hardware=hardware) if hardware else context()))
+    names = ("AIM_ACCELERATOR_TYPE", "AIM_ACCELERATOR_MODEL", "AIM_ACCELERATOR_COUNT")
+    assert tuple(given.get(name) for name in names) == asked
+    assert (given.get("AIM_GPU_MODEL"), given.get("AIM_GPU_COUNT")) == asked[1:]
+
+
+def test_a_gpu_that_the_template_leaves_open_is_chosen_in_the_cluster() -> None:
+    """Prove TPL-DSC-12."""
+    nodes = inventory_of([{"amd.com/gpu.device-id": device} for device in ("74a1", "740f")])
+    by_memory, any_gpu = {"gpu": {"requests": 1, "minVram": "32Gi"}}, {"gpu": {"requests": 1}}
+    for hardware, expected in ((by_memory, "MI210"), (any_gpu, "MI300X")):
+        of = context(hardware=hardware)
+        assert chosen_gpu(of.template, nodes) == expected
+        asked = replace(of, chosen_gpu=expected)
+        assert dict(env(asked))["AIM_GPU_MODEL"] == expected
+        assert not asked.needs_model
+        assert (spec_hash(asked), job_key(asked) == job_key(of)) == (spec_hash(of), False)
+    assert context(hardware=by_memory).needs_model
+    assert not context(hardware=any_gpu).needs_model
+    for fields in ({"hardware": by_memory, "profileId": "p"}, {"hardware": GPU}, {}):
+        assert chosen_gpu(context(**fields).template, nodes) == ""
+        assert not context(**fields).needs_model
+    assert chosen_gpu(context(hardware=by_memory).template, None) == ""
 
 
 def test_a_custom_profile_is_mounted_and_selected() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -133,17 +134,103 @@ def test_empty_parts() -> None:
     assert (found.engine_args, found.env_vars, found.metadata) == ({}, {}, {})
 
 
-@pytest.mark.parametrize("type_", ["optimized", "preview", "unoptimized"])
+@pytest.mark.parametrize("type_", ["optimized", "general", "preview", "unoptimized"])
 def test_types_are_carried_over(type_: str) -> None:
     assert read_output(with_metadata(type=type_)).metadata["type"] == type_
 
 
 def test_words_outside_the_vocabulary_are_left_out_and_mentioned() -> None:
     """Prove TPL-OUT-2."""
-    found = read_output(with_metadata(type="general", precision="fp9"))
+    found = read_output(with_metadata(type="perfect", precision="fp9"))
     assert "type" not in found.metadata
     assert "precision" not in found.metadata
-    assert ["general" in text or "fp9" in text for text in found.remarks] == [True, True]
+    assert ["perfect" in text or "fp9" in text for text in found.remarks] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "gpu", "gpus", "cpus"),
+    [
+        ({"gpu": "MI300X", "gpu_count": 2}, "MI300X", 2, 0),
+        ({"accelerator_model": "R9700", "accelerator_count": 1}, "R9700", 1, 0),
+        ({"accelerator_model": "MI300X", "accelerator_count": 8, "accelerator_type": "gpu"}, "MI300X", 8, 0),
+        ({"gpu": "MI300X", "gpu_count": 2, "accelerator_model": "MI325X", "accelerator_count": 4}, "MI300X", 2, 0),
+        ({"gpu": "0x74a1", "gpu_count": 1}, "MI300X", 1, 0),
+        ({"gpu": "mi325x", "gpu_count": 1}, "MI325X", 1, 0),
+        ({"accelerator_model": "EPYC_9965", "accelerator_count": 188, "accelerator_type": "cpu"}, "", 0, 188),
+        ({"accelerator_model": "EPYC_ZEN5", "accelerator_count": 124}, "", 0, 124),
+        ({"gpu": "MI100", "gpu_count": 0}, "", 0, 0),
+        ({"gpu": "NONE", "gpu_count": 0}, "", 0, 0),
+        ({"gpu": "MI300X"}, "MI300X", 0, 0),
+        ({}, "", 0, 0),
+    ],
+)
+def test_hardware_of_older_and_newer_images(metadata: dict[str, Any], gpu: str, gpus: int, cpus: int) -> None:
+    """Prove TPL-OUT-4."""
+    found = read_output(output(profile={"metadata": metadata}))
+    assert (found.gpu, found.gpu_count, found.cpus) == (gpu, gpus, cpus)
+    assert found.remarks == ()
+
+
+def test_words_are_read_in_any_case_and_the_model_is_kept() -> None:
+    profile = {"aim_id": "Qwen/Qwen3-32B", "model_id": "Qwen/Qwen3-32B-FP8", "metadata": {"precision": "FP64"}}
+    found = read_output(output(profile=profile))
+    assert found.metadata == {"aimId": "Qwen/Qwen3-32B", "modelId": "Qwen/Qwen3-32B-FP8", "precision": "fp64"}
+
+
+def test_weights_of_engines_that_bring_their_own_are_not_downloaded() -> None:
+    """Prove TPL-OUT-5."""
+    assert read_output(with_metadata(engine="bentoml")).sources == ()
+    assert read_output(with_metadata(engine="vllm_omni")).sources != ()
+
+
+RECORDED = Path(__file__).parents[3] / "data" / "aim-images" / "dryrun"
+
+
+def recorded(generation: str, name: str) -> str:
+    text = (RECORDED / generation / f"{name}.txt").read_text()
+    return "\n".join(line for line in text.splitlines() if not line.startswith("# "))
+
+
+@pytest.mark.parametrize("generation", ["0.8", "0.9"])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("found-json", ("MI300X", "optimized", "Qwen/Qwen3-32B")),
+        ("general-json", ("MI300X", "general", "my-org/ft")),
+        ("profile-id-json", ("MI325X", "unoptimized", "Qwen/Qwen3-32B-FP8")),
+    ],
+)
+def test_output_of_real_images(generation: str, name: str, expected: tuple[str, ...]) -> None:
+    """Prove TPL-OUT-1."""
+    found = read_output(recorded(generation, name))
+    assert (found.gpu, found.metadata["type"], found.sources[0].model_id) == expected
+    assert (found.gpu_count, found.remarks) == (1, ())
+
+
+@pytest.mark.parametrize("generation", ["0.8", "0.9"])
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("nothing-fits-json-warning", "no profile for this template: No compatible profile found for AIM Qwen/Qwen3"),
+        ("no-gpu-json-warning", "no profile for this template: No compatible profile found for AIM Qwen/Qwen3-32B"),
+        ("invalid-custom-json-warning", "no profile for this template: Invalid profile: 'mi300x' is not one of"),
+        ("nothing-fits-json-critical", "empty array of profiles"),
+    ],
+)
+def test_real_images_say_why_they_found_none(generation: str, name: str, says: str) -> None:
+    """Prove TPL-DSC-14."""
+    with pytest.raises(UnusableOutput, match=says):
+        read_output(recorded(generation, name))
+
+
+@given(st.data())
+def test_log_lines_between_the_lines_of_the_output_do_no_harm(data: st.DataObject) -> None:
+    """Prove TPL-OUT-1."""
+    lines = json.dumps([PROFILE], indent=2).splitlines()
+    record = "2026-01-01 00:00:00,000 - aim_runtime.gpu_detector - WARNING - No AMD GPUs detected [{"
+    for position in data.draw(st.lists(st.integers(0, len(lines)), max_size=4)):
+        lines.insert(position, record)
+    assert read_output("\n".join(lines)).original == PROFILE
 
 
 @pytest.mark.parametrize(

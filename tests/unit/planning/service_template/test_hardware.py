@@ -1,20 +1,24 @@
 """GPU health and node affinity of a template's hardware."""
 
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aimd.api.service_template import AIMServiceTemplate
 from aimd.api.shared import Hardware
 from aimd.planning.component import State
 from aimd.planning.gpus import GpuInventory, inventory_of
+from aimd.planning.service_template.discovery_output import DiscoveredProfile, read_output
 from aimd.planning.service_template.hardware import (
     gpu_component,
     gpu_is_available,
     hardware_summary,
     node_affinity,
     resolved_affinity,
+    resolved_hardware,
 )
 
 MI300X = {"amd.com/gpu.device-id": "74a1", "amd.com/gpu.vram": "192G"}
@@ -150,6 +154,54 @@ def test_the_model_of_a_cpu_asks_for_no_gpu(model: str) -> None:
     """Prove TPL-GPU-6."""
     assert gpu_component(hardware(requests=1, model=model), inventory_of([])) is None
     assert node_affinity(hardware(requests=1, model=model), inventory_of([])) is None
+
+
+def template(status: dict[str, Any] | None = None, **spec: Any) -> AIMServiceTemplate:
+    return AIMServiceTemplate.model_validate({"spec": {"modelName": "m", **spec}, "status": status or {}})
+
+
+def found(**metadata: object) -> DiscoveredProfile:
+    return read_output(json.dumps([{"profile": {"metadata": metadata}}]))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "profile", "expected"),
+    [
+        ({"gpu": {"requests": 2, "model": "MI300X"}}, found(), ("MI300X", 2, None)),
+        ({"gpu": {"requests": 2, "minVram": "64Gi"}}, found(gpu="MI210"), ("MI210", 2, None)),
+        ({"gpu": {"requests": 2}}, found(accelerator_model="R9700", accelerator_count=1), ("R9700", 1, None)),
+        ({"gpu": {"requests": 1, "model": "MI300X"}}, found(gpu="MI100", gpu_count=0), ("MI300X", 1, None)),
+        (None, found(accelerator_model="EPYC_9965", accelerator_count=188, accelerator_type="cpu"), ("", 0, "188")),
+        ({"cpu": {"requests": "4"}}, found(accelerator_count=188, accelerator_type="cpu"), ("", 0, "4")),
+        ({"gpu": {"requests": 8, "model": "EPYC_9965"}}, found(), ("", 0, "8")),
+        ({"gpu": {"requests": 0, "model": "NONE"}}, found(), ("", 0, None)),
+        (None, found(), ("", 0, None)),
+    ],
+)
+def test_what_discovery_leaves_unsaid_stays_as_in_the_spec(
+    wanted: dict[str, Any] | None, profile: DiscoveredProfile, expected: tuple[str, int, str | None]
+) -> None:
+    """Prove TPL-GPU-1 and TPL-GPU-6."""
+    result = resolved_hardware(template(hardware=wanted), profile, is_discovered=True)
+    gpu, cpu = (result.gpu, result.cpu) if result is not None else (None, None)
+    assert (gpu.model if gpu else "", gpu.requests if gpu else 0, cpu.requests if cpu else None) == expected
+    assert gpu is None or not (gpu.model and gpu.min_vram)
+
+
+def test_hardware_that_an_earlier_version_erased_is_read_again() -> None:
+    """Prove TPL-GPU-1."""
+    stored = {"resolvedHardware": {"gpu": {"requests": 0}}}
+    profile = found(accelerator_model="R9700", accelerator_count=1)
+    of = template(stored, hardware={"gpu": {"requests": 2}})
+    result = resolved_hardware(of, None, is_discovered=True, stored_profile=profile)
+    assert result is not None
+    assert result.gpu is not None
+    assert (result.gpu.requests, result.gpu.model) == (1, "R9700")
+    kept = template({"resolvedHardware": {"gpu": {"requests": 4, "model": "MI300X"}}})
+    same = resolved_hardware(kept, None, is_discovered=True, stored_profile=profile)
+    assert same is not None
+    assert same.gpu is not None
+    assert (same.gpu.requests, same.gpu.model) == (4, "MI300X")
 
 
 node_labels = st.dictionaries(
