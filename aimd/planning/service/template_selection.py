@@ -18,9 +18,9 @@ from aimd.planning.gpus import gpu_rank, normalize_gpu
 from aimd.planning.labels import DERIVED, ORIGIN_LABEL, TEMPLATE_ALIAS_LABEL
 from aimd.planning.service.observed import is_ready
 
-_PROFILE_TYPES = ("optimized", "preview", "unoptimized")
+_PROFILE_TYPES = (ProfileType.OPTIMIZED, ProfileType.GENERAL, ProfileType.PREVIEW, ProfileType.UNOPTIMIZED)
 _METRICS = ("latency", "throughput")
-_PRECISIONS = ("fp4", "int4", "fp8", "int8", "fp16", "bf16", "fp32")
+_PRECISIONS = ("fp4", "int4", "fp8", "int8", "fp16", "bf16", "fp32", "fp64")
 _UNAVAILABLE: Mapping[str, Verdict] = {
     State.PENDING: Verdict.TEMPLATE_PENDING,
     State.PROGRESSING: Verdict.TEMPLATE_PROGRESSING,
@@ -101,6 +101,10 @@ def is_optimized(template: AnyServiceTemplate) -> bool:
     return attributes_of(template).profile_type.lower() == ProfileType.OPTIMIZED
 
 
+def _is_general(template: AnyServiceTemplate) -> bool:
+    return attributes_of(template).profile_type.lower() == ProfileType.GENERAL
+
+
 def matches_overrides(attributes: Attributes, overrides: ServiceOverrides | None) -> bool:
     """Return whether a candidate has what the overrides ask for; an unknown GPU of it passes (SVC-SEL-4)."""
     if overrides is None:
@@ -147,7 +151,7 @@ def select_template(model: AnyModel, templates: Sequence[AnyServiceTemplate], wa
         message = f"No template belongs to model {model.metadata.name}: create one, or wait until one is created"
         return Selection(None, Reason.TEMPLATE_NOT_FOUND, message)
     judged: list[Candidate] = []
-    for stage in _stages(wanted):
+    for stage in _stages(wanted, left):
         verdicts = [(item, stage.verdict(item)) for item in left]
         judged += [Candidate(item, verdict) for item, verdict in verdicts if verdict is not None]
         remaining = [item for item, verdict in verdicts if verdict is None]
@@ -175,11 +179,12 @@ class _Stage(ABC):
         """Return the message for a service for which no template is left; `dropped` were the last ones."""
 
 
-def _stages(wanted: Requirements) -> tuple[_Stage, ...]:
-    """Return the stages, each of which sees what the one before it left."""
+def _stages(wanted: Requirements, candidates: Sequence[AnyServiceTemplate]) -> tuple[_Stage, ...]:
+    """Return the stages, each of which sees what the one before it left of the model's `candidates`."""
+    only_general = all(_is_general(item) for item in candidates)
     return (
         _Ready(),
-        _Optimized(allow_unoptimized=wanted.allow_unoptimized),
+        _Optimized(allow_unoptimized=wanted.allow_unoptimized, allow_general=only_general),
         _MatchesOverrides(wanted.overrides),
         _GpuInCluster(wanted.gpu_models),
     )
@@ -202,12 +207,17 @@ class _Ready(_Stage):
 
 @dataclass(frozen=True, slots=True)
 class _Optimized(_Stage):
-    """The template is optimized or written by a user, unless the service allows any other (SVC-SEL-3)."""
+    """The template is optimized or written by a user, unless the service allows any other (SVC-SEL-3).
+
+    A general one passes where the model has no others.
+    """
 
     allow_unoptimized: bool
+    allow_general: bool
 
     def verdict(self, template: AnyServiceTemplate) -> Verdict | None:
-        passes = self.allow_unoptimized or is_optimized(template) or is_user_written(template)
+        tuned = is_optimized(template) or (self.allow_general and _is_general(template))
+        passes = self.allow_unoptimized or tuned or is_user_written(template)
         return None if passes else Verdict.UNOPTIMIZED_TEMPLATE_FILTERED
 
     def explanation(self, model: AnyModel, dropped: Sequence[AnyServiceTemplate]) -> str:

@@ -138,6 +138,24 @@ def test_the_optimisation_filter(allowed: bool, kept: str) -> None:
     assert winner(*templates[1:], requirements=Requirements(None, ALL_GPUS, allow_unoptimized=True)) == "pre"
 
 
+def test_a_general_profile_passes_only_where_the_model_has_no_other() -> None:
+    """Prove SVC-SEL-3 and SVC-SEL-7."""
+    strict = Requirements(None, ALL_GPUS, allow_unoptimized=False)
+    general, slow = make("gen", "general"), make("slow", "general", metric="throughput")
+    assert winner(general, slow, requirements=strict) == "gen"
+    for other in (make("pre", "preview"), make("opt", status="NotAvailable")):
+        selection = select_template(MODEL, [general, other], strict)
+        assert selection.template is None
+        assert "UnoptimizedTemplateFiltered" in {item.verdict for item in selection.candidates}
+    assert winner(general, make("opt"), requirements=strict) == "opt"
+    assert winner(general, make("pre", "preview"), make("un", "unoptimized")) == "gen"
+
+
+def test_double_precision_comes_last() -> None:
+    """Prove SVC-SEL-7."""
+    assert winner(make("a", precision="fp64"), make("b", precision="fp32")) == "b"
+
+
 def test_a_profile_that_somebody_wrote_passes_the_optimisation_filter() -> None:
     """Prove SVC-SEL-3."""
     assert (
