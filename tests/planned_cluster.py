@@ -21,6 +21,7 @@ from aimd.planning.kinds import AIM_ARTIFACT, AIM_SERVICE, INFERENCE_SERVICE
 from aimd.planning.objects import conditions_of, generation_of
 from aimd.planning.plan import Plan
 from aimd.planning.settings import ControllerSettings
+from aimd.registry.contents import Content, Contents
 from aimd.registry.credentials import Keyring
 from aimd.registry.failures import RegistryFailure
 from aimd.registry.images import Inspection
@@ -290,13 +291,19 @@ class _Registries:
 
     images: Mapping[str, PublishedImage]
 
-    async def inspect(self, reference: ImageReference, _keyring: Keyring) -> Inspection | RegistryFailure:
+    async def inspect(
+        self, reference: ImageReference, _keyring: Keyring, contents: Contents
+    ) -> Inspection | RegistryFailure:
         by_reference = {str(parse_reference(name)): image for name, image in self.images.items()}
         found = by_reference[str(reference)]
         files = ProfileFiles({} if found.unreadable else dict(found.image.files), found.unreadable)
         digest = f"sha256:{abs(hash(str(reference))):064x}"
+        contents.put("", [digest], Content(found.labels, found.image.env, files))
         return Inspection(reference, digest, found.labels, public=True, env=found.image.env, profiles=files)
 
     async def digest(self, reference: ImageReference, keyring: Keyring) -> str | RegistryFailure:
-        found = await self.inspect(reference, keyring)
+        found = await self.inspect(reference, keyring, Contents())
         return found if isinstance(found, RegistryFailure) else found.digest
+
+    def credentials_id(self, _reference: ImageReference, _keyring: Keyring) -> str:
+        return ""
