@@ -15,7 +15,7 @@ import yaml
 
 from aimd.api.shared import Metric, Precision, ProfileType
 from aimd.planning.environment import AIM_ID
-from aimd.planning.gpus import gpu_of_device, normalize_gpu
+from aimd.planning.gpus import names_no_gpu, normalize_gpu
 from aimd.runtime.objects import Manifest
 
 PROFILES_PATH: Final = "/workspace/aim-runtime/profiles"
@@ -43,9 +43,8 @@ _QUOTES = ("'", '"', "|", ">")
 _STEM = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,199}")
 _ENGINE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}")
 _DEVICE = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,63}")
-_TYPES = ("optimized", "general", "preview", "unoptimized")
+_TYPES = tuple(ProfileType)
 _PRECISIONS = tuple(word for word in Precision if word is not Precision.AUTO)
-_PROCESSORS = ("CPU", "EPYC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +154,6 @@ def read_profiles(files: Mapping[str, str], env: Mapping[str, str]) -> ProfilesR
         if found.setdefault(profile.id, profile) is not profile:
             remarks.add(path, f"{found[profile.id].path} has the same id")
     return ProfilesRead(tuple(found.values()), remarks.all(), aim_id)
-
-
-def is_processor(model: str) -> bool:
-    """Return whether the name of an accelerator is one of CPUs: `CPU`, or a kind of EPYC (OBJ-PRO-3)."""
-    return model.strip().upper().startswith(_PROCESSORS)
 
 
 def _priority(path: str, aim_id: str) -> int | None:
@@ -312,14 +306,14 @@ def _accelerator(metadata: Mapping[str, Any]) -> tuple[str, str, int]:
     count = next((metadata[name] for name in counts if metadata.get(name) is not None), None)
     if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= _LARGEST_COUNT:
         raise _Rejected(f"metadata.{counts[0]} is {'missing' if count is None else 'no whole number'}")
-    if kind == CPU or (not kind and is_processor(model)):
-        return CPU, _device(model.upper()), count
-    if count == 0:
-        return CPU, "", 0
-    return GPU, _device(gpu_of_device(model) if model.lower().startswith("0x") else normalize_gpu(model)), count
+    device = _device(model)
+    if kind == CPU or names_no_gpu(model):
+        return CPU, device, count if device or kind == CPU else 0
+    return (GPU, device, count) if count else (CPU, "", 0)
 
 
-def _device(name: str) -> str:
+def _device(model: str) -> str:
+    name = normalize_gpu(model)
     if name in ("", "NONE"):
         return ""
     if not _DEVICE.fullmatch(name):

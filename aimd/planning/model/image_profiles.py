@@ -8,9 +8,9 @@ from typing import Final
 
 from aimd.api.model import ImageProfile, ImageProfiles, ImageProfileSource, ModelCondition, RecommendedDeployment
 from aimd.api.reasons import Reason
-from aimd.planning.gpus import normalize_gpu
+from aimd.planning.gpus import names_no_gpu, normalize_gpu
 from aimd.planning.image_inspection import ProfilesOfImage
-from aimd.planning.profiles import GPU, Profile, is_processor
+from aimd.planning.profiles import GPU, Profile
 from aimd.runtime.objects import Condition
 
 MOST_PROFILES: Final = 256
@@ -100,9 +100,8 @@ def _match(entry: RecommendedDeployment, profiles: Sequence[Profile]) -> Profile
 def _fits(entry: RecommendedDeployment, profile: Profile) -> bool:
     if entry.metric != profile.metric or (entry.precision and entry.precision != profile.precision):
         return False
-    if is_processor(entry.gpu_model):
-        return entry.gpu_model.upper() == profile.device
-    return normalize_gpu(entry.gpu_model) == profile.device and entry.gpu_count == profile.gpu_count
+    counts = names_no_gpu(entry.gpu_model) or entry.gpu_count == profile.gpu_count
+    return counts and normalize_gpu(entry.gpu_model) == profile.device
 
 
 def _distinct(matched: Iterable[tuple[RecommendedDeployment, Profile | None]]) -> Sequence[ImageProfile]:
@@ -125,12 +124,10 @@ def _described(entry: RecommendedDeployment, match: Profile | None) -> ImageProf
     """Return an entry of the label as a profile; a model of CPUs never becomes a GPU (MDL-PRF-5)."""
     given = {"metric": entry.metric, "precision": entry.precision}
     found = {"profile_id": match.id, "type": match.type, "engine": match.engine} if match is not None else {}
-    model = entry.gpu_model.strip()
-    if is_processor(model):
+    if names_no_gpu(entry.gpu_model):
         cores = match.cpu_count if match is not None else entry.gpu_count
-        hardware = {"cpu_model": entry.gpu_model, "cpu_count": cores}
-    elif model.upper() == "NONE":
-        hardware = {}
+        is_cpu = normalize_gpu(entry.gpu_model) != "NONE"
+        hardware = {"cpu_model": entry.gpu_model, "cpu_count": cores} if is_cpu else {}
     else:
         hardware = {"gpu_model": entry.gpu_model, "gpu_count": entry.gpu_count}
     return ImageProfile(**{"profile_id": entry.profile_id, **given, **found, **hardware})

@@ -3,7 +3,6 @@
 It takes no pull, no slot and no GPU. Where the registry cannot tell, the image itself is asked (`discovery.py`).
 """
 
-from dataclasses import replace
 from typing import Any, Final
 
 from aimd.api.reasons import Reason
@@ -116,10 +115,7 @@ def read_profile(profile: Profile, aim_id: str) -> DiscoveredProfile:
         "path": f"{PROFILES_PATH}/{profile.path}",
         "profile": dict(profile.document),
     }
-    found = read_entry(original, ({"name": model, "source": f"hf://{model}"},))
-    known = {"gpu": profile.device if profile.gpu_count else "", "gpuCount": profile.gpu_count}
-    metadata = {**found.metadata, **known, "metric": profile.metric, "precision": profile.precision}
-    return replace(found, metadata={name: value for name, value in metadata.items() if value})
+    return read_entry(original, ({"name": model, "source": f"hf://{model}"},))
 
 
 def _missing(wanted: str, read: ProfilesRead, obsolete: tuple[Deletion, ...]) -> DiscoveryPlan:
