@@ -11,6 +11,7 @@ import orjson
 
 from aimd.api.model import ImageMetadata, ModelMetadata, OciMetadata, RecommendedDeployment
 from aimd.planning.image_inspection import LabelsUnreadable
+from aimd.planning.model.python_literal import literal_as_json
 
 PREFIXES: Final = ("com.amd.aim.", "org.amd.silogen.")
 DEPLOYMENTS: Final = "model.recommendedDeployments"
@@ -66,8 +67,11 @@ def _model(labels: Mapping[str, str], deployments: tuple[RecommendedDeployment, 
 
 
 def _aim_label(labels: Mapping[str, str], suffix: str) -> str:
-    """Return the label under the new prefix, or under the old one if that is missing or empty (MDL-LBL-1)."""
-    return next((value for prefix in PREFIXES if (value := labels.get(prefix + suffix))), "")
+    """Return the label under the new prefix, or under the old one if that is missing or empty (MDL-LBL-1).
+
+    Blanks and line breaks around it are left out: a folded text of YAML ends with a line break.
+    """
+    return next((value for prefix in PREFIXES if (value := labels.get(prefix + suffix, "").strip())), "")
 
 
 def _items(text: str) -> tuple[str, ...]:
@@ -75,16 +79,15 @@ def _items(text: str) -> tuple[str, ...]:
 
 
 def _deployments(text: str) -> tuple[tuple[RecommendedDeployment, ...], tuple[str, ...]] | LabelsUnreadable:
-    """Return the deployments in a JSON array, or in objects separated by commas (MDL-LBL-2).
+    """Return the deployments in an array, or in objects separated by commas (MDL-LBL-2).
 
-    Single quotes, as Python prints them, count as double ones.
+    They are JSON, or as Python prints them: the build of AIM images makes such texts of metadata.
     """
     stripped = text.strip()
     if not stripped:
         return (), ()
     listed = stripped if stripped.startswith("[") else f"[{stripped}]"
-    # Unchanged first, so that an apostrophe inside a text stays one.
-    for candidate in (listed, listed.replace("'", '"')):
+    for candidate in (listed, literal_as_json(listed)):
         try:
             items = orjson.loads(candidate.encode(errors="replace"))
             break
@@ -92,7 +95,7 @@ def _deployments(text: str) -> tuple[tuple[RecommendedDeployment, ...], tuple[st
             continue
     else:
         return LabelsUnreadable(
-            f"The image's label {DEPLOYMENTS} is no JSON list of objects, but starts with {stripped[:_SHOWN]!r}: "
+            f"The image's label {DEPLOYMENTS} is no list of objects, but starts with {stripped[:_SHOWN]!r}: "
             "correct the label and build the image again, or describe the image in spec.imageMetadata"
         )
     if len(items) > MOST_DEPLOYMENTS:

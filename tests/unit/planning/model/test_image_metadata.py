@@ -1,6 +1,7 @@
 """Labels of images: both prefixes, four ways to write deployments, and a reason for what cannot be read."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -95,6 +96,51 @@ TWO = RecommendedDeployment(gpu_model="MI300X", gpu_count=2, profile_id="p")
 def test_all_ways_to_write_deployments(text: str) -> None:
     """Prove MDL-LBL-2."""
     assert read({DEPLOYMENTS: text}).recommended_deployments == (ONE, TWO)
+
+
+FOLDER = Path(__file__).parents[3] / "data" / "aim-images" / "labels"
+COUNTS = {
+    "derived-0.10-qwen3-32b": 8,
+    "derived-0.11-cpu-echo-model": 0,
+    "derived-0.11-cpu-qwen3-0.6b": 1,
+    "derived-0.11-epyc-qwen3-8b-no-recommendations": 0,
+    "derived-0.11x-qwen3-32b": 8,
+    "derived-0.11x-radeon-glm-4.7-flash": 4,
+    "derived-0.11x-radeon-llama-3.1-8b": 4,
+    "derived-0.12-qwen3-32b-no-recommendations": 0,
+    "derived-0.9-base": 0,
+    "derived-0.9-gpt-oss-20b": 6,
+    "derived-0.9-qwen3-32b-bracketed": 4,
+    "derived-0.9-qwen3-32b-unbracketed": 4,
+    "derived-made-up-apostrophe": 4,
+    "derived-made-up-single-unbracketed": 1,
+    "found-0.8.4-llama-3.1-8b": 2,
+    "found-0.8.4-mistral-small-3.2": 2,
+    "found-0.8.4-qwen3-32b": 2,
+}
+
+
+def test_labels_of_images_of_all_generations() -> None:
+    """Prove MDL-LBL-2."""
+    found = {path.stem: read(json.loads(path.read_text())) for path in FOLDER.glob("*.json")}
+    assert {name: len(model.recommended_deployments) for name, model in found.items()} == COUNTS
+    assert all(entry.metric for model in found.values() for entry in model.recommended_deployments)
+    (cpu,) = found["derived-0.11-cpu-qwen3-0.6b"].recommended_deployments
+    assert (cpu.gpu_model, cpu.gpu_count, cpu.profile_id) == ("CPU", 1, "vllm-cpu-bf16-tp1-latency")
+    assert (
+        found["derived-made-up-apostrophe"].recommended_deployments[0].description
+        == "AMD's choice for latency on MI300X"
+    )
+    assert found["derived-0.11-cpu-echo-model"].description_full.endswith("AIM image.")
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["description", "profileId"]), st.none() | st.text(max_size=30))))
+def test_whatever_python_prints_is_read_back(items: list[dict[str, str | None]]) -> None:
+    """Prove MDL-LBL-2."""
+    expected = [(item.get("description") or "", item.get("profileId") or "") for item in items]
+    for text in (str(items), str(items)[1:-1]):
+        found = read({DEPLOYMENTS: text}).recommended_deployments
+        assert [(entry.description, entry.profile_id) for entry in found] == expected
 
 
 def test_an_apostrophe_in_json_stays() -> None:
