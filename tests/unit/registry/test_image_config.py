@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aimd.registry.access import repository_target
 from aimd.registry.failures import Problem, RegistryError
@@ -85,3 +87,23 @@ def test_digests_of_archives() -> None:
 def test_marks_of_an_aim(labels: dict[str, str], env: dict[str, str], is_aim: bool) -> None:
     """Prove REG-PRF-2."""
     assert ImageConfig(labels, env).is_aim is is_aim
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+)
+SETTINGS = JSON | st.fixed_dictionaries({}, optional={"Labels": st.dictionaries(st.text(), st.text()), "Env": JSON})
+ENTRY = JSON | st.fixed_dictionaries({}, optional={"created_by": JSON, "empty_layer": JSON})
+ROOTFS = JSON | st.fixed_dictionaries({"diff_ids": JSON})
+
+
+@given(st.fixed_dictionaries({}, optional={"config": SETTINGS, "history": st.lists(ENTRY) | JSON, "rootfs": ROOTFS}))
+def test_any_configuration(document: dict[str, Any]) -> None:
+    """Prove REG-PRF-1."""
+    try:
+        config = parse_config(document, TARGET)
+    except RegistryError:
+        return
+    texts = [*config.labels.values(), *config.env.values(), *config.instructions, *config.diff_ids]
+    assert all(isinstance(text, str) for text in texts)
