@@ -130,6 +130,8 @@ class ImageMetadata(ApiModel):
     """Information about the image itself, from its standard OCI labels."""
     original_labels: Mapping[str, str] = {}
     """The labels of the image, unchanged."""
+    base_image_ref: str = ""
+    """Base image that the image was built from, as its environment variable `AIM_BASE_IMAGE_REF` names it."""
 
 
 class ImageProfile(ApiModel):
@@ -280,8 +282,10 @@ class AIMModelStatus(BaseStatus):
     cluster lacks the GPUs of all templates. `Degraded`: some templates failed. `Failed`: all templates failed."""
     source_type: Annotated[str, Schema(enum=tuple(SourceType))] = ""
     """`Custom` if the model has `modelSources`, otherwise `Image`."""
+    version: str = ""
+    """Tag of `spec.image`. Empty for an image that is named by a digest or without a tag."""
     image_metadata: ImageMetadata | None = None
-    """Metadata of the image, from the spec or from its labels."""
+    """Metadata of the image, from the spec, or from its labels and environment."""
     inspected_image: str = ""
     """Image that `imageMetadata` and `imageProfiles` were read from. The image is inspected again when `spec.image`
     differs."""
@@ -295,6 +299,7 @@ MODEL_COLUMNS = (
     PrinterColumn("Status", ".status.status"),
     PrinterColumn("Source", ".status.sourceType"),
     PrinterColumn("Image", ".spec.image"),
+    PrinterColumn("Version", ".status.version"),
     PrinterColumn("Model", ".status.imageMetadata.model.canonicalName"),
     PrinterColumn("Age", ".metadata.creationTimestamp", "date"),
 )

@@ -181,6 +181,8 @@ class ServiceTemplateStatus(BaseStatus):
     cluster has no matching GPU. `Degraded` and `Failed`: see the conditions."""
     resolved_model: ResolvedReference | None = None
     """Model that `modelName` refers to."""
+    version: str = ""
+    """Tag of the model's image. Empty for an image that is named by a digest or without a tag."""
     resolved_runtime_config: ResolvedReference | None = None
     """Runtime config in effect."""
     model_sources: tuple[ModelSource, ...] = ()

@@ -122,7 +122,7 @@ class ImageInspections:
         answer = await self._inspector.inspect(reference, credentials.keyring)
         if isinstance(answer, RegistryFailure):
             return _refused(answer, credentials)
-        read, profiles = read_labels(answer.labels), self._profiles(answer)
+        read, profiles = read_labels(answer.labels, answer.env), self._profiles(answer)
         if isinstance(read, LabelsUnreadable):
             return Inspection(unreadable=read, profiles=profiles)
         return Inspection(read.metadata, profiles)

@@ -58,6 +58,9 @@ AIM_ACCELERATOR_MODEL = "AIM_ACCELERATOR_MODEL"
 AIM_ACCELERATOR_COUNT = "AIM_ACCELERATOR_COUNT"
 """`AIM_GPU_COUNT` under the name that newer images prefer."""
 
+AIM_BASE_IMAGE_REF = "AIM_BASE_IMAGE_REF"
+"""The base image that an AIM image was built from; images have it in their own environment."""
+
 AIM_LOG_LEVEL = "AIM_LOG_LEVEL"
 """Log level of the AIM runtime; discovery reads its output, and at `WARNING` it says why no profile fits."""
 

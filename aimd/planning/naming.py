@@ -9,6 +9,8 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
+from aimd.registry.reference import is_tag
+
 MAXIMUM_LENGTH = 63
 _GO_ESCAPES = {
     "<": "\\u003c",
@@ -33,6 +35,16 @@ def name_part(text: str) -> str:
 def image_part(text: str) -> str:
     """Return a part of an image reference for a name: runs of other characters than `[a-z0-9-]` become one dash."""
     return re.sub(r"-+", "-", re.sub(r"[^a-z0-9-]+", "-", text.lower())).strip("-")
+
+
+def image_tag(reference: str) -> str:
+    """Return the tag of an image reference; empty if it has none or a digest (MDL-STA-5).
+
+    A colon before the last slash belongs to the port of the registry.
+    """
+    name, digest, _ = reference.strip().partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    return tag if not digest and is_tag(tag) else ""
 
 
 def go_json(value: object) -> str:

@@ -5,11 +5,13 @@ The status keeps the labels unchanged, so what was left out of them can be repor
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
 
 from aimd.api.model import ImageMetadata, ModelMetadata, OciMetadata, RecommendedDeployment
+from aimd.planning.environment import AIM_BASE_IMAGE_REF
 from aimd.planning.image_inspection import LabelsUnreadable
 from aimd.planning.model.python_literal import literal_as_json
 
@@ -19,12 +21,14 @@ MOST_BYTES: Final = 256 * 1024
 """Of all labels together; etcd takes objects of 1.5 MiB, and the status holds the labels and what they say
 (MDL-LBL-3)."""
 MOST_DEPLOYMENTS: Final = 256
+NO_ENV: Final[Mapping[str, str]] = MappingProxyType({})
 
 _OCI_PREFIX = "org.opencontainers.image."
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _MOST_GPUS = 2**31 - 1
 _TEXTS = ("gpuModel", "precision", "metric", "profileId", "description")
 _SHOWN = 60
+_LONGEST_REFERENCE = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,11 @@ class LabelsRead:
     rejected: tuple[str, ...] = ()
 
 
-def read_labels(labels: Mapping[str, str]) -> LabelsRead | LabelsUnreadable:
-    """Return the metadata in an image's labels, empty for an image without any. Never raises."""
+def read_labels(labels: Mapping[str, str], env: Mapping[str, str] = NO_ENV) -> LabelsRead | LabelsUnreadable:
+    """Return the metadata in an image's labels and environment (MDL-STA-6), empty for an image without any.
+
+    Never raises.
+    """
     if sum(len(text.encode(errors="replace")) for pair in labels.items() for text in pair) > MOST_BYTES:
         return LabelsUnreadable(f"The image's labels are longer than {MOST_BYTES} bytes: shorten them")
     found = _deployments(_aim_label(labels, DEPLOYMENTS))
@@ -45,7 +52,10 @@ def read_labels(labels: Mapping[str, str]) -> LabelsRead | LabelsUnreadable:
     deployments, rejected = found
     oci = {name: labels.get(_OCI_PREFIX + name, "") for name in OciMetadata.model_fields}
     metadata = ImageMetadata(
-        model=_model(labels, deployments), oci=OciMetadata(**oci), original_labels=dict(sorted(labels.items()))
+        model=_model(labels, deployments),
+        oci=OciMetadata(**oci),
+        original_labels=dict(sorted(labels.items())),
+        base_image_ref=env.get(AIM_BASE_IMAGE_REF, "").strip()[:_LONGEST_REFERENCE],
     )
     return LabelsRead(metadata, rejected)
 

@@ -23,6 +23,7 @@ from aimd.planning.model.observed import (
     is_inspected,
 )
 from aimd.planning.model.templates import TemplatePlan, plan_templates
+from aimd.planning.naming import image_tag
 from aimd.planning.objects import find_condition
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import config_component
@@ -200,6 +201,7 @@ def _status(observed: ObservedModel) -> dict[str, Any]:
     status: dict[str, Any] = {
         "sourceType": str(SourceType.CUSTOM if is_custom(model) else SourceType.IMAGE),
         "resolvedRuntimeConfig": observed.config.reference,
+        "version": image_tag(model.spec.image) or None,
     }
     if not extracts_metadata(model, observed.config):
         return status

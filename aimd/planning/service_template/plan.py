@@ -29,6 +29,7 @@ from aimd.planning.kinds import (
     resource_reference,
 )
 from aimd.planning.labels import child_labels
+from aimd.planning.naming import image_tag
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import config_component
 from aimd.planning.service_template.discovery import (
@@ -211,6 +212,7 @@ def _status(observed: ObservedTemplate, hardware: Hardware | None, discovery: Di
     status: dict[str, Any] = {
         "resolvedRuntimeConfig": observed.config.reference,
         "resolvedModel": _model_reference(model) if model is not None else None,
+        "version": (image_tag(model.spec.image) if model is not None else "") or None,
         "resolvedHardware": hardware.manifest() if hardware is not None else None,
         "hardwareSummary": hardware_summary(hardware) or None,
         "resolvedNodeAffinity": resolved_affinity(

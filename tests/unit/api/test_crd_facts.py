@@ -67,7 +67,9 @@ INSPECTED: dict[str, dict[str, Any]] = {
         for name in ("gpuCount", "cpuCount")
     },
 }
-IDENTITY = {"status.profile.metadata.aimId": STRING, "status.profile.metadata.modelId": STRING}
+VERSION = {"status.version": STRING}
+ABOUT_MODEL = {**VERSION, "spec.imageMetadata.baseImageRef": STRING, "status.imageMetadata.baseImageRef": STRING}
+IDENTITY = {**VERSION, "status.profile.metadata.aimId": STRING, "status.profile.metadata.modelId": STRING}
 ADDED: dict[str, dict[str, dict[str, Any]]] = {
     "AIMService": {
         "status.templateCandidates": LIST,
@@ -76,8 +78,8 @@ ADDED: dict[str, dict[str, dict[str, Any]]] = {
         "status.templateCandidates[].scope": STRING,
         "status.templateCandidates[].verdict": STRING,
     },
-    "AIMModel": {**INSPECTED, **profile_fields("spec.customTemplates[]")},
-    "AIMClusterModel": {**INSPECTED, **profile_fields("spec.customTemplates[]")},
+    "AIMModel": {**INSPECTED, **ABOUT_MODEL, **profile_fields("spec.customTemplates[]")},
+    "AIMClusterModel": {**INSPECTED, **ABOUT_MODEL, **profile_fields("spec.customTemplates[]")},
     "AIMServiceTemplate": {**profile_fields("spec"), **IDENTITY},
     "AIMClusterServiceTemplate": {**profile_fields("spec"), **IDENTITY},
 }
@@ -182,7 +184,10 @@ def test_names_columns_and_subresources(resource: ApiResource) -> None:
         [column["name"], column["type"], column["jsonPath"], column.get("priority", 0)]
         for column in version.get("additionalPrinterColumns", ())
     ]
-    assert columns == expected["printerColumns"]
+    wanted = [*expected["printerColumns"]]
+    if resource.kind in ("AIMModel", "AIMClusterModel"):
+        wanted.insert(3, ["Version", "string", ".status.version", 0])
+    assert columns == wanted
 
 
 def test_nothing_is_required_at_the_root(resource: ApiResource) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimd.planning.naming import NameTooLong, derive_name, fits_whole, image_part, name_hash
+from aimd.planning.naming import NameTooLong, derive_name, fits_whole, image_part, image_tag, name_hash
 
 ENDPOINT = "https://minio-a.example.com"
 DUMMY = "ghcr.io/silogen/aim-dummy:0.1.10"
@@ -120,3 +120,20 @@ def test_names_are_valid_stable_and_within_the_limit(parts: list[str], hash_inpu
     assert len(name) <= limit
     assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name)
     assert name.endswith("-" + name_hash(hash_inputs))
+
+
+@pytest.mark.parametrize(
+    ("reference", "tag"),
+    [
+        ("ghcr.io/acme/tiny:0.8.5", "0.8.5"),
+        ("localhost:5000/tiny:1-rc1", "1-rc1"),
+        ("localhost:5000/tiny", ""),
+        ("acme/tiny", ""),
+        (f"acme/tiny:1@sha256:{'0' * 64}", ""),
+        ("acme/tiny:not a tag", ""),
+        ("", ""),
+    ],
+)
+def test_the_tag_of_an_image(reference: str, tag: str) -> None:
+    """Prove MDL-STA-5."""
+    assert image_tag(reference) == tag

@@ -129,6 +129,11 @@ FIELDS: dict[str, Row] = {
             "version",
         )
     },
+    "imageMetadata.baseImageRef": Row(
+        {"imageMetadata": {"baseImageRef": "aim-base:0.11"}},
+        {"imageMetadata": {"baseImageRef": "aim-base:0.12"}},
+        "status.imageMetadata.baseImageRef",
+    ),
     "imageMetadata.originalLabels": Row(
         {"imageMetadata": {"originalLabels": {"a": "1"}}},
         {"imageMetadata": {"originalLabels": {"a": "2"}}},

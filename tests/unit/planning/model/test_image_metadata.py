@@ -69,6 +69,14 @@ def test_every_field() -> None:
     )
 
 
+def test_the_base_image_is_that_of_the_environment() -> None:
+    """Prove MDL-STA-6."""
+    for env, expected in (({"AIM_BASE_IMAGE_REF": " aim-base:0.11 "}, "aim-base:0.11"), ({}, "")):
+        result = read_labels({}, env)
+        assert isinstance(result, LabelsRead)
+        assert result.metadata.base_image_ref == expected
+
+
 def test_no_labels_are_valid_metadata() -> None:
     assert read_labels({}) == LabelsRead(ImageMetadata(model=ModelMetadata(), oci=OciMetadata()))
 

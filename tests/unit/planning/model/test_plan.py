@@ -275,3 +275,10 @@ def test_a_described_image_has_no_profiles_in_the_status() -> None:
     plan = plan_model(observed, NOW)
     assert plan.status["imageProfiles"] is None
     assert len(plan.desired) == 1
+
+
+def test_the_version_is_the_tag_of_the_image() -> None:
+    """Prove MDL-STA-5."""
+    assert plan_model(ObservedModel(model(), ResolvedConfig()), NOW).status["version"] == "1"
+    by_digest = model(image=f"img@sha256:{'0' * 64}")
+    assert plan_model(ObservedModel(by_digest, ResolvedConfig()), NOW).status["version"] is None

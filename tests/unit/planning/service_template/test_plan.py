@@ -272,3 +272,9 @@ def test_nothing_is_downloaded_for_a_profile_that_no_image_loads() -> None:
     plan, summary = settle(template(**profile, hardware=MI300X))
     assert plan.desired == ()
     assert condition(summary, "Discovered") == ("False", "AwaitingDiscovery")
+
+
+def test_the_version_is_the_tag_of_the_image_of_the_model() -> None:
+    """Prove MDL-STA-5."""
+    assert settle(template(modelSources=INLINE))[0].status["version"] == "1"
+    assert settle(template(modelSources=INLINE), None)[0].status["version"] is None
