@@ -14,7 +14,7 @@ from aimd.planning.environment import (
     has_value,
     merge_container_env,
 )
-from aimd.planning.service.profile_choice import discovered_choice, template_choice
+from aimd.planning.service.profile_choice import discovered_choice, is_profile_of_model, template_choice
 from aimd.planning.service_template.discovered_profile import discovered_profile
 from aimd.planning.weights import WEIGHTS_PATH
 
@@ -47,11 +47,14 @@ def container_env(
 
 
 def _identity(template: AnyServiceTemplate) -> tuple[EnvVar, ...]:
-    """Return what decides which model the container serves; empty for the model of the image (SVC-ENV-3)."""
+    """Return what decides which model the container serves; empty for the model of the image (SVC-ENV-3).
+
+    A profile of the image's own model is loaded only while the image serves that model, also with weights of users.
+    """
     spec = template.spec
     if spec.custom_profile is not None:
         return (EnvVar(name=AIM_ID, value=spec.aim_id),)
-    if spec.model_sources:
+    if spec.model_sources and not is_profile_of_model(spec.profile_id):
         return (EnvVar(name=AIM_MODEL_ID, value=spec.model_sources[0].model_id),)
     return ()
 

@@ -41,7 +41,7 @@ def template_choice(template: AnyServiceTemplate, users: Iterable[EnvVar]) -> tu
     spec = template.spec
     model = _by_name(users).get(AIM_MODEL_ID)
     serves_another = model is not None and has_value(model) and not spec.model_sources
-    is_lost = serves_another and "/" not in spec.profile_id
+    is_lost = serves_another and is_profile_of_model(spec.profile_id)
     return _variables(
         {
             AIM_PROFILE_ID: profile_id_of(template) or ("" if is_lost else spec.profile_id),
@@ -50,6 +50,11 @@ def template_choice(template: AnyServiceTemplate, users: Iterable[EnvVar]) -> tu
             **_hardware(template),
         }
     )
+
+
+def is_profile_of_model(profile_id: str) -> bool:
+    """Return whether an id is that of a profile of the image's own model; others have a folder in their id."""
+    return bool(profile_id) and "/" not in profile_id
 
 
 def discovered_choice(

@@ -22,6 +22,7 @@ MOST_GPUS = 8
 """The largest number of GPUs in a profile of AIM images."""
 
 _AIM_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*/[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_GENERAL = "general"
 _GPU_NAMES = tuple(model.name for model in GPU_MODELS)
 _PRECISIONS = tuple(word.value for word in Precision if word is not Precision.AUTO)
 _LONGEST_QUOTE = 64
@@ -117,6 +118,8 @@ def _problems(template: AnyServiceTemplate, profile: CustomProfile) -> Iterator[
     for field, value in (("aimId", spec.aim_id), ("modelId", spec.model_id)):
         if not _AIM_ID.fullmatch(value):
             yield f"{field} is {_quoted(value)}; with customProfile, write it as organization/name"
+    if _GENERAL in spec.aim_id.split("/"):
+        yield f"aimId is {_quoted(spec.aim_id)}; images take a profile in a folder {_GENERAL} for any model: rename it"
     yield from _hardware_problems(spec.hardware)
     if spec.metric not in tuple(Metric):
         yield f"metric is {_quoted(spec.metric)}; with customProfile, set it to {_listed(tuple(Metric))}"

@@ -96,6 +96,17 @@ def test_weights_of_ones_own_need_no_profile_of_their_model(service: Maker, temp
     assert env["AIM_ALLOW_GENERAL_PROFILE_FALLBACK"] == "false"
 
 
+def test_weights_for_a_profile_of_the_image_s_model_leave_the_model_to_the_image(
+    service: Maker, template: Maker
+) -> None:
+    """Prove SVC-ENV-3: the image loads profiles of its own model only while it serves that model."""
+    env = values(container_env(service(), template(modelSources=SOURCES, profileId="vllm-mi300x-fp8"), (), IMAGE))
+    assert env["AIM_PROFILE_ID"] == "vllm-mi300x-fp8"
+    assert not env.keys() & {"AIM_ID", "AIM_MODEL_ID", "AIM_ALLOW_GENERAL_PROFILE_FALLBACK"}
+    env = values(container_env(service(), template(modelSources=SOURCES, profileId="general/x"), (), IMAGE))
+    assert (env["AIM_PROFILE_ID"], env["AIM_MODEL_ID"]) == ("general/x", "Qwen/Qwen3")
+
+
 @pytest.mark.parametrize(
     ("config", "own", "mine", "expected"),
     [

@@ -118,6 +118,8 @@ def sources(*ids: str) -> dict[str, Any]:
         ({"aimId": "/etc"}, "aimId"),
         ({"aimId": "llama"}, "aimId"),
         ({"aimId": "a/b/c"}, "aimId"),
+        ({"aimId": "acme/general"}, "aimId is 'acme/general'"),
+        ({"aimId": "general/llama"}, "aimId"),
         ({"modelId": "a/b/c"}, "modelId is 'a/b/c'"),
         ({"modelId": "llama"}, "modelId"),
         ({"modelId": ""}, "modelId is not set"),
