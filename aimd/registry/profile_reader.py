@@ -12,6 +12,7 @@ from aimd.registry.contents import Content
 from aimd.registry.credentials import Credential
 from aimd.registry.failures import RegistryError
 from aimd.registry.image_config import ImageConfig
+from aimd.registry.layer_cache import LayerCache
 from aimd.registry.layers import PROFILE_FOLDER, Layer, select_layers
 from aimd.registry.profile_files import NO_PROFILES, ProfileFiles, unreadable
 from aimd.registry.profile_tree import ProfileTree
@@ -25,6 +26,7 @@ class ProfileReader:
 
     def __init__(self, access: Access) -> None:
         self._access = access
+        self._layers = LayerCache()
 
     async def read(
         self, reference: ImageReference, manifest: Mapping[str, Any], config: ImageConfig, credential: Credential
@@ -55,6 +57,10 @@ class ProfileReader:
         return replace(content, profiles=_found(tree.files(), by_history=selection.by_history), by_config=by_config)
 
     async def _fetch(self, reference: ImageReference, layer: Layer, credential: Credential) -> bytes:
+        key = (reference.registry, credential.fingerprint, layer.digest)
+        return await self._layers.get(key, lambda: self._request(reference, layer, credential))
+
+    async def _request(self, reference: ImageReference, layer: Layer, credential: Credential) -> bytes:
         target = repository_target(reference.registry, reference.repository, layer.digest)
         blob = Document(f"/v2/{reference.repository}/blobs/{layer.digest}", "layer", layer.limit)
         reply = await self._access.get(target, blob, credential)

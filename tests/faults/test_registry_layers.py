@@ -372,8 +372,19 @@ async def test_the_same_image_by_many_tags_is_read_once(bench: Any) -> None:
             again = await registry.inspect(tag)
             assert (again.labels, again.env, again.profiles) == (first.labels, first.env, first.profiles)
             assert registry.operations() == ["manifest"]
-        await registry.inspect("4")  # another configuration, so that nothing is known of it
-        assert registry.operations() == ["manifest", "config", "layer"]
+        await registry.inspect("4")  # another configuration with a layer that is known
+        assert registry.operations() == ["manifest", "config"]
+
+
+async def test_a_layer_of_several_images_is_read_once(bench: Any) -> None:
+    """Prove REG-PRF-6: AIMs on one base image share its general profile files."""
+    general = replace(files("general/g.yaml"), created_by=f"COPY dir:1 in /{FOLDER}/general")
+    images = {str(number): aim(general, files(NAME, text=f"a: {number}")) for number in range(3)}
+    async with world(bench, Registry(bench, images)) as registry:
+        for number in range(3):
+            answer = await registry.inspect(str(number))
+            assert answer.profiles.files == {"general/g.yaml": TEXT, NAME: f"a: {number}"}
+        assert registry.operations().count("layer") == 4
 
 
 async def test_many_tags_of_an_image_at_the_same_time(bench: Any) -> None:
