@@ -20,6 +20,8 @@ from aimd.runtime.objects import Manifest
 
 PROFILES_PATH: Final = "/workspace/aim-runtime/profiles"
 """Folder of the profiles in an image."""
+VLLM: Final = "vllm"
+"""The engine that images assume without `AIM_ENGINE`."""
 GPU: Final = "gpu"
 CPU: Final = "cpu"
 MOST_FILES: Final = 512

@@ -22,10 +22,10 @@ from aimd.planning.environment import (
     has_value,
 )
 from aimd.planning.gpus import needs_gpu, normalize_gpu
+from aimd.planning.profiles import VLLM
 from aimd.planning.service_template.discovered_profile import aim_id_of, discovered_profile_id
 from aimd.planning.service_template.profile_file import profile_id_of
 
-VLLM = "vllm"
 _MODELS = (AIM_GPU_MODEL, AIM_ACCELERATOR_MODEL)
 _COUNTS = (AIM_GPU_COUNT, AIM_ACCELERATOR_COUNT)
 _CHOOSING = (AIM_METRIC, AIM_PRECISION, AIM_ENGINE, *_MODELS, *_COUNTS)

@@ -17,6 +17,7 @@ from aimd.planning.environment import (
     AIM_ACCELERATOR_COUNT,
     AIM_ACCELERATOR_MODEL,
     AIM_ACCELERATOR_TYPE,
+    AIM_ENGINE,
     AIM_GPU_COUNT,
     AIM_GPU_MODEL,
     AIM_ID,
@@ -38,6 +39,7 @@ from aimd.planning.labels import (
     name_label,
 )
 from aimd.planning.naming import derive_name
+from aimd.planning.profiles import VLLM
 from aimd.planning.pull_secrets import discovery_pull_secrets
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service_template.profile_file import VOLUME, ProfileFile, profile_folder, profile_id_of
@@ -106,12 +108,21 @@ class DiscoveryContext:
         """Service account of the pod: the template's, else the model's (TPL-DSC-10)."""
         return self.template.spec.service_account_name or self.model.spec.service_account_name
 
+    @property
+    def engine(self) -> str:
+        """Engine of the image, where its profiles are all for one other than vllm; else empty (TPL-IMG-4)."""
+        status, spec = self.model.status, self.template.spec
+        known = status.image_profiles if status.inspected_image == self.model.spec.image else None
+        engines = {profile.engine for profile in known.profiles} if known is not None else set()
+        given = self.profile is not None or any(variable.name == AIM_ENGINE for variable in spec.env)
+        return engines.pop() if len(engines) == 1 and VLLM not in engines and not given else ""
+
 
 def job_key(context: DiscoveryContext) -> Key:
     """Return namespace and name of the Job (TPL-DSC-3)."""
     parts = [context.template.spec.model_name, context.model.spec.image, context.service_account]
     parts += [part for variable in context.template.spec.env for part in (variable.name, variable.value or "")]
-    digest = _hash([*parts, *context.pull_secrets, *_attributes(context), context.chosen_gpu])
+    digest = _hash([*parts, *context.pull_secrets, *_attributes(context), context.chosen_gpu, context.engine])
     cut = context.template.metadata.name[:_NAME_LENGTH].rstrip(".")
     return Key(context.namespace, f"discover-{cut}-{digest[:8]}")
 
@@ -222,6 +233,7 @@ def _question(context: DiscoveryContext) -> dict[str, str]:
         **_accelerator(context),
         AIM_PROFILE_ID: profile_id_of(context.template) or spec.profile_id,
         AIM_ID: spec.aim_id if context.profile is not None else "",
+        AIM_ENGINE: context.engine,
     }
     return {name: value for name, value in values.items() if value}
 

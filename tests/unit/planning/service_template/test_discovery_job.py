@@ -277,3 +277,34 @@ def test_long_template_names_stay_valid_labels() -> None:
     labels = job(context(long))["metadata"]["labels"]
     assert all(len(value) <= 63 for value in labels.values())
     assert len(job_key(context(long)).name) <= 63
+
+
+@pytest.mark.parametrize(
+    ("engines", "spec", "asked"),
+    [
+        (["bentoml"], {}, "bentoml"),
+        (["bentoml", "bentoml"], {}, "bentoml"),
+        (["vllm"], {}, None),
+        (["bentoml", "vllm"], {}, None),
+        (["bentoml", ""], {}, None),
+        ([], {}, None),
+        (["bentoml"], PROFILE, None),
+        (["bentoml"], {"env": [{"name": "AIM_ENGINE", "value": "vllm_omni"}]}, "vllm_omni"),
+    ],
+)
+def test_an_image_of_another_engine_is_asked_for_it(
+    engines: list[str], spec: dict[str, Any], asked: str | None
+) -> None:
+    """Prove TPL-IMG-4."""
+    profiles = {"source": "Registry", "profiles": [{"engine": engine} for engine in engines]}
+    found = context(**spec)
+
+    def inspected(image: str) -> DiscoveryContext:
+        status = AIMModel.model_validate({"status": {"imageProfiles": profiles, "inspectedImage": image}}).status
+        return replace(found, model=found.model.model_copy(update={"status": status}))
+
+    assert dict(env(inspected("i:1"))).get("AIM_ENGINE") == asked
+    before = dict(env(found)).get("AIM_ENGINE")
+    assert dict(env(inspected("i:0"))).get("AIM_ENGINE") == before
+    assert (job_key(inspected("i:1")) == job_key(found)) is (asked == before)
+    assert spec_hash(inspected("i:1")) == spec_hash(found)
