@@ -21,6 +21,7 @@ from anyio.abc import TaskGroup
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.objects import Manifest
 from aimd.sandbox.addresses import AddressTable
+from aimd.sandbox.aim_image.images import HOST, MODEL, programs, start_image_registry
 from aimd.sandbox.binaries import EVERYTHING, Binaries, locate_binaries, locate_manifests, silent
 from aimd.sandbox.chart import OperatorIdentity, install_operator_identity
 from aimd.sandbox.control_plane import ADMIN_GROUP, ControlPlane, start_control_plane
@@ -32,7 +33,6 @@ from aimd.sandbox.keda import SERVING_NAME, KedaSettings, run_keda
 from aimd.sandbox.kserve import kserve_crds, start_kserve
 from aimd.sandbox.kubelet import KubeletSettings, default_programs, run_kubelet
 from aimd.sandbox.manifests import read_manifests
-from aimd.sandbox.model_image import HOST, REPOSITORY, start_image_registry
 from aimd.sandbox.nodes import register_nodes
 from aimd.sandbox.operator_process import start_operator
 from aimd.sandbox.processes import Keeper, Supervisor, supervise
@@ -41,7 +41,7 @@ from aimd.sandbox.provisioner import VolumeSettings, run_volumes
 STAND_INS = "sandbox-stand-ins"
 """User name of the stand-ins in the audit log."""
 
-QUICKSTART_MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
+QUICKSTART_MODEL = MODEL
 """The model that examples/quickstart serves."""
 
 _AIMD_IMAGES = "*aimd:*"
@@ -60,7 +60,7 @@ class SandboxSettings:
 
     nodes: int = 2
     progress: Progress = silent
-    models: Mapping[str, int] = field(default_factory=lambda: {QUICKSTART_MODEL: 32 * 2**20})
+    models: Mapping[str, int] = field(default_factory=lambda: {MODEL: 32 * 2**20, f"{MODEL}-FP8": 4 * 2**20})
     hub_bytes_per_second: int | None = None
     operator: bool = False
 
@@ -174,7 +174,7 @@ def _kubelet_settings(
         folder=supervisor.folder / "pods",
         addresses=addresses,
         api_server=plane.url,
-        programs=default_programs(_AIMD_IMAGES, f"{HOST}/{REPOSITORY}:*"),
+        programs=default_programs(_AIMD_IMAGES, programs()),
         certificate=serving.certificate,
         key=serving.key,
         keeper=supervisor.keeper,

@@ -1,23 +1,32 @@
-"""Stand-in for a model image: a small OpenAI-compatible server that echoes the last message.
+"""Stand-in for an inference engine: a small OpenAI-compatible server that echoes the last message.
 
 It serves `/health`, `/metrics`, `/v1/models` and `/v1/chat/completions` (also as a stream), with the metric names of
-vLLM. It starts only if the files of the model (`AIM_MODEL_ID`) are in the cache (`AIM_CACHE_PATH`); otherwise it prints
-what is missing and exits with status 1, as an inference engine does.
+vLLM. `/v1/models` has an entry for each name of the model, with the folder of the weights as `root`. Two more fields
+are the stand-in's own: `profile`, the profile that it was started with, and `fingerprint`, a digest of the beginnings
+of the weights.
+
+There are two ways to start it. As the engine of an AIM image (`serve_engine`), it needs a folder with `config.json` and
+weights at its top; without one, vLLM would ask the hub, which a predictor cannot reach, and so it prints that and exits
+with status 1. For images that the sandbox doesn't know (`main`), it is kinder than any image: any file counts as
+weights, and only if `AIM_MODEL_ID` names a model. It never reads a profile, and ignores the arguments of the container.
 
 `ECHO_TOKEN_SECONDS` is the time per word of a stream, to generate load; 0 by default.
 
-Left out: inference, tokenization (a token is a word), completions, embeddings, tools, several choices, authentication.
+Left out: inference, tokenization (a token is a word), completions, embeddings, tools, several choices, authentication,
+and the engine's arguments: their values, and whether there are such arguments.
 
 Run it with `python -m aimd.sandbox.model_server --port N [--model ID] [--cache DIR]`.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +37,10 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
+_BEGINNING = 2**20
+"""Bytes of each file of weights that count for the fingerprint."""
 
 
 class MissingModel(Exception):
@@ -55,11 +68,48 @@ def require_weights(cache: Path, model: str) -> Path:
     raise MissingModel(f"the files of model {model} are missing in {cache}: is its volume mounted at {folder}?")
 
 
-class EchoModel:
-    """The endpoints of one served model."""
+def require_model(folder: Path | None, model: str) -> list[Path]:
+    """Return the files of weights in the folder of a model. Raises MissingModel as vLLM fails without network.
 
-    def __init__(self, model: str, token_seconds: float = 0.0) -> None:
-        self.model = model
+    `folder` is None for a model that is not in the cache.
+    """
+    if folder is None:
+        raise MissingModel(
+            f"cannot load the configuration of '{model}': it is no local directory, and the hub can't be reached"
+        )
+    if not (folder / "config.json").is_file():
+        raise MissingModel(f"'{model}' has no config.json: it is no directory of a model")
+    weights = sorted(path for path in folder.iterdir() if path.suffix in _WEIGHTS and not path.name.startswith("."))
+    if not any(path.stat().st_size for path in weights):
+        raise MissingModel(f"cannot find any model weights in '{model}'")
+    return weights
+
+
+def fingerprint(weights: Sequence[Path]) -> str:
+    """Return a digest of the beginnings of some files."""
+    digest = hashlib.sha256()
+    for path in weights:
+        with path.open("rb") as file:
+            digest.update(file.read(_BEGINNING))
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What is served: the names of the model, where its weights are, by which profile, and a digest of the weights."""
+
+    names: tuple[str, ...]
+    root: str = ""
+    profile: str = ""
+    fingerprint: str = ""
+
+
+class EchoModel:
+    """The endpoints of one served model; metrics and answers have the first of its names."""
+
+    def __init__(self, served: Served, token_seconds: float = 0.0) -> None:
+        self.served = served
+        self.model = model = served.names[0]
         self._token_seconds = token_seconds
         self._created = int(time.time())
         self._registry = CollectorRegistry()
@@ -92,16 +142,26 @@ class EchoModel:
         return PlainTextResponse(generate_latest(self._registry))
 
     async def models(self, _: Request) -> Response:
-        """Answer with the only model."""
-        card = {"id": self.model, "object": "model", "created": self._created, "owned_by": "aimd-sandbox"}
-        return JSONResponse({"object": "list", "data": [card]})
+        """Answer with the only model, once for each of its names."""
+        served = self.served
+        card = {
+            "object": "model",
+            "created": self._created,
+            "owned_by": "vllm",
+            "root": served.root or self.model,
+            "parent": None,
+            "profile": served.profile,
+            "fingerprint": served.fingerprint,
+        }
+        return JSONResponse({"object": "list", "data": [{"id": name, **card} for name in served.names]})
 
     async def chat(self, request: Request) -> Response:
         """Echo the last user message, as one response or as server-sent events."""
         body = await read_body(request)
         wanted = body.get("model") or self.model
-        if wanted != self.model:
-            raise BadRequest(404, f"The model `{wanted}` does not exist; this server serves `{self.model}`.")
+        if wanted not in self.served.names:
+            serves = "`, `".join(self.served.names)
+            raise BadRequest(404, f"The model `{wanted}` does not exist; this server serves `{serves}`.")
         prompt = last_user_message(body.get("messages"))
         words = f"You said: {prompt}".split(" ")
         limit = body.get("max_completion_tokens") or body.get("max_tokens") or len(words)
@@ -198,8 +258,27 @@ async def refused(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": {"message": str(error), "type": kind, "code": status}}, status_code=status)
 
 
+def serve_engine(served: Served, folder: Path | None, port: int) -> int:
+    """Serve the model in a folder until SIGTERM; return status 1 without its weights. Port 0 is any free one."""
+    try:
+        weights = require_model(folder, served.root)
+    except MissingModel as error:
+        print(f"OSError: {error}", file=sys.stderr, flush=True)
+        return 1
+    found = Served(served.names, served.root, served.profile, fingerprint(weights))
+    print(f"weights found in {served.root}, profile {served.profile}", flush=True)
+    _listen(found, "127.0.0.1", port)
+    return 0
+
+
+def _listen(served: Served, host: str, port: int) -> None:
+    token_seconds = float(os.environ.get("ECHO_TOKEN_SECONDS") or 0)
+    application = EchoModel(served, token_seconds).application()
+    uvicorn.run(application, host=host, port=port, timeout_graceful_shutdown=2)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGTERM; return status 1 if the weights are missing."""
+    """Serve until SIGTERM as an image that the sandbox doesn't know; return status 1 if the weights are missing."""
     parser = argparse.ArgumentParser(prog="aimd.sandbox.model_server", description="OpenAI-compatible echo server.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
@@ -214,9 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except MissingModel as error:
             print(f"error: {error}", file=sys.stderr, flush=True)
             return 1
-    token_seconds = float(os.environ.get("ECHO_TOKEN_SECONDS") or 0)
-    served = EchoModel(options.model or os.environ.get("AIM_ID") or "echo", token_seconds)
-    uvicorn.run(served.application(), host=options.host, port=options.port, timeout_graceful_shutdown=2)
+    _listen(Served((options.model or os.environ.get("AIM_ID") or "echo",)), options.host, options.port)
     return 0
 
 

@@ -45,8 +45,9 @@ async def register_nodes(client: Client, count: int, *, version: str, kubelet_po
     return names
 
 
-def _node(name: str, accelerator: Accelerator) -> Manifest:
-    labels = {
+def labels_of(name: str, accelerator: Accelerator) -> dict[str, str]:
+    """Return the labels of a node."""
+    return {
         "kubernetes.io/hostname": name,
         "kubernetes.io/os": "linux",
         "kubernetes.io/arch": "amd64",
@@ -55,7 +56,11 @@ def _node(name: str, accelerator: Accelerator) -> Manifest:
         f"{GPU_RESOURCE}.family": "AI",
         f"{GPU_RESOURCE}.product-name": accelerator.product,
     }
-    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
+
+
+def _node(name: str, accelerator: Accelerator) -> Manifest:
+    metadata = {"name": name, "labels": labels_of(name, accelerator)}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": metadata}
 
 
 def _status(version: str, kubelet_port: int) -> Manifest:

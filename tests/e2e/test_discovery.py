@@ -9,7 +9,7 @@ import pytest
 from aimd.planning.kinds import AIM_MODEL, AIM_SERVICE_TEMPLATE
 from aimd.runtime.kinds import JOB
 from aimd.runtime.objects import Manifest
-from aimd.sandbox.model_image import HOST, REPOSITORY, TAG
+from aimd.sandbox.aim_image.images import LABELLED
 from tests.e2e.world import API_VERSION, World, status_word
 from tests.waiting import wait_until
 
@@ -31,7 +31,7 @@ def manifest(kind: str, namespace: str, name: str, spec: Manifest) -> Manifest:
 async def test_an_operator_that_dies_starts_no_second_job_and_loses_no_result(world: World) -> None:
     moments = random.Random(SEED)
     off = {"extractMetadata": False, "createServiceTemplates": False}
-    spec = {"image": f"{HOST}/{REPOSITORY}:{TAG}", "discovery": off}
+    spec = {"image": LABELLED.reference, "discovery": off}
     await world.apply(manifest(AIM_MODEL.name, world.namespace, "m", spec))
 
     async def templates() -> list[Manifest]:

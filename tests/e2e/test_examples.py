@@ -22,11 +22,10 @@ from aimd.runtime.client import Client
 from aimd.runtime.errors import NotFound
 from aimd.runtime.kinds import CONFIG_MAP, HORIZONTAL_POD_AUTOSCALER, NAMESPACE
 from aimd.runtime.objects import Key, Kind, Manifest
+from aimd.sandbox.aim_image.images import BASE, HOST
 from aimd.sandbox.cluster import Sandbox
 from aimd.sandbox.hub import make_repository
 from aimd.sandbox.manifests import apply_manifests, read_manifests
-from aimd.sandbox.model_image import HOST, TAG
-from aimd.sandbox.model_image import REPOSITORY as IMAGE
 from tests.e2e.world import REPOSITORY, REPOSITORY_BYTES, Operator, World, condition, status_word
 from tests.waiting import wait_until
 
@@ -34,7 +33,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMESPACE_NAME = "ml-team"
 PROFILES = "/workspace/aim-runtime/profiles/custom/"
 NO_BUCKET_HERE = {"s3://my-bucket/weights/": f"hf://{REPOSITORY}"}
-NO_DOCKER_HUB_HERE = {"registry": HOST, "filters": [{"image": "aim/*"}]}
+NO_DOCKER_HUB_HERE = {"registry": HOST}
 
 
 class Team(World):
@@ -85,7 +84,7 @@ def reachable(manifest: Manifest) -> Manifest:
     if manifest["kind"] == AIM_MODEL.name:
         spec["discovery"] = {"extractMetadata": False}
     if custom := (spec.get("model") or {}).get("custom"):
-        custom["baseImage"] = f"{HOST}/{IMAGE}:{TAG}"
+        custom["baseImage"] = BASE.reference
     if manifest["kind"] == AIM_CLUSTER_MODEL_SOURCE.name:
         spec |= NO_DOCKER_HUB_HERE
     return manifest

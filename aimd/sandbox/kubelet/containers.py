@@ -18,6 +18,8 @@ import anyio
 
 from aimd.runtime.errors import ApiError
 from aimd.runtime.objects import Manifest, key_of
+from aimd.sandbox.container_environment import GPUS, ROOT
+from aimd.sandbox.kubelet.devices import gpus_of
 from aimd.sandbox.kubelet.environment import ConfigurationError, Read, expand, resolve_environment
 from aimd.sandbox.kubelet.execution import Execution, Simulation, StartError, local_process
 from aimd.sandbox.kubelet.files import SERVICE_ACCOUNT, TEMPORARY, ContainerRoot
@@ -53,6 +55,7 @@ class PodContext:
     address: str
     folder: Path
     volumes: dict[str, Path]
+    node: Manifest | None
     read: Read
     changed: Callable[[], None]
     event: Callable[[str, str, str], None]
@@ -146,7 +149,7 @@ class Container:
     async def _launch(self, program: Program) -> _Launch:
         context, spec = self._context, self.spec
         try:
-            self._root.prepare(context.volumes)
+            self._root.prepare(context.volumes, program.content.files)
         except KeyError as error:
             raise ConfigurationError(f"volume {error} does not exist") from error
         declared = await resolve_environment(context.pod, spec, context.read, context.address)
@@ -155,7 +158,8 @@ class Container:
         arguments = tuple(root.translate_argument(expand(word, declared)) for word in spec.get("args") or ())
         numbers = _ports(spec)
         ports = dict(zip(numbers, _free_ports(len(numbers)), strict=True))
-        environment = self._defaults() | {name: root.translate(value) for name, value in declared.items()}
+        own = {**program.content.environment, **declared}
+        environment = self._defaults() | {name: root.translate(value) for name, value in own.items()}
         words = program.command_line(ContainerCommand(command, arguments, ports))
         folder = root.on_disk(spec.get("workingDir") or "/")
         folder.mkdir(parents=True, exist_ok=True)
@@ -172,7 +176,8 @@ class Container:
             "PYTHONUNBUFFERED": "1",
             "KUBERNETES_SERVICE_HOST": server.hostname or "127.0.0.1",
             "KUBERNETES_SERVICE_PORT": str(server.port or 443),
-            "AIM_SANDBOX_ROOT": str(root.folder),
+            ROOT: str(root.folder),
+            GPUS: ",".join(gpus_of(self.spec, self._context.node)),
             "AIMD_TERMINATION_LOG": str(root.on_disk(root.termination_log)),
             # Without a mounted token, the folder is empty and never that of the host.
             "AIMD_SERVICE_ACCOUNT_DIR": str(root.on_disk(SERVICE_ACCOUNT)),

@@ -15,14 +15,17 @@ host. A mount inside another volume is a link inside that volume.
 import base64
 import os
 import shutil
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from aimd.runtime.objects import Manifest
 
 TEMPORARY = "/tmp"  # noqa: S108 (a path of the container)
 TERMINATION_LOG = "/dev/termination-log"
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+_CURRENT = "..data"
 
 
 class ContainerRoot:
@@ -35,13 +38,17 @@ class ContainerRoot:
         self._known = {_path(item) for item in self._mounts}
         self._known |= {PurePosixPath(TEMPORARY), PurePosixPath(self.termination_log)}
 
-    def prepare(self, volumes: Mapping[str, Path]) -> None:
-        """Create the root again: files that an earlier start wrote outside of the volumes are deleted.
+    def prepare(self, volumes: Mapping[str, Path], files: Mapping[str, bytes] = MappingProxyType({})) -> None:
+        """Create the root again, with the files of the image; what an earlier start wrote into it is deleted.
 
         `volumes` are the folders of the volumes by name. Raises KeyError for a mount of an unknown volume.
         """
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
+        for path, content in files.items():
+            file = self.on_disk(path)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
         for mount in self._mounts:
             source = volumes[mount["name"]] / (mount.get("subPath") or "")
             if not source.exists():
@@ -80,23 +87,38 @@ class ContainerRoot:
         if target.is_symlink():
             target.unlink()
         elif target.is_dir():
-            target.rmdir()
+            shutil.rmtree(target)  # A mount hides what the image has there.
         target.symlink_to(source)
 
 
 def write_entries(folder: Path, entries: Mapping[str, bytes], items: Iterable[Manifest] = ()) -> None:
     """Write the keys of a ConfigMap or Secret as files: all under their names, or only the `items`, at their paths.
 
-    Raises KeyError if an item names a key that does not exist.
+    As a kubelet does, so that a reader gets all of the old content or all of the new: the files are in a folder of
+    their own, the link `..data` leads to it, and every name in `folder` is a link below that. Files that were there
+    stay. Raises KeyError if an item names a key that does not exist.
     """
-    chosen = {item["path"]: entries[item["key"]] for item in items} or entries
+    chosen = {item["path"]: entries[item["key"]] for item in items} or dict(entries)
+    current = folder / _CURRENT
+    former = current.resolve() if current.is_symlink() else None
+    if former is not None:
+        earlier = [path for path in former.rglob("*") if path.is_file()]
+        chosen = {str(path.relative_to(former)): path.read_bytes() for path in earlier} | chosen
+    payload = folder / f"..{time.strftime('%Y_%m_%d_%H_%M_%S')}.{time.monotonic_ns()}"
     for name, content in chosen.items():
-        path = folder / name
+        path = payload / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Atomically, as a kubelet does: a reader gets the old content or the new one.
-        unfinished = path.with_name(f".{path.name}.unfinished")
-        unfinished.write_bytes(content)
-        unfinished.rename(path)
+        path.write_bytes(content)
+    if not chosen:
+        return
+    unfinished = folder / f"{_CURRENT}_tmp"
+    unfinished.symlink_to(payload.name)
+    unfinished.rename(current)
+    for name in {PurePosixPath(name).parts[0] for name in chosen}:
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(f"{_CURRENT}/{name}")
+    if former is not None:
+        shutil.rmtree(former)
 
 
 def entries_of(manifest: Manifest) -> dict[str, bytes]:

@@ -7,10 +7,11 @@ startup probes by HTTP and TCP, restarts with back-off, graceful termination. Im
 pulled.
 
 Left out: all isolation (no namespaces, cgroups, users or read-only mounts; paths are rewritten instead, see
-aimd/sandbox/kubelet/files.py), resource limits and OOM kills, evictions, devices (nodes only report them), the content
-of images, lifecycle hooks, sidecars among the init containers, probes by command or gRPC, exec, attach and
-port-forward, log timestamps, refreshed volumes except tokens, node leases and heartbeats (their controllers are
-disabled). Pods get fictional addresses (aimd/sandbox/addresses.py); of the ports of a container, the first is served.
+aimd/sandbox/kubelet/files.py), resource limits and OOM kills, evictions, device files (a variable names the GPUs of a
+container), the content of images except AIM images, lifecycle hooks, sidecars among the init containers, probes by
+command or gRPC, exec, attach and port-forward, log timestamps, refreshed volumes except tokens, node leases and
+heartbeats (their controllers are disabled). Pods get fictional addresses (aimd/sandbox/addresses.py); of the ports of
+a container, the first is served.
 """
 
 # tests: tests/integration/test_standins.py
@@ -25,7 +26,7 @@ from aimd.runtime.errors import NotFound
 from aimd.runtime.events import EventRecorder
 from aimd.runtime.handlers import for_object
 from aimd.runtime.informer import Informer
-from aimd.runtime.kinds import PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD
+from aimd.runtime.kinds import NODE, PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, POD
 from aimd.runtime.manager import Manager, ManagerOptions
 from aimd.runtime.objects import Key, Manifest, Request, Result, uid_of
 from aimd.runtime.store import Cache
@@ -70,6 +71,7 @@ class Kubelet:
         Informer(POD, field_selector="spec.nodeName!="),
         Informer(PERSISTENT_VOLUME_CLAIM),
         Informer(PERSISTENT_VOLUME),
+        Informer(NODE),
     )
     watches = (Watch(POD, for_object),)
 

@@ -11,8 +11,8 @@ from anyio.abc import TaskGroup
 from aimd.runtime.client import Client
 from aimd.runtime.errors import ApiError, Conflict, NotFound
 from aimd.runtime.events import EventRecorder
-from aimd.runtime.kinds import POD
-from aimd.runtime.objects import Manifest, key_of, metadata_of, uid_of
+from aimd.runtime.kinds import NODE, POD
+from aimd.runtime.objects import Key, Manifest, key_of, metadata_of, uid_of
 from aimd.runtime.status import StatusWriter
 from aimd.runtime.store import Cache
 from aimd.sandbox.kubelet.containers import Container, PodContext
@@ -40,6 +40,7 @@ class PodWorker:
         self._status = StatusWriter(client, cache, "aimd-sandbox-kubelet")
         self._folder = settings.folder / self.uid
         self._address = settings.addresses.allocate()
+        node = cache[NODE].get(Key("", pod["spec"].get("nodeName") or ""))
         self._started_at = timestamp()
         self._changed = anyio.Event()
         self._stopping = anyio.Event()
@@ -48,7 +49,7 @@ class PodWorker:
         self._tasks: TaskGroup | None = None
         self._volumes = PodVolumes(client, cache, pod, self._folder / "volumes", self._address)
         self._context = PodContext(
-            pod, settings, self._address, self._folder, {}, self._volumes.read, self._report, self._record
+            pod, settings, self._address, self._folder, {}, node, self._volumes.read, self._report, self._record
         )
         spec = pod["spec"]
         self._init = tuple(Container(self._context, item, init=True) for item in spec.get("initContainers") or ())

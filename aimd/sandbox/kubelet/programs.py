@@ -2,6 +2,10 @@
 
 The first entry of the table whose patterns match the image and the name of a container decides. Containers that match
 no entry are simulated.
+
+Of its images, the kubelet knows the content of AIM images only: their environment, and the files that their program
+reads. For all others, it is kinder than a container runtime: a predictor of an unknown image gets the echo server,
+which asks for no profile, and a discovery Job of one ends well without printing anything.
 """
 
 import re
@@ -34,12 +38,21 @@ class ContainerCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageContent:
+    """What an image brings: its environment, below that of the container, and files by their absolute path."""
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """An entry of the table: shell patterns for image and container name, and the function of the command line."""
 
     command_line: Callable[[ContainerCommand], Sequence[str]]
     image: str = "*"
     container: str = "*"
+    content: ImageContent = ImageContent()
 
     def fits(self, container: Manifest) -> bool:
         """Return whether a container of a pod spec matches the patterns."""
@@ -72,21 +85,24 @@ def model_command_line(container: ContainerCommand) -> Sequence[str]:
     return (*_PYTHON, "aimd.sandbox.model_server", "--port", str(container.port))
 
 
-def image_command_line(container: ContainerCommand) -> Sequence[str]:
-    """Return the command line of the sandbox's own model image, which serves its model or prints its profiles."""
-    words = (*container.command, *container.arguments)
-    return (*_PYTHON, "aimd.sandbox.model_image", *(words or ("serve", "--port", str(container.port))))
+def aim_command_line(generation: str, container: ContainerCommand) -> Sequence[str]:
+    """Return the command line of an AIM image of a generation, such as `0.9`; its entry point is `./entrypoint.py`.
 
-
-def default_programs(aimd_image: str, model_image: str) -> tuple[Program, ...]:
-    """Return the table: the aimd image, the containers of download jobs, model images.
-
-    A model image other than the sandbox's is simulated in a discovery job, and prints no profiles.
+    Another command than the entry point is run as it is, and fails if the host has no such program.
     """
+    if container.command and PurePosixPath(container.command[0]).name != "entrypoint.py":
+        return (*container.command, *container.arguments)
+    listens = [word for port, local in container.ports.items() for word in ("--listen", f"{port}={local}")]
+    words = (*container.command[1:], *container.arguments)
+    return (*_PYTHON, "aimd.sandbox.aim_image.commands", "--generation", generation, *listens, *words)
+
+
+def default_programs(aimd_image: str, aim_images: Sequence[Program] = ()) -> tuple[Program, ...]:
+    """Return the table: the aimd image, the containers of download jobs, AIM images, and other model images."""
     return (
         Program(aimd_command_line, image=aimd_image),
         Program(aimd_command_line, container="model-download"),
         Program(aimd_command_line, container="check-size"),
-        Program(image_command_line, image=model_image),
+        *aim_images,
         Program(model_command_line, container="kserve-container"),
     )

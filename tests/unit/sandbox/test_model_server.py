@@ -7,13 +7,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from aimd.sandbox.model_server import EchoModel, MissingModel, main, require_weights
+from aimd.sandbox.model_server import EchoModel, MissingModel, Served, fingerprint, main, require_model, require_weights
 
 MODEL = "Qwen/Qwen2-0.5B"
 
 
 def client() -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(app=EchoModel(MODEL).application())
+    transport = httpx.ASGITransport(app=EchoModel(Served((MODEL,))).application())
     return httpx.AsyncClient(transport=transport, base_url="http://model")
 
 
@@ -25,6 +25,27 @@ async def test_lists_its_model() -> None:
     async with client() as server:
         answer = (await server.get("/v1/models")).json()
     assert [model["id"] for model in answer["data"]] == [MODEL]
+
+
+async def test_lists_each_name_of_its_model_with_the_weights_and_the_profile() -> None:
+    served = Served(("a/b", "c/d"), "/workspace/model-cache/a/b", "vllm-x", "digest")
+    transport = httpx.ASGITransport(app=EchoModel(served).application())
+    async with httpx.AsyncClient(transport=transport, base_url="http://model") as server:
+        cards = (await server.get("/v1/models")).json()["data"]
+        other = await server.post("/v1/chat/completions", json={**question("x"), "model": "c/d"})
+    assert [card["id"] for card in cards] == ["a/b", "c/d"]
+    assert {card["root"] for card in cards} == {"/workspace/model-cache/a/b"}
+    assert {(card["profile"], card["fingerprint"]) for card in cards} == {("vllm-x", "digest")}
+    assert other.status_code == 200
+
+
+def test_the_fingerprint_tells_weights_apart(tmp_path: Path) -> None:
+    found = []
+    for content in (b"one", b"two", b"one"):
+        (tmp_path / "config.json").write_text("{}")
+        (tmp_path / "model.safetensors").write_bytes(content)
+        found.append(fingerprint(require_model(tmp_path, "x")))
+    assert found[0] == found[2] != found[1]
 
 
 async def test_echoes_the_last_user_message() -> None:

@@ -1,6 +1,7 @@
 """A container's root folder, and the rule by which paths are rewritten to lead there."""
 
 import base64
+import os
 from pathlib import Path
 
 import pytest
@@ -97,5 +98,30 @@ def test_keys_become_files(tmp_path: Path) -> None:
 def test_renewed_content_leaves_nothing_beside_it(tmp_path: Path) -> None:
     for content in (b"first", b"second"):
         write_entries(tmp_path, {"token": content})
-    assert [path.name for path in tmp_path.iterdir()] == ["token"]
+    (payload,) = (path.name for path in tmp_path.iterdir() if path.is_dir() and not path.is_symlink())
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["token", "..data", payload])
     assert (tmp_path / "token").read_bytes() == b"second"
+
+
+def test_renewed_content_leaves_the_rest(tmp_path: Path) -> None:
+    write_entries(tmp_path, {"namespace": b"team", "deep/ca.crt": b"ca"})
+    write_entries(tmp_path, {"token": b"first"})
+    assert (tmp_path / "namespace").read_bytes() == b"team"
+    assert (tmp_path / "deep" / "ca.crt").read_bytes() == b"ca"
+
+
+def test_a_mounted_file_is_there_twice_as_in_a_cluster(tmp_path: Path) -> None:
+    write_entries(tmp_path, {"profile.yaml": b"x"})
+    found = list(tmp_path.rglob("*.yaml"))
+    assert len(found) == 2
+    assert os.readlink(tmp_path / "profile.yaml") == "..data/profile.yaml"
+
+
+def test_a_container_starts_with_the_files_of_its_image_and_mounts_hide_them(tmp_path: Path) -> None:
+    volume = tmp_path / "weights"
+    volume.mkdir()
+    mounts = [{"name": "weights", "mountPath": "/workspace/model-cache"}]
+    root = ContainerRoot(tmp_path / "root", {"volumeMounts": mounts})
+    root.prepare({"weights": volume}, {"/workspace/model-cache/hidden": b"x", "/workspace/profiles/a.yaml": b"y"})
+    assert root.on_disk("/workspace/profiles/a.yaml").read_bytes() == b"y"
+    assert list(root.on_disk("/workspace/model-cache").iterdir()) == []
