@@ -54,8 +54,8 @@ def acts() -> tuple[Act, ...]:
         Act(
             examples_folder() / "by-image",
             Key("ml-team", "qwen-by-image"),
-            "A service that specifies an image: aimd reads the labels of the image in its registry, discovers its "
-            "profiles, and selects the best one for the GPUs of the cluster. The weights have already been downloaded",
+            "A service that specifies only an image: aimd reads the profiles of the image in its registry, without a "
+            "Job, and selects the best one for the GPUs of the cluster. The weights have already been downloaded",
         ),
     )
 

@@ -124,18 +124,16 @@ class AimImage:
         family = "assets/instinct/base/" if self.generation >= Generation.V0_11 else ""
         yield Layer('/bin/sh -c #(nop)  CMD ["/bin/bash"]', empty=True)
         yield Layer("RUN /bin/sh -c apt-get update # buildkit", {"etc/os-release": b"ID=ubuntu\n"})
-        yield Layer("WORKDIR /workspace", {})
-        yield Layer(
-            "COPY src/ /workspace/aim-runtime/src/ # buildkit", {"workspace/entrypoint.py": b"#!/usr/bin/env python3\n"}
-        )
+        yield Layer("WORKDIR /workspace")
+        yield Layer(f"COPY src/ {_RUNTIME}/src/ # buildkit")
         general = f"{family}profiles/general"
         yield Layer(f"COPY {general} {PROFILES}/general # buildkit", _relative(self.general_profiles))
         if self.engines:
             yield Layer(f"COPY {family}config {_RUNTIME}/config # buildkit", _relative(self.engines))
         else:
-            yield Layer(f"COPY schemas {_RUNTIME}/schemas # buildkit", {})
-        yield Layer("RUN /bin/sh -c pip install --no-cache-dir -r requirements.txt # buildkit", {})
-        yield Layer("RUN /bin/sh -c mkdir -p /workspace/model-cache # buildkit", {})
+            yield Layer(f"COPY schemas {_RUNTIME}/schemas # buildkit")
+        yield Layer("RUN /bin/sh -c pip install --no-cache-dir -r requirements.txt # buildkit")
+        yield Layer("RUN /bin/sh -c mkdir -p /workspace/model-cache # buildkit")
         yield Layer('ENTRYPOINT ["./entrypoint.py"]', empty=True)
         if self.aim_id:
             yield from self._own_layers()
@@ -147,13 +145,13 @@ class AimImage:
         target = "/profiles" if self.generation >= Generation.V0_11 else "/"
         yield Layer(f"ARG ORG={organization}", empty=True)
         yield Layer(f"ARG MODEL={model}", empty=True)
-        yield Layer(f'{ran} test -n "${{ORG}}" # buildkit', {})
+        yield Layer(f'{ran} test -n "${{ORG}}" # buildkit')
         yield Layer(f"ENV AIM_ID={self.aim_id}", empty=True)
-        yield Layer(f'{ran} echo "AIM ID: ${{AIM_ID}}" # buildkit', {})
+        yield Layer(f'{ran} echo "AIM ID: ${{AIM_ID}}" # buildkit')
         copied = f"COPY {source}/{self.aim_id}{target} {PROFILES}/{self.aim_id}/ # buildkit"
         yield Layer(copied, _relative(self.own_profiles))
         if self.generation >= Generation.V0_11:
-            yield Layer(f"{ran} test -f /workspace/LICENSE # buildkit", {})
+            yield Layer(f"{ran} test -f /workspace/LICENSE # buildkit")
         yield Layer('ENTRYPOINT ["./entrypoint.py"]', empty=True)
 
 
