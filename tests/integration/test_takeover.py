@@ -1,4 +1,4 @@
-"""aimd takes over what the Go operator left behind, and changes none of it.
+"""aimd takes over what the Go operator left behind, and changes none of it but containers that need more to start.
 
 The objects of one namespace, as that operator left them with six running services, are replayed with their statuses and
 managed fields on a control plane of its own; names of what belongs to an artifact hash UIDs that the replay cannot
@@ -30,6 +30,15 @@ from aimd.sandbox.manifests import kind_of
 
 RECORDED = Path(__file__).parents[1] / "data" / "takeover" / "reference-objects.json"
 FOREIGN = ("inferenceservices.serving.kserve.io", "httproutes.gateway.networking.k8s.io")
+OWN_WEIGHTS = ("dedicated-a04542d9", "elastic-a04542d9", "shared-a04542d9")
+FOR_OWN_WEIGHTS = {
+    "AIM_ACCELERATOR_COUNT": "1",
+    "AIM_ACCELERATOR_MODEL": "MI300X",
+    "AIM_ALLOW_GENERAL_PROFILE_FALLBACK": "true",
+    "AIM_GPU_COUNT": "1",
+    "AIM_GPU_MODEL": "MI300X",
+    "AIM_ID": "",
+}
 FROM_THE_SERVER = ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "ownerReferences")
 
 
@@ -163,18 +172,33 @@ async def run_operator(kubeconfig: Path, seconds: float) -> None:
         await running
 
 
-async def test_nothing_that_runs_is_touched() -> None:
+def additions(before: Manifest, after: Manifest) -> dict[str, str]:
+    """Return the variables that a container has gained; it has nothing else that it did not have."""
+    (old,), (new,) = (item["spec"]["predictor"]["containers"] for item in (before, after))
+    assert {**old, "env": []} == {**new, "env": []}
+    assert all(variable in new["env"] for variable in old["env"])
+    return {item["name"]: item.get("value", "") for item in new["env"] if item not in old["env"]}
+
+
+async def test_nothing_that_runs_is_touched_but_own_weights() -> None:
+    """Prove SVC-ENV-3 and SVC-ENV-5: predictors of weights of one's own get variables, all others stay as they are."""
     async with control_plane() as plane, connect(ClientOptions(kubeconfig=plane.kubeconfig)) as admin:
         await install(admin, plane)
         replay = Replay(admin)
-        await replay.run(json.loads(RECORDED.read_text())["items"])
+        items = json.loads(RECORDED.read_text())["items"]
+        recorded = {key_of(item).name: item for item in items if item["kind"] == INFERENCE_SERVICE.name}
+        await replay.run(items)
         for item in await admin.list(INFERENCE_SERVICE, namespace="ml-team"):
             await run_predictor(admin, key_of(item).name)
         before = await replay.identities()
         await run_operator(plane.add_user("aimd", groups=["system:masters"]), 15)
         after = await replay.identities()
         services = {key_of(item).name: item["status"] for item in await admin.list(AIM_SERVICE, namespace="ml-team")}
-    changed = [name for name in sorted(before | after) if before.get(name) != after.get(name)]
-    assert not changed, "\n".join(changed)
+        rendered = {key_of(item).name: item for item in await admin.list(INFERENCE_SERVICE, namespace="ml-team")}
+    assert {name: uid for name, (uid, _) in before.items()} == {name: uid for name, (uid, _) in after.items()}
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {f"InferenceService {name}" for name in OWN_WEIGHTS}
+    for name in OWN_WEIGHTS:
+        assert additions(recorded[name], rendered[name]) == FOR_OWN_WEIGHTS
     del services["elastic"]  # The real autoscaler finds no Deployment, and says so.
     assert {name: status["status"] for name, status in services.items()} == dict.fromkeys(services, "Running")
