@@ -97,6 +97,9 @@ TMPDIR = "TMPDIR"
 HF_HOME = "HF_HOME"
 """Folder in which the Hugging Face client keeps its own files."""
 
+HF_HUB_OFFLINE = "HF_HUB_OFFLINE"
+"""Whether the Hugging Face client fetches nothing."""
+
 HF_ENDPOINT = "HF_ENDPOINT"
 """URL of the Hugging Face hub or of a mirror."""
 
@@ -135,6 +138,19 @@ def merge_container_env(*layers: Iterable[EnvVar]) -> tuple[EnvVar, ...]:
                 variable = _merge_engine_args(earlier, variable)
             merged[variable.name] = variable
     return tuple(merged.values())
+
+
+def with_other_model(variables: Iterable[EnvVar]) -> tuple[EnvVar, ...]:
+    """Return the variables with what an image of one model needs to serve the one in `AIM_MODEL_ID` (SVC-ENV-3).
+
+    Such an image has its own `AIM_ID` built in, and refuses profiles that fit any model.
+    """
+    given = {variable.name: variable for variable in variables}
+    if AIM_MODEL_ID in given and has_value(given[AIM_MODEL_ID]):
+        given.setdefault(AIM_ID, EnvVar(name=AIM_ID, value=""))
+        fallback = EnvVar(name=AIM_ALLOW_GENERAL_PROFILE_FALLBACK, value="true")
+        given.setdefault(AIM_ALLOW_GENERAL_PROFILE_FALLBACK, fallback)
+    return tuple(given.values())
 
 
 def has_value(variable: EnvVar) -> bool:

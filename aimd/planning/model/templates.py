@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from aimd.api.model import AIMClusterModel, AnyModel, CustomTemplate, ImageProfile, RecommendedDeployment
 from aimd.api.shared import CpuHardware, GpuHardware, Hardware, Metric, Precision, ProfileType
-from aimd.planning.environment import merge_env, render_env
+from aimd.planning.environment import merge_container_env, render_env
 from aimd.planning.image_inspection import extracts_metadata
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
@@ -217,7 +217,7 @@ def _custom_spec(model: AnyModel, entry: CustomTemplate | None) -> Manifest:
     spec["type"] = kind or ProfileType.UNOPTIMIZED.value
     if sources:
         spec["modelSources"] = [source.manifest() for source in sources]
-    if env := merge_env(model.spec.env, entry.env if entry is not None else ()):
+    if env := merge_container_env(model.spec.env, entry.env if entry is not None else ()):
         spec["env"] = render_env(env)
     own = entry.hardware if entry is not None else None
     hardware = merge_hardware(defaults.hardware if defaults is not None else None, own)

@@ -1,18 +1,18 @@
 """Environment of the inference container, weakest layer first."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from aimd.api.core import EnvVar
 from aimd.api.service import AIMService
 from aimd.api.service_template import AnyServiceTemplate
 from aimd.planning.environment import (
-    AIM_ALLOW_GENERAL_PROFILE_FALLBACK,
     AIM_CACHE_PATH,
     AIM_ID,
     AIM_MODEL_ID,
+    HF_HUB_OFFLINE,
     VLLM_ENABLE_METRICS,
-    has_value,
     merge_container_env,
+    with_other_model,
 )
 from aimd.planning.service.profile_choice import discovered_choice, is_profile_of_model, template_choice
 from aimd.planning.service_template.discovered_profile import discovered_profile
@@ -21,11 +21,6 @@ from aimd.planning.weights import WEIGHTS_PATH
 DEFAULTS = (
     EnvVar(name=AIM_CACHE_PATH, value=WEIGHTS_PATH),
     EnvVar(name=VLLM_ENABLE_METRICS, value="true"),
-)
-_OWN_WEIGHTS = (
-    # An image of one model has its own AIM_ID built in, and refuses profiles that fit any model.
-    EnvVar(name=AIM_ID, value=""),
-    EnvVar(name=AIM_ALLOW_GENERAL_PROFILE_FALLBACK, value="true"),
 )
 
 
@@ -42,8 +37,8 @@ def container_env(
     of_template = merge_container_env(choice, *own)
     users = merge_container_env(config_env, choice, *own, service.spec.env)
     found = discovered_choice(discovered_profile(template, image), of_template, users)
-    merged = merge_container_env(DEFAULTS, found, users)
-    return tuple(sorted(_completed(merged), key=lambda variable: variable.name))
+    merged = merge_container_env(_defaults(template), found, users)
+    return tuple(sorted(with_other_model(merged), key=lambda variable: variable.name))
 
 
 def _identity(template: AnyServiceTemplate) -> tuple[EnvVar, ...]:
@@ -59,9 +54,13 @@ def _identity(template: AnyServiceTemplate) -> tuple[EnvVar, ...]:
     return ()
 
 
-def _completed(variables: Iterable[EnvVar]) -> tuple[EnvVar, ...]:
-    """Return the variables with what an image of one model needs to serve another one (SVC-ENV-3)."""
-    given = {variable.name: variable for variable in variables}
-    serves_another = AIM_MODEL_ID in given and has_value(given[AIM_MODEL_ID])
-    missing = (variable for variable in _OWN_WEIGHTS if serves_another and variable.name not in given)
-    return (*given.values(), *missing)
+def _defaults(template: AnyServiceTemplate) -> tuple[EnvVar, ...]:
+    """Return the weakest variables.
+
+    A profile of the image's own model loads that model. If the weights of the template are others, the container must
+    fail and not fetch those of the profile (SVC-ENV-8).
+    """
+    spec = template.spec
+    if spec.custom_profile is None and spec.model_sources and is_profile_of_model(spec.profile_id):
+        return (*DEFAULTS, EnvVar(name=HF_HUB_OFFLINE, value="1"))
+    return DEFAULTS

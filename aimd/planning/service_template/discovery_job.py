@@ -26,7 +26,9 @@ from aimd.planning.environment import (
     AIM_METRIC,
     AIM_PRECISION,
     AIM_PROFILE_ID,
+    merge_container_env,
     render_env,
+    with_other_model,
 )
 from aimd.planning.gpus import GpuInventory, minimum_vram, needs_gpu, normalize_gpu
 from aimd.planning.kinds import AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE, owned_by
@@ -212,10 +214,15 @@ def _pod(context: DiscoveryContext) -> Manifest:
 
 
 def _environment(context: DiscoveryContext) -> tuple[EnvVar, ...]:
-    """Return log levels, the template's variables, then the question, each name once; aimd's own win (TPL-DSC-9)."""
+    """Return log levels, the template's variables, then the question, each name once; aimd's own win (TPL-DSC-9).
+
+    `AIM_ID` and `AIM_MODEL_ID` exclude each other, as in the predictor (SVC-ENV-3).
+    """
     levels = {AIM_LOG_LEVEL_ROOT: "WARNING", AIM_LOG_LEVEL: "WARNING"}
     asked = _question(context)
-    given = {variable.name: variable for variable in context.template.spec.env}
+    identity = [EnvVar(name=AIM_ID, value=asked[AIM_ID])] if AIM_ID in asked else []
+    usable = with_other_model(merge_container_env(context.template.spec.env, identity))
+    given = {variable.name: variable for variable in usable}
     own = {name: EnvVar(name=name, value=value) for name, value in (*levels.items(), *asked.items())}
     return (
         *(own[name] for name in levels),

@@ -144,6 +144,12 @@ def test_env_merges_by_name_and_engine_arguments_deeply() -> None:
     assert config.spec.env[1].value == '{"l":[2],"x":{"a":1,"b":2}}'
 
 
+def test_a_model_of_the_namespace_replaces_that_of_the_cluster() -> None:
+    """Prove SVC-ENV-3: no image starts with both variables."""
+    config = merged({"env": [{"name": "AIM_ID", "value": "a/b"}]}, {"env": [{"name": "AIM_MODEL_ID", "value": "c/d"}]})
+    assert [(variable.name, variable.value) for variable in config.spec.env] == [("AIM_MODEL_ID", "c/d")]
+
+
 @pytest.mark.parametrize(
     ("lower", "upper", "patterns"),
     [

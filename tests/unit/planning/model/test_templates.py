@@ -176,6 +176,14 @@ def test_cluster_models_make_cluster_templates_and_keep_env() -> None:
     assert item.manifest["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "aim-cluster-model-controller"
 
 
+def test_the_env_of_a_definition_beats_the_model_s() -> None:
+    """Prove SVC-ENV-2 and SVC-ENV-3 for the env of models."""
+    env = [{"name": "AIM_ID", "value": "a/b"}, {"name": "AIM_ENGINE_ARGS", "value": '{"a":1}'}]
+    own = [{"name": "AIM_MODEL_ID", "value": "c/d"}, {"name": "AIM_ENGINE_ARGS", "value": '{"b":2}'}]
+    (spec,) = specs(model(modelSources=SOURCES, env=env, customTemplates=[{"name": "x", "env": own}]))
+    assert spec["env"] == [{"name": "AIM_ENGINE_ARGS", "value": '{"a":1,"b":2}'}, own[0]]
+
+
 def test_an_image_s_recommendations_and_the_definitions_add_up() -> None:
     """Prove MDL-TPL-1."""
     both = model({"gpuModel": "MI300X", "gpuCount": 1}, customTemplates=[{"name": "x"}, {"name": "y"}])

@@ -143,6 +143,19 @@ def test_a_model_id_of_the_service_beats_the_one_built_into_the_image(service: M
     assert env["AIM_PROFILE_ID"] == "general/vllm-mi300x-fp16-tp1-latency"
 
 
+def test_own_weights_with_a_profile_of_the_image_are_those_of_its_model(service: Maker, template: Maker) -> None:
+    """Prove SVC-ENV-8: only the image's own model has the profile, and others must not be downloaded in its place."""
+    chosen = template(profileId="vllm-mi300x-fp16-tp1-latency", modelSources=SOURCES)
+    env = values(container_env(service(), chosen, (), IMAGE))
+    assert not {"AIM_ID", "AIM_MODEL_ID"} & set(env)
+    assert (env["AIM_PROFILE_ID"], env["HF_HUB_OFFLINE"]) == ("vllm-mi300x-fp16-tp1-latency", "1")
+    env = values(container_env(service(env=variables(HF_HUB_OFFLINE="0")), chosen, (), IMAGE))
+    assert env["HF_HUB_OFFLINE"] == "0"
+    general = template(profileId="general/vllm-mi300x-fp16-tp1-latency", modelSources=SOURCES)
+    env = values(container_env(service(), general, (), IMAGE))
+    assert (env["AIM_MODEL_ID"], "HF_HUB_OFFLINE" in env) == ("Qwen/Qwen3", False)
+
+
 def test_the_env_of_a_profile_is_left_to_the_image(service: Maker, template: Maker) -> None:
     """Prove SVC-ENV-7: the container has the users' value, over which the image sets the profile's."""
     chosen = template(**{**PROFILE, "customProfile": {"envVars": {"NCCL_DEBUG": "WARN"}}})

@@ -260,6 +260,17 @@ def test_a_custom_profile_is_mounted_and_selected() -> None:
     assert variables["AIM_PROFILE_ID"] == "custom/meta-llama/Llama-3-8B/vllm-mi300x-fp16-tp1-latency"
 
 
+def test_the_image_is_asked_for_one_model() -> None:
+    """Prove SVC-ENV-3 for discovery: the image refuses to start with both variables, and has `AIM_ID` built in."""
+    other = [{"name": "AIM_MODEL_ID", "value": "acme/x"}]
+    given = dict(env(context(env=other)))
+    assert (given["AIM_MODEL_ID"], given["AIM_ID"]) == ("acme/x", "")
+    assert given["AIM_ALLOW_GENERAL_PROFILE_FALLBACK"] == "true"
+    given = dict(env(context(**PROFILE, env=other)))
+    assert "AIM_MODEL_ID" not in given
+    assert given["AIM_ID"] == PROFILE["aimId"]
+
+
 def test_fingerprints_follow_the_profile_but_not_the_order_of_its_keys() -> None:
     def fingerprint(**profile: Any) -> tuple[str, str]:
         of = context(**{**PROFILE, "customProfile": profile})
