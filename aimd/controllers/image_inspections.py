@@ -92,9 +92,7 @@ class ImageInspections:
         if known is not None and known.need != need:
             known = None
         if known is not None and self._clock() < known.until:
-            if known.inspection.metadata is not None:
-                return known.inspection
-            return replace(known.inspection, again_after=known.until - self._clock())
+            return self._pausing(known)
         reference = parse_reference(need.image)
         if isinstance(reference, RegistryFailure):
             inspection = Inspection(failure=reference)
@@ -105,10 +103,16 @@ class ImageInspections:
                 inspection = await self._inspect(need, reference)
         if inspection.metadata is not None:
             self.forget(need.kind, need.owner)
-            if inspection.profiles.read is None:
-                self._known[need.kind, need.owner] = _Known(need, inspection, self._clock() + KEPT_SECONDS, 0)
-            return inspection
+            if inspection.profiles.read is not None:
+                return inspection
+            kept = self._known[need.kind, need.owner] = _Known(need, inspection, self._clock() + KEPT_SECONDS, 0)
+            return self._pausing(kept)
         return self._remember(need, inspection, known.attempts + 1 if known is not None else 1)
+
+    def _pausing(self, known: _Known) -> Inspection:
+        """Return what is known, with the time until the next request, unless an answer that lasts is known."""
+        lasts = known.inspection.metadata is not None and known.inspection.profiles.settled
+        return known.inspection if lasts else replace(known.inspection, again_after=known.until - self._clock())
 
     async def _inspect(self, need: InspectImage, reference: ImageReference) -> Inspection:
         try:
@@ -131,7 +135,7 @@ class ImageInspections:
         """Return the profiles of an image; its files are parsed once, since a digest always means the same content."""
         found = content.profiles
         if not (found.files or found.remarks):
-            return ProfilesOfImage(unreadable=found.unreadable, digest=content.digest)
+            return ProfilesOfImage(None, found.unreadable, content.digest, content.settled)
         read = self._parsed.get(content.digest)
         if read is None:
             parsed = read_profiles(found.files, content.env)

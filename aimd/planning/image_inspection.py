@@ -25,12 +25,13 @@ class ProfilesOfImage:
     """What the registry said about the profiles of an image.
 
     `read` are those in its files, None where there are no files or `unreadable` says why they cannot be read; `digest`
-    is that of the image.
+    is that of the image. They are `settled` unless the registry lacks a layer, or sent another one.
     """
 
     read: ProfilesRead | None = None
     unreadable: str = ""
     digest: str = ""
+    settled: bool = True
 
 
 NO_PROFILES = ProfilesOfImage()

@@ -43,7 +43,8 @@ _SHOWN_PLATFORMS = 6
 class Inspection:
     """Labels, environment and profile files of an image, and its digest.
 
-    `digest` is that of the index if there are several platforms. `public` is whether anonymous access was enough.
+    `digest` is that of the index if there are several platforms. `public` is whether anonymous access was enough,
+    `settled` whether the next answer will be the same: not if a layer is missing or differs from its digest.
     """
 
     reference: ImageReference
@@ -52,6 +53,7 @@ class Inspection:
     public: bool
     env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     profiles: ProfileFiles = NO_PROFILES
+    settled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ class Images:
 
 def inspection_of(reference: ImageReference, digest: str, content: Content, *, public: bool) -> Inspection:
     """Return a content as the inspection of a reference."""
-    return Inspection(reference, digest, content.labels, public, content.env, content.profiles)
+    return Inspection(reference, digest, content.labels, public, content.env, content.profiles, content.settled)
 
 
 def _target(reference: ImageReference, identifier: str) -> Target:

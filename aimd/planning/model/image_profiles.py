@@ -28,7 +28,7 @@ def choose_profiles(deployments: Sequence[RecommendedDeployment], image: Profile
     """Return the profiles that become templates, and the way in which they were found (MDL-PRF-1)."""
     profiles, note = _recommended(deployments, image)
     if any(profile.profile_id and profile.engine for profile in profiles):
-        source, text = ImageProfileSource.REGISTRY, f"Templates created from profiles of the image: {len(profiles)}"
+        source, text = ImageProfileSource.REGISTRY, _summary(profiles)
     elif profiles:
         source, text = ImageProfileSource.LABELS, f"{note}, so a discovery Job asks the image about each template"
     else:
@@ -51,6 +51,12 @@ def profiles_condition(profiles: ImageProfiles) -> Condition:
     """Return `ImageProfilesRead`: where the templates of the image come from (MDL-PRF-4)."""
     status, reason = _REASONS.get(profiles.source, _REASONS[ImageProfileSource.NONE])
     return Condition(ModelCondition.IMAGE_PROFILES_READ, status, reason, profiles.message)
+
+
+def _summary(profiles: Sequence[ImageProfile]) -> str:
+    asked = sum(not profile.engine for profile in profiles)
+    jobs = f"; for {asked} without a file, a discovery Job asks the image" if asked else ""
+    return f"The image recommends {len(profiles)} {'profile' if len(profiles) == 1 else 'profiles'}{jobs}"
 
 
 def _recommended(

@@ -195,7 +195,7 @@ def _judge_templates(words: Sequence[str], expected: Expectation) -> tuple[State
 def _status(observed: ObservedModel) -> dict[str, Any]:
     """Return the status; `imageMetadata` comes from spec or inspection and is never removed (MDL-INS-2).
 
-    So do the profiles of the image, apart from the spec (MDL-PRF-1).
+    So do the profiles of the image, apart from the spec (MDL-PRF-1, MDL-INS-8).
     """
     model, inspection = observed.model, observed.inspection
     status: dict[str, Any] = {
@@ -210,6 +210,8 @@ def _status(observed: ObservedModel) -> dict[str, Any]:
         status["imageProfiles"] = None
     elif inspection is not None and inspection.metadata is not None:
         profiles = observed.profiles
+        if profiles is not None and not profiles.profiles and not inspection.profiles.settled:
+            profiles = None  # The registry may tell more later.
         status |= {"imageMetadata": _found(inspection.metadata), "inspectedImage": model.spec.image}
         status["imageProfiles"] = profiles.manifest() if profiles is not None else None
     elif is_inspected(model):

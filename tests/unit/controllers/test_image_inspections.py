@@ -1,5 +1,6 @@
 """When images are inspected, and how many at once."""
 
+from dataclasses import replace
 from typing import Any, cast
 
 import anyio
@@ -165,3 +166,16 @@ async def test_an_image_without_readable_profiles_is_not_asked_while_a_template_
     world.now += KEPT_SECONDS
     await world.look()
     assert world.asked == 2
+
+
+async def test_an_image_whose_layer_the_registry_lacks_is_asked_again() -> None:
+    """Prove MDL-INS-8."""
+    world = World()
+    world.content = replace(content(ProfileFiles({}, "its layer is missing")), settled=False)
+    answer = await world.look()
+    assert (answer.profiles.settled, answer.again_after) == (False, KEPT_SECONDS)
+    world.now += KEPT_SECONDS - 10
+    assert ((await world.look()).again_after, world.asked) == (10.0, 1)
+    world.now += 10
+    world.content = content(ProfileFiles({"acme/tiny/a.yaml": profile_text()}))
+    assert (await world.look()).again_after is None

@@ -152,6 +152,7 @@ def test_an_entry_without_a_file_asks_by_a_job() -> None:
     found = tiny(a=profile_text())
     chosen = choose_profiles(label(entry(precision="fp8"), entry("MI210", precision="fp8")), found)
     assert (chosen.source, ids(chosen.profiles)) == ("Registry", ["a", ""])
+    assert chosen.message.startswith("The image recommends 2 profiles; for 1 without a file")
     alone = choose_profiles(label(entry("MI210", precision="fp8")), found)
     assert (alone.source, ids(alone.profiles)) == ("Labels", [""])
     unknown = choose_profiles(label(entry(profileId="gone")), found)
@@ -207,7 +208,7 @@ def test_files_that_were_left_out_are_named() -> None:
     """Prove MDL-PRF-4."""
     chosen = choose_profiles((), tiny(a=profile_text(), b="x"))
     left_out = "acme/tiny/b.yaml: the file has no fields"
-    assert chosen.message == f"Templates created from profiles of the image: 1; left out: {left_out}"
+    assert chosen.message == f"The image recommends 1 profile; left out: {left_out}"
 
 
 def test_the_number_of_templates_is_bounded() -> None:

@@ -1,5 +1,6 @@
 """Models: metadata without a registry, and the health of their templates."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -282,3 +283,17 @@ def test_the_version_is_the_tag_of_the_image() -> None:
     assert plan_model(ObservedModel(model(), ResolvedConfig()), NOW).status["version"] == "1"
     by_digest = model(image=f"img@sha256:{'0' * 64}")
     assert plan_model(ObservedModel(by_digest, ResolvedConfig()), NOW).status["version"] is None
+
+
+def test_what_may_be_read_later_is_not_kept() -> None:
+    """Prove MDL-INS-8."""
+    unsettled = inspected(unreadable="its layer is missing")
+    unsettled = replace(unsettled, profiles=replace(unsettled.profiles, settled=False), again_after=300.0)
+    observed = ObservedModel(model(), ResolvedConfig(), inspection=unsettled)
+    plan = plan_model(observed, NOW)
+    assert condition(settle(observed), "ImageProfilesRead") == ("False", "NothingRecommended")
+    assert (plan.status["imageProfiles"], plan.status["inspectedImage"], plan.requeue_after) == (None, "img:1", 300.0)
+    stored = {name: plan.status[name] for name in ("imageMetadata", "inspectedImage")}
+    assert any(
+        isinstance(need, InspectImage) for need in plan_model(ObservedModel(model(stored), ResolvedConfig()), NOW).needs
+    )
