@@ -1,5 +1,6 @@
 """The stand-ins for kubelet, storage provisioner and gateway against a real control plane."""
 
+import json
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +14,7 @@ from uuid import uuid4
 import anyio
 import httpx
 import pytest
+import yaml
 
 from aimd.runtime.client import Client, ClientOptions, connect
 from aimd.runtime.errors import ApiError, NotFound
@@ -33,13 +35,17 @@ from aimd.runtime.kinds import (
 )
 from aimd.runtime.objects import Key, Kind, Manifest
 from aimd.sandbox.addresses import AddressTable
+from aimd.sandbox.aim_image.images import LABELLED
+from aimd.sandbox.aim_image.images import MODEL as AIM
 from aimd.sandbox.binaries import locate_manifests
 from aimd.sandbox.control_plane import ControlPlane
 from aimd.sandbox.gateway import HTTP_ROUTE, GatewaySettings, run_gateway
 from aimd.sandbox.hub import HubSettings, run_hub
 from aimd.sandbox.kubelet import KubeletSettings, Program, run_kubelet
 from aimd.sandbox.kubelet.programs import ContainerCommand, aimd_command_line, model_command_line
+from aimd.sandbox.nodes import MI300X, labels_of
 from aimd.sandbox.provisioner import VolumeSettings, run_volumes
+from tests.aim_container import document
 from tests.waiting import wait_until
 
 MODEL = "Org/Tiny"
@@ -114,6 +120,7 @@ async def world(api_server: ControlPlane, folder: Path, *, with_gateway: bool = 
             Program(script, image="script"),
             Program(aimd_command_line, image="*/aimd:*"),
             Program(file_server, image="files"),
+            LABELLED.program(),
             Program(model_command_line, container="kserve-container"),
         ),
         certificate=tls.certificate,
@@ -147,10 +154,10 @@ async def world(api_server: ControlPlane, folder: Path, *, with_gateway: bool = 
 
 
 async def register_node(client: Client, name: str, kubelet_port: int) -> None:
-    labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
+    labels = labels_of(name, MI300X)
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
     await client.create(NODE, node, reason="test")
-    resources = {"cpu": "32", "memory": "256Gi", "pods": "110", "ephemeral-storage": "1Ti"}
+    resources = {"cpu": "32", "memory": "256Gi", "pods": "110", "ephemeral-storage": "1Ti", "amd.com/gpu": "8"}
     status = {
         "capacity": resources,
         "allocatable": resources,
@@ -279,6 +286,41 @@ async def test_a_job_runs_as_a_process_with_all_it_is_given(
         await here.delete(PERSISTENT_VOLUME_CLAIM, "weights")
         await gone(here.client, PERSISTENT_VOLUME, Key("", volume["metadata"]["name"]))
         assert folder not in list_folder(tmp_path / "volumes")
+
+
+async def test_an_aim_image_has_its_environment_its_profiles_and_the_gpus_of_its_pod(
+    api_server: ControlPlane, tmp_path: Path
+) -> None:
+    asked = {"image": LABELLED.reference, "args": ["dry-run", "--format=json"]}
+    custom = {"name": "AIM_PROFILE_ID", "value": f"custom/{AIM}/mine"}
+    folder = "/workspace/aim-runtime/profiles/custom/org/model"
+    containers = [
+        {**asked, "name": "with-gpu", "resources": {"limits": {"amd.com/gpu": "1"}}},
+        {**asked, "name": "without"},
+        {**asked, "name": "told", "env": [{"name": "AIM_GPU_MODEL", "value": "MI350X"}]},
+        {**asked, "name": "mounted", "env": [custom], "volumeMounts": [{"name": "profile", "mountPath": folder}]},
+        {**asked, "name": "both-ids", "env": [{"name": "AIM_MODEL_ID", "value": "a/b"}]},
+    ]
+    volumes = [{"name": "profile", "configMap": {"name": "profile"}}]
+    async with world(api_server, tmp_path) as here:
+        await here.create(CONFIG_MAP, "profile", data={"mine.yaml": yaml.safe_dump(document(aim_id=AIM, model_id=AIM))})
+        spec = here.pod_spec({}, restartPolicy="Never", volumes=volumes) | {"containers": containers}
+        await here.create(POD, "images", spec=spec)
+        ended = await eventually(lambda: here.get(POD, "images"), lambda pod: pod["status"].get("phase") == "Failed")
+        codes = {item["name"]: item["state"]["terminated"]["exitCode"] for item in ended["status"]["containerStatuses"]}
+        logs = {name: await here.client.logs(Key(here.namespace, "images"), container=name) for name in codes}
+
+    def chosen(name: str) -> list[str]:
+        start = logs[name].rindex("\n[") if "\n[" in logs[name] else 0
+        return [profile["filename"] for profile in json.loads(logs[name][start:].strip().partition("\n20")[0])]
+
+    assert codes == {"with-gpu": 0, "without": 0, "told": 0, "mounted": 0, "both-ids": 1}
+    assert chosen("with-gpu") == ["vllm-mi300x-fp16-tp1-latency.yaml"]
+    assert chosen("without") == []
+    assert "No AMD GPUs detected" in logs["without"]
+    assert chosen("told") == ["vllm-mi350x-fp16-tp1-latency.yaml"]
+    assert chosen("mounted") == ["mine.yaml"]
+    assert "Cannot set both AIM_ID and AIM_MODEL_ID" in logs["both-ids"]
 
 
 def list_folder(folder: Path) -> list[Path]:
