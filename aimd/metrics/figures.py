@@ -302,9 +302,8 @@ def discovery_outcome(before: View, after: View) -> tuple[str, str] | None:
     if _discovery_attempts(after) > _discovery_attempts(before):
         reasons = (_reason(after, type_, "False") for type_ in _DISCOVERY_CONDITIONS)
         return "failed", next(filter(None, reasons), UNKNOWN)
-    if _is_discovered(after) and not _is_discovered(before):
-        return "succeeded", Reason.DISCOVERY_COMPLETE
-    return None
+    found = _discovered_by(after)
+    return ("succeeded", found) if found and not _discovered_by(before) else None
 
 
 def discovery_job_seconds(job: View) -> tuple[str, str, float] | None:
@@ -319,8 +318,10 @@ def discovery_job_seconds(job: View) -> tuple[str, str, float] | None:
     return result, _reason(job, phase, "True") or UNKNOWN, (ended - began).total_seconds()
 
 
-def _is_discovered(template: View) -> bool:
-    return _reason(template, TemplateCondition.DISCOVERED, "True") == Reason.DISCOVERY_COMPLETE
+def _discovered_by(template: View) -> str:
+    """Return the reason of a template with the result of a discovery: by a Job, or from the registry; else empty."""
+    reason = _reason(template, TemplateCondition.DISCOVERED, "True")
+    return reason if reason in (Reason.DISCOVERY_COMPLETE, Reason.PROFILE_READ_FROM_REGISTRY) else ""
 
 
 def _discovery_attempts(template: View) -> int:

@@ -15,6 +15,7 @@ from aimd.metrics.figures import (
     PHASES,
     DownloadBytes,
     GpuRequest,
+    discovery_outcome,
     download_bytes,
     gpu_requests,
     missing_gpu,
@@ -164,3 +165,14 @@ def test_bytes_of_a_download(status: dict[str, Any], expected: tuple[int, int]) 
 )
 def test_schemes_are_few(uri: str, scheme: str) -> None:
     assert scheme_of({"spec": {"sourceUri": uri}}) == scheme
+
+
+@pytest.mark.parametrize("reason", ["DiscoveryComplete", "ProfileReadFromRegistry"])
+def test_a_profile_that_was_found_in_either_way_is_a_discovery(reason: str) -> None:
+    def template(status: str, why: str) -> dict[str, Any]:
+        return {"status": {"conditions": [{"type": "Discovered", "status": status, "reason": why}]}}
+
+    waiting, found = template("False", "AwaitingDiscovery"), template("True", reason)
+    assert discovery_outcome(waiting, found) == ("succeeded", reason)
+    assert discovery_outcome(found, found) is None
+    assert discovery_outcome(waiting, template("True", "InlineModelSources")) is None
