@@ -275,4 +275,4 @@ class ProfileIdentity(ApiModel):
     custom_profile: CustomProfile | None = None
     """Engine arguments and environment variables of this template. They are mounted as a profile file and selected with
     `AIM_PROFILE_ID`, instead of `profileId`. Requires `aimId`, `modelId`, hardware with a GPU model and 1 to 8 GPUs,
-    metric, and a precision other than `auto`. A later change restarts the services that use the template."""
+    metric, and a precision other than `auto` and `fp64`. A later change restarts the services that use the template."""

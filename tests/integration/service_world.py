@@ -86,9 +86,9 @@ async def provide(world: ServiceWorld) -> None:
     await world.create(AIM_SERVICE_TEMPLATE, "tiny-latency", spec=spec, status=usable("latency"))
 
 
-def usable(metric: str) -> Manifest:
+def usable(metric: str, model: str = "acme/tiny") -> Manifest:
     """Status of a Ready template."""
-    sources = [{"modelId": "acme/tiny", "sourceUri": "hf://acme/tiny"}]
+    sources = [{"modelId": model, "sourceUri": f"hf://{model}"}]
     return {
         "status": "Ready",
         "modelSources": sources,
@@ -97,7 +97,7 @@ def usable(metric: str) -> Manifest:
     }
 
 
-async def fill_cache(world: ServiceWorld, template: str = "tiny-latency") -> None:
+async def fill_cache(world: ServiceWorld, template: str = "tiny-latency", model: str = "acme/tiny") -> None:
     async def of_template() -> Manifest:
         caches = await world.client.list(AIM_TEMPLATE_CACHE, namespace=world.namespace)
         found = [cache for cache in caches if cache["spec"]["templateName"] == template]
@@ -105,7 +105,7 @@ async def fill_cache(world: ServiceWorld, template: str = "tiny-latency") -> Non
         return found[0]
 
     cache = await world.until(of_template)
-    artifact = {"name": "tiny", "uid": "u", "model": "acme/tiny", "status": "Ready", "persistentVolumeClaim": "claim"}
+    artifact = {"name": "tiny", "uid": "u", "model": model, "status": "Ready", "persistentVolumeClaim": "claim"}
     await world.report(
         AIM_TEMPLATE_CACHE, cache["metadata"]["name"], {"status": "Ready", "artifacts": {"tiny": artifact}}
     )

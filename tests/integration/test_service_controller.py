@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
+import yaml
 
 from aimd.planning.kinds import (
     AIM_SERVICE,
@@ -14,7 +15,7 @@ from aimd.planning.kinds import (
     INFERENCE_SERVICE,
     SCALED_OBJECT,
 )
-from aimd.runtime.kinds import HORIZONTAL_POD_AUTOSCALER
+from aimd.runtime.kinds import CONFIG_MAP, HORIZONTAL_POD_AUTOSCALER
 from aimd.runtime.objects import Key, Manifest
 from aimd.sandbox.control_plane import ControlPlane
 from tests.integration.service_world import (
@@ -27,6 +28,11 @@ from tests.integration.service_world import (
     service_world,
     usable,
 )
+
+
+def paths_of(inference_service: Manifest) -> set[str]:
+    """Where something is mounted."""
+    return {mount["mountPath"] for mount in container_of(inference_service)["volumeMounts"]}
 
 
 @pytest.fixture
@@ -110,6 +116,84 @@ async def test_a_running_service_outlives_its_template(world: ServiceWorld) -> N
     await world.until_word("Running")
     after = await world.get(INFERENCE_SERVICE, name)
     assert after["metadata"]["generation"] == before["metadata"]["generation"]
+
+
+async def test_a_profile_runs_a_fine_tune_follows_edits_and_goes(world: ServiceWorld) -> None:
+    """Prove SVC-PRF-1, SVC-PRF-2, SVC-VOL-4, SVC-ENV-3 and SVC-DEL-1."""
+    await provide(world)
+    profile = {
+        "modelName": "tiny",
+        "aimId": "acme/tiny",
+        "modelId": "acme/tiny",
+        "metric": "latency",
+        "precision": "fp16",
+        "hardware": {"gpu": {"model": "mi300x", "requests": 1}},
+        "customProfile": {"engineArgs": {"dtype": "float16"}},
+        "modelSources": [{"modelId": "my-org/tuned", "sourceUri": "s3://bucket/tuned"}],
+    }
+    await world.create(AIM_SERVICE_TEMPLATE, "tuned", spec=profile, status=usable("latency", "my-org/tuned"))
+    await world.create(AIM_SERVICE, "chat", spec={"model": {"name": "tiny"}, "template": {"name": "tuned"}})
+    await fill_cache(world, "tuned", "my-org/tuned")
+    name = await serve(world)
+    await world.until_word("Running")
+
+    live = await world.get(INFERENCE_SERVICE, name)
+    variables = {item["name"]: item["value"] for item in container_of(live)["env"]}
+    assert variables["AIM_ID"] == "acme/tiny"
+    assert variables["AIM_PROFILE_ID"] == "custom/acme/tiny/vllm-mi300x-fp16-tp1-latency"
+    assert "AIM_MODEL_ID" not in variables
+    folders = "/dev/shm", "/workspace/aim-runtime/profiles/custom/acme/tiny"
+    weights = "/workspace/cache/my-org/tuned", "/workspace/cache/acme/tiny"
+    assert paths_of(live) == {*folders, *weights}
+    file = (await world.of_service(CONFIG_MAP, "chat"))["data"]["vllm-mi300x-fp16-tp1-latency.yaml"]
+    assert yaml.safe_load(file)["metadata"]["gpu"] == "MI300X"
+
+    async def edit_template(**spec: object) -> None:
+        await world.client.patch(AIM_SERVICE_TEMPLATE, Key(world.namespace, "tuned"), {"spec": spec}, reason="test")
+
+    first = live["spec"]["predictor"]["annotations"]
+    await edit_template(modelId="acme/large", customProfile={"engineArgs": {"dtype": "bfloat16"}})
+    live = await world.until(
+        lambda: world.get(INFERENCE_SERVICE, name), lambda seen: "/workspace/cache/acme/large" in paths_of(seen)
+    )
+    assert live["spec"]["predictor"]["annotations"] != first
+    assert paths_of(live) == {*folders, weights[0], "/workspace/cache/acme/large"}
+
+    await edit_template(customProfile=None)
+    live = await world.until(lambda: world.get(INFERENCE_SERVICE, name), lambda seen: folders[1] not in paths_of(seen))
+    assert paths_of(live) == {folders[0], weights[0]}
+    variables = {item["name"]: item.get("value", "") for item in container_of(live)["env"]}
+    assert (variables["AIM_MODEL_ID"], variables["AIM_ID"]) == ("my-org/tuned", "")
+    assert (variables["AIM_GPU_MODEL"], variables["AIM_ALLOW_GENERAL_PROFILE_FALLBACK"]) == ("MI300X", "true")
+    assert live["spec"]["predictor"].get("annotations", {}) == {}
+
+    async def profiles() -> Manifest:
+        selector = "aim.eai.amd.com/service.name=chat"
+        return {"left": await world.client.list(CONFIG_MAP, namespace=world.namespace, label_selector=selector)}
+
+    await world.until(profiles, lambda seen: not seen["left"])
+
+
+async def test_a_profile_that_no_image_loads_starts_nothing(world: ServiceWorld) -> None:
+    """Prove TPL-PRF-2 and SVC-PRF-3."""
+    await provide(world)
+    profile = {
+        "modelName": "tiny",
+        "aimId": "acme/tiny",
+        "modelId": "acme/tiny",
+        "metric": "latency",
+        "precision": "auto",
+        "hardware": {"gpu": {"model": "MI300X", "requests": 1}},
+        "customProfile": {},
+    }
+    await world.create(AIM_SERVICE_TEMPLATE, "auto", spec=profile, status=usable("latency"))
+    await world.create(AIM_SERVICE, "chat", spec={"model": {"name": "tiny"}, "template": {"name": "auto"}})
+    failed = await world.until_word("Failed")
+    told = next(item for item in failed["status"]["conditions"] if item["type"] == "TemplateReady")
+    assert told["message"] == (
+        "Template auto: precision is 'auto'; with customProfile, set it to fp4, fp8, fp16, fp32, bf16, int4 or int8"
+    )
+    assert await world.client.list(AIM_TEMPLATE_CACHE, namespace=world.namespace) == []
 
 
 async def test_what_is_switched_off_goes_with_all_that_it_made(world: ServiceWorld) -> None:

@@ -24,7 +24,8 @@ MOST_GPUS = 8
 _AIM_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*/[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _GENERAL = "general"
 _GPU_NAMES = tuple(model.name for model in GPU_MODELS)
-_PRECISIONS = tuple(word.value for word in Precision if word is not Precision.AUTO)
+_UNKNOWN_PRECISIONS = (Precision.AUTO, Precision.FP64)
+_PRECISIONS = tuple(word.value for word in Precision if word not in _UNKNOWN_PRECISIONS)
 _LONGEST_QUOTE = 64
 
 

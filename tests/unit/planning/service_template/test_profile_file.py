@@ -112,6 +112,7 @@ def sources(*ids: str) -> dict[str, Any]:
         (gpu(requests=0), "hardware.gpu.requests is 0"),
         (gpu(requests=9), "hardware.gpu.requests is 9; with customProfile, set it to 1 to 8"),
         ({"precision": "auto"}, "precision is 'auto'"),
+        ({"precision": "fp64"}, "precision is 'fp64'"),
         ({"precision": ""}, "precision is not set"),
         ({"metric": ""}, "metric is not set; with customProfile, set it to latency or throughput"),
         ({"aimId": "../m"}, "aimId is '../m'"),
