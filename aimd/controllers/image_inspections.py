@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from anyio.to_thread import run_sync
+
 from aimd.controllers.registry_access import (
     PERMANENT_BACKOFF,
     SECRET_BACKOFF,
@@ -126,19 +128,22 @@ class ImageInspections:
         answer = await self._inspector.inspect(reference, credentials.keyring)
         if isinstance(answer, RegistryFailure):
             return _refused(answer, credentials)
-        read, profiles = read_labels(answer.labels, answer.env), self._profiles(answer)
+        read, profiles = read_labels(answer.labels, answer.env), await self._profiles(answer)
         if isinstance(read, LabelsUnreadable):
             return Inspection(unreadable=read, profiles=profiles)
         return Inspection(read.metadata, profiles)
 
-    def _profiles(self, content: ImageContent) -> ProfilesOfImage:
-        """Return the profiles of an image; its files are parsed once, since a digest always means the same content."""
+    async def _profiles(self, content: ImageContent) -> ProfilesOfImage:
+        """Return the profiles of an image; its files are parsed once, since a digest always means the same content.
+
+        They are parsed in a thread, because files that are as large as they may be take a second.
+        """
         found = content.profiles
         if not (found.files or found.remarks):
             return ProfilesOfImage(None, found.unreadable, content.digest, content.settled)
         read = self._parsed.get(content.digest)
         if read is None:
-            parsed = read_profiles(found.files, content.env)
+            parsed = await run_sync(read_profiles, found.files, content.env)
             read = self._parsed[content.digest] = replace(parsed, rejected=(*found.remarks, *parsed.rejected))
             if len(self._parsed) > MOST_PARSED:
                 self._parsed.popitem(last=False)
