@@ -136,7 +136,7 @@ class ImageInspections:
     async def _profiles(self, content: ImageContent) -> ProfilesOfImage:
         """Return the profiles of an image; its files are parsed once, since a digest always means the same content.
 
-        They are parsed in a thread, because files that are as large as they may be take a second.
+        They are parsed in a thread, because the largest that are accepted take a third of a second.
         """
         found = content.profiles
         if not (found.files or found.remarks):

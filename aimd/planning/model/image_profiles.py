@@ -8,6 +8,7 @@ from typing import Final
 
 from aimd.api.model import ImageProfile, ImageProfiles, ImageProfileSource, ModelCondition, RecommendedDeployment
 from aimd.api.reasons import Reason
+from aimd.api.shared import Precision
 from aimd.planning.gpus import names_no_gpu, normalize_gpu
 from aimd.planning.image_inspection import ProfilesOfImage
 from aimd.planning.profiles import GPU, Profile
@@ -104,7 +105,7 @@ def _match(entry: RecommendedDeployment, profiles: Sequence[Profile]) -> Profile
 
 
 def _fits(entry: RecommendedDeployment, profile: Profile) -> bool:
-    if entry.metric != profile.metric or (entry.precision and entry.precision != profile.precision):
+    if entry.metric != profile.metric or entry.precision not in ("", Precision.AUTO, profile.precision):
         return False
     counts = names_no_gpu(entry.gpu_model) or entry.gpu_count == profile.gpu_count
     return counts and normalize_gpu(entry.gpu_model) == profile.device

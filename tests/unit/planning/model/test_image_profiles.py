@@ -144,6 +144,8 @@ def test_the_label_chooses_by_hardware_metric_and_precision() -> None:
         found,
     )
     assert ids(chosen.profiles) == ["b", "c", "d", "e", "f"]
+    for left_open in ("", "auto"):
+        assert ids(choose_profiles(label(entry(precision=left_open)), found).profiles) == ["b"]
     assert chosen.profiles[3].gpu_model == "mi325x"
 
 
