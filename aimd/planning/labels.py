@@ -55,6 +55,12 @@ METRIC_LABEL = _PREFIX + "metric"
 PRECISION_LABEL = _PREFIX + "precision"
 """The precision of the profile of an InferenceService."""
 
+SERVED_MODEL_ANNOTATION = _PREFIX + "model-id"
+"""The model that an InferenceService serves, as `organization/name`; gateways and dashboards read it."""
+
+CLUSTER_AUTH_PREFIX = "cluster-auth/"
+"""Prefix of annotations that say who may use a service; they are copied to its InferenceService."""
+
 PROFILE_CHECKSUM_ANNOTATION = _PREFIX + "custom-profile-checksum"
 """Checksum of the custom profile that a predictor runs with; a change of it starts new pods."""
 

@@ -15,6 +15,7 @@ from aimd.planning.kinds import (
     INFERENCE_SERVICE,
     SCALED_OBJECT,
 )
+from aimd.planning.labels import AUTOSCALER_CLASS_ANNOTATION, SERVED_MODEL_ANNOTATION
 from aimd.runtime.kinds import CONFIG_MAP, HORIZONTAL_POD_AUTOSCALER
 from aimd.runtime.objects import Key, Manifest
 from aimd.sandbox.control_plane import ControlPlane
@@ -225,7 +226,7 @@ async def test_what_is_switched_off_goes_with_all_that_it_made(world: ServiceWor
     assert plain["status"]["runtime"]["replicas"] == "1"
     assert plain["status"]["resolvedTemplate"]["name"] == "tiny-latency"
     live = await world.get(INFERENCE_SERVICE, name)
-    assert live["metadata"]["annotations"] == {"serving.kserve.io/autoscalerClass": "none"}
+    assert set(live["metadata"]["annotations"]) == {SERVED_MODEL_ANNOTATION, AUTOSCALER_CLASS_ANNOTATION}
     assert "autoScaling" not in live["spec"]["predictor"]
     assert {"name": "AIM_METRIC", "value": "latency"} in container_of(live)["env"]
 

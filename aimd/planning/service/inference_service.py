@@ -9,12 +9,14 @@ from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.environment import render_env
 from aimd.planning.kinds import INFERENCE_SERVICE
 from aimd.planning.labels import (
+    CLUSTER_AUTH_PREFIX,
     COMPONENT_LABEL,
     MANAGED_BY_LABEL,
     METRIC_LABEL,
     MODEL_LABEL,
     PRECISION_LABEL,
     PROFILE_CHECKSUM_ANNOTATION,
+    SERVED_MODEL_ANNOTATION,
     SERVICE_LABEL,
     TEMPLATE_LABEL,
     label_value,
@@ -75,7 +77,7 @@ def render_inference_service(observed: ObservedService, parts: PredictorInputs) 
         "name": parts.name,
         "namespace": observed.key.namespace,
         "labels": _labels(observed, parts.template),
-        "annotations": scaling_annotations(scaling, parts.name),
+        "annotations": service_annotations(observed.service, parts.template) | scaling_annotations(scaling, parts.name),
         "ownerReferences": owner_references(observed.service),
     }
     predictor = {**scaling_fields(scaling), **_predictor(observed, parts, image)}
@@ -129,6 +131,28 @@ def _labels(observed: ObservedService, template: AnyServiceTemplate) -> dict[str
     return labels(
         observed.service, observed.config, {**own, COMPONENT_LABEL: "inference", MANAGED_BY_LABEL: "aim-engine"}
     )
+
+
+def service_annotations(service: AIMService, template: AnyServiceTemplate) -> dict[str, str]:
+    """Return what gateways and dashboards read about the service (SVC-ANN-1, SVC-ANN-2)."""
+    given = service.metadata.annotations
+    own = {key: value for key, value in given.items() if key.startswith(CLUSTER_AUTH_PREFIX)}
+    model = _served_model(template)
+    return {**own, SERVED_MODEL_ANNOTATION: model} if model else own
+
+
+def _served_model(template: AnyServiceTemplate) -> str:
+    """Return the model that a template serves, as its spec, its sources or its profile name it (SVC-ANN-2)."""
+    spec, status = template.spec, template.status
+    sources = (*status.model_sources, *spec.model_sources)
+    found = status.profile.metadata if status.profile is not None else None
+    names = (
+        spec.model_id,
+        sources[0].model_id if sources else "",
+        spec.aim_id,
+        (found.model_id or found.aim_id) if found is not None else "",
+    )
+    return next(filter(None, names), "")
 
 
 def _volumes(observed: ObservedService, parts: PredictorInputs) -> Volumes:

@@ -2,11 +2,18 @@
 
 from datetime import datetime
 
+import pytest
+
+from aimd.api.service import AIMService
+from aimd.api.service_template import AIMServiceTemplate
 from aimd.planning.kinds import AIM_SERVICE
+from aimd.planning.service.inference_service import service_annotations
 from aimd.planning.service.plan import plan_service
 from aimd.runtime.objects import Manifest
 from tests.unit.planning.service.makers import Maker
 from tests.unit.planning.service.plans import kinds, rendered
+
+SOURCE = [{"modelId": "acme/tiny", "sourceUri": "hf://acme/tiny"}]
 
 
 def test_the_inference_service_in_full(
@@ -40,7 +47,10 @@ def test_the_inference_service_in_full(
                 "app.kubernetes.io/component": "inference",
                 "app.kubernetes.io/managed-by": "aim-engine",
             },
-            "annotations": {"serving.kserve.io/autoscalerClass": "none"},
+            "annotations": {
+                "aim.eai.amd.com/model-id": "Qwen/Qwen3",
+                "serving.kserve.io/autoscalerClass": "none",
+            },
             "ownerReferences": [
                 {
                     "apiVersion": AIM_SERVICE.api_version,
@@ -103,3 +113,31 @@ def test_edits_reach_the_inference_service(serving: Maker, service_manifest: Mak
     assert predictor["minReplicas"] == predictor["maxReplicas"] == 4
     assert {"name": "X", "value": "1"} in predictor["containers"][0]["env"]
     assert predictor["containers"][0]["resources"]["limits"] == {"memory": "9Gi"}
+
+
+def test_annotations_about_access_are_copied() -> None:
+    """Prove SVC-ANN-1."""
+    given = {"cluster-auth/allowed-group": "ml", "cluster-auth/mode": "oidc", "note": "mine", "x-cluster-auth/a": "b"}
+    service = AIMService.model_validate({"metadata": {"annotations": given}})
+    assert service_annotations(service, AIMServiceTemplate()) == {
+        "cluster-auth/allowed-group": "ml",
+        "cluster-auth/mode": "oidc",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"spec": {"modelId": "spec/model", "aimId": "spec/aim", "modelSources": SOURCE}}, "spec/model"),
+        ({"spec": {"modelSources": SOURCE, "aimId": "spec/aim"}}, "acme/tiny"),
+        ({"status": {"modelSources": SOURCE}, "spec": {"aimId": "spec/aim"}}, "acme/tiny"),
+        ({"spec": {"aimId": "spec/aim"}, "status": {"profile": {"metadata": {"modelId": "found/model"}}}}, "spec/aim"),
+        ({"status": {"profile": {"metadata": {"modelId": "found/model", "aimId": "found/aim"}}}}, "found/model"),
+        ({"status": {"profile": {"metadata": {"aimId": "found/aim"}}}}, "found/aim"),
+        ({}, None),
+    ],
+)
+def test_the_served_model_is_named(fields: Manifest, expected: str | None) -> None:
+    """Prove SVC-ANN-2."""
+    template = AIMServiceTemplate.model_validate(fields)
+    assert service_annotations(AIMService(), template).get("aim.eai.amd.com/model-id") == expected
