@@ -105,11 +105,14 @@ class AimImage:
         variables = [f"{name}={value}" for name, value in self.variables.items()]
         return Image(self.labels, env=variables, layers=tuple(self._layers()))
 
-    def program(self) -> Program:
-        """Return the program for the kubelet. The generation is that of the image's own environment."""
+    def program(self, image: str = "") -> Program:
+        """Return the program for the kubelet, for this image or for others with this pattern.
+
+        The generation is that of the image's own environment.
+        """
         generation = generation_of(self.variables).label
         content = ImageContent(self.variables, {**self.general_profiles, **self.own_profiles, **self.engines})
-        return Program(partial(aim_command_line, generation), image=self.reference, content=content)
+        return Program(partial(aim_command_line, generation), image=image or self.reference, content=content)
 
     @property
     def _base_reference(self) -> str:
@@ -181,6 +184,10 @@ BASE = image_of(Generation.V0_9, base=True)
 """An image for weights of one's own."""
 
 
+ELSEWHERE = ("amdenterpriseai/aim-base:*", "amdenterpriseai/aim-vllm-base:*")
+"""Images on Docker Hub that the kubelet runs as `BASE`, whatever their tag; the operator can't read them here."""
+
+
 async def start_image_registry(supervisor: Supervisor, binary: Path) -> str:
     """Start a registry with the images, and return its URL. Raises ProcessFailed or httpx.HTTPError."""
     url = f"http://127.0.0.1:{await start_registry(supervisor, binary)}"
@@ -191,8 +198,8 @@ async def start_image_registry(supervisor: Supervisor, binary: Path) -> str:
 
 
 def programs() -> tuple[Program, ...]:
-    """Return the programs of the images, for the kubelet."""
-    return tuple(item.program() for item in IMAGES)
+    """Return the programs of the images, and of base images on Docker Hub, for the kubelet."""
+    return (*(item.program() for item in IMAGES), *(BASE.program(pattern) for pattern in ELSEWHERE))
 
 
 def _files(folder: Path, path: str) -> Iterator[tuple[str, bytes]]:
