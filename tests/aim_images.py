@@ -103,9 +103,11 @@ def _base(
 ) -> PublishedImage:
     env = {"HF_HOME": "/workspace/model-cache", **own}
     order = GENERATIONS.index(generation)
+    env |= {"AIM_BASE_VERSION" if generation == "0.8" else "AIM_BASE_IMAGE_REF": "amdenterpriseai/aim-base:1"}
     env |= {"AIM_CONFIG_PATH": "/workspace/aim-runtime/config"} if order >= GENERATIONS.index("0.10") else {}
     if order >= GENERATIONS.index("0.11"):
         env = {"AIM_ACCELERATOR_TYPE": "gpu", "AIM_ACCELERATOR_FAMILY": "instinct", **env}
+    env |= {"AIM_EVAL_BACKEND_COMMAND": "evaluate"} if generation == "0.12" else {}
     files = {profile.path: profile.text(generation) for profile in profiles}
     return PublishedImage(Image(generation, files, env, engines), {"com.amd.aim.title": "base"})
 

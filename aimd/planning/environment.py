@@ -43,12 +43,6 @@ AIM_GPU_MODEL = "AIM_GPU_MODEL"
 AIM_GPU_COUNT = "AIM_GPU_COUNT"
 """The number of GPUs that a profile is chosen for."""
 
-AIM_ACCELERATOR_MODEL = "AIM_ACCELERATOR_MODEL"
-"""`AIM_GPU_MODEL` as newer images call it."""
-
-AIM_ACCELERATOR_COUNT = "AIM_ACCELERATOR_COUNT"
-"""`AIM_GPU_COUNT` as newer images call it."""
-
 AIM_ACCELERATOR_TYPE = "AIM_ACCELERATOR_TYPE"
 """What discovery chooses a profile for: `gpu` or `cpu`. Newer images read it, others ignore it."""
 
@@ -60,6 +54,15 @@ AIM_ACCELERATOR_COUNT = "AIM_ACCELERATOR_COUNT"
 
 AIM_BASE_IMAGE_REF = "AIM_BASE_IMAGE_REF"
 """The base image that an AIM image was built from; images have it in their own environment."""
+
+AIM_BASE_VERSION = "AIM_BASE_VERSION"
+"""`AIM_BASE_IMAGE_REF` as the first AIM images called it."""
+
+AIM_CONFIG_PATH = "AIM_CONFIG_PATH"
+"""Folder in which newer AIM images describe their engines; images have it in their own environment."""
+
+AIM_EVAL_BACKEND_COMMAND = "AIM_EVAL_BACKEND_COMMAND"
+"""Command by which the newest AIM images evaluate a model; images have it in their own environment."""
 
 AIM_LOG_LEVEL = "AIM_LOG_LEVEL"
 """Log level of the AIM runtime; discovery reads its output, and at `WARNING` it says why no profile fits."""

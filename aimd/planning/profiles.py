@@ -16,6 +16,7 @@ import yaml
 from aimd.api.shared import Metric, Precision, ProfileType
 from aimd.planning.environment import AIM_ID
 from aimd.planning.gpus import names_no_gpu, normalize_gpu
+from aimd.planning.image_generation import refusal
 from aimd.runtime.objects import Manifest
 
 PROFILES_PATH: Final = "/workspace/aim-runtime/profiles"
@@ -137,7 +138,8 @@ class _Remarks:
 def read_profiles(files: Mapping[str, str], env: Mapping[str, str]) -> ProfilesRead:
     """Return the profiles in `files`, texts by path; `env` is that of the image (OBJ-PRO-1). Never raises.
 
-    Those of other models are not loaded by the image; of two with the same id, the first counts (OBJ-PRO-2).
+    Those of other models, and those that the image's generation does not accept (OBJ-PRO-4), are not loaded by the
+    image; of two with the same id, the first counts (OBJ-PRO-2).
     """
     aim_id = env.get(AIM_ID, "").strip()
     remarks = _Remarks()
@@ -150,6 +152,8 @@ def read_profiles(files: Mapping[str, str], env: Mapping[str, str]) -> ProfilesR
             if position >= MOST_FILES or left < 0:
                 raise _Rejected(f"the image has more than {MOST_FILES} profiles, or more than {MOST_BYTES} bytes")
             profile = _profile(path, files[path])
+            if problem := refusal(profile.document["metadata"], env):
+                raise _Rejected(problem)
         except _Rejected as problem:
             remarks.add(path, str(problem))
             continue
