@@ -218,7 +218,8 @@ class AIMServiceSpec(ApiModel):
     of the two."""
     env: EnvList = ()
     """Environment variables of the inference container and of the downloads for this service. Override those of the
-    template and the runtime config by name; the values of `AIM_ENGINE_ARGS` are merged as JSON objects."""
+    template and the runtime config by name; the values of `AIM_ENGINE_ARGS` are merged as JSON objects. Variables that
+    the profile sets have no effect here, which the condition `FieldsIgnored` reports."""
     resources: ResourceRequirements | None = None
     """Resources of the inference container. Override those of the template and the model key by key. Where nothing is
     set and GPUs are used, the defaults per GPU are 4 CPUs, 32Gi of memory and a memory limit of 48Gi."""

@@ -92,15 +92,15 @@ class ServiceTemplateSpec(ProfileIdentity):
     """Profile type. Overrides the result of discovery. Automatic selection considers only templates of type `optimized`
     unless the service sets `template.allowUnoptimized`."""
     profile_id: str = ""
-    """Profile of the image to use, passed to the container as `AIM_PROFILE_ID`. If unset, the image selects a profile
-    by metric, precision and GPU. aimd reads the profile from the image in its registry, and needs no discovery job
-    then. Has no effect if `customProfile` is set."""
+    """Profile of the image to use, passed to the container as `AIM_PROFILE_ID`. aimd reads it from the image in its
+    registry, and needs no discovery job then. If unset, a discovery job lets the image select a profile by metric,
+    precision and GPU, and the container gets the one that was found. Has no effect if `customProfile` is set."""
     model_sources: tuple[ModelSource, ...] = ()
     """Sources of the weights. If unset, they are those of the profile that `profileId` names, or a discovery job
     determines them with a dry run of the image."""
     env: EnvList = ()
-    """Environment variables of the inference container. Override those of the runtime config; those of the service take
-    precedence. The discovery job uses them too."""
+    """Environment variables of the inference container. Override those of the runtime config; those of the service, and
+    over all those of the profile, take precedence. The discovery job uses them too."""
     resources: ResourceRequirements | None = None
     """Resources of the inference container. Override those of the model; those of the service take precedence, key by
     key."""

@@ -1,6 +1,6 @@
 """Fields of a service that are set and have no effect, reported to the user."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from aimd.api.reasons import Reason
 from aimd.api.service import AIMServiceSpec, ServiceCondition
@@ -8,9 +8,12 @@ from aimd.planning.service.scaling import wants_autoscaling
 from aimd.runtime.objects import Condition
 
 
-def ignored_fields_condition(spec: AIMServiceSpec) -> Condition | None:
-    """Return the condition `FieldsIgnored`, which does not affect `Ready`; None without such fields (SVC-STA-3)."""
-    notes = list(_notes(spec))
+def ignored_fields_condition(spec: AIMServiceSpec, profile_env: Mapping[str, str] | None = None) -> Condition | None:
+    """Return the condition `FieldsIgnored`, which does not affect `Ready`; None without such fields (SVC-STA-3).
+
+    `profile_env` are the variables of the profile that runs.
+    """
+    notes = [*_notes(spec), *_overridden(spec, profile_env or {})]
     return (
         Condition(ServiceCondition.FIELDS_IGNORED, "True", Reason.FIELDS_WITHOUT_EFFECT, "; ".join(notes))
         if notes
@@ -39,3 +42,11 @@ def _notes(spec: AIMServiceSpec) -> Iterator[str]:
                 f"spec.overrides.hardware.{name} has no effect on the automatic choice of a template: "
                 "name a template in spec.template.name"
             )
+
+
+def _overridden(spec: AIMServiceSpec, profile_env: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for the variables over which the image sets those of the profile (SVC-ENV-7)."""
+    names = [item.name for item in spec.env if item.name in profile_env and item.value != profile_env[item.name]]
+    if names:
+        listed = ", ".join(sorted(names))
+        yield f"spec.env {listed} has no effect: the profile that runs sets it; change the profile, or use another one"

@@ -32,6 +32,7 @@ from aimd.planning.service.caching import (
     weights_component,
 )
 from aimd.planning.service.child_names import InvalidServiceName, inference_service_name
+from aimd.planning.service.container_environment import container_env
 from aimd.planning.service.derived_template import render_derived_template, template_deletion
 from aimd.planning.service.ignored_fields import ignored_fields_condition
 from aimd.planning.service.inference_service import PredictorInputs, render_inference_service
@@ -46,6 +47,7 @@ from aimd.planning.service.observed import (
     kind_of_template,
     reference,
 )
+from aimd.planning.service.profile_choice import env_of_profile
 from aimd.planning.service.profile_config_map import config_map_deletion, render_config_map
 from aimd.planning.service.routing import (
     Route,
@@ -101,7 +103,7 @@ def plan_service(observed: ObservedService, now: datetime) -> Plan:
     decision = _decide(observed)
     health = _judge(observed, decision, now)
     waits = [part.again_after for part in health if part.again_after is not None]
-    ignored = ignored_fields_condition(observed.service.spec)
+    ignored = ignored_fields_condition(observed.service.spec, _profile_env(observed, decision))
     return Plan(
         components=tuple(part.component for part in health),
         desired=tuple(_desired(observed, decision)),
@@ -155,6 +157,16 @@ def _with_profile(choice: TemplateChoice) -> tuple[ProfileFile | None, TemplateC
             ServiceCondition.TEMPLATE_READY, State.FAILED, reason, str(error), direction=Direction.UPSTREAM
         )
         return None, TemplateChoice(choice.template, component)
+
+
+def _profile_env(observed: ObservedService, decision: _Decision) -> Mapping[str, str]:
+    """Return the variables of the profile that runs, which override all others (SVC-ENV-7)."""
+    template, model = decision.usable_template, decision.model.model
+    if template is None or model is None or not observed.service.spec.env:
+        return {}
+    image = model.spec.image
+    env = container_env(observed.service, template, observed.config.spec.env, image)
+    return env_of_profile(template, image, env)
 
 
 # What must exist: one rule per object, in the order of a service's start.

@@ -23,7 +23,11 @@ from aimd.planning.environment import (
 )
 from aimd.planning.gpus import needs_gpu, normalize_gpu
 from aimd.planning.profiles import VLLM
-from aimd.planning.service_template.discovered_profile import aim_id_of, discovered_profile_id
+from aimd.planning.service_template.discovered_profile import (
+    aim_id_of,
+    discovered_profile,
+    discovered_profile_id,
+)
 from aimd.planning.service_template.profile_file import profile_id_of
 
 _MODELS = (AIM_GPU_MODEL, AIM_ACCELERATOR_MODEL)
@@ -76,6 +80,19 @@ def discovered_choice(
             AIM_ENGINE: engine if engine != VLLM else "",
         }
     )
+
+
+def env_of_profile(template: AnyServiceTemplate, image: str, env: Iterable[EnvVar]) -> Mapping[str, str]:
+    """Return the variables of the profile that a container with `env` runs, none if that is unknown (SVC-ENV-7)."""
+    pinned = _by_name(env).get(AIM_PROFILE_ID)
+    custom, found = template.spec.custom_profile, discovered_profile(template, image)
+    if pinned is None or not pinned.value:
+        return {}
+    if custom is not None:
+        return custom.env_vars if pinned.value == profile_id_of(template) else {}
+    if found is None or pinned.value not in (template.spec.profile_id, discovered_profile_id(found)):
+        return {}
+    return found.env_vars
 
 
 def _is_other_model(found: Profile, before: Mapping[str, EnvVar], after: Mapping[str, EnvVar]) -> bool:
