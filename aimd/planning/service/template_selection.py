@@ -14,7 +14,7 @@ from aimd.api.service import ServiceOverrides
 from aimd.api.service_template import AnyServiceTemplate
 from aimd.api.shared import ProfileType
 from aimd.planning.component import State
-from aimd.planning.gpus import gpu_rank, normalize_gpu
+from aimd.planning.gpus import gpu_rank, names_no_gpu, normalize_gpu
 from aimd.planning.labels import DERIVED, ORIGIN_LABEL, TEMPLATE_ALIAS_LABEL
 from aimd.planning.service.observed import is_ready
 
@@ -72,10 +72,14 @@ class Requirements:
 
 
 def attributes_of(template: AnyServiceTemplate) -> Attributes:
-    """Read the profile found by discovery first and the spec second; for GPUs the other way round (SVC-SEL-5)."""
+    """Read the profile found by discovery first and the spec second; for GPUs the other way round (SVC-SEL-5).
+
+    The model of a CPU is not a GPU (TPL-GPU-6).
+    """
     profile = template.status.profile
     found = profile.metadata if profile is not None else None
     gpu = template.spec.hardware.gpu if template.spec.hardware is not None else None
+    gpu = gpu if gpu is not None and not names_no_gpu(gpu.model) else None
     return Attributes(
         metric=(found.metric if found else "") or template.spec.metric,
         precision=(found.precision if found else "") or template.spec.precision,

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from aimd.api.model import AIMModel
 from aimd.api.service import ServiceOverrides
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
+from aimd.api.shared import Hardware
 from aimd.planning.service.plan import plan_service
 from aimd.planning.service.template_selection import Requirements, attributes_of, select_template
 from tests.unit.planning.service.makers import Maker
@@ -149,6 +150,15 @@ def test_a_general_profile_passes_only_where_the_model_has_no_other() -> None:
         assert "UnoptimizedTemplateFiltered" in {item.verdict for item in selection.candidates}
     assert winner(general, make("opt"), requirements=strict) == "opt"
     assert winner(general, make("pre", "preview"), make("un", "unoptimized")) == "gen"
+
+
+def test_the_model_of_a_cpu_is_no_gpu_that_the_cluster_lacks() -> None:
+    """Prove TPL-GPU-6 and SVC-SEL-5."""
+    plain = make("a", gpu="")
+    hardware = Hardware.model_validate({"gpu": {"requests": 8, "model": "CPU"}})
+    template = plain.model_copy(update={"spec": plain.spec.model_copy(update={"hardware": hardware})})
+    assert (attributes_of(template).gpu, attributes_of(template).gpu_count) == ("", 1)
+    assert winner(template) == "a"
 
 
 def test_double_precision_comes_last() -> None:
