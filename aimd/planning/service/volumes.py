@@ -1,6 +1,6 @@
 """Volumes of the predictor: shared memory, profile, caches, and those that a running predictor keeps."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,19 +66,21 @@ def cache_volumes(cache: AIMTemplateCache | None, weights: LoadedWeights | None 
 
     Weights that the container loads under another id than their own are mounted twice (SVC-VOL-4).
     """
-    volumes: dict[str, Manifest] = {}
+    renamed = weights if weights is not None and weights.is_renamed else None
     mounts: dict[str, Manifest] = {}
+    names: dict[str, str] = {}
     for key, artifact in _usable(cache):
-        is_renamed = weights is not None and weights.is_renamed and artifact.model == weights.source_id
-        own = name_part(artifact.name or key)
-        name = WEIGHTS_VOLUME if is_renamed else own
-        volumes[own] = {"name": name, "persistentVolumeClaim": {"claimName": artifact.persistent_volume_claim}}
+        own, claim = name_part(artifact.name or key), artifact.persistent_volume_claim
         paths = [artifact.mount_point or mount_point(artifact.model, own)]
-        if weights is not None and is_renamed:
-            paths.append(weights.path)
+        name = _unused(own, names.values())
+        if renamed is not None and artifact.model == renamed.source_id:
+            name = WEIGHTS_VOLUME
+            paths.append(renamed.path)
+        names.setdefault(claim, name)
         for path in paths:
-            mounts.setdefault(path, {"name": name, "mountPath": path})
-    return Volumes(tuple(volumes.values()), tuple(mounts.values()))
+            mounts.setdefault(path, {"name": names[claim], "mountPath": path})
+    volumes = ({"name": name, "persistentVolumeClaim": {"claimName": claim}} for claim, name in names.items())
+    return Volumes(tuple(volumes), tuple(mounts.values()))
 
 
 def holds_weights(cache: AIMTemplateCache | None, weights: LoadedWeights | None) -> bool:
@@ -158,6 +160,13 @@ def preserved_volumes(
 def mounts_cache(inference_service: Mapping[str, Any] | None) -> bool:
     """Return whether an InferenceService has a claim mounted, that is, runs on cached weights."""
     return any(mounted_claims(inference_service))
+
+
+def _unused(name: str, taken: Collection[str]) -> str:
+    """Return the name of a volume, with a number if another one has it."""
+    others = {SHARED_MEMORY, PROFILE_VOLUME, WEIGHTS_VOLUME, *taken}
+    candidates = (name, *(f"{name[:60]}-{number}" for number in range(2, len(others) + 3)))
+    return next(candidate for candidate in candidates if candidate not in others)
 
 
 def _usable(cache: AIMTemplateCache | None) -> list[tuple[str, CachedArtifact]]:

@@ -125,6 +125,16 @@ def test_an_artifact_that_serves_two_ids_is_one_volume(cache: Maker) -> None:
     assert claims_by_path(cache_volumes(made)) == {"x/one": "claim", "x/two": "claim"}
 
 
+def test_volumes_never_share_a_name(cache: Maker) -> None:
+    """Prove SVC-VOL-1: names of artifacts may differ only in what the name of a volume cannot have."""
+    names = ("a.b", "a-b", "dshm", "custom-profile", "profile-weights")
+    made = cache(artifacts={name: entry(f"x/{name}", f"claim-{name}", name) for name in names})
+    assert claims_by_path(shared_memory() + cache_volumes(made)) == {
+        "/dev/shm": "",
+        **{f"x/{name}": f"claim-{name}" for name in names},
+    }
+
+
 def test_a_cache_with_other_sources_is_of_no_use_to_a_profile(template: Maker, cache: Maker) -> None:
     """Prove SVC-VOL-4."""
     made = cache(artifacts={"a": entry("my-org/old", "old")})
