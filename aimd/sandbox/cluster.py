@@ -55,13 +55,15 @@ class SandboxSettings:
 
     `nodes` have eight GPUs each. `progress` is called with each step. `models` are the repositories of the hub, with
     the size of their synthetic weights in bytes. `hub_bytes_per_second` slows downloads down, so that they can be
-    watched. With `operator`, the sandbox runs `aimd run`; otherwise the user starts it, as `Sandbox.operator`.
+    watched. `pull_seconds` is how long a node takes to pull an image, by shell pattern. With `operator`, the sandbox
+    runs `aimd run`; otherwise the user starts it, as `Sandbox.operator`.
     """
 
     nodes: int = 2
     progress: Progress = silent
     models: Mapping[str, int] = field(default_factory=lambda: {MODEL: 32 * 2**20, f"{MODEL}-FP8": 4 * 2**20})
     hub_bytes_per_second: int | None = None
+    pull_seconds: Mapping[str, float] = field(default_factory=dict)
     operator: bool = False
 
 
@@ -132,7 +134,7 @@ async def _furnish(settings: SandboxSettings, foundation: _Foundation, tasks: Ta
     hub_url: str = await tasks.start(partial(run_hub, hub))
     addresses = AddressTable()
     await tasks.start(partial(run_volumes, client, VolumeSettings(folder / "volumes")))
-    kubelet = _kubelet_settings(supervisor, plane, addresses, hub_url)
+    kubelet = replace(_kubelet_settings(supervisor, plane, addresses, hub_url), pull_seconds=settings.pull_seconds)
     kubelet_port: int = await tasks.start(partial(run_kubelet, client, kubelet))
     gateway_url: str = await tasks.start(partial(run_gateway, client, GatewaySettings(addresses)))
     version = await plane.version()

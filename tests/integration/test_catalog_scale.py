@@ -79,7 +79,7 @@ async def world(api_server: Any, registry: str) -> AsyncIterator[ProfileWorld]:
 
 @pytest.mark.parametrize("images", [4, DOZENS])
 async def test_a_catalog_of_many_models_of_few_images(world: ProfileWorld, images: int) -> None:
-    """Prove REG-LAY-5 and TPL-IMG-3 at scale."""
+    """Prove REG-PRF-6 and TPL-IMG-3 at scale."""
     models = images * MODELS_OF_AN_IMAGE
     before = resident_mebibytes()
     for number in range(models):

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -128,6 +129,7 @@ async def world(api_server: ControlPlane, folder: Path, *, with_gateway: bool = 
         nodes=frozenset({name}),
         simulated_ready_after=0.1,
         back_off_scale=0.01,
+        pull_seconds={"slow/*": 2.0},
     )
     volumes = VolumeSettings(folder / "volumes", (name,), provisioner=f"{name}.test/volumes")
     gateway = GatewaySettings(
@@ -553,6 +555,16 @@ async def test_an_image_that_cannot_be_pulled(api_server: ControlPlane, tmp_path
 
         await eventually(seen, lambda found: found >= {"ErrImagePull", "ImagePullBackOff"})
         assert (await here.get(POD, "unpulled"))["status"]["phase"] == "Pending"
+
+
+async def test_an_image_that_takes_long_to_pull(api_server: ControlPlane, tmp_path: Path) -> None:
+    async with world(api_server, tmp_path) as here:
+        began = time.monotonic()
+        await here.create(POD, "pulling", spec=here.pod_spec({"image": "slow/model:1"}))
+        pod = await eventually(lambda: here.get(POD, "pulling"), lambda found: bool(found["status"].get("hostIP")))
+        assert main_status(pod)["state"]["waiting"]["reason"] == "ContainerCreating"
+        await eventually(lambda: here.get(POD, "pulling"), lambda found: "running" in main_status(found)["state"])
+        assert time.monotonic() - began > 2
 
 
 async def test_a_missing_secret_holds_a_container_back(api_server: ControlPlane, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,7 @@ class Container:
     # Before a start
 
     async def _pull(self) -> bool:
-        """Pull the image, which fails only for hosts below `.invalid`; return False if the pod has ended."""
+        """Pull the image; return False if the pod has ended. It fails only for hosts below `.invalid`."""
         image, attempt = self.status.image, 0
         self._context.event("Normal", "Pulling", f'Pulling image "{image}"')
         while host := _unreachable_host(image):
@@ -133,8 +134,18 @@ class Container:
             self._set(state=Waiting("ImagePullBackOff", f'Back-off pulling image "{image}": ErrImagePull: {problem}'))
             if not await self._pause(restart_delay(attempt + 1) * self._context.settings.back_off_scale):
                 return False
+        await self._pause(self._pull_seconds_left())
         self._context.event("Normal", "Pulled", f'Successfully pulled image "{image}"')
         return not self._stopping.is_set()
+
+    def _pull_seconds_left(self) -> float:
+        """Return the time until the node has the image; the first container that needs it starts the pull."""
+        settings, image = self._context.settings, self.status.image
+        seconds = next((value for pattern, value in settings.pull_seconds.items() if fnmatchcase(image, pattern)), 0.0)
+        if not seconds:
+            return 0.0
+        node, now = str(self._context.pod["spec"].get("nodeName")), time.monotonic()
+        return max(settings.pulls.setdefault((node, image), now) + seconds - now, 0.0)
 
     async def _prepare(self, program: Program) -> _Launch | None:
         """Wait until everything exists that the container refers to; return None if the pod has ended."""

@@ -37,5 +37,9 @@ class KubeletSettings:
     """Run time of a simulated init container, and of a simulated container in a pod that ends."""
     token_period: float = 30.0
     """Interval at which a pod gets a new token; a kubelet waits most of the token's lifetime of an hour."""
+    pull_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Time that a node takes to pull an image, by shell pattern; none by default."""
+    pulls: dict[tuple[str, str], float] = field(default_factory=dict)
+    """When each node began to pull an image; a node pulls it once, whatever becomes of the pod."""
     back_off_scale: float = 1.0
     """Factor for the delays between restarts and between attempts to pull an image."""
