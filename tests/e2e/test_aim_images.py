@@ -9,7 +9,7 @@ from aimd.planning.kinds import AIM_MODEL, AIM_SERVICE, AIM_SERVICE_TEMPLATE
 from aimd.runtime.objects import Manifest
 from aimd.sandbox.aim_image.images import BASE, IMAGES, LABELLED, MODEL, UNLABELLED, AimImage
 from aimd.sandbox.model_server import fingerprint
-from tests.e2e.world import API_VERSION, REPOSITORY, World
+from tests.e2e.world import API_VERSION, REPOSITORY, World, condition
 from tests.waiting import wait_until
 
 AIMS = [item for item in IMAGES if item.aim_id]
@@ -68,6 +68,32 @@ async def test_a_profile_for_other_weights_than_those_of_its_aim(world: World) -
     assert [card["id"] for card in cards] == [f"{MODEL}-FP8", MODEL]
     assert {card["fingerprint"] for card in cards} == {weights(world, f"{MODEL}-FP8")}
     assert {card["profile"] for card in cards} == {"vllm-mi350x-fp8-tp1-throughput"}
+
+
+@pytest.mark.parametrize("image", [LABELLED, UNLABELLED], ids=["model-0-9", "model-0-12"])
+async def test_a_template_that_no_profile_fits_shows_why(world: World, image: AimImage) -> None:
+    """The template asks the image for a choice, by a Job, and the image answers with an empty list."""
+    off = {"extractMetadata": False, "createServiceTemplates": False}
+    model = {
+        "apiVersion": API_VERSION,
+        "kind": AIM_MODEL.name,
+        "metadata": {"name": "m", "namespace": world.namespace},
+        "spec": {"image": image.reference, "discovery": off},
+    }
+    template = {
+        "apiVersion": API_VERSION,
+        "kind": AIM_SERVICE_TEMPLATE.name,
+        "metadata": {"name": "eight", "namespace": world.namespace},
+        "spec": {"modelName": "m", "metric": "latency", "hardware": {"gpu": {"model": "MI350X", "requests": 8}}},
+    }
+    await world.apply(model, template)
+    reason = f"No compatible profile found for AIM {MODEL}. Profile breakdown:"
+    live = await wait_until(
+        "the words of the image",
+        lambda: world.get(AIM_SERVICE_TEMPLATE, "eight"),
+        lambda item: reason in condition(item, "Discovered").get("message", ""),
+    )
+    assert condition(live, "Discovered")["status"] == "False"
 
 
 @pytest.mark.parametrize("image", [BASE, LABELLED, UNLABELLED], ids=["base", "model-0-9", "model-0-12"])

@@ -33,7 +33,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 NAMESPACE_NAME = "ml-team"
 PROFILES = "/workspace/aim-runtime/profiles/custom/"
 NO_BUCKET_HERE = {"s3://my-bucket/weights/": f"hf://{REPOSITORY}"}
-NO_DOCKER_HUB_HERE = {"registry": HOST}
+NO_DOCKER_HUB_HERE = {"registry": HOST, "versions": [">=0.12.0"]}
 
 
 class Team(World):
