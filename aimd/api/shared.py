@@ -107,6 +107,10 @@ class CommonCondition(StrEnum):
 
 MetricText: TypeAlias = Annotated[str, Schema(enum=tuple(Metric))]
 PrecisionText: TypeAlias = Annotated[str, Schema(enum=tuple(Precision))]
+WeightsPrecisionText: TypeAlias = Annotated[
+    str, Schema(enum=tuple(word for word in Precision if word not in (Precision.AUTO, Precision.FP64)))
+]
+"""Precision of stored weights, for which there is nothing to choose."""
 ProfileTypeText: TypeAlias = Annotated[str, Schema(enum=tuple(ProfileType))]
 CacheModeText: TypeAlias = Annotated[str, Schema(enum=tuple(CacheMode))]
 
@@ -211,6 +215,8 @@ class ModelSource(ApiModel):
     size: Quantity = ""
     """Size of the weights, for example `16Gi`, used to size the volume. If unset, a job determines it before the
     download."""
+    precision: WeightsPrecisionText = ""
+    """Numeric precision of the weights. The precision of a template with these sources that does not set its own."""
     env: EnvList = ()
     """Environment variables of the download of this source, such as credentials or `AWS_ENDPOINT_URL`. Override all
     other environment variables by name."""

@@ -266,12 +266,14 @@ def _cache_reference(cache: Manifest | None) -> Manifest | None:
 
 
 def _inline_profile(template: AnyServiceTemplate) -> Manifest:
+    """Return the profile of a template with sources of its own, as its spec and they describe it (TPL-SRC-2)."""
     spec, gpu = template.spec, template.spec.hardware.gpu if template.spec.hardware is not None else None
+    of_weights = {source.precision for source in spec.model_sources}
     values: Manifest = {
         "gpu": gpu.model if gpu is not None else "",
         "gpuCount": gpu.requests if gpu is not None else 0,
         "metric": spec.metric,
-        "precision": spec.precision,
+        "precision": spec.precision or (of_weights.pop() if len(of_weights) == 1 else ""),
         "type": spec.type,
     }
     given = {name: value for name, value in values.items() if value}

@@ -48,6 +48,11 @@ def profile_fields(parent: str) -> dict[str, dict[str, Any]]:
     }
 
 
+def weights(*parents: str) -> dict[str, dict[str, Any]]:
+    values = ["bf16", "fp16", "fp32", "fp4", "fp8", "int4", "int8"]
+    return {f"{parent}.modelSources[].precision": {**STRING, "enum": values} for parent in parents}
+
+
 PUBLISHED_SOURCE_URI = r"^(hf|s3)://[^ \t\r\n]+$"
 """Accepts URIs that no downloader can work with, such as `s3:///x` and `hf://a/b/c`; the rendered pattern does not."""
 INSPECTED: dict[str, dict[str, Any]] = {
@@ -71,17 +76,19 @@ VERSION = {"status.version": STRING}
 ABOUT_MODEL = {**VERSION, "spec.imageMetadata.baseImageRef": STRING, "status.imageMetadata.baseImageRef": STRING}
 IDENTITY = {**VERSION, "status.profile.metadata.aimId": STRING, "status.profile.metadata.modelId": STRING}
 ADDED: dict[str, dict[str, dict[str, Any]]] = {
+    "AIMTemplateCache": weights("spec"),
     "AIMService": {
+        **weights("spec.model.custom"),
         "status.templateCandidates": LIST,
         "status.templateCandidates[]": OBJECT,
         "status.templateCandidates[].name": STRING,
         "status.templateCandidates[].scope": STRING,
         "status.templateCandidates[].verdict": STRING,
     },
-    "AIMModel": {**INSPECTED, **ABOUT_MODEL, **profile_fields("spec.customTemplates[]")},
-    "AIMClusterModel": {**INSPECTED, **ABOUT_MODEL, **profile_fields("spec.customTemplates[]")},
-    "AIMServiceTemplate": {**profile_fields("spec"), **IDENTITY},
-    "AIMClusterServiceTemplate": {**profile_fields("spec"), **IDENTITY},
+    "AIMModel": {**INSPECTED, **ABOUT_MODEL, **weights("spec"), **profile_fields("spec.customTemplates[]")},
+    "AIMClusterModel": {**INSPECTED, **ABOUT_MODEL, **weights("spec"), **profile_fields("spec.customTemplates[]")},
+    "AIMServiceTemplate": {**profile_fields("spec"), **IDENTITY, **weights("spec", "status")},
+    "AIMClusterServiceTemplate": {**profile_fields("spec"), **IDENTITY, **weights("spec", "status")},
 }
 """Fields that the published API doesn't have, and the facts of their schemas but for CEL rules."""
 ADDED_VALUES = {

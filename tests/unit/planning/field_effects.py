@@ -152,10 +152,16 @@ def hardware_rows(prefix: str, place: str, wrap: Callable[[Spec], Spec], world: 
     }
 
 
-def source_rows(prefix: str, place: str, wrap: Callable[[Spec], Spec], world: str = "usual") -> dict[str, Row]:
-    """One row for each leaf of a source of weights; `wrap` makes a spec with this source."""
-    weights = {"modelId": "acme/tiny", "sourceUri": "hf://acme/tiny", "size": "1Gi"}
+def source_rows(
+    prefix: str, place: str, wrap: Callable[[Spec], Spec], world: str = "usual", *, described: bool = True
+) -> dict[str, Row]:
+    """One row for each leaf of a source of weights; `wrap` makes a spec with this source.
+
+    `described` is whether what only describes the weights shows, too.
+    """
+    weights = {"modelId": "acme/tiny", "sourceUri": "hf://acme/tiny", "size": "1Gi", "precision": "fp8"}
     changes = {"modelId": "acme/other", "sourceUri": "hf://acme/other", "size": "2Gi"}
+    changes |= {"precision": "fp16"} if described else {}
     return {
         **{
             f"{prefix}.{leaf}": Row(wrap(weights), wrap({**weights, leaf: value}), f"{place}.{leaf}", world)

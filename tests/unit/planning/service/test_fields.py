@@ -75,6 +75,9 @@ FIELDS: dict[str, Row] = {
     "model.custom.modelSources[].size": Row(
         weights(), weights(size="16Gi"), f"{MADE}.spec.modelSources[].size", "bare"
     ),
+    "model.custom.modelSources[].precision": Row(
+        weights(), weights(precision="fp8"), f"{MADE}.spec.modelSources[].precision", "bare"
+    ),
     **variable_rows(
         "model.custom.modelSources[].env[]",
         f"{MADE}.spec.modelSources[].env[]",

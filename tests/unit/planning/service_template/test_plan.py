@@ -278,3 +278,18 @@ def test_the_version_is_the_tag_of_the_image_of_the_model() -> None:
     """Prove MDL-STA-5."""
     assert settle(template(modelSources=INLINE))[0].status["version"] == "1"
     assert settle(template(modelSources=INLINE), None)[0].status["version"] is None
+
+
+@pytest.mark.parametrize(
+    ("precisions", "own", "expected"),
+    [(["fp8"], "", "fp8"), (["fp8", "fp8"], "", "fp8"), (["fp8", "fp16"], "", None), (["fp8"], "fp4", "fp4")],
+)
+def test_the_precision_of_the_weights_is_that_of_the_template(
+    precisions: list[str], own: str, expected: str | None
+) -> None:
+    """Prove TPL-SRC-2."""
+    spec: dict[str, Any] = {"modelSources": [{**INLINE[0], "precision": precision} for precision in precisions]}
+    if own:
+        spec["precision"] = own
+    plan, _ = settle(template(**spec))
+    assert plan.status["profile"]["metadata"].get("precision") == expected

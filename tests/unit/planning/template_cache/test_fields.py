@@ -13,11 +13,13 @@ from aimd.planning.runtime_config import resolve_config
 from aimd.planning.template_cache.plan import ObservedTemplateCache, plan_template_cache
 from tests.unit.planning.field_effects import (
     NOW,
+    Ignored,
     Row,
     Spec,
     World,
     assert_complete,
     assert_effect,
+    assert_no_effect,
     source_rows,
     variable_rows,
 )
@@ -30,7 +32,7 @@ FIELDS: dict[str, Row] = {
     "templateName": Row({}, {"templateName": "other"}, "conditions.ServiceTemplateReady.reason"),
     "templateScope": Row({}, {"templateScope": "Unknown"}, f"{LABELS}/template.scope"),
     "mode": Row({}, {"mode": "Dedicated"}, "AIMArtifact.metadata.ownerReferences"),
-    **source_rows("modelSources[]", ARTIFACT, lambda source: {"modelSources": [source]}),
+    **source_rows("modelSources[]", ARTIFACT, lambda source: {"modelSources": [source]}, described=False),
     **variable_rows("env[]", f"{ARTIFACT}.env[]", lambda env: {"env": env}),
     "storageClassName": Row({}, {"storageClassName": "fast"}, f"{ARTIFACT}.storageClassName"),
     "downloadImage": Row({}, {"downloadImage": "registry/own:1"}, f"{ARTIFACT}.modelDownloadImage"),
@@ -38,6 +40,14 @@ FIELDS: dict[str, Row] = {
         {}, {"imagePullSecrets": [{"name": "registry"}]}, f"{ARTIFACT}.imagePullSecrets[].name"
     ),
     "runtimeConfigName": Row({}, {"runtimeConfigName": "missing"}, "conditions.RuntimeConfigReady.reason"),
+}
+
+WITHOUT_EFFECT: dict[str, Ignored] = {
+    "modelSources[].precision": Ignored(
+        {"modelSources": [WEIGHTS]},
+        {"modelSources": [{**WEIGHTS, "precision": "fp8"}]},
+        "describes the weights to users of a template: a cache downloads them as they are",
+    )
 }
 
 
@@ -68,5 +78,10 @@ def test_a_field_shows_where_it_should(path: str) -> None:
     assert_effect(path, FIELDS[path], WORLDS)
 
 
+@pytest.mark.parametrize("path", WITHOUT_EFFECT)
+def test_a_field_without_effect_changes_nothing(path: str) -> None:
+    assert_no_effect(path, WITHOUT_EFFECT[path], WORLDS)
+
+
 def test_every_field_of_the_schema_has_a_row() -> None:
-    assert_complete(AIM_TEMPLATE_CACHE_RESOURCE, FIELDS, {})
+    assert_complete(AIM_TEMPLATE_CACHE_RESOURCE, FIELDS, WITHOUT_EFFECT)
