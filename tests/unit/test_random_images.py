@@ -15,9 +15,9 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from aimd.planning.kinds import AIM_MODEL, AIM_SERVICE, AIM_SERVICE_TEMPLATE
-from tests.aim_images import QUANTIZED, QWEN, ProfileFile, image_of
+from tests.aim_images import QUANTIZED, QWEN, ProfileFile, base_image, image_of
 from tests.aim_pods import environment, gpu_count
-from tests.aim_runtime_oracle import GENERATIONS, Container, Start, loaded
+from tests.aim_runtime_oracle import GENERATIONS, Container, Profile, Start, loaded
 from tests.planned_cluster import MI300X, MI325X, Node, PlannedCluster, PublishedImage
 
 IMAGE = "amdenterpriseai/aim-qwen-qwen3-32b:1"
@@ -109,7 +109,7 @@ def services(draw: st.DrawFn, stems: list[str]) -> tuple[dict[str, Any], dict[st
     return {**service, **({"template": template} if template else {})}, written
 
 
-nodes = st.sampled_from([(MI300X,), (MI325X,), (MI300X, MI325X), ()])
+nodes = st.sampled_from([(MI300X, MI325X), (MI300X, MI325X), (MI300X,), (MI325X,), ()])
 
 
 @pytest.mark.timeout(300)
@@ -168,3 +168,82 @@ def test_every_template_of_an_image_pins_a_profile_that_the_image_loads(image: P
                 profile = ids[profile_id]
                 shown = tuple(found.get(name) for name in ("metric", "precision", "type"))
                 assert shown == (profile.metric, profile.precision, profile.type)
+
+
+IDS = ("my-org/ft", "my-org/other", QWEN)
+ANY_ID = st.sampled_from(IDS * 5 + ("llama", "a/b/c", "my-org/general"))
+gpus = st.fixed_dictionaries(
+    {
+        "requests": st.sampled_from([1, 1, 1, 2, 2, 0, 9]),
+        "model": st.sampled_from(["MI300X", "MI300X", "mi325x", "AMD Instinct MI300X", "MI9000X", ""]),
+    }
+)
+sources = st.lists(
+    st.builds(
+        lambda name, scheme: {"modelId": name, "sourceUri": f"{scheme}://{name}", "size": "1Gi"},
+        st.sampled_from(IDS),
+        st.sampled_from(["hf", "s3"]),
+    ),
+    max_size=3,
+    unique_by=lambda source: source["modelId"],
+)
+custom = st.fixed_dictionaries(
+    {
+        "aimId": ANY_ID,
+        "modelId": ANY_ID,
+        "metric": st.sampled_from(METRICS),
+        "precision": st.sampled_from([*PRECISIONS, *PRECISIONS, "auto"]),
+        "customProfile": st.just({"engineArgs": {"dtype": "float16"}}),
+        "hardware": gpus.map(lambda gpu: {"gpu": gpu}),
+    },
+    optional={"type": st.sampled_from(["optimized", "preview", "unoptimized"]), "modelSources": sources},
+)
+own_weights = st.fixed_dictionaries(
+    {"modelSources": sources.filter(bool), "hardware": gpus.map(lambda gpu: {"gpu": gpu})},
+    optional={"metric": st.sampled_from(METRICS), "precision": st.sampled_from(PRECISIONS)},
+)
+
+
+@pytest.mark.timeout(300)
+@settings(max_examples=60)
+@given(generation=st.sampled_from(GENERATIONS), spec=custom | own_weights, nodes=nodes, is_base=st.booleans())
+def test_templates_with_profiles_and_weights_of_users(
+    generation: str, spec: dict[str, Any], nodes: tuple[Node, ...], is_base: bool
+) -> None:
+    """A custom profile loads or is refused without a Job; own weights run if the image has a profile for them."""
+    image = base_image(generation) if is_base else image_of(generation)
+    cluster = PlannedCluster({IMAGE: image}, nodes)
+    off = {"extractMetadata": False, "createServiceTemplates": False}
+    cluster.user_applies(AIM_MODEL, "qwen", {"image": IMAGE, "discovery": off})
+    cluster.user_applies(AIM_SERVICE_TEMPLATE, "t", {"modelName": "qwen", **spec})
+    cluster.user_applies(AIM_SERVICE, "chat", {"model": {"name": "qwen"}, "template": {"name": "t"}})
+    cluster.settle()
+    pod = cluster.predictor()
+    if pod is None:
+        event("refused")
+        assert cluster.conditions()["Ready"][2]
+        for job in cluster.jobs:
+            assert "No compatible profile" not in cluster.conditions()["Ready"][2], job["metadata"]["name"]
+        return
+    event("custom profile" if "customProfile" in spec else "own weights")
+    weights = {source["modelId"]: source["sourceUri"] for source in spec.get("modelSources") or ()}
+    for node, outcome in cluster.starts():
+        if "customProfile" in spec:
+            assert isinstance(outcome, Start), outcome
+            assert outcome.profile.id.startswith(f"custom/{spec['aimId']}/")
+            assert (outcome.profile.model, outcome.profile.count) == (node.model, gpu_count(pod))
+            only = next(iter(weights.values()), f"hf://{spec['modelId']}")
+            assert outcome.holds == weights.get(spec["modelId"], only)
+        elif isinstance(outcome, Start):
+            assert outcome.profile.general
+            assert outcome.holds == spec["modelSources"][0]["sourceUri"]
+            # Without a number, a GPU is meant that the pod does not request.
+            assert (outcome.profile.model, outcome.profile.count) == (node.model, gpu_count(pod) or 1)
+        else:
+            assert not [item for item in loaded(image.image, Container()) if _suits(item, spec, node, gpu_count(pod))]
+
+
+def _suits(profile: Profile, spec: Mapping[str, Any], node: Node, count: int) -> bool:
+    """Whether a general profile is what own weights ask for."""
+    asked = (spec.get("metric", "latency"), spec.get("precision", profile.precision), node.model, count)
+    return profile.general and (profile.metric, profile.precision, profile.model, profile.count) == asked
