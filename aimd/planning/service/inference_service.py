@@ -21,7 +21,7 @@ from aimd.planning.labels import (
     TEMPLATE_LABEL,
     label_value,
 )
-from aimd.planning.objects import names_in, part, predictor_container, predictor_of, text
+from aimd.planning.objects import annotations_of, names_in, part, predictor_container, predictor_of, text
 from aimd.planning.objects import parts as parts_of
 from aimd.planning.pull_secrets import names_of, predictor_pull_secrets
 from aimd.planning.service.container_environment import container_env
@@ -77,7 +77,10 @@ def render_inference_service(observed: ObservedService, parts: PredictorInputs) 
         "name": parts.name,
         "namespace": observed.key.namespace,
         "labels": _labels(observed, parts.template),
-        "annotations": service_annotations(observed.service, parts.template) | scaling_annotations(scaling, parts.name),
+        "annotations": {
+            **service_annotations(observed.service, parts.template, named=_may_be_named(observed, image)),
+            **scaling_annotations(scaling, parts.name),
+        },
         "ownerReferences": owner_references(observed.service),
     }
     predictor = {**scaling_fields(scaling), **_predictor(observed, parts, image)}
@@ -133,12 +136,23 @@ def _labels(observed: ObservedService, template: AnyServiceTemplate) -> dict[str
     )
 
 
-def service_annotations(service: AIMService, template: AnyServiceTemplate) -> dict[str, str]:
-    """Return what gateways and dashboards read about the service (SVC-ANN-1, SVC-ANN-2)."""
+def service_annotations(service: AIMService, template: AnyServiceTemplate, *, named: bool = True) -> dict[str, str]:
+    """Return what gateways and dashboards read about the service (SVC-ANN-1, SVC-ANN-2).
+
+    `named` is whether to name the model.
+    """
     given = service.metadata.annotations
     own = {key: value for key, value in given.items() if key.startswith(CLUSTER_AUTH_PREFIX)}
-    model = _served_model(template)
+    model = _served_model(template) if named else ""
     return {**own, SERVED_MODEL_ANNOTATION: model} if model else own
+
+
+def _may_be_named(observed: ObservedService, image: str) -> bool:
+    """Return whether naming the model starts no pods: KServe copies annotations to them (SVC-ANN-2)."""
+    live = observed.inference_service
+    if live is None or text(predictor_container(live), "image") != image:
+        return True
+    return SERVED_MODEL_ANNOTATION in annotations_of(live)
 
 
 def _served_model(template: AnyServiceTemplate) -> str:

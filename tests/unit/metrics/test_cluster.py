@@ -25,6 +25,12 @@ def test_gpus_of_the_nodes(fleet: FleetWorld) -> None:
     assert len(fleet.scrape()["aimd_gpu_allocatable"].samples) == 1
 
 
+def test_gpus_whose_labels_name_no_model_are_counted_as_unknown(fleet: FleetWorld) -> None:
+    labels = {"amd.com/gpu.family": "AI"}
+    fleet.put(NODE, "gpu-1", metadata={"labels": labels}, status={"allocatable": {"amd.com/gpu": "4"}})
+    assert fleet.value("aimd_gpu_nodes", model="unknown") == 1
+
+
 def test_nodes_with_the_same_gpus_count_together(fleet: FleetWorld) -> None:
     labels = {"amd.com/gpu.device-id": "74a1"}
     status = {"allocatable": {"amd.com/gpu": "4", "amd.com/gpu-memory": "many"}}

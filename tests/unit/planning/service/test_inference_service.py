@@ -1,6 +1,7 @@
 """How the InferenceService is rendered."""
 
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -141,3 +142,17 @@ def test_the_served_model_is_named(fields: Manifest, expected: str | None) -> No
     """Prove SVC-ANN-2."""
     template = AIMServiceTemplate.model_validate(fields)
     assert service_annotations(AIMService(), template).get("aim.eai.amd.com/model-id") == expected
+
+
+def test_a_model_that_runs_unnamed_is_named_with_the_next_image(serving: Maker, model: Maker, now: datetime) -> None:
+    """Prove SVC-ANN-2."""
+
+    def named(**fields: Any) -> bool:
+        annotations = rendered(plan_service(serving(**fields), now), "InferenceService")["metadata"]["annotations"]
+        return "aim.eai.amd.com/model-id" in annotations
+
+    unnamed = serving().inference_service
+    assert named(inference_service=unnamed)
+    del unnamed["metadata"]["annotations"]["aim.eai.amd.com/model-id"]
+    assert not named(inference_service=unnamed)
+    assert named(inference_service=unnamed, models=[model(image="registry/aim:2")])
