@@ -4,12 +4,13 @@ A kind's controller is a `Definition`: what it watches, how it observes, which p
 live reads, gates, status, Events and retries are here, once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 import structlog
+from anyio.lowlevel import checkpoint
 from pydantic import ValidationError
 
 from aimd.api.core import ApiObject
@@ -70,7 +71,7 @@ ObjectT = TypeVar("ObjectT", bound=ApiObject)
 ObservedT = TypeVar("ObservedT")
 
 
-def _nothing(_obj: Any, _reader: Reader) -> Sequence[Deletion]:
+def _nothing(_obj: Any, _reader: Reader) -> Iterable[Sequence[Deletion]]:
     return ()
 
 
@@ -82,7 +83,8 @@ class Definition(Generic[ObjectT, ObservedT]):
     cache, and the live reads that the plan asked for. `plan` decides; pure and total. `ties` are the relations to other
     kinds and `informers` say what of each kind is watched; `own_changes` filters changes of the object itself.
 
-    `on_deletion` gives what has to be deleted before `finalizer` is removed. `status_word` renders a state as
+    `on_deletion` gives what has to be deleted before `finalizer` is removed, in batches: other work of the process goes
+    on between two of them (OBJ-BND-1). `status_word` renders a state as
     `status.status`; None for a kind without that field. `forget` is called with keys that no longer exist.
     """
 
@@ -95,7 +97,7 @@ class Definition(Generic[ObjectT, ObservedT]):
     own_changes: Predicate = intent_changed
     other_watches: Sequence[Watch] = ()
     finalizer: str = ""
-    on_deletion: Callable[[ObjectT, Reader], Sequence[Deletion]] = _nothing
+    on_deletion: Callable[[ObjectT, Reader], Iterable[Sequence[Deletion]]] = _nothing
     status_word: Callable[[State], str] | None = str
     forget: Callable[[Key], None] | None = None
     workers: int = 8
@@ -236,9 +238,11 @@ class KindReconciler(Generic[ObjectT, ObservedT]):
             return Result()
         obj = self._parse(live)
         if not isinstance(obj, Plan) and not await self._is_ending(key_of(live).namespace):
-            applied = await self._applier.apply((), self.definition.on_deletion(obj, self._reader))
-            if any(failure.category is not Category.AUTH for _, _, failure in applied.failures):
-                return Result(retry=True)
+            for deletions in self.definition.on_deletion(obj, self._reader):
+                applied = await self._applier.apply((), deletions)
+                if any(failure.category is not Category.AUTH for _, _, failure in applied.failures):
+                    return Result(retry=True)
+                await checkpoint()
         await remove_finalizer(self._client, self.kind, live, finalizer)
         return Result()
 

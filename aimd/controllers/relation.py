@@ -11,14 +11,15 @@ through its InferenceService.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Generic, Protocol, TypeVar
 
 from aimd.api.core import ApiObject
+from aimd.controllers.preferences import Choice
+from aimd.controllers.reach import EVERYWHERE, Reach, at_places
 from aimd.controllers.reader import Found, Reader, Tokens, key_of_object, own_name
 from aimd.planning.unreadable import Unreadable
 from aimd.runtime.controller import Watch
-from aimd.runtime.handlers import Handler, for_index, for_owner
+from aimd.runtime.handlers import Handler, for_owner
 from aimd.runtime.informer import Informer
 from aimd.runtime.objects import Key, Kind, Manifest, key_of, uid_of
 from aimd.runtime.predicates import Predicate, always
@@ -27,31 +28,6 @@ from aimd.runtime.store import Cache, IndexFunction
 SubjectT = TypeVar("SubjectT")
 MiddleT = TypeVar("MiddleT")
 NeighborT = TypeVar("NeighborT")
-
-
-class Reach(Enum):
-    """Which neighbors a subject can see, by their namespaces."""
-
-    NAMESPACE = "namespace"
-    """Those of its own namespace; for a cluster-scoped subject the cluster-scoped ones."""
-    VISIBLE = "visible"
-    """Those of its own namespace and the cluster-scoped ones."""
-    USERS = "users"
-    """Those of its own namespace; for a cluster-scoped subject all of them."""
-    ANYWHERE = "anywhere"
-    """All of them."""
-
-    def allows(self, subject: str, neighbor: str) -> bool:
-        """Return whether a subject in one namespace sees a neighbor in the other; empty is cluster-scoped."""
-        match self:
-            case Reach.NAMESPACE:
-                return subject == neighbor
-            case Reach.VISIBLE:
-                return neighbor in ("", subject)
-            case Reach.USERS:
-                return subject in ("", neighbor)
-            case Reach.ANYWHERE:
-                return True
 
 
 class Tie(Protocol):
@@ -84,8 +60,11 @@ class Tie(Protocol):
     def indexes(self, reader: Reader) -> Mapping[Kind, Mapping[str, IndexFunction]]:
         """Return the index functions that wake-up and lookup need, by kind and index name."""
 
-    def subjects(self, neighbor: Manifest, kind: Kind, cache: Cache) -> Iterator[Key]:
-        """Return the keys of the subjects that a neighbor of `kind` concerns; a key may come twice."""
+    def subjects(self, neighbor: Manifest, kind: Kind, cache: Cache, within: str = "") -> Iterator[Key]:
+        """Return the keys of the subjects that a neighbor of `kind` concerns; a key may come twice.
+
+        With `within`, only those of that namespace.
+        """
 
     def find(self, reader: Reader, subject: Any) -> Found[Any]:
         """Return the neighbors of a subject."""
@@ -97,6 +76,8 @@ class Relation(Generic[SubjectT, NeighborT]):
 
     `name` is unique among all relations, since indexes of one kind are shared by all controllers. `predicate` and
     `delay` are those of the watch. `lookup_only` says why changes of the neighbors need not wake, where that is so.
+
+    `choice` limits what a lookup gives for a token (OBJ-BND-1); without one it gives all neighbors.
     """
 
     name: str
@@ -108,28 +89,37 @@ class Relation(Generic[SubjectT, NeighborT]):
     predicate: Predicate = always
     delay: float = 0.0
     lookup_only: str = ""
+    choice: Choice | None = None
 
     def indexes(self, reader: Reader) -> Mapping[Kind, Mapping[str, IndexFunction]]:
         """Return the index functions that wake-up and lookup need."""
         found: dict[Kind, dict[str, IndexFunction]] = {}
         if not self.lookup_only:
-            found[self.subject] = {self._wanted: reader.tokens(self.wants, self.subject)}
+            found[self.subject] = {self._wanted: at_places(self.reach.wanted, reader.tokens(self.wants, self.subject))}
         if not _by_key(self.offers, self.reach):
             for kind in self.neighbors:
-                found.setdefault(kind, {})[self.offers_index] = reader.tokens(self.offers, kind)
+                offers = at_places(self.reach.offered, reader.tokens(self.offers, kind))
+                found.setdefault(kind, {})[self.offers_index] = offers
         return found
 
-    def subjects(self, neighbor: Manifest, kind: Kind, cache: Cache) -> Iterator[Key]:
+    def subjects(self, neighbor: Manifest, kind: Kind, cache: Cache, within: str = "") -> Iterator[Key]:
         """Return the keys of the subjects that want what a neighbor offers."""
-        wakes = for_index(self.subject, self._wanted, Reader(cache).tokens(self.offers, kind))
-        for key in wakes(neighbor, cache):
-            if self.reach.allows(key.namespace, key_of(neighbor).namespace):
-                yield key
+        places = (within,) if within else self.reach.offered(key_of(neighbor).namespace)
+        for token in filter(None, Reader(cache).tokens(self.offers, kind)(neighbor)):
+            for place in places:
+                for key in cache[self.subject].keys_by_index(self._wanted, f"{place}/{token}"):
+                    if self.reach.allows(key.namespace, key_of(neighbor).namespace):
+                        yield key
 
     def find(self, reader: Reader, subject: SubjectT) -> Found[NeighborT]:
         """Return the neighbors that offer what the subject wants."""
         tokens = tuple(dict.fromkeys(self.wants(subject)))
         return _find(reader, self, tokens, _key(subject).namespace)
+
+    def all_of(self, reader: Reader, kind: Kind, subject: SubjectT) -> Iterator[Manifest]:
+        """Return the neighbors of a kind however many there are, without parsing them."""
+        for token in dict.fromkeys(self.wants(subject)):
+            yield from _offering(reader, self, kind, token, _key(subject).namespace)
 
     @property
     def _wanted(self) -> str:
@@ -160,9 +150,11 @@ class Children(Generic[SubjectT, NeighborT]):
         """Return the index functions that wake-up and lookup need: none."""
         return {}  # Every store has an index by owner.
 
-    def subjects(self, neighbor: Manifest, _kind: Kind, cache: Cache) -> Iterator[Key]:
+    def subjects(self, neighbor: Manifest, _kind: Kind, cache: Cache, within: str = "") -> Iterator[Key]:
         """Return the key of the owner, if it is a subject."""
-        yield from for_owner(self.subject)(neighbor, cache)
+        for key in for_owner(self.subject)(neighbor, cache):
+            if within in ("", key.namespace):
+                yield key
 
     def find(self, reader: Reader, subject: SubjectT) -> Found[NeighborT]:
         """Return the children of a subject."""
@@ -181,7 +173,8 @@ class Children(Generic[SubjectT, NeighborT]):
 class Through(Generic[SubjectT, MiddleT, NeighborT]):
     """Neighbors of the neighbors of `first`: `via` gives the tokens that an object in the middle looks for.
 
-    `reach` is that of the subject. `only` limits the relation to some subjects.
+    `reach` is that of the subject. `only` limits the relation to some subjects. `choice` is that of a
+    `Relation`.
     """
 
     name: str
@@ -194,6 +187,7 @@ class Through(Generic[SubjectT, MiddleT, NeighborT]):
     predicate: Predicate = always
     delay: float = 0.0
     lookup_only: str = ""
+    choice: Choice | None = None
 
     @property
     def subject(self) -> Kind:
@@ -205,19 +199,23 @@ class Through(Generic[SubjectT, MiddleT, NeighborT]):
         found: dict[Kind, dict[str, IndexFunction]] = {}
         if not self.lookup_only:
             for kind in self.first.neighbors:
-                found[kind] = {self._sought: reader.tokens(self.via, kind)}
+                found[kind] = {self._sought: at_places(_middle, reader.tokens(self.via, kind))}
         if not _by_key(self.offers, self.reach):
             for kind in self.neighbors:
-                found.setdefault(kind, {})[self.offers_index] = reader.tokens(self.offers, kind)
+                offers = at_places(self.reach.offered, reader.tokens(self.offers, kind))
+                found.setdefault(kind, {})[self.offers_index] = offers
         return found
 
-    def subjects(self, neighbor: Manifest, kind: Kind, cache: Cache) -> Iterator[Key]:
+    def subjects(self, neighbor: Manifest, kind: Kind, cache: Cache, within: str = "") -> Iterator[Key]:
         """Return the keys of the subjects that a neighbor concerns through objects in the middle."""
         reader, namespace = Reader(cache), key_of(neighbor).namespace
+        if self.reach in (Reach.NAMESPACE, Reach.VISIBLE):
+            within = within or namespace
+        places = ("", within) if within else (EVERYWHERE,)
         for token in reader.tokens(self.offers, kind)(neighbor):
             for middle_kind in self.first.neighbors:
-                for middle in cache[middle_kind].by_index(self._sought, token):
-                    for key in self.first.subjects(middle, middle_kind, cache):
+                for middle in _indexed(cache, middle_kind, self._sought, places, token):
+                    for key in self.first.subjects(middle, middle_kind, cache, within):
                         if self.reach.allows(key.namespace, namespace) and self._concerns(reader, key):
                             yield key
 
@@ -234,11 +232,7 @@ class Through(Generic[SubjectT, MiddleT, NeighborT]):
 
     def meets(self, reader: Reader, token: str, namespace: str) -> bool:
         """Return whether a subject in `namespace` sees a neighbor that offers this token; nothing is parsed."""
-        return any(
-            self.reach.allows(namespace, key_of(item).namespace)
-            for kind in self.neighbors
-            for item in reader.cache[kind].by_index(self.offers_index, token)
-        )
+        return any(any(_offering(reader, self, kind, token, namespace)) for kind in self.neighbors)
 
     def _concerns(self, reader: Reader, key: Key) -> bool:
         subject = reader.get(self.subject, key) if self.only is not None else None
@@ -259,12 +253,15 @@ AnyTie = Relation[Any, Any] | Children[Any, Any] | Through[Any, Any, Any]
 
 def users_of(tie: AnyTie, reader: Reader, kind: Kind, neighbor: Key) -> Found[Any]:
     """Return the subjects that a neighbor concerns: the relation read backwards."""
-    manifest = reader.cache[kind].get(neighbor)
-    if manifest is None:
-        return Found()
-    store = reader.cache[tie.subject]
-    keys = dict.fromkeys(tie.subjects(manifest, kind, reader.cache))
-    return reader.collect(tie.subject, (live for key in keys if (live := store.get(key)) is not None))
+    return reader.collect(tie.subject, each_user(tie, reader, kind, neighbor))
+
+
+def each_user(tie: AnyTie, reader: Reader, kind: Kind, neighbor: Key) -> Iterator[Manifest]:
+    """Return the subjects that a neighbor concerns one by one, unread: a caller stops at the first that decides."""
+    manifest, store = reader.cache[kind].get(neighbor), reader.cache[tie.subject]
+    for key in tie.subjects(manifest, kind, reader.cache) if manifest is not None else ():
+        if (live := store.get(key)) is not None:
+            yield live
 
 
 def informers_of(ties: Sequence[AnyTie], reader: Reader, selections: Sequence[Informer]) -> tuple[Informer, ...]:
@@ -304,7 +301,7 @@ def watches_of(ties: Iterable[AnyTie]) -> tuple[Watch, ...]:
 
 def _handler(tie: AnyTie, kind: Kind) -> Handler:
     def subjects(neighbor: Manifest, cache: Cache) -> Iterable[Key]:
-        return tuple(dict.fromkeys(tie.subjects(neighbor, kind, cache)))
+        return sorted(set(tie.subjects(neighbor, kind, cache)))
 
     return subjects
 
@@ -317,17 +314,35 @@ def _find(
 ) -> Found[Any]:
     found: Found[Any] = Found()
     for kind in tie.neighbors:
-        store = reader.cache[kind]
+        manifests: list[Manifest] = []
         for token in filter(None, tokens):
-            manifests: Sequence[Manifest]
-            if _by_key(tie.offers, tie.reach):
-                live = store.get(Key(namespace if kind.namespaced else "", token))
-                manifests = (live,) if live is not None else ()
-            else:
-                manifests = store.by_index(tie.offers_index, token)
-            visible = (item for item in manifests if tie.reach.allows(namespace, key_of(item).namespace))
-            found += reader.collect(kind, visible)
+            offering = _offering(reader, tie, kind, token, namespace)
+            manifests += tie.choice.of(tuple(offering)) if tie.choice is not None else offering
+        found += reader.collect(kind, manifests)
     return found
+
+
+def _offering(
+    reader: Reader, tie: Relation[Any, Any] | Through[Any, Any, Any], kind: Kind, token: str, namespace: str
+) -> Iterator[Manifest]:
+    """Return the objects of a kind that offer a token and that a subject in `namespace` sees, unread."""
+    store = reader.cache[kind]
+    if _by_key(tie.offers, tie.reach):
+        live = store.get(Key(namespace if kind.namespaced else "", token))
+        return iter((live,) if live is not None else ())
+    return _indexed(reader.cache, kind, tie.offers_index, tie.reach.wanted(namespace), token)
+
+
+def _indexed(cache: Cache, kind: Kind, index: str, places: Iterable[str], token: str) -> Iterator[Manifest]:
+    """Return the objects under a token at these places."""
+    store = cache[kind]
+    for place in places:
+        yield from store.by_index(index, f"{place}/{token}")
+
+
+def _middle(namespace: str) -> tuple[str, ...]:
+    """Return the places of an object in the middle: who comes from a namespace looks there, others everywhere."""
+    return namespace, EVERYWHERE
 
 
 def _by_key(offers: Callable[[Any], Tokens], reach: Reach) -> bool:

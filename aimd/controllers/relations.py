@@ -25,8 +25,10 @@ from aimd.controllers.predicates import (
     shared_pull_secrets_changed,
     used_templates_changed,
 )
+from aimd.controllers.preferences import FAILED_ARTIFACTS, USABLE_ARTIFACTS
+from aimd.controllers.reach import Reach
 from aimd.controllers.reader import own_name
-from aimd.controllers.relation import AnyTie, Children, Reach, Relation, Through
+from aimd.controllers.relation import AnyTie, Children, Relation, Through
 from aimd.controllers.tokens import Configured
 from aimd.planning.artifact.download_job import check_size_name, claim_name, download_name
 from aimd.planning.kinds import (
@@ -313,6 +315,7 @@ CACHE_ARTIFACT = Relation[AIMTemplateCache, AIMArtifact](
     tokens.name_and_source,
     NAMESPACE,
     predicate=artifact_state_changed,
+    choice=USABLE_ARTIFACTS,
 )
 CACHE_MADE_ARTIFACT = Relation[AIMTemplateCache, AIMArtifact](
     "cache made artifact",
@@ -321,7 +324,8 @@ CACHE_MADE_ARTIFACT = Relation[AIMTemplateCache, AIMArtifact](
     lambda cache: (name_label(cache.metadata.name),),
     tokens.cache_of_artifact,
     NAMESPACE,
-    lookup_only="read once, when the cache is deleted",
+    lookup_only="an artifact that a cache made for its sources is found by these as well",
+    choice=FAILED_ARTIFACTS,
 )
 
 
@@ -337,6 +341,7 @@ def _artifact_through(
         NAMESPACE,
         only=tokens.takes_sources_of_template,
         predicate=artifact_state_changed,
+        choice=USABLE_ARTIFACTS,
     )
 
 

@@ -1,13 +1,15 @@
 """The AIMService controller: what its decisions are based on, and what goes with a service."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from aimd.api.service import AIMService
 from aimd.api.service_template import AIMServiceTemplate, AnyServiceTemplate
+from aimd.api.template_cache import AIMTemplateCache
 from aimd.controllers.pipeline import Definition
 from aimd.controllers.predicates import service_intent_changed
 from aimd.controllers.reader import Found, Reader
-from aimd.controllers.relation import Children, users_of
+from aimd.controllers.relation import Children, each_user, users_of
 from aimd.controllers.relations import (
     SERVICE_AUTOSCALER,
     SERVICE_CACHE,
@@ -54,6 +56,7 @@ from aimd.planning.service.needs import with_reads
 from aimd.planning.service.observed import ObservedService, is_owned
 from aimd.planning.service.plan import plan_service
 from aimd.planning.service.template_selection import is_derived
+from aimd.planning.unreadable import Unreadable
 from aimd.runtime.errors import Unavailable
 from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import (
@@ -65,6 +68,9 @@ from aimd.runtime.kinds import (
     POD,
 )
 from aimd.runtime.objects import Deletion, Key, Manifest
+
+BATCH = 16
+"""Caches that are looked at in one go when a service is deleted."""
 
 INFORMERS = (
     Informer(AIM_SERVICE),
@@ -191,12 +197,16 @@ def _sharers(derived: Iterable[AIMServiceTemplate], reader: Reader) -> tuple[AIM
     return found.objects
 
 
-def _on_deletion(service: AIMService, reader: Reader) -> Sequence[Deletion]:
-    """Return the caches to delete with a service: those that never got Ready and that no other service waits for."""
-    caches = SERVICE_LABELED_CACHE.find(reader, service).objects
-    others: Found[AIMService] = Found()
-    for cache in caches:
-        others += users_of(
-            SERVICE_CACHE, reader, AIM_TEMPLATE_CACHE, Key(cache.metadata.namespace, cache.metadata.name)
-        )
-    return caches_to_delete(service, caches, others.objects)
+def _on_deletion(service: AIMService, reader: Reader) -> Iterator[Sequence[Deletion]]:
+    """Yield the caches to delete with a service: those that never got Ready and that no other service waits for."""
+
+    def users(cache: AIMTemplateCache) -> Iterator[AIMService]:
+        key = Key(cache.metadata.namespace, cache.metadata.name)
+        for manifest in each_user(SERVICE_CACHE, reader, AIM_TEMPLATE_CACHE, key):
+            other = reader.read(AIM_SERVICE, manifest)
+            if not isinstance(other, Unreadable):
+                yield other
+
+    labeled = SERVICE_LABELED_CACHE.all_of(reader, AIM_TEMPLATE_CACHE, service)
+    while batch := tuple(islice(labeled, BATCH)):
+        yield caches_to_delete(service, reader.collect(AIM_TEMPLATE_CACHE, batch).objects, users)

@@ -1,14 +1,15 @@
 """The AIMTemplateCache controller."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from aimd.api.artifact import AIMArtifact
 from aimd.api.service_template import AnyServiceTemplate
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.controllers.pipeline import Definition
 from aimd.controllers.reader import Found, Reader
-from aimd.controllers.relation import users_of
+from aimd.controllers.relation import each_user
 from aimd.controllers.relations import (
     CACHE_ARTIFACTS,
     CACHE_CLUSTER_TEMPLATE,
@@ -20,20 +21,25 @@ from aimd.controllers.runtime_config import CONFIG_INFORMERS, observe_config
 from aimd.planning.kinds import AIM_ARTIFACT, AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE
 from aimd.planning.labels import ARTIFACT_LABEL, ARTIFACTS_OF_CACHE_FINALIZER
 from aimd.planning.needs import Reads
-from aimd.planning.objects import storage_class_of
+from aimd.planning.objects import is_being_deleted, storage_class_of
 from aimd.planning.template_cache.matching import ArtifactContext
 from aimd.planning.template_cache.plan import (
     Leftover,
     ObservedTemplateCache,
     artifact_deletions,
+    is_ready,
     plan_template_cache,
+    replaceable,
     sources_of,
     with_reads,
 )
-from aimd.planning.unreadable import hides
+from aimd.planning.unreadable import Unreadable, hides
 from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import PERSISTENT_VOLUME_CLAIM
-from aimd.runtime.objects import Deletion, Key, Manifest
+from aimd.runtime.objects import Deletion, Key, Manifest, uid_of
+
+BATCH = 16
+"""Artifacts that are looked at in one go when a cache is deleted, and that a reconcile replaces at most."""
 
 INFORMERS = (
     Informer(AIM_TEMPLATE_CACHE),
@@ -61,10 +67,11 @@ def template_cache_controller() -> Definition[AIMTemplateCache, ObservedTemplate
 
 def _observe(cache: AIMTemplateCache, _live: Manifest, reader: Reader, reads: Reads) -> ObservedTemplateCache:
     observed = observe_template_cache(cache, reader)
-    listed = {
-        entry.name for other in _others(cache, reader, observed.artifacts) for entry in other.status.artifacts.values()
-    }
-    return with_reads(replace(observed, used_elsewhere=frozenset(listed)), reads)
+    failed = tuple(islice(replaceable(cache, observed.artifacts), BATCH))
+    used = _used_by_others(cache, failed, reader).names
+    rest = {artifact.metadata.name for artifact in replaceable(cache, observed.artifacts)}
+    rest -= {artifact.metadata.name for artifact in failed}
+    return with_reads(replace(observed, used_elsewhere=used | rest), reads)
 
 
 def observe_template_cache(cache: AIMTemplateCache, reader: Reader) -> ObservedTemplateCache:
@@ -100,29 +107,45 @@ def _context(artifact: AIMArtifact, reader: Reader) -> ArtifactContext:
     return ArtifactContext(config, storage_class_of(claim) if claim is not None else "")
 
 
-def _others(cache: AIMTemplateCache, reader: Reader, artifacts: Iterable[AIMArtifact]) -> Sequence[AIMTemplateCache]:
-    """Return the other caches, not being deleted, that use one of the artifacts or want its source (TC-STA-5)."""
-    users: Found[AIMTemplateCache] = Found()
+def _on_deletion(cache: AIMTemplateCache, reader: Reader) -> Iterator[Sequence[Deletion]]:
+    """Yield the artifacts to delete with a cache: those that never got Ready and that no other cache waits for."""
+    made = CACHE_MADE_ARTIFACT.all_of(reader, AIM_ARTIFACT, cache)
+    while batch := tuple(islice(made, BATCH)):
+        artifacts: tuple[AIMArtifact, ...] = reader.collect(AIM_ARTIFACT, batch).objects
+        unready = tuple(artifact for artifact in artifacts if not is_ready(artifact))
+        used = _used_by_others(cache, unready, reader)
+        yield artifact_deletions(cache, Leftover(unready, used.names, used.uris))
+
+
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """Artifacts that other caches list, by name, and sources that other caches of the same mode want."""
+
+    names: frozenset[str]
+    uris: frozenset[str]
+
+
+def _used_by_others(cache: AIMTemplateCache, artifacts: Sequence[AIMArtifact], reader: Reader) -> _Used:
+    """Return which of the artifacts other caches use; for each, the first user decides."""
+    names: set[str] = set()
+    uris: set[str] = set()
     for artifact in artifacts:
-        for tie in CACHE_ARTIFACTS:
-            users += users_of(tie, reader, AIM_ARTIFACT, Key(artifact.metadata.namespace, artifact.metadata.name))
-    return tuple(
-        user
-        for user in users.objects
-        if user.metadata.uid != cache.metadata.uid and not user.metadata.deletion_timestamp
-    )
+        name, uri = artifact.metadata.name, artifact.spec.source_uri
+        for other in _others(cache, artifact, reader):
+            if isinstance(other, Unreadable) or any(entry.name == name for entry in other.status.artifacts.values()):
+                names.add(name)  # A cache that cannot be read may use it.
+                break
+            wanted = sources_of(other, _template(_templates(other, reader)))
+            if other.spec.mode == cache.spec.mode and any(source.source_uri == uri for source in wanted):
+                uris.add(uri)
+                break
+    return _Used(frozenset(names), frozenset(uris))
 
 
-def _on_deletion(cache: AIMTemplateCache, reader: Reader) -> Sequence[Deletion]:
-    """Return the artifacts to delete with a cache: those that never got Ready and that no other cache waits for."""
-    artifacts = CACHE_MADE_ARTIFACT.find(reader, cache).objects
-    others = _others(cache, reader, artifacts)
-    alike = (other for other in others if other.spec.mode == cache.spec.mode)
-    leftover = Leftover(
-        artifacts=artifacts,
-        used_names=frozenset(entry.name for other in others for entry in other.status.artifacts.values()),
-        used_uris=frozenset(
-            source.source_uri for other in alike for source in sources_of(other, _template(_templates(other, reader)))
-        ),
-    )
-    return artifact_deletions(cache, leftover)
+def _others(cache: AIMTemplateCache, artifact: AIMArtifact, reader: Reader) -> Iterator[AIMTemplateCache | Unreadable]:
+    """Yield the other caches, not being deleted, that use an artifact or want its source (TC-STA-5)."""
+    key = Key(artifact.metadata.namespace, artifact.metadata.name)
+    for tie in CACHE_ARTIFACTS:
+        for manifest in each_user(tie, reader, AIM_ARTIFACT, key):
+            if uid_of(manifest) != cache.metadata.uid and not is_being_deleted(manifest):
+                yield reader.read(AIM_TEMPLATE_CACHE, manifest)

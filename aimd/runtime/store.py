@@ -134,6 +134,10 @@ class Store:
         keys = self._by_index[index].get(value, ())
         return tuple(self._objects[key] for key in sorted(keys))
 
+    def keys_by_index(self, index: str, value: str) -> Sequence[Key]:
+        """Return the keys of the objects indexed under `value`, in no order; cheaper than `by_index`."""
+        return tuple(self._by_index[index].get(value, ()))
+
     # Declaring
 
     def add_index(self, name: str, function: IndexFunction) -> None:

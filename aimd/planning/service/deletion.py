@@ -1,6 +1,6 @@
 """What is deleted with a service: its caches that never became Ready."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 
 from aimd.api.service import AIMService
 from aimd.api.shared import CacheMode
@@ -13,11 +13,13 @@ from aimd.runtime.objects import Deletion, Key
 
 
 def caches_to_delete(
-    service: AIMService, caches: Sequence[AIMTemplateCache], others: Sequence[AIMService]
+    service: AIMService,
+    caches: Iterable[AIMTemplateCache],
+    users_of: Callable[[AIMTemplateCache], Iterable[AIMService]],
 ) -> list[Deletion]:
     """Return deletions of the service's caches that are not Ready, unless another service waits for one (SVC-DEL-2).
 
-    `caches` and `others` are those of the service's namespace.
+    `users_of` gives the services that name or use the template of a cache; the first that waits decides.
     """
     mine = label_value(service.metadata.name)
     return [
@@ -31,7 +33,7 @@ def caches_to_delete(
         if cache.metadata.labels.get(SERVICE_LABEL) == mine
         and not is_ready(cache.status.status)
         and not cache.metadata.deletion_timestamp
-        and not any(_waits_for(other, cache) for other in others if other.metadata.uid != service.metadata.uid)
+        and not any(_waits_for(other, cache) for other in users_of(cache) if other.metadata.uid != service.metadata.uid)
     ]
 
 

@@ -47,9 +47,15 @@ def match_sources(
     contexts: Mapping[str, ArtifactContext],
 ) -> tuple[Match, ...]:
     """Return a match for each source, in order; `config` is the cache's, `contexts` go by name of artifact."""
+    by_uri: dict[str, list[AIMArtifact]] = {}
+    for artifact in artifacts:
+        by_uri.setdefault(artifact.spec.source_uri, []).append(artifact)
+
+    def best(source: ModelSource) -> AIMArtifact | None:
+        return best_artifact(cache, source, by_uri.get(source.source_uri, ()), config, contexts)
+
     return tuple(
-        Match(index, source, best_artifact(cache, source, artifacts, config, contexts), artifact_name(cache, source))
-        for index, source in enumerate(sources)
+        Match(index, source, best(source), artifact_name(cache, source)) for index, source in enumerate(sources)
     )
 
 

@@ -1,6 +1,6 @@
 """AIMTemplateCache: all weights of a template in one namespace. The rules are in docs/rules/template-cache.md."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -124,9 +124,14 @@ def artifacts_to_delete(cache: AIMTemplateCache, leftover: Leftover) -> tuple[AI
         artifact
         for artifact in leftover.artifacts
         if artifact.metadata.labels.get(TEMPLATE_CACHE_NAME_LABEL) == label
-        and artifact.status.status != State.READY
+        and not is_ready(artifact)
         and (artifact.status.status == State.FAILED or not _is_wanted(artifact, leftover))
     )
+
+
+def is_ready(artifact: AIMArtifact) -> bool:
+    """Return whether the weights are there: such an artifact outlives its cache."""
+    return artifact.status.status == State.READY
 
 
 def artifact_deletions(cache: AIMTemplateCache, leftover: Leftover) -> tuple[Deletion, ...]:
@@ -228,20 +233,25 @@ def _superseded(
     cache: AIMTemplateCache, artifacts: Sequence[AIMArtifact], used_elsewhere: frozenset[str], matches: Sequence[Match]
 ) -> tuple[Deletion, ...]:
     """Return the deletions of failed artifacts of this cache that another one replaces (TC-ART-7)."""
-    label = name_label(cache.metadata.name)
     replaced = {match.source.source_uri for match in matches if match.artifact is not None}
     used = {match.artifact.metadata.name for match in matches if match.artifact is not None} | used_elsewhere
     return tuple(
         Deletion(
             AIM_ARTIFACT, Key(artifact.metadata.namespace, artifact.metadata.name), artifact.metadata.uid, "superseded"
         )
-        for artifact in artifacts
-        if artifact.metadata.labels.get(TEMPLATE_CACHE_NAME_LABEL) == label
-        and artifact.metadata.labels.get(TEMPLATE_CREATED_LABEL) == "true"
-        and artifact.status.status == State.FAILED
-        and artifact.spec.source_uri in replaced
-        and artifact.metadata.name not in used
+        for artifact in replaceable(cache, artifacts)
+        if artifact.spec.source_uri in replaced and artifact.metadata.name not in used
     )
+
+
+def replaceable(cache: AIMTemplateCache, artifacts: Iterable[AIMArtifact]) -> Iterator[AIMArtifact]:
+    """Yield the failed artifacts that a cache made; another one may replace them (TC-ART-7)."""
+    label = name_label(cache.metadata.name)
+    for artifact in artifacts:
+        labels = artifact.metadata.labels
+        made = labels.get(TEMPLATE_CACHE_NAME_LABEL) == label and labels.get(TEMPLATE_CREATED_LABEL) == "true"
+        if made and artifact.status.status == State.FAILED:
+            yield artifact
 
 
 def _artifact(cache: AIMTemplateCache, config: ResolvedConfig, match: Match) -> Desired:

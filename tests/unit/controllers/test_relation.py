@@ -4,34 +4,13 @@ from collections.abc import Iterable
 
 import pytest
 
+from aimd.controllers.reach import Reach
 from aimd.controllers.reader import Reader
-from aimd.controllers.relation import Reach, Relation, Through, informers_of, watches_of
+from aimd.controllers.relation import Relation, Through, informers_of, watches_of
 from aimd.runtime.informer import Informer
 from aimd.runtime.kinds import CONFIG_MAP, JOB, POD
 from aimd.runtime.objects import Key, Manifest, labels_of
 from aimd.runtime.store import Cache, Store
-
-
-@pytest.mark.parametrize(
-    ("reach", "subject", "neighbor", "allowed"),
-    [
-        (Reach.NAMESPACE, "a", "a", True),
-        (Reach.NAMESPACE, "a", "b", False),
-        (Reach.NAMESPACE, "a", "", False),
-        (Reach.NAMESPACE, "", "", True),
-        (Reach.NAMESPACE, "", "a", False),
-        (Reach.VISIBLE, "a", "a", True),
-        (Reach.VISIBLE, "a", "", True),
-        (Reach.VISIBLE, "a", "b", False),
-        (Reach.VISIBLE, "", "a", False),
-        (Reach.USERS, "", "a", True),
-        (Reach.USERS, "a", "a", True),
-        (Reach.USERS, "a", "b", False),
-        (Reach.ANYWHERE, "a", "b", True),
-    ],
-)
-def test_reach(reach: Reach, subject: str, neighbor: str, allowed: bool) -> None:
-    assert reach.allows(subject, neighbor) is allowed
 
 
 def color(item: Manifest) -> Iterable[str]:
@@ -90,6 +69,6 @@ def test_a_relation_to_a_kind_without_an_informer_is_a_mistake(reader: Reader) -
 def test_a_token_meets_a_neighbor_in_reach(token: str, namespace: str, met: bool) -> None:
     cache = Cache()
     reader = Reader(cache)
-    cache.add(Store(JOB, {JOBS_OF.offers_index: reader.tokens(color, JOB)}))
+    cache.add(Store(JOB, JOBS_OF.indexes(reader)[JOB]))
     cache[JOB].upsert(live("j", "a", "red-blue"))
     assert JOBS_OF.meets(reader, token, namespace) is met

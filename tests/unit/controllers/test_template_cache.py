@@ -1,6 +1,7 @@
 """Which template a cache means, and what its end deletes. The store is the real one, filled by hand."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from aimd.controllers.relations import CACHE_ARTIFACTS
 from aimd.controllers.template_cache import observe_template_cache, template_cache_controller
 from aimd.planning.kinds import AIM_ARTIFACT, AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE
 from aimd.planning.labels import ARTIFACTS_OF_CACHE_FINALIZER
+from aimd.planning.needs import NO_READS
 from aimd.runtime.errors import ApiError, Forbidden, NotFound
 from aimd.runtime.objects import Key, Kind, Manifest, Request
 from aimd.runtime.store import Cache
@@ -141,3 +143,67 @@ def test_who_is_concerned_by_an_artifact(cache: Cache) -> None:
         put(cache, AIM_ARTIFACT, name, "ns", spec={"sourceUri": uri})
         users = [users_of(tie, Reader(cache), AIM_ARTIFACT, Key("ns", name)).objects for tie in CACHE_ARTIFACTS]
         assert {f"{user.metadata.namespace}/{user.metadata.name}" for found in users for user in found} == expected
+
+
+class CountingReader(Reader):
+    """A reader that counts the objects it gives."""
+
+    def __init__(self, cache: Cache) -> None:
+        super().__init__(cache)
+        self.given = 0
+
+    def read(self, kind: Kind, manifest: Manifest) -> Any:
+        self.given += 1
+        return super().read(kind, manifest)
+
+
+CACHES, ARTIFACTS = 500, 5_000
+BOUND = 2_000
+"""Objects that one stretch of work may read: each costs up to 50 µs, parsed for the first time."""
+
+
+def crowd(cache: Cache, uri: Callable[[int], str], *, status: str, listed: int, template: bool = False) -> None:
+    """Put the caches `c0` to `c499`, which want or list what `c0` made, and all artifacts with its label."""
+    made = {"labels": {"aim.eai.amd.com/template-cache.name": "c0", "template-created": "true"}}
+    for n in range(ARTIFACTS):
+        state = {"status": {"status": status}} if status else {}
+        put(cache, AIM_ARTIFACT, f"a{n}", "ns", metadata=made, spec={"sourceUri": uri(n)}, **state)
+    sources = [{"modelId": "o/w", "sourceUri": uri(n)} for n in range(64)]
+    if template:
+        put(cache, AIM_SERVICE_TEMPLATE, "t", "ns", spec={"modelName": "m"}, status={"modelSources": sources})
+    spec = {"templateName": "t", "templateScope": "Namespace", **({} if template else {"modelSources": sources})}
+    for n in range(CACHES):
+        entries = {f"a{i}": {"name": f"a{i}", "uid": "u", "model": "m"} for i in range(listed)}
+        mode = {"mode": "Dedicated"} if n % 2 else {}
+        put(cache, AIM_TEMPLATE_CACHE, f"c{n}", "ns", spec={**spec, **mode}, status={"artifacts": entries})
+
+
+@pytest.mark.parametrize(
+    ("uri", "status", "template"),
+    [
+        (lambda _n: "hf://o/w", "Progressing", True),
+        (lambda _n: "hf://o/w", "Failed", False),
+        (lambda n: f"hf://o/w{n}", "", True),
+        (lambda n: f"hf://o/w{n}", "Progressing", False),
+    ],
+)
+def test_a_crowded_namespace_costs_a_cache_little(
+    cache: Cache, uri: Callable[[int], str], status: str, template: bool
+) -> None:
+    """Prove OBJ-BND-1."""
+    crowd(cache, uri, status=status, listed=20, template=template)
+    definition = template_cache_controller()
+    live = cache[AIM_TEMPLATE_CACHE].get(Key("ns", "c0"))
+    assert live is not None
+    obj = cache.parse(AIMTemplateCache, live)
+    reader = CountingReader(cache)
+    observed = definition.observe(obj, live, reader, NO_READS)
+    definition.plan(observed, datetime(2026, 1, 1, tzinfo=UTC))
+    assert reader.given <= BOUND * 2
+    deleted = 0
+    reader.given = 0
+    for batch in definition.on_deletion(obj, reader):
+        assert reader.given <= BOUND, "between two batches other work goes on"
+        deleted += len(batch)
+        reader.given = 0
+    assert (deleted == ARTIFACTS) is (status == "Failed")

@@ -26,7 +26,7 @@ def test_only_unready_caches_of_this_service(service: Maker, cache: Maker) -> No
         cache("foreign", status="Failed", labels={"aim.eai.amd.com/service": "x"}),
         cache("unlabelled", status="Failed"),
     ]
-    deletions = caches_to_delete(service(), caches, [service()])
+    deletions = caches_to_delete(service(), caches, lambda _: [service()])
     assert names(deletions) == ["failed", "new"]
     assert deletions[0].uid == "uid-failed"
 
@@ -39,6 +39,6 @@ def test_a_shared_cache_that_somebody_waits_for_stays(service: Maker, cache: Mak
     leaving = other("d", spec={"template": {"name": "qwen-latency"}})
     leaving = leaving.model_copy(update={"metadata": leaving.metadata.model_copy(update={"deletion_timestamp": "t"})})
     private = other("e", spec={"template": {"name": "qwen-latency"}, "caching": {"mode": "Dedicated"}})
-    assert not caches_to_delete(service(), shared, [by_name])
-    assert not caches_to_delete(service(), shared, [by_status])
-    assert names(caches_to_delete(service(), shared, [leaving, private, other("f")])) == ["shared"]
+    assert not caches_to_delete(service(), shared, lambda _: [by_name])
+    assert not caches_to_delete(service(), shared, lambda _: [by_status])
+    assert names(caches_to_delete(service(), shared, lambda _: [leaving, private, other("f")])) == ["shared"]
