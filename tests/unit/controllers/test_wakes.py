@@ -350,6 +350,11 @@ APPEARANCES = [
     ),
     pytest.param(thing(AIM_RUNTIME_CONFIG, "c/team", spec={}), {"runtime-config": {"c/team"}}, id="config for nobody"),
     pytest.param(thing(NODE, "new", labels={"beta.amd.com/gpu.device-id": "75a3"}), GPU_USERS, id="node with GPUs"),
+    pytest.param(
+        thing(NODE, "new", labels={"feature.node.kubernetes.io/aim-accelerator.MI300X": "8"}),
+        GPU_USERS,
+        id="node with detected GPUs",
+    ),
     pytest.param(thing(NODE, "new", labels={"zone": "x"}), {}, id="node without GPUs"),
     pytest.param(
         thing(AIM_MODEL, "b/shared", spec={"image": "shared:2"}),
