@@ -27,11 +27,12 @@ from aimd.planning.labels import PAUSED_ANNOTATION
 from aimd.planning.needs import NO_READS, Reads
 from aimd.planning.objects import annotations_of, conditions_of, generation_of, is_being_deleted, status_word
 from aimd.planning.plan import Plan
+from aimd.planning.status_size import bounded, remarked, without_refused
 from aimd.planning.unreadable import problem_of
 from aimd.runtime.apply import Applier
 from aimd.runtime.client import Client
 from aimd.runtime.controller import Runnable, Watch
-from aimd.runtime.errors import Forbidden, NotFound
+from aimd.runtime.errors import Forbidden, Invalid, NotFound
 from aimd.runtime.events import EventRecorder
 from aimd.runtime.finalizers import add_finalizer, remove_finalizer
 from aimd.runtime.handlers import for_object
@@ -193,8 +194,8 @@ class KindReconciler(Generic[ObjectT, ObservedT]):
             now=now,
             extra_conditions=plan.extra_conditions,
         )
-        await self._report(live, plan, summary)
-        return Result(requeue_after=plan.requeue_after, retry=summary.retry, written=applied.written)
+        reported = await self._report(live, plan, summary)
+        return Result(plan.requeue_after, retry=summary.retry or not reported, written=applied.written)
 
     async def decide(self, live: Manifest, now: datetime) -> Plan:
         """Return the plan of an object; asks for live reads until the plan needs no more of them."""
@@ -219,17 +220,36 @@ class KindReconciler(Generic[ObjectT, ObservedT]):
             return Plan(components=(Component.blocked(CommonCondition.SPEC_READY, failure, Direction.UNSPECIFIED),))
         return obj
 
-    async def _report(self, live: Manifest, plan: Plan, summary: Summary) -> None:
+    async def _report(self, live: Manifest, plan: Plan, summary: Summary) -> bool:
+        """Write the status and Events; return whether the status could be written."""
         status: dict[str, Any] = {**plan.status, "observedGeneration": generation_of(live)}
         if self.definition.status_word is not None:
             status["status"] = self.definition.status_word(summary.state)
-        status["conditions"] = [_render(condition) for condition in summary.conditions]
-        await self._status.write(self.kind, live, status)
+        fitting, cut = bounded(status)
+        status = fitting | {"conditions": [_render(remarked(condition, cut)) for condition in summary.conditions]}
+        reported = await self._write_status(live, status)
         _log_status(status_word(live), str(status.get("status") or ""))
         for event in summary.events:
             if event.changed:
                 _log_condition(event)
             self._events.submit(self.kind, live, type=event.type, reason=event.reason, message=event.message)
+        return reported
+
+    async def _write_status(self, live: Manifest, status: Manifest) -> bool:
+        """Write the status, without fields that the API server finds invalid; return whether that was possible.
+
+        A status is refused as a whole. What was tried must be in it all the same, or it would be tried for ever
+        (OBJ-TEN-3); and an object whose spec the API server finds invalid by now is reported by Events alone.
+        """
+        try:
+            await self._status.write(self.kind, live, status)
+        except Invalid as error:
+            accepted = without_refused(status, error.message)
+            _log.warning("status refused", left_out=sorted(status.keys() - accepted.keys()), error=error.message)
+            if len(accepted) == len(status):
+                return False
+            await self._status.write(self.kind, live, accepted)
+        return True
 
     async def _finalize(self, live: Manifest) -> Result:
         """Delete what goes with the object, then let it go; a refusal for lack of rights does not hold it."""

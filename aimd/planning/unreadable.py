@@ -27,10 +27,13 @@ def unreadable(kind: Kind, manifest: Manifest, error: ValidationError) -> Unread
 
 
 def problem_of(error: ValidationError) -> str:
-    """Return the first field that does not parse, what is wrong with it, and what to do."""
-    first = error.errors()[0]
+    """Return the first field that does not parse, what is wrong with it, and what to do.
+
+    Without a field if the whole object cannot be read.
+    """
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     field = ".".join(str(part) for part in first["loc"])
-    return f"{field}: {first['msg']}; correct this field"
+    return f"{field}: {first['msg']}; correct this field" if field else first["msg"]
 
 
 def find_unreadable(found: Iterable[Unreadable], kinds: Iterable[Kind], name: str) -> Unreadable | None:

@@ -176,16 +176,24 @@ class Controller:
 
         def enqueue(delta: Delta) -> None:
             before, after, initial = delta
-            if not initial and not watch.predicate(before, after):
+            if not initial and not _matters(watch, before, after):
                 return
             priority, delay = (LOW_PRIORITY, 0.0) if initial else (0, watch.delay)
             for manifest in (before, after):
                 if manifest is None:
                     continue
-                for key in watch.handler(manifest, self._cache):
+                for key in self._woken(watch, manifest):
                     self.queue.add(key, after=delay, priority=priority, reason=f"{kind} {key_of(manifest)}")
 
         return enqueue
+
+    def _woken(self, watch: Watch, manifest: Manifest) -> Sequence[Key]:
+        """Return the keys that a handler gives; if it fails, the object's own key, so that its reconcile reports it."""
+        try:
+            return tuple(watch.handler(manifest, self._cache))
+        except Exception:
+            _log.exception("handler failed", kind=watch.kind.name, key=str(key_of(manifest)))
+            return (key_of(manifest),) if watch.kind == self.reconciler.kind else ()
 
     async def _process(self, item: Item[Key]) -> None:
         started = time.monotonic()
@@ -249,6 +257,15 @@ class Controller:
         else:
             self._metrics.panics.inc()
             _log.exception("reconcile raised", error=f"{type(error).__name__}: {error}", delay=delay)
+
+
+def _matters(watch: Watch, before: Manifest | None, after: Manifest | None) -> bool:
+    """Return what the predicate says; a change that it cannot handle matters."""
+    try:
+        return watch.predicate(before, after)
+    except Exception:
+        _log.exception("predicate failed", kind=watch.kind.name, key=str(key_of(after or before or {})))
+        return True
 
 
 class _Fields:

@@ -73,6 +73,10 @@ class ConnectionFailed(ApiError):
     default_reason = "NetworkError"
 
 
+class Undecodable(ConnectionFailed):
+    """A line of a watch that is no JSON, and does not show which object it is about."""
+
+
 class RequestTimeout(ApiError):
     """No response in time; it is unknown whether the server carried the request out."""
 

@@ -74,4 +74,8 @@ def _rename_event(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 
 def _dump(event: Any, **_options: Any) -> str:
-    return orjson.dumps(event, default=str).decode()
+    try:
+        return orjson.dumps(event, default=str).decode()
+    except TypeError:  # A value with too many levels, or text that is no UTF-8, must not fail what is logged.
+        shown = {name: ascii(value)[:1000] for name, value in event.items()}
+        return orjson.dumps(shown).decode()

@@ -18,7 +18,7 @@ from aimd.runtime.jitter import jitter
 from aimd.runtime.leader import LeaderElection, LeaderElector
 from aimd.runtime.metrics import ManagerMetrics
 from aimd.runtime.objects import Kind
-from aimd.runtime.reflector import Reflector
+from aimd.runtime.reflector import FAILING_AFTER, Reflector
 from aimd.runtime.serving import ServingCertificate, TokenAccess
 from aimd.runtime.store import Cache, Store
 
@@ -113,6 +113,8 @@ class Manager:
             store = self.cache.add(
                 Store(kind, informer.indexes, informer.transform, metadata_only=informer.metadata_only)
             )
+            unreadable = store.unreadable
+            self.metrics.unreadable_objects.labels(kind.name).set_function(lambda: len(unreadable))
         # A process that is limited to some namespaces need not have rights to cluster-scoped kinds.
         optional = informer.optional or (bool(self.options.namespaces) and not kind.namespaced)
         if not optional:
@@ -262,7 +264,11 @@ class Manager:
 
     def _unsynced(self) -> str:
         waiting = [str(kind) for kind in self._mandatory if not self.cache[kind].synced]
-        return f"waiting for the first list of: {', '.join(sorted(waiting))}" if waiting else ""
+        if waiting:
+            return f"waiting for the first list of: {', '.join(sorted(waiting))}"
+        failing = [each for each in self._reflectors.values() if not (each.optional or each.healthy)]
+        named = (f"{each.selection.kind} ({each.last_failure})" for each in failing)
+        return f"failing for more than {FAILING_AFTER:.0f} s: {', '.join(named)}" if failing else ""
 
 
 async def _measure_collections(metrics: ManagerMetrics) -> None:

@@ -7,6 +7,7 @@ exposes the client's metrics.
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
+from typing import Protocol
 
 from prometheus_client import (
     CollectorRegistry,
@@ -227,6 +228,22 @@ class _QueueCollector(Collector):
         yield from (depth, adds, retries, waited, worked, unfinished, longest)
 
 
+class InformerHealth(Protocol):
+    """What metrics show of an informer."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether its cache follows the API server."""
+
+    @property
+    def failing_seconds(self) -> float:
+        """Seconds for which it has been failing."""
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the API server last sent anything."""
+
+
 class ManagerMetrics:
     """The metric families of a manager, in a registry of its own."""
 
@@ -244,6 +261,14 @@ class ManagerMetrics:
     def exposition(self) -> bytes:
         """Return all metrics in the Prometheus text format (`CONTENT_TYPE`)."""
         return generate_latest(self.registry)
+
+    def add_informer(self, kind: str, informer: "InformerHealth") -> None:
+        """Expose the health of an informer; a kind with several is as healthy as the worst of them."""
+        informers = self._informers.setdefault(kind, [])
+        informers.append(informer)
+        self.informer_synced.labels(kind).set_function(lambda: float(all(each.healthy for each in informers)))
+        self.informer_failing.labels(kind).set_function(lambda: max(each.failing_seconds for each in informers))
+        self.informer_silence.labels(kind).set_function(lambda: max(each.silence for each in informers))
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
@@ -275,12 +300,18 @@ class ManagerMetrics:
         self.leader = self._gauge("leader_election_master_status", "1 if this replica holds the lease", "name")
         slow = "Number of renewals that had to read the lease first"
         self.leader_slowpath = self._counter("leader_election_slowpath", slow, "name")
-        self.informer_synced = self._gauge(f"{informer}synced", "1 if the cache of the kind is synced", "kind")
+        self._informers: dict[str, list[InformerHealth]] = {}
+        synced = "1 if the cache of the kind is synced and follows the API server"
+        self.informer_synced = self._gauge(f"{informer}synced", synced, "kind")
+        failing = "Seconds for which lists and watches of the kind have been failing"
+        self.informer_failing = self._gauge(f"{informer}failing_seconds", failing, "kind")
         self.informer_objects = self._gauge(f"{informer}objects", "Number of cached objects", "kind")
         restarts = "Number of restarted lists and watches, by cause"
         self.informer_restarts = self._counter(f"{informer}restarts", restarts, "kind", "cause")
         silence = "Seconds since the API server last sent anything"
         self.informer_silence = self._gauge(f"{informer}silence_seconds", silence, "kind")
+        unreadable = "Number of cached objects that cannot be read"
+        self.unreadable_objects = self._gauge(f"{prefix}_unreadable_objects", unreadable, "kind")
         pause = "Seconds per garbage collection, during which nothing else runs"
         self.gc_pauses = self._tally(f"{prefix}_gc_pause_seconds", pause, _PAUSE_BUCKETS, "generation")
         self.loop_lag = self._gauge(f"{prefix}_event_loop_lag_seconds", "Seconds by which the event loop was late")

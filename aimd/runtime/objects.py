@@ -3,7 +3,7 @@
 No I/O, no clock, no Kubernetes client: the only module of the runtime that planning imports, with `kinds` and `errors`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple, TypeAlias
@@ -45,6 +45,18 @@ class Kind:
 
     def __str__(self) -> str:
         return self.name
+
+
+class Remnant(Manifest):
+    """What could be read of an object that cannot be handled as a whole: kind, metadata, and more near the surface.
+
+    It is in the cache, so that others know that the object exists; `Cache.parse` raises for it.
+    """
+
+    def __init__(self, problem: str, found: Mapping[str, Any] | None = None) -> None:
+        super().__init__(found or {})
+        self.problem = problem
+        """Why the object cannot be handled."""
 
 
 class Category(StrEnum):
@@ -151,6 +163,21 @@ def metadata_of(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
     return metadata
 
 
+def copied(manifest: Manifest) -> Manifest:
+    """Return a copy of an object and its metadata, whose other parts are shared."""
+    found = {**manifest, "metadata": {**metadata_of(manifest)}}
+    return Remnant(manifest.problem, found) if isinstance(manifest, Remnant) else found
+
+
+def surface(value: Any, levels: int = 12) -> Any:
+    """Return a copy of JSON in which objects and lists below some levels are empty."""
+    if isinstance(value, dict):
+        return {name: surface(item, levels - 1) for name, item in value.items()} if levels else {}
+    if isinstance(value, list):
+        return [surface(item, levels - 1) for item in value] if levels else []
+    return value
+
+
 def key_of(manifest: Mapping[str, Any]) -> Key:
     """Return the key of an object."""
     metadata = metadata_of(manifest)
@@ -175,6 +202,22 @@ def resource_version(manifest: Mapping[str, Any]) -> int:
     return version_number(str(metadata_of(manifest).get("resourceVersion") or ""))
 
 
+def is_ended(manifest: Manifest) -> bool:
+    """Return whether nothing holds a deleted object any more: no finalizer and no grace period."""
+    metadata = metadata_of(manifest)
+    being_deleted = bool(metadata.get("deletionTimestamp"))
+    return being_deleted and not metadata.get("finalizers") and not metadata.get("deletionGracePeriodSeconds")
+
+
+def is_older(manifest: Manifest, version: int, known: Manifest) -> bool:
+    """Return whether `manifest` brings nothing new; versions that are no numbers are new unless they are equal."""
+    known_version = resource_version(known)
+    if version and known_version:
+        return version <= known_version
+    text = metadata_of(manifest).get("resourceVersion")
+    return bool(text) and text == metadata_of(known).get("resourceVersion")
+
+
 def labels_of(manifest: Mapping[str, Any]) -> Mapping[str, str]:
     """Return the labels of an object, empty if it has none."""
     labels: Mapping[str, str] = metadata_of(manifest).get("labels") or {}
@@ -190,6 +233,12 @@ def controller_of(manifest: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the owner reference of the controller, or None."""
     references = metadata_of(manifest).get("ownerReferences") or ()
     return next((reference for reference in references if reference.get("controller")), None)
+
+
+def owners_of(manifest: Mapping[str, Any]) -> Iterable[str]:
+    """Return the UIDs of all owners: the index `owner`, which every store has."""
+    references = metadata_of(manifest).get("ownerReferences")
+    return [str(reference.get("uid")) for reference in references] if references else ()
 
 
 def owner_reference(kind: Kind, owner: Mapping[str, Any]) -> Manifest:

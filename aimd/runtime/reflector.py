@@ -1,7 +1,7 @@
 """Keep a store equal to what the API server has: the I/O around the state machine of `watcher`."""
 
 import time
-from collections.abc import AsyncGenerator, Hashable, Sequence
+from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -19,6 +19,12 @@ from aimd.runtime.store import Store
 
 _STEP = 100
 """Objects that are stored before other tasks may run."""
+FAILING_AFTER = 60.0
+"""Seconds of failures after which an informer is not healthy; also the time between two log lines about them."""
+_STEADY = 5.0
+"""Seconds after which a watch that is open ends a series of failures."""
+_EXPECTED = frozenset({"expired", "history reset", "lists are not streamed"})
+"""Causes of a restart that are part of normal operation."""
 
 _log = structlog.get_logger()
 
@@ -28,7 +34,7 @@ class Reflector:
     """Lists and watches `selection` into `store`, as client-go's Reflector.
 
     Guarantees:
-    - `run` survives everything that the API server can cause.
+    - `run` survives everything that the API server can cause; an object that cannot be stored costs itself alone.
     - The store never goes back to an older state, and keeps its content until a new list is complete.
     - Other tasks may run after 100 objects at most.
 
@@ -45,17 +51,43 @@ class Reflector:
     metrics: ManagerMetrics | None = None
     streams: bool = True
     """Request lists as a stream; turned off by itself for a server that refuses that."""
+    clock: Callable[[], float] = time.monotonic
     synced: anyio.Event = field(default_factory=anyio.Event)
     """Set when the first list is in the store, or an optional kind turned out not to be served."""
 
     def __post_init__(self) -> None:
         self._id: Hashable = object()
         self.store.expect(self._id)
-        self._reported = ""
-        self._heard_at = time.monotonic()
+        self._reported, self._reported_at = "", float("-inf")
+        self._heard_at = self.clock()
+        self._failing_since: float | None = None
+        self._opened_at: float | None = None
         if self.metrics is not None:
-            silence = self.metrics.informer_silence.labels(self.selection.kind.name)
-            silence.set_function(lambda: time.monotonic() - self._heard_at)
+            self.metrics.add_informer(self.selection.kind.name, self)
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the server last sent anything."""
+        return self.clock() - self._heard_at
+
+    @property
+    def failing_seconds(self) -> float:
+        """Seconds for which lists and watches have been failing; 0 if the last watch is open and steady."""
+        return self.clock() - self._failing_since if self._failing_since is not None and not self._steady else 0.0
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the store follows the server: it is synced, and there were no lasting failures since (OBJ-TEN-2)."""
+        return self.store.synced and self.failing_seconds <= FAILING_AFTER
+
+    @property
+    def last_failure(self) -> str:
+        """What was reported last."""
+        return self._reported
+
+    @property
+    def _steady(self) -> bool:
+        return self._opened_at is not None and self.clock() - self._opened_at >= _STEADY
 
     async def run(self) -> None:
         """Run until canceled; raise nothing that the API server can cause."""
@@ -83,17 +115,18 @@ class Reflector:
                 except ApiError as error:
                     yield watcher.Failed(error, jitter(0, 1))
             case watcher.OpenWatch(version):
-                started, count = time.monotonic(), 0
+                started, count = self.clock(), 0
                 try:
                     async with self.client.watch(self.selection, version) as stream:
+                        self._opened_at = self.clock()
                         async for events in stream:
-                            self._heard_at = time.monotonic()
+                            self._heard_at = self.clock()
                             count += len(events)
                             yield watcher.Received(events)
                 except ApiError as error:
-                    yield watcher.Failed(error, jitter(0, 1), time.monotonic() - started)
+                    yield watcher.Failed(error, jitter(0, 1), self.clock() - started)
                 else:
-                    yield watcher.Ended(time.monotonic() - started, count, jitter(0, 1))
+                    yield watcher.Ended(self.clock() - started, count, jitter(0, 1))
 
     async def _carry_out(self, effect: watcher.Effect) -> None:
         match effect:
@@ -124,10 +157,13 @@ class Reflector:
             for event_type, manifest in events[start : start + _STEP]:
                 if self.selection.metadata_only:
                     manifest["apiVersion"], manifest["kind"] = api_version, kind
-                if event_type in ("ADDED", "MODIFIED"):
-                    self.store.upsert(manifest, informer=self._id, initial=initial)
-                elif event_type == "DELETED":
-                    self.store.remove(manifest, informer=self._id)
+                try:
+                    if event_type in ("ADDED", "MODIFIED"):
+                        self.store.upsert(manifest, informer=self._id, initial=initial)
+                    elif event_type == "DELETED":
+                        self.store.remove(manifest, informer=self._id)
+                except Exception:
+                    _log.exception("object not stored", kind=kind, text=ascii(manifest)[:200])
 
     def _set_available(self, *, available: bool) -> None:
         if available != self.store.available:
@@ -140,14 +176,18 @@ class Reflector:
     def _report(self, cause: str, error: ApiError | None) -> None:
         if self.metrics is not None:
             self.metrics.informer_restarts.labels(self.selection.kind.name, cause).inc()
-        text = str(error or "")
-        expected = self.optional or isinstance(error, Gone) or text == self._reported
-        log = _log.debug if expected else _log.warning
+        now, text = self.clock(), str(error or "")
+        if cause not in _EXPECTED and (self._failing_since is None or self._steady):
+            self._failing_since = now
+        self._opened_at = None
+        repeated = text == self._reported and now - self._reported_at < FAILING_AFTER
+        quiet = self.optional or isinstance(error, Gone) or repeated
+        log = _log.debug if quiet else _log.warning
         log("informer restarted", kind=self.selection.kind.name, cause=cause, error=text)
-        self._reported = text
+        if not repeated:
+            self._reported, self._reported_at = text, now
 
     def _measure(self) -> None:
         if self.metrics is not None:
             name = self.selection.kind.name
-            self.metrics.informer_synced.labels(name).set(self.store.synced)
             self.metrics.informer_objects.labels(name).set(len(self.store))

@@ -9,13 +9,26 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias, TypeVar
 
 import structlog
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from aimd.runtime.kinds import EVENT
 from aimd.runtime.membership import Membership
 from aimd.runtime.mutation import mutation_detector
-from aimd.runtime.objects import Key, Kind, Manifest, key_of, metadata_of, resource_version, uid_of
+from aimd.runtime.objects import (
+    Key,
+    Kind,
+    Manifest,
+    copied,
+    is_ended,
+    is_older,
+    key_of,
+    metadata_of,
+    owners_of,
+    resource_version,
+    uid_of,
+)
 from aimd.runtime.trimming import Trimmer
+from aimd.runtime.unreadable import UnreadableObjects, reduced, summary_of, validated
 
 IndexFunction: TypeAlias = Callable[[Manifest], Iterable[str]]
 """Return the values under which an object is found; must be a pure function of the object."""
@@ -51,12 +64,6 @@ Subscriber: TypeAlias = Callable[[Delta], None]
 
 class KindNotWatched(LookupError):
     """No informer is declared for the kind; a read from the cache would find nothing without saying so."""
-
-
-def owners_of(manifest: Manifest) -> Iterable[str]:
-    """Return the UIDs of all owners: the index `owner`, which every store has."""
-    references = metadata_of(manifest).get("ownerReferences")
-    return [str(reference.get("uid")) for reference in references] if references else ()
 
 
 class Store:
@@ -96,6 +103,8 @@ class Store:
         """False while the server doesn't serve the kind to us."""
         self.metadata_only = metadata_only
         """Whether objects have only `metadata`."""
+        self.unreadable = UnreadableObjects(kind)
+        """The objects that could not be handled; they are in the store as Remnants, or do not parse."""
         self._indexes: dict[str, IndexFunction] = {"owner": owners_of, **(indexes or {})}
         self._transforms: list[Transform] = [transform] if transform else []
         self._objects: dict[Key, Manifest] = {}
@@ -184,10 +193,9 @@ class Store:
             self._membership.add(informer, key, version)
         if self._deleted and version < self._deleted.get(uid_of(manifest), -1):
             return False
-        if known is not None and _is_older(manifest, version, known):
+        if known is not None and is_older(manifest, version, known):
             return False
-        for transform in self._transforms:
-            manifest = transform(manifest)
+        manifest = reduced(manifest, self._transforms)
         if known is not None:
             self._unindex(key, known)
         self._objects[key] = manifest
@@ -260,6 +268,7 @@ class Store:
         if known is None or (uid and uid_of(known) != uid) or resource_version(known) > version >= 0:
             return False
         del self._objects[key]
+        self.unreadable.forget(key)
         self._unindex(key, known)
         self._sorted = None
         self._notify(Delta(known, None))
@@ -268,11 +277,12 @@ class Store:
     def _index(self, key: Key, manifest: Manifest) -> None:
         if self._detector is not None:
             self._detector.capture(key, manifest)
+        self.unreadable.arrived(manifest)
         for name, function in self._indexes.items():
             self._index_by(name, function, key, manifest)
 
     def _index_by(self, name: str, function: IndexFunction, key: Key, manifest: Manifest) -> None:
-        for value in function(manifest):
+        for value in self.unreadable.values(function, manifest):
             self._by_index[name].setdefault(value, set()).add(key)
             self._places.setdefault(key, []).append((name, value))
 
@@ -300,7 +310,7 @@ class Cache:
 
     Guarantees:
     - As an observer of the client it holds the answer to a write before the write returns.
-    - `parse` validates an object once for each resourceVersion.
+    - `parse` validates an object once for each resourceVersion, also one that is invalid.
 
     Errors:
     - KindNotWatched for a kind without an informer.
@@ -308,7 +318,7 @@ class Cache:
 
     def __init__(self) -> None:
         self._stores: dict[Kind, Store] = {}
-        self._parsed: dict[str, dict[type[BaseModel], tuple[str, BaseModel]]] = {}
+        self._parsed: dict[str, dict[type[BaseModel], tuple[str, BaseModel | ValidationError]]] = {}
         self._trimmer = Trimmer()
 
     def __getitem__(self, kind: Kind) -> Store:
@@ -338,19 +348,31 @@ class Cache:
         self._trimmer.keep_fields_of(manager)
 
     def parse(self, model: type[M], manifest: Manifest) -> M:
-        """Return the object as a pydantic model. Raises pydantic.ValidationError."""
+        """Return the object as a pydantic model. Raises pydantic.ValidationError, for a Remnant too."""
+        found = self._parse(model, manifest)
+        if isinstance(found, ValidationError):
+            raise found.with_traceback(None)
+        return found
+
+    def _parse(self, model: type[M], manifest: Manifest) -> M | ValidationError:
         metadata = metadata_of(manifest)
         uid, version = str(metadata.get("uid") or ""), str(metadata.get("resourceVersion") or "")
-        if not uid or not version:
-            return model.model_validate(manifest)
         known = self._parsed.get(uid, {}).get(model)
-        if known is not None and known[0] == version and isinstance(known[1], model):
+        if known is not None and known[0] == version and isinstance(known[1], model | ValidationError):
             return known[1]
-        parsed = model.model_validate(manifest)
-        self._parsed.setdefault(uid, {})[model] = (version, parsed)
+        parsed: M | ValidationError = validated(model, manifest)
+        if isinstance(parsed, ValidationError):
+            self._report(manifest, parsed)
+        if uid and version:
+            self._parsed.setdefault(uid, {})[model] = (version, parsed)
         while len(self._parsed) > _PARSED:  # Objects that are in no store are parsed as well.
             del self._parsed[next(iter(self._parsed))]
         return parsed
+
+    def _report(self, manifest: Manifest, error: ValidationError) -> None:
+        for store in self._stores.values():
+            if store.kind.name == manifest.get("kind") and store.get(key_of(manifest)) is manifest:
+                store.unreadable.report(manifest, summary_of(error))
 
     def _forget_parsed(self, delta: Delta) -> None:
         before, after, _ = delta
@@ -366,29 +388,13 @@ class Cache:
         """
         if kind not in self._stores or kind == EVENT:
             return
-        if _is_ended(manifest):
+        if is_ended(manifest):
             self._stores[kind].forget(key_of(manifest), uid_of(manifest))
         else:
             # The store trims what it gets, and the writer still reads the answer.
-            self._stores[kind].upsert({**manifest, "metadata": {**metadata_of(manifest)}})
+            self._stores[kind].upsert(copied(manifest))
 
     def deleted(self, kind: Kind, key: Key, uid: str) -> None:
         """Remove an object that we deleted."""
         if kind in self._stores:
             self._stores[kind].forget(key, uid)
-
-
-def _is_ended(manifest: Manifest) -> bool:
-    """Return whether nothing holds a deleted object any more: no finalizer and no grace period."""
-    metadata = metadata_of(manifest)
-    being_deleted = bool(metadata.get("deletionTimestamp"))
-    return being_deleted and not metadata.get("finalizers") and not metadata.get("deletionGracePeriodSeconds")
-
-
-def _is_older(manifest: Manifest, version: int, known: Manifest) -> bool:
-    """Return whether `manifest` brings nothing new; versions that are no numbers are new unless they are equal."""
-    known_version = resource_version(known)
-    if version and known_version:
-        return version <= known_version
-    text = metadata_of(manifest).get("resourceVersion")
-    return bool(text) and text == metadata_of(known).get("resourceVersion")

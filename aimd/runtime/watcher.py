@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias, TypeVar
 
+from aimd.runtime import errors
 from aimd.runtime.client import Page, WatchEvent
-from aimd.runtime.errors import ApiError, Forbidden, Gone, NotFound, RequestTimeout, ServerTimeout, api_error
+from aimd.runtime.errors import ApiError, Forbidden, Gone, NotFound, RequestTimeout, ServerTimeout, Undecodable
 from aimd.runtime.objects import Manifest, metadata_of, version_number
 
 FIRST_PAUSE = 0.8
@@ -344,21 +345,23 @@ def _streamed(state: Streaming, events: list[WatchEvent]) -> Step:
 
 
 def _ends_list(bookmark: WatchEvent) -> bool:
-    annotations = metadata_of(bookmark.object).get("annotations") or {}
-    return bool(annotations.get("k8s.io/initial-events-end") == "true")
+    return bool((metadata_of(bookmark.object).get("annotations") or {}).get("k8s.io/initial-events-end") == "true")
 
 
 def _error_of(event: WatchEvent) -> ApiError:
-    return api_error(int(event.object.get("code") or 0), event.object)
+    return errors.api_error(int(event.object.get("code") or 0), event.object)
 
 
 def _failed(state: Active, error: ApiError, jitter: float) -> Step:
     common, version = state.common, state.version
     if isinstance(error, NotFound | Forbidden):
         return _not_served(state, error, jitter)
+    by_pages = Listing(replace(common, streams=False), version)
     if isinstance(state, Streaming) and (error.status in (400, 422) or isinstance(error, RequestTimeout)):
-        by_pages = Listing(replace(common, streams=False), version)
         return _enter(by_pages).after(Restarted("lists are not streamed", error))
+    if isinstance(error, Undecodable):
+        # The line would come again; a list by pages goes beyond it.
+        return _pause(by_pages, "undecodable", jitter, error)
     too_new = isinstance(error, ServerTimeout) and "Too large resource version" in error.message
     if isinstance(error, Gone) or (isinstance(state, Watching) and too_new):
         if common.failures == 0:
@@ -388,8 +391,7 @@ def _pause(state: Active, cause: str, jitter: float, error: ApiError | None = No
     if error is not None and error.retry_after is not None:
         pause = max(pause, error.retry_after)
     common = replace(common, failures=common.failures + 1)
-    watches_on = isinstance(state, Watching)
-    then = Watching(common, state.version) if watches_on else _new_list(common, state.version)
+    then = Watching(common, state.version) if isinstance(state, Watching) else _new_list(common, state.version)
     return Step(Waiting(then), (Restarted(cause, error),), Sleep(pause))
 
 

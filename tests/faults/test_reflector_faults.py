@@ -4,11 +4,12 @@ import json
 from typing import Any
 
 import anyio
+import pytest
 
 from aimd.runtime import watcher as module
 from aimd.runtime.client import Client, Selection
 from aimd.runtime.kinds import CONFIG_MAP
-from aimd.runtime.objects import Manifest, key_of
+from aimd.runtime.objects import Manifest, Remnant, key_of
 from aimd.runtime.reflector import Reflector
 from aimd.runtime.store import Cache, Store
 
@@ -150,3 +151,80 @@ async def test_a_streamed_list_that_is_cut_short_is_not_taken_for_whole(bench: A
         await run_until(subject, lambda: store.synced)
     assert [key_of(item).name for item in store.list()] == ["a", "b"]
     assert seen == [0, 0]
+
+
+DEEP = '{"a":' * 1100 + "1" + "}" * 1100
+BAD_VALUES = {"deep": DEEP, "surrogate": '"\\ud800"', "infinite": "1e999", "deep list": "[" * 3000 + "]" * 3000}
+
+
+def bad(name: str, version: int, value: str) -> bytes:
+    """Return an object that the decoder refuses; fields come in the server's order, sorted."""
+    metadata = (
+        f'{{"annotations":{{"x":"}}"}},"name":"{name}","namespace":"ns","resourceVersion":"{version}","uid":"{name}"}}'
+    )
+    return f'{{"apiVersion":"v1","data":{value},"kind":"ConfigMap","metadata":{metadata}}}'.encode()
+
+
+def raw_lines(*events: tuple[bytes, bytes]) -> bytes:
+    return b"".join(b'{"type":"%b","object":%b}\n' % event for event in events)
+
+
+def states(store: Store) -> dict[str, bool]:
+    """Return whether each object of the store is readable."""
+    return {key_of(item).name: not isinstance(item, Remnant) for item in store.list()}
+
+
+@pytest.mark.parametrize("value", BAD_VALUES.values(), ids=BAD_VALUES.keys())
+@pytest.mark.parametrize("streams", [False, True])
+async def test_an_object_that_cannot_be_decoded_costs_itself_alone(bench: Any, value: str, streams: bool) -> None:
+    """Prove OBJ-TEN-1."""
+    a, c = json.dumps(thing("a", 1)).encode(), json.dumps(thing("c", 3)).encode()
+    page = b'{"kind":"ConfigMapList","metadata":{"resourceVersion":"10"},"items":[%b,%b,%b]}' % (
+        a,
+        bad("b", 2, value),
+        c,
+    )
+    end = {"metadata": {"resourceVersion": "10", "annotations": {"k8s.io/initial-events-end": "true"}}}
+    listed = raw_lines((b"ADDED", a), (b"ADDED", bad("b", 2, value)), (b"ADDED", c)) + lines(("BOOKMARK", end))
+    changes = raw_lines((b"MODIFIED", bad("c", 11, value)), (b"DELETED", bad("b", 12, value))) + lines(
+        ("ADDED", thing("d", 13))
+    )
+    repair = lines(("MODIFIED", thing("c", 14)))
+    go_on = anyio.Event()
+
+    async def script(asked: Any) -> Any:
+        if "watch" not in asked.query:
+            return bench.reply(body=page)
+        if asked.query.get("sendInitialEvents"):
+            return bench.reply(chunks=[listed, changes], then="close")
+        if asked.query["resourceVersion"] == "10":
+            return bench.reply(chunks=[changes], then="close")
+        await go_on.wait()
+        return bench.reply(chunks=[repair], then="stay")
+
+    async with bench.talking(script) as (client, server):
+        subject, store = reflector(client, streams=streams)
+        seen: list[dict[str, bool]] = []
+        store.subscribe(lambda _delta: seen.append(states(store)))
+        await run_until(subject, lambda: {"a", "c", "d"} == set(states(store)))
+        assert {"a": True, "b": False, "c": True} in seen
+        assert states(store) == {"a": True, "c": False, "d": True}
+        assert len(store.unreadable) == 1
+        go_on.set()
+        await run_until(subject, lambda: states(store) == {"a": True, "c": True, "d": True})
+        assert len(store.unreadable) == 0
+        assert "13" in [asked.query.get("resourceVersion") for asked in server.asked], "the watch goes on"
+
+
+async def test_a_line_that_shows_no_object_is_passed_by(bench: Any) -> None:
+    """Prove OBJ-TEN-1."""
+    lists = [listing(10, thing("a", 5)), listing(20, thing("a", 5), thing("b", 15))]
+
+    def script(asked: Any) -> Any:
+        if "watch" not in asked.query:
+            return bench.ok(lists.pop(0))
+        return bench.reply(chunks=[b'{"type":"ADDED","object":\n'] if len(lists) else [], then="stay")
+
+    async with bench.talking(script) as (client, _):
+        subject, store = reflector(client)
+        await run_until(subject, lambda: set(states(store)) == {"a", "b"})

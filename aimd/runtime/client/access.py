@@ -102,7 +102,8 @@ class Client:
         if continue_token:
             params["continue"] = continue_token
         accept = wire.METADATA_LIST if selection.metadata_only else wire.JSON
-        listed = (await self._call(Call("GET", kind, selection.namespace, params=params, accept=accept))).manifest()
+        response = await self._call(Call("GET", kind, selection.namespace, params=params, accept=accept))
+        listed = await wire.decode_list(response.body)
         items, api_version, name = listed.get("items") or [], kind.api_version, kind.name
         for item in items:
             item["apiVersion"], item["kind"] = api_version, name

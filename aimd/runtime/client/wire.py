@@ -3,13 +3,16 @@
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeGuard
 from urllib.parse import quote
 
+import anyio.to_thread
 import orjson
+import structlog
 
-from aimd.runtime.errors import ApiError, ConnectionFailed, api_error
-from aimd.runtime.objects import Kind, Manifest
+from aimd.runtime.client.salvage import Malformed, salvage, salvage_list
+from aimd.runtime.errors import ApiError, ConnectionFailed, Invalid, Undecodable, api_error
+from aimd.runtime.objects import Kind, Manifest, Remnant
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -18,6 +21,9 @@ APPLY_PATCH = "application/apply-patch+yaml"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
+_log = structlog.get_logger()
+
+_NOTHING: Manifest = {}
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 Patch: TypeAlias = Manifest | list[Manifest]
@@ -98,10 +104,16 @@ class Call:
         return {"Accept": self.accept} | ({"Content-Type": self.content_type} if self.body is not None else {})
 
     def content(self) -> bytes | None:
-        """Return the encoded body; for an apply, which the server reads as YAML, JSON that is valid YAML."""
+        """Return the encoded body; for an apply, which the server reads as YAML, JSON that is valid YAML.
+
+        Raises Invalid for values that JSON cannot hold, and for more than 254 levels.
+        """
         if self.body is None:
             return None
-        return json_in_yaml(self.body) if self.content_type == APPLY_PATCH else orjson.dumps(self.body)
+        try:
+            return json_in_yaml(self.body) if self.content_type == APPLY_PATCH else orjson.dumps(self.body)
+        except orjson.JSONEncodeError as error:
+            raise Invalid(f"{self.kind} {self.name} cannot be written as JSON: {error}", status=422) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +141,7 @@ class Response:
         try:
             status = orjson.loads(self.body)
         except orjson.JSONDecodeError:
-            status = None
+            status = salvage(self.body)
         text = self.body.decode(errors="replace")
         return api_error(self.status, status, text=text, retry_after=self.retry_after)
 
@@ -146,7 +158,7 @@ class WatchStream:
 
     async def __anext__(self) -> list[WatchEvent]:
         chunk = await anext(self._chunks)
-        return [_event_of(line) for line in self._lines.feed(chunk)]
+        return [_event_of(line) or await _salvaged_event(line) for line in self._lines.feed(chunk)]
 
 
 class LineSplitter:
@@ -179,14 +191,91 @@ def json_in_yaml(value: Any) -> bytes:
 
 
 def decode(body: bytes) -> Manifest:
-    """Return the JSON object in `body`. Raises ConnectionFailed: a response that isn't JSON came from a proxy."""
+    """Return the JSON object in `body`; a Remnant of an object that the decoder refuses.
+
+    Raises ConnectionFailed: a response that isn't JSON came from a proxy.
+    """
     try:
         decoded = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        if named := _remnant(salvage(body), error):
+            return named
         raise ConnectionFailed(f"the response is not JSON: {body[:80]!r}") from error
     return decoded if isinstance(decoded, dict) else {}
 
 
-def _event_of(line: bytes) -> WatchEvent:
-    event = decode(line)
-    return WatchEvent(event.get("type") or "", event.get("object") or {})
+async def decode_list(body: bytes) -> Manifest:
+    """Return the list in `body`; items that the decoder refuses are Remnants.
+
+    Raises ConnectionFailed if the list itself is not JSON, or not complete.
+    """
+    try:
+        decoded = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        try:
+            return await anyio.to_thread.run_sync(_salvaged_list, body)
+        except Malformed as error:
+            raise ConnectionFailed(f"the response is not JSON: {body[:80]!r}") from error
+    if not isinstance(decoded, dict):
+        return {}
+    items = decoded.get("items") or []
+    return {**decoded, "items": [item for item in items if _is_object(item)] if isinstance(items, list) else []}
+
+
+def _is_object(value: Any) -> TypeGuard[Manifest]:
+    return isinstance(value, dict) and isinstance(value.get("metadata", _NOTHING), dict)
+
+
+def _event_of(line: bytes) -> WatchEvent | None:
+    """Return the event of a line, None if the decoder refuses it."""
+    try:
+        event = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    found = event.get("object") if isinstance(event, dict) else None
+    return WatchEvent(str(event.get("type") or ""), found) if _is_object(found) else WatchEvent("", {})
+
+
+async def _salvaged_event(line: bytes) -> WatchEvent:
+    """Return the event of a line that the decoder refuses; its object is a Remnant. Raises Undecodable without a name.
+
+    The work is done in a thread, since a line may have a million brackets.
+    """
+    event, error = await anyio.to_thread.run_sync(salvage, line), _refusal(line)
+    found = event.get("object")
+    if isinstance(found, dict) and (named := _remnant(found, error)):
+        return WatchEvent(str(event.get("type") or ""), named)
+    raise Undecodable(f"a line of the watch is not JSON: {line[:80]!r}")
+
+
+def _salvaged_list(body: bytes) -> Manifest:
+    listed, texts = salvage_list(body)
+    return {**listed, "items": [item for text in texts if (item := _item_of(text)) is not None]}
+
+
+def _item_of(text: bytes) -> Manifest | None:
+    """Return an item of a list, or what can be read of it; None for an item without a name, which is logged."""
+    if (error := _refusal(text)) is None:
+        decoded = orjson.loads(text)
+        return decoded if _is_object(decoded) else None
+    item = _remnant(salvage(text), error)
+    if item is None:
+        _log.warning("list item cannot be read", error=str(error), text=repr(text[:80]))
+    return item
+
+
+def _refusal(text: bytes) -> ValueError | None:
+    """Return why the decoder refuses a text, None if it does not."""
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        return error
+    return None
+
+
+def _remnant(found: Manifest, error: ValueError | None) -> Remnant | None:
+    """Return what was read of an object that the decoder refuses; None if that does not identify it."""
+    metadata = found.get("metadata")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        return None
+    return Remnant(f"the object cannot be decoded ({str(error).partition(':')[0]}); simplify or delete it", found)

@@ -15,8 +15,9 @@ from aimd.planning.kinds import AIM_RUNTIME_CONFIG
 from aimd.planning.labels import PAUSED_ANNOTATION
 from aimd.planning.needs import DiscoverySlot, Reads
 from aimd.planning.plan import Plan
+from aimd.runtime.errors import Invalid
 from aimd.runtime.informer import Informer
-from aimd.runtime.objects import Key, Kind, Request, Result
+from aimd.runtime.objects import Key, Kind, Remnant, Request, Result
 from aimd.runtime.store import Cache
 
 KEY = Key("team", "default")
@@ -71,6 +72,51 @@ async def test_an_object_that_cannot_be_parsed_has_an_invalid_spec_and_is_a_warn
     assert (conditions["ConfigValid"]["status"], conditions["ConfigValid"]["reason"]) == ("False", "InvalidSpec")
     assert conditions["Ready"]["message"].startswith("spec.routing: ")
     assert {line["log_level"] for line in lines} == {"warning"}
+
+
+async def test_an_object_that_cannot_be_decoded_reports_itself(build: Build) -> None:
+    """Prove OBJ-TEN-1."""
+    server, cache = Server(), Cache()
+    reconciler = build(runtime_config_controllers()[0], cache, server)
+    metadata = {"name": KEY.name, "namespace": KEY.namespace, "uid": "u", "resourceVersion": "1", "generation": 1}
+    remnant = Remnant("it cannot be decoded", {"metadata": metadata, "spec": {}})
+    cache[AIM_RUNTIME_CONFIG].upsert(remnant)
+    await reconciler.reconcile(Request(KEY))
+    (status,) = server.written
+    messages = {item["type"]: item["message"] for item in status["conditions"]}
+    assert messages["Ready"] == "it cannot be decoded"
+    assert len(cache[AIM_RUNTIME_CONFIG].unreadable) == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "written", "retry"),
+    [
+        ("status.status: Unsupported value", [{"conditions", "observedGeneration"}], False),
+        ("spec.model: bad", [], True),
+    ],
+)
+async def test_a_refused_status_is_written_as_far_as_possible_and_retried_otherwise(
+    build: Build, message: str, written: list[set[str]], retry: bool
+) -> None:
+    """Prove OBJ-TEN-3."""
+
+    class Refusing(Server):
+        async def patch(self, kind: Kind, key: Key, body: dict[str, Any], **more: Any) -> dict[str, Any]:
+            if "status" in body["status"] or not written:
+                raise Invalid(message, status=422)
+            return await super().patch(kind, key, body, **more)
+
+        async def get(self, _kind: Kind, _key: Key) -> dict[str, Any]:
+            return {"metadata": {"uid": "u"}}
+
+    server, cache = Refusing(), Cache()
+    definition = replace(runtime_config_controllers()[0], status_word=lambda _state: "Odd")
+    reconciler = build(definition, cache, server)
+    metadata = {"name": KEY.name, "namespace": KEY.namespace, "uid": "u", "resourceVersion": "1", "generation": 1}
+    cache[AIM_RUNTIME_CONFIG].upsert({"metadata": metadata, "spec": {"routing": "none"}})
+    result = await reconciler.reconcile(Request(KEY))
+    assert [set(status) for status in server.written] == written
+    assert result.retry is retry
 
 
 LIVE = {"metadata": {"name": KEY.name, "namespace": KEY.namespace, "uid": "u", "resourceVersion": "1"}, "spec": {}}

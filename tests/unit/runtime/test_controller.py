@@ -318,3 +318,28 @@ async def test_a_backlog_of_reconciles_that_wait_for_nothing_lets_others_run() -
     await bench.run_until(lambda: len(bench.keys) == count)
     ticking.cancel()
     assert ticks >= count / Scripted.workers
+
+
+async def test_predicates_and_handlers_that_fail_cost_one_object() -> None:
+    """Prove OBJ-TEN-1."""
+
+    def by_data(manifest: Manifest, _cache: Cache) -> Sequence[Key]:
+        return [Key("ns", manifest["data"]["target"])]
+
+    def data_changed(before: Manifest | None, after: Manifest | None) -> bool:
+        return bool(
+            (before or {})["data"]["target"] != (after or {})["data"]["target"]
+        )  # raises for objects without data
+
+    bench = Bench(lambda request: None)
+    for watch in (Watch(CONFIG_MAP, by_data, data_changed), Watch(POD, by_data)):
+        bench.cache[watch.kind].subscribe(bench.controller._subscriber(watch))
+    with structlog.testing.capture_logs() as logs:
+        bench.upsert("odd")
+        bench.cache[POD].upsert(thing("p"))
+        bench.cache[POD].upsert({**thing("q"), "data": {"target": "other"}})
+    await bench.run_until(lambda: len(bench.keys) == 2)
+    assert sorted(bench.keys) == ["odd", "other"], "an object of the own kind wakes itself"
+    assert {(line["event"], line["key"]) for line in logs} == {
+        ("predicate failed", "ns/odd"), ("handler failed", "ns/odd"), ("handler failed", "ns/p"),
+    }  # fmt: skip

@@ -4,7 +4,7 @@ What it sends over the wire is in tests/faults/test_reflector_faults.py.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import cast
 
 import anyio
@@ -76,15 +76,23 @@ class Scene:
         self.server = Server(pages, watches)
         self.store = Store(CONFIG_MAP)
         self.metrics = ManagerMetrics("test")
+        self.time = 0.0
         client = cast(Client, self.server)
         self.reflector = Reflector(
-            client, self.store, Selection(CONFIG_MAP), optional, metrics=self.metrics, streams=False
+            client, self.store, Selection(CONFIG_MAP), optional, metrics=self.metrics, streams=False, clock=self.clock
         )
+
+    def clock(self) -> float:
+        """Return the virtual time; afterwards, the time when it ended."""
+        with suppress(RuntimeError):
+            self.time = now()
+        return self.time
 
     def run(self, seconds: float) -> None:
         async def scenario() -> None:
             with anyio.move_on_after(seconds):
                 await self.reflector.run()
+            self.clock()
 
         virtually(scenario)
         assert not self.server.open, "a watch is closed when its reflector is canceled"
@@ -169,3 +177,36 @@ def test_an_error_that_repeats_is_logged_once_at_warning() -> None:
         scene.run(120)
     restarts = [(line["log_level"], line["cause"]) for line in lines if line["event"] == "informer restarted"]
     assert restarts == [("warning", "failure"), ("debug", "failure"), ("debug", "failure"), ("debug", "expired")]
+
+
+def test_an_informer_that_keeps_failing_says_so_and_recovers() -> None:
+    """Prove OBJ-TEN-2."""
+    failing: list[Sequence[Batch]] = [[Unavailable("the line is broken")] for _ in range(12)]
+    scene = Scene([Page([], "10", "")], [*failing, [None]])
+    with structlog.testing.capture_logs() as logs:
+        scene.run(150)
+        assert scene.reflector.failing_seconds > 60
+        assert not scene.reflector.healthy
+        assert scene.value("synced") == 0
+        assert (scene.value("failing_seconds") or 0) > 60
+        assert "the line is broken" in scene.reflector.last_failure
+    warned = [line for line in logs if line["log_level"] == "warning"]
+    assert 2 <= len(warned) <= 3, "the first failure, and one reminder a minute"
+
+
+def test_an_informer_whose_watch_is_open_is_healthy_again() -> None:
+    scene = Scene([Page([], "10", "")], [[Unavailable("down")], [Unavailable("down")], [None]])
+    scene.run(30)
+    assert scene.value("synced") == 1
+    assert scene.value("failing_seconds") == 0
+
+
+def test_an_object_that_cannot_be_stored_costs_itself() -> None:
+    """Prove OBJ-TEN-1."""
+    odd: list[Manifest] = [{"metadata": {"name": ["a"]}}, {"metadata": {"name": "x", "resourceVersion": {}}}]
+    changes = [*(WatchEvent("ADDED", item) for item in odd), WatchEvent("ADDED", thing("c", 12))]
+    scene = Scene([Page([*odd, thing("b", 2)], "10", "")], [[changes, None]])
+    with structlog.testing.capture_logs() as logs:
+        scene.run(10)
+    assert {"b", "c"} <= set(scene.names)
+    assert any(line["event"] == "object not stored" for line in logs)

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from aimd.runtime.client import Page, WatchEvent
-from aimd.runtime.errors import ApiError, Forbidden, Gone, NotFound, RequestTimeout, ServerTimeout, Unavailable
+from aimd.runtime.errors import (
+    ApiError,
+    Forbidden,
+    Gone,
+    NotFound,
+    RequestTimeout,
+    ServerTimeout,
+    Unavailable,
+    Undecodable,
+)
 from aimd.runtime.kinds import CONFIG_MAP
 from aimd.runtime.objects import Manifest, key_of, resource_version
 from aimd.runtime.store import Delta, Store
@@ -460,3 +469,12 @@ def test_a_streamed_list_of_a_server_whose_versions_went_back_is_listed_as_a_res
     state, _, action = step(replace(STREAMING, version="500"), Received([list_end(10)]))
     assert action == FetchPage()
     assert Replace(([],), "10", reset=True) in step(state, Listed(Page([], "10", ""))).effects
+
+
+def test_a_line_that_shows_no_object_is_passed_by_with_a_list_by_pages() -> None:
+    """Prove OBJ-TEN-1."""
+    for state in (WATCHING, Streaming(Common(streams=True), "10")):
+        following = step(state, Failed(Undecodable("a line"), 0.0))
+        assert isinstance(following.state, Waiting)
+        assert following.state.then == Listing(Common(failures=1), "10")
+        assert pause(following.action) > 0

@@ -16,10 +16,12 @@ from aimd.runtime.client.wire import (
     Selection,
     WatchEvent,
     WatchStream,
+    decode_list,
     json_in_yaml,
 )
-from aimd.runtime.errors import ConnectionFailed, NotFound, Unavailable
+from aimd.runtime.errors import ConnectionFailed, Invalid, NotFound, Unavailable
 from aimd.runtime.kinds import POD, ROLE
+from aimd.runtime.objects import Remnant
 
 
 @given(st.lists(st.binary(max_size=20).filter(lambda line: b"\n" not in line), max_size=8), st.data())
@@ -75,6 +77,63 @@ async def test_a_watch_brings_one_batch_for_each_piece() -> None:
 async def test_a_line_of_a_watch_that_is_no_json_breaks_the_stream() -> None:
     with pytest.raises(ConnectionFailed, match="not JSON"):
         await anext(WatchStream(pieces(b"<html>\n")))
+
+
+def named(name: str, version: int, rest: str = "") -> bytes:
+    metadata = f'{{"name":"{name}","namespace":"ns","resourceVersion":"{version}"}}'
+    return f'{{"apiVersion":"v1","metadata":{metadata}{rest}}}'.encode()
+
+
+DEEP = ',"spec":' + '{"a":' * 1100 + "1" + "}" * 1100
+UNDECODABLE = (DEEP, ',"spec":"\\ud800"', ',"spec":[1e999]', ',"spec":NaN', ',"spec":{"a":')
+
+
+@pytest.mark.parametrize("rest", UNDECODABLE)
+async def test_a_line_of_a_watch_that_cannot_be_decoded_costs_its_own_object(rest: str) -> None:
+    lines = [(b"ADDED", named("a", 1)), (b"MODIFIED", named("b", 2, rest)), (b"DELETED", named("c", 3))]
+    sent = b"".join(b'{"type":"%b","object":%b}\n' % line for line in lines)
+    (batch,) = [batch async for batch in WatchStream(pieces(sent))]
+    assert [(event.type, event.object["metadata"]["name"]) for event in batch] == [
+        ("ADDED", "a"), ("MODIFIED", "b"), ("DELETED", "c"),
+    ]  # fmt: skip
+    assert [isinstance(event.object, Remnant) for event in batch] == [False, True, False]
+    assert batch[1].object["metadata"]["resourceVersion"] == "2"
+
+
+@pytest.mark.parametrize("line", [b'{"type":"ADDED","object":"text"}', b'"text"', b"[]", b'{"type":5}', b"1"])
+async def test_a_line_without_an_object_is_an_event_of_nothing(line: bytes) -> None:
+    assert await anext(WatchStream(pieces(line + b"\n"))) == [WatchEvent("", {})]
+
+
+@pytest.mark.parametrize("rest", UNDECODABLE[:-1])
+async def test_an_item_of_a_list_that_cannot_be_decoded_costs_itself(rest: str) -> None:
+    items = b",".join([named("a", 1), named("b", 2, rest), b'{"spec":1e999}', named("c", 3)])
+    listed = await decode_list(b'{"metadata":{"resourceVersion":"9","continue":"more"},"items":[' + items + b"]}")
+    assert listed["metadata"] == {"resourceVersion": "9", "continue": "more"}
+    assert [item["metadata"]["name"] for item in listed["items"]] == ["a", "b", "c"], "one item has no name"
+    assert isinstance(listed["items"][1], Remnant)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b'{"items":[{"a":1},{"b"'])
+async def test_a_list_that_is_cut_short_is_no_list(body: bytes) -> None:
+    with pytest.raises(ConnectionFailed, match="not JSON"):
+        await decode_list(body)
+
+
+def test_an_object_that_cannot_be_decoded_is_returned_by_what_can_be_read() -> None:
+    found = Response(200, named("a", 1, DEEP)).manifest()
+    assert isinstance(found, Remnant)
+    assert "depth limit exceeded" in found.problem
+
+
+@pytest.mark.parametrize("content_type", [APPLY_PATCH, "application/json"])
+def test_what_cannot_be_written_as_json_is_invalid(content_type: str) -> None:
+    deep: dict[str, object] = {}
+    for _ in range(300):
+        deep = {"a": deep}
+    for body in (deep, {"a": "\ud800"}):
+        with pytest.raises(Invalid, match="cannot be written as JSON"):
+            Call("PATCH", POD, "ns", "p", body=body, content_type=content_type).content()
 
 
 def test_selectors_are_sent_if_they_are_set() -> None:
