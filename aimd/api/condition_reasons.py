@@ -37,6 +37,7 @@ NETWORK: Final[Reasons] = (
 WRITING: Final[Reasons] = (
     *NETWORK,
     R.INVALID_SPEC,
+    R.NAME_TAKEN,
     F.NOT_FOUND,
     F.UNAUTHORIZED,
     F.FORBIDDEN,

@@ -34,6 +34,9 @@ class Reason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     """A field is invalid, or the API server rejected an object created from the spec. Correct the field that the
     message names."""
+    NAME_TAKEN = "NameTaken"
+    """An object has the name of one that aimd must create, and belongs to somebody else; aimd does not touch it. Delete
+    the object that the message names, or use another name."""
     REFERENCE_NOT_FOUND = "ReferenceNotFound"
     """A referenced object does not exist. Create the object that the message names, or correct its name."""
     NETWORK_ERROR = "NetworkError"

@@ -16,7 +16,7 @@ from aimd.controllers.relations import (
     ARTIFACT_USER,
 )
 from aimd.controllers.runtime_config import CONFIG_INFORMERS, observe_config
-from aimd.planning.artifact.download_job import check_size_name, claim_name, download_name
+from aimd.planning.artifact.download_job import check_size_name, claim_names, download_name
 from aimd.planning.artifact.needs import with_reads
 from aimd.planning.artifact.observed import JobRun, LiveClaim, ObservedArtifact
 from aimd.planning.artifact.plan import plan_artifact
@@ -62,7 +62,8 @@ def observe_artifact(
     artifact: AIMArtifact, reader: Reader, reads: Reads, settings: ControllerSettings
 ) -> ObservedArtifact:
     """Return an artifact and what its plan depends on."""
-    claim = _own(reader, ARTIFACT_CLAIM, artifact).get(claim_name(artifact))
+    owned = _own(reader, ARTIFACT_CLAIM, artifact)
+    claim = next((owned[name] for name in claim_names(artifact) if name in owned), None)
     jobs = _own(reader, ARTIFACT_JOB, artifact)
     claims = (claim,) if claim is not None else ()
     namespace = artifact.metadata.namespace

@@ -23,7 +23,7 @@ from aimd.controllers.relation import AnyTie, informers_of, watches_of
 from aimd.planning.component import Component, Direction, State, may_apply
 from aimd.planning.conditions import Event, Summary, summarize
 from aimd.planning.kinds import MODELS
-from aimd.planning.labels import PAUSED_ANNOTATION
+from aimd.planning.labels import PAUSED_ANNOTATION, made_by, made_for
 from aimd.planning.needs import NO_READS, Reads
 from aimd.planning.objects import annotations_of, conditions_of, generation_of, is_being_deleted, status_word
 from aimd.planning.plan import Plan
@@ -43,6 +43,7 @@ from aimd.runtime.objects import (
     Category,
     Condition,
     Deletion,
+    Desired,
     Failure,
     Key,
     Kind,
@@ -51,10 +52,15 @@ from aimd.runtime.objects import (
     Result,
     key_of,
     metadata_of,
+    uid_of,
 )
+from aimd.runtime.ownership import Owner
 from aimd.runtime.predicates import Predicate
 from aimd.runtime.status import StatusWriter
 from aimd.runtime.store import Cache
+
+NAME_TAKEN_SECONDS = 15.0
+"""Interval at which a name is tried again that an object of somebody else has."""
 
 READ_ROUNDS = 5
 """Times that a plan may ask for live reads in one reconcile; a plan that asks on is a mistake in the program."""
@@ -185,7 +191,7 @@ class KindReconciler(Generic[ObjectT, ObservedT]):
         now = self._clock()
         plan = await self.decide(live, now)
         allowed = may_apply(plan.components)
-        applied = await self._applier.apply(plan.desired, plan.deletions) if allowed else Applied()
+        applied = await self._apply(live, plan.desired, plan.deletions) if allowed else Applied()
         summary = summarize(
             plan.components,
             applied=applied,
@@ -195,7 +201,15 @@ class KindReconciler(Generic[ObjectT, ObservedT]):
             extra_conditions=plan.extra_conditions,
         )
         reported = await self._report(live, plan, summary)
-        return Result(plan.requeue_after, retry=summary.retry or not reported, written=applied.written)
+        return Result(_requeue_after(plan, applied), retry=summary.retry or not reported, written=applied.written)
+
+    async def _apply(self, live: Manifest, desired: Sequence[Desired], deletions: Sequence[Deletion]) -> Applied:
+        """Write and delete for the object what is its own (OBJ-OWN-1)."""
+        key, controller = key_of(live), self.definition.name
+        marks, shared = made_for(controller, key.name), made_by(controller)
+        return await self._applier.apply(
+            desired, deletions, Owner(self.kind.name, key.name, uid_of(live), marks=marks, shared=shared)
+        )
 
     async def decide(self, live: Manifest, now: datetime) -> Plan:
         """Return the plan of an object; asks for live reads until the plan needs no more of them."""
@@ -259,7 +273,7 @@ class KindReconciler(Generic[ObjectT, ObservedT]):
         obj = self._parse(live)
         if not isinstance(obj, Plan) and not await self._is_ending(key_of(live).namespace):
             for deletions in self.definition.on_deletion(obj, self._reader):
-                applied = await self._applier.apply((), deletions)
+                applied = await self._apply(live, (), deletions)
                 if any(failure.category is not Category.AUTH for _, _, failure in applied.failures):
                     return Result(retry=True)
                 await checkpoint()
@@ -273,6 +287,13 @@ class KindReconciler(Generic[ObjectT, ObservedT]):
         except (NotFound, Forbidden):
             return True
         return is_being_deleted(live)
+
+
+def _requeue_after(plan: Plan, applied: Applied) -> float | None:
+    """Return when to reconcile again: the end of an object of somebody else wakes nobody (OBJ-OWN-1)."""
+    taken = any(failure.reason == Reason.NAME_TAKEN for _, _, failure in applied.failures)
+    waits = (plan.requeue_after, NAME_TAKEN_SECONDS if taken else None)
+    return min((seconds for seconds in waits if seconds is not None), default=None)
 
 
 def _log_status(before: str, after: str) -> None:

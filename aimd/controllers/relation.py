@@ -135,7 +135,8 @@ class Relation(Generic[SubjectT, NeighborT]):
 class Children(Generic[SubjectT, NeighborT]):
     """Objects that the subject makes: found by their names (`names`), woken for by their controlling owner.
 
-    `names` None finds all objects that the subject owns, by its UID.
+    `names` None finds all objects that the subject owns, by its UID. A namespaced object owns none of
+    other namespaces, whatever their owner references say (OBJ-OWN-1).
     """
 
     name: str
@@ -162,7 +163,8 @@ class Children(Generic[SubjectT, NeighborT]):
         for kind in self.neighbors:
             store = reader.cache[kind]
             if self.names is None:
-                found += reader.collect(kind, store.by_index("owner", _uid(subject)))
+                owned = store.by_index("owner", _uid(subject))
+                found += reader.collect(kind, (item for item in owned if _may_own(subject, item)))
                 continue
             keys = (Key(_key(subject).namespace, name) for name in self.names(subject) if name)
             found += reader.collect(kind, (live for key in keys if (live := store.get(key)) is not None))
@@ -352,6 +354,10 @@ def _by_key(offers: Callable[[Any], Tokens], reach: Reach) -> bool:
 
 def _key(subject: Any) -> Key:
     return key_of_object(subject)
+
+
+def _may_own(subject: Any, item: Manifest) -> bool:
+    return Reach.USERS.allows(_key(subject).namespace, key_of(item).namespace)
 
 
 def _uid(subject: Any) -> str:

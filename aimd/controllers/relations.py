@@ -30,7 +30,7 @@ from aimd.controllers.reach import Reach
 from aimd.controllers.reader import own_name
 from aimd.controllers.relation import AnyTie, Children, Relation, Through
 from aimd.controllers.tokens import Configured
-from aimd.planning.artifact.download_job import check_size_name, claim_name, download_name
+from aimd.planning.artifact.download_job import check_size_name, claim_names, download_name
 from aimd.planning.kinds import (
     AIM_ARTIFACT,
     AIM_CLUSTER_MODEL,
@@ -356,7 +356,7 @@ CACHE_TIES: tuple[AnyTie, ...] = (
 # AIMArtifact
 
 ARTIFACT_CLAIM = Children[AIMArtifact, Manifest](
-    "artifact claim", AIM_ARTIFACT, (PERSISTENT_VOLUME_CLAIM,), lambda artifact: (claim_name(artifact),)
+    "artifact claim", AIM_ARTIFACT, (PERSISTENT_VOLUME_CLAIM,), claim_names
 )
 ARTIFACT_JOB = Children[AIMArtifact, Manifest](
     "artifact Job", AIM_ARTIFACT, (JOB,), lambda artifact: (download_name(artifact), check_size_name(artifact))

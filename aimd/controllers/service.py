@@ -53,7 +53,7 @@ from aimd.planning.labels import (
 from aimd.planning.needs import Reads
 from aimd.planning.service.deletion import caches_to_delete
 from aimd.planning.service.needs import with_reads
-from aimd.planning.service.observed import ObservedService, is_owned
+from aimd.planning.service.observed import ObservedService, is_own, is_owned
 from aimd.planning.service.plan import plan_service
 from aimd.planning.service.template_selection import is_derived
 from aimd.planning.unreadable import Unreadable
@@ -172,11 +172,16 @@ def _templates(service: AIMService, reader: Reader) -> Found[AnyServiceTemplate]
 
 
 def _made(service: AIMService, tie: Children[AIMService, Manifest], reader: Reader) -> Manifest | None:
-    """Return the object under its former name if the service owns it, else the one under the derived name."""
+    """Return the object under its former name if the service owns it, else the one under the derived name.
+
+    An object of somebody else is none (OBJ-OWN-1).
+    """
     names = tuple(tie.names(service)) if tie.names is not None else ()
     found = {item["metadata"]["name"]: item for item in tie.find(reader, service).objects}
     former, derived = (found.get(name) for name in names)
-    return former if former is not None and is_owned(service, former) else derived
+    if former is not None and is_owned(service, former):
+        return former
+    return derived if derived is not None and is_own(service, derived) else None
 
 
 def _derived(

@@ -93,7 +93,7 @@ def _with_apply_failures(components: list[Component], applied: Applied) -> list[
         index = next((i for i, component in enumerate(components) if component.name == kind.name), None)
         if index is None:
             components = [*components, Component.failed(f"{kind.name}{READY}", named, DOWNSTREAM)]
-        elif not components[index].failures:
+        elif all(failure.category is Category.MISSING_DOWNSTREAM for failure in components[index].failures):
             broken = Component.failed(components[index].type, named, components[index].direction)
             components = [*components[:index], broken, *components[index + 1 :]]
     return components

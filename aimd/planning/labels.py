@@ -156,6 +156,9 @@ ARTIFACTS_OF_CACHE_FINALIZER = _PREFIX + "artifactcleanup"
 
 MAXIMUM_LENGTH = 63
 
+# What else the label `managed-by` may be of objects that aimd and the reference operator make.
+_MANAGERS = frozenset({"aim-engine", "aim-controller"})
+
 # Identity of one object: copying them to a child that sets its own would make two objects answer one selector.
 _NEVER_INHERITED = frozenset({SERVICE_NAME_LABEL, SERVICE_LABEL})
 
@@ -180,6 +183,16 @@ def name_label(name: str) -> str:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
     return f"{label_value(name)[: MAXIMUM_LENGTH - 9].rstrip('_.-')}-{digest}"
+
+
+def made_by(controller: str) -> dict[str, frozenset[str]]:
+    """Return the marks of what a controller makes, for whomever (OBJ-OWN-2)."""
+    return {MANAGED_BY_LABEL: frozenset({f"aim-{controller}-controller", *_MANAGERS})}
+
+
+def made_for(controller: str, parent_name: str) -> dict[str, frozenset[str]]:
+    """Return the marks of what a controller makes for one object, as `child_labels` sets them (OBJ-OWN-1)."""
+    return {f"{_PREFIX}{controller}.name": frozenset({name_label(parent_name)}), **made_by(controller)}
 
 
 def child_labels(

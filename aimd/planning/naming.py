@@ -81,6 +81,11 @@ def derive_name(
     return "-".join([*shortened, name_hash(hash_inputs, hash_length)])
 
 
+def is_kept_whole(text: str) -> bool:
+    """Return whether a text is its own part of a name: nothing in it is replaced, lower-cased or cut (SVC-NAM-2)."""
+    return name_part(text) == text
+
+
 def fits_whole(parts: Sequence[str], *, hash_length: int = 8, limit: int = MAXIMUM_LENGTH) -> bool:
     """Return whether the derived name keeps all parts at full length (SVC-NAM-2)."""
     _, cut = _fit([name_part(part) for part in parts], hash_length, limit)

@@ -12,14 +12,26 @@ import structlog
 
 from aimd.runtime.client import Client
 from aimd.runtime.difference import Difference, differences, owned_fields, prune
-from aimd.runtime.errors import ApiError, Conflict, Invalid, NotFound, WritesSuspended, failure_of, refusal_of
+from aimd.runtime.errors import (
+    ApiError,
+    Conflict,
+    Invalid,
+    NameTaken,
+    NotFound,
+    WritesSuspended,
+    failure_of,
+    refusal_of,
+)
 from aimd.runtime.objects import Applied, Deletion, Desired, Failure, Key, Kind, Manifest, metadata_of, uid_of
+from aimd.runtime.ownership import Owner, holder_of, is_foreign, is_going
 from aimd.runtime.store import Cache
 
 _ATTEMPTS = 3
 _REFUSAL_SECONDS = 300.0
 _MEMORY = 16384
 _UNCHANGED = "unchanged"
+_NO_OBJECT = "1"
+"""The resourceVersion at which an object is created: no object has it, so the server refuses if there is one."""
 
 _log = structlog.get_logger()
 
@@ -50,6 +62,8 @@ class Applier:
       differently before. Fields that are no longer rendered are removed.
     - An existing object is written at the resourceVersion that the decision is based on. An outdated decision, also by
       a paused process that lost its lease, gets a 409 and is made again (OBJ-APL-2).
+    - An object that belongs to somebody else is neither written nor deleted (OBJ-OWN-1). That holds for one that was
+      created after the look at the cache, and for one that no informer selects: what is created must not exist yet.
     - The response is in the cache before `apply` returns.
     - If an object still differs after a forced apply, a webhook or default has changed it: that is logged once, and
       the object is left alone until either side changes.
@@ -72,14 +86,19 @@ class Applier:
         self._memory: OrderedDict[str, _Memory] = OrderedDict()
         cache.keep_fields_of(field_manager)
 
-    async def apply(self, desired: Sequence[Desired], deletions: Sequence[Deletion] = ()) -> Applied:
-        """Delete, then apply, in the given order, and continue after failures. Raises only WritesSuspended."""
+    async def apply(
+        self, desired: Sequence[Desired], deletions: Sequence[Deletion] = (), owner: Owner | None = None
+    ) -> Applied:
+        """Delete, then apply, in the given order, and continue after failures. Raises only WritesSuspended.
+
+        Existing objects of others than `owner` are left alone; without an owner, all objects are the caller's.
+        """
         written = 0
         failures: list[tuple[Kind, Key, Failure]] = []
         items: list[Deletion | Desired] = [*deletions, *desired]
         for item in items:
             try:
-                written += await (self._delete(item) if isinstance(item, Deletion) else self._apply(item))
+                written += await (self._delete(item, owner) if isinstance(item, Deletion) else self._apply(item, owner))
             except WritesSuspended:
                 raise
             except ApiError as error:
@@ -87,11 +106,16 @@ class Applier:
                 failures.append((item.kind, item.key, failure_of(error)))
         return Applied(written, tuple(failures))
 
-    async def _delete(self, deletion: Deletion) -> bool:
+    async def _delete(self, deletion: Deletion, owner: Owner | None) -> bool:
         if deletion.kind in self._cache and self._cache[deletion.kind].synced:
             known = self._cache[deletion.kind].get(deletion.key)
             if known is None or uid_of(known) != deletion.uid or metadata_of(known).get("deletionTimestamp"):
                 return False
+            if owner is not None:
+                holder = replace(owner, uid=deletion.controller, marks={}) if deletion.controller else owner
+                if is_foreign(known, holder, shared=deletion.shared):
+                    _log.warning("object of another owner not deleted", kind=deletion.kind.name, key=str(deletion.key))
+                    return False
         try:
             await self._client.delete(deletion.kind, deletion.key, reason=deletion.reason, uid=deletion.uid)
         except NotFound:
@@ -101,10 +125,10 @@ class Applier:
             return False  # It was deleted and created again.
         return True
 
-    async def _apply(self, desired: Desired) -> bool:
+    async def _apply(self, desired: Desired, owner: Owner | None) -> bool:
         """Apply an object, and count the result; return whether it was changed."""
         try:
-            result = await self._converge(desired)
+            result = await self._converge(desired, owner)
         except WritesSuspended:
             raise
         except ApiError as error:
@@ -113,38 +137,43 @@ class Applier:
         self._client.metrics.count_apply(desired.kind.name, result)
         return result != _UNCHANGED
 
-    async def _converge(self, desired: Desired) -> str:
+    async def _converge(self, desired: Desired, owner: Owner | None) -> str:
         rendered = prune(desired.manifest)
         digest = _digest(rendered)
-        live = await self._live(desired)
+        live = await self._live(desired, owner)
         for attempt in range(_ATTEMPTS):
-            if live is not None and self._is_as_wanted(desired, rendered, digest, live):
-                return _UNCHANGED
+            if live is not None:
+                if owner is not None and is_foreign(live, owner, shared=desired.shared):
+                    return _left_alone(live, owner)
+                if desired.once or self._is_as_wanted(desired, rendered, digest, live):
+                    return _UNCHANGED
             try:
                 changed = await self._send(desired, rendered, digest, live)
             except Conflict:
                 if attempt == _ATTEMPTS - 1:
                     raise
-                live = await self._read(desired)
+                live = await self._read(desired, owner)
             else:
                 return ("created" if live is None else "updated") if changed else _UNCHANGED
         return _UNCHANGED
 
-    async def _live(self, desired: Desired) -> Manifest | None:
+    async def _live(self, desired: Desired, owner: Owner | None) -> Manifest | None:
         """Return the cached object; read it from the server if the cache doesn't have all of it."""
         if desired.kind in self._cache:
             store = self._cache[desired.kind]
             known = store.get(desired.key)
             if not store.metadata_only and (known is not None or store.synced):
                 return known
-        return await self._read(desired)
+        return await self._read(desired, owner)
 
-    async def _read(self, desired: Desired) -> Manifest | None:
+    async def _read(self, desired: Desired, owner: Owner | None) -> Manifest | None:
         try:
             live = await self._client.get(desired.kind, desired.key)
         except NotFound:
             return None
-        self._cache.written(desired.kind, live)
+        if owner is None or not is_foreign(live, owner, shared=desired.shared):
+            # An object of others may be one that no informer selects, and then its end would never be seen.
+            self._cache.written(desired.kind, live)
         return live
 
     def _is_as_wanted(self, desired: Desired, rendered: Manifest, digest: str, live: Manifest) -> bool:
@@ -192,8 +221,8 @@ class Applier:
         return await self._apply_at(desired, without, stored) if _is_nulled(rendered, stored) else stored
 
     async def _apply_at(self, desired: Desired, manifest: Manifest, live: Manifest | None) -> Manifest:
-        guard = {"resourceVersion": _version(live)} if live else {}
-        body = {**manifest, "metadata": {**manifest["metadata"], **guard}}
+        guard = _version(live) if live else _NO_OBJECT
+        body = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": guard}}
         return await self._client.apply(desired.kind, body, field_manager=self._manager, reason=desired.reason)
 
     def _tolerate(self, desired: Desired, digest: str, stored: Manifest, left: Sequence[Difference]) -> None:
@@ -238,6 +267,13 @@ def _is_nulled(rendered: Any, stored: Any) -> bool:
     if not isinstance(stored, Mapping):
         return stored is None
     return any(_is_nulled(value, stored[name]) for name, value in rendered.items() if name in stored)
+
+
+def _left_alone(live: Manifest, owner: Owner) -> str:
+    """Return the result for an object of somebody else; raise NameTaken unless it goes by itself (OBJ-OWN-1)."""
+    if is_going(live, owner):
+        return _UNCHANGED
+    raise NameTaken(f"an object of this name exists and {holder_of(live)}. Delete it, or use another name")
 
 
 def _version(manifest: Manifest) -> str:

@@ -39,6 +39,10 @@ class Conflict(ApiError):
     """409: the object changed since it was read, or has another UID than required."""
 
 
+class NameTaken(ApiError):
+    """Nothing was sent, because an object of that name exists and belongs to somebody else (OBJ-OWN-1)."""
+
+
 class Invalid(ApiError):
     """422: the object isn't valid."""
 
@@ -164,7 +168,7 @@ def failure_of(error: BaseException) -> Failure:
 
 def refusal_of(error: ApiError) -> str:
     """Return how a write was refused, for metrics: conflict, forbidden, invalid, quota or error."""
-    if isinstance(error, Conflict | AlreadyExists):
+    if isinstance(error, Conflict | AlreadyExists | NameTaken):
         return "conflict"
     if isinstance(error, Forbidden):
         return "quota" if failure_of(error).category is Category.RESOURCE_EXHAUSTION else "forbidden"
@@ -177,6 +181,7 @@ _CATEGORIES: tuple[tuple[type[ApiError], Category, str], ...] = (
     (Forbidden, Category.AUTH, "Forbidden"),
     (Invalid, Category.INVALID_SPEC, "InvalidSpec"),
     (AlreadyExists, Category.INVALID_SPEC, "AlreadyExists"),
+    (NameTaken, Category.INVALID_SPEC, "NameTaken"),
     (Conflict, Category.INFRASTRUCTURE, "Conflict"),
     (ServerTimeout, Category.INFRASTRUCTURE, "Timeout"),
     (Unavailable, Category.INFRASTRUCTURE, "ServiceUnavailable"),

@@ -107,6 +107,10 @@ class Desired:
 
     Dotted paths, with `[]` for every item of a list, such as `spec.predictor.containers[].resources.limits`.
     """
+    shared: bool = False
+    """It has no controller, because several owners use it (OBJ-OWN-2)."""
+    once: bool = False
+    """An existing object of ours is left as it is."""
 
     @property
     def key(self) -> Key:
@@ -124,6 +128,10 @@ class Deletion:
     """A new object of the same name is left alone."""
     reason: str
     """Why it is deleted: the label `reason` of the write metric."""
+    shared: bool = False
+    """It has no controller, because several owners use it (OBJ-OWN-2)."""
+    controller: str = ""
+    """UID of its controller, where that is not the owner but something made for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,6 +168,12 @@ def _answer(route: Manifest) -> Manifest:
     return {"parents": [{"parentRef": parent, "controllerName": "example.com/gateway", "conditions": conditions}]}
 
 
+def condition(live: Manifest, type_: str) -> Manifest:
+    """The condition of a type, empty while there is none."""
+    conditions = (live.get("status") or {}).get("conditions") or []
+    return next((item for item in conditions if item["type"] == type_), {})
+
+
 def container_of(inference_service: Manifest) -> dict[str, Any]:
     found: dict[str, Any] = inference_service["spec"]["predictor"]["containers"][0]
     return found

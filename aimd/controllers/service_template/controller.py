@@ -76,10 +76,14 @@ def observe_template(
     broken = next((item for item in models.unreadable if hides(item, models.objects)), None)
     model = models.first if broken is None else None
     # As a manifest: a cache that does not parse counts as well (TPL-CCH-1).
-    cache = next(iter(reader.cache[AIM_TEMPLATE_CACHE].by_index("owner", template.metadata.uid)), None)
+    namespace, owned = (
+        template.metadata.namespace,
+        reader.cache[AIM_TEMPLATE_CACHE].by_index("owner", template.metadata.uid),
+    )
+    cache = next((item for item in owned if key_of(item).namespace == namespace), None)
     observed = ObservedTemplate(
         template=template,
-        config=observe_config(reader, template.spec.runtime_config_name, template.metadata.namespace),
+        config=observe_config(reader, template.spec.runtime_config_name, namespace),
         system_namespace=system_namespace,
         model=model,
         unreadable_model=broken,
@@ -99,11 +103,17 @@ def _shared_pull_secrets(template: AnyServiceTemplate, reader: Reader, ties: Tem
 
 
 def _with_run(observed: ObservedTemplate, reader: Reader, ties: TemplateTies) -> ObservedTemplate:
-    """Add the discovery Jobs of the template: the one for its present inputs with its pods, and all others."""
-    owned = ties.jobs.find(reader, observed.template).objects
+    """Add the discovery Jobs of the template: the one for its present inputs with its pods, and all others.
+
+    Jobs and pods elsewhere, which say that they belong to the template or its Job, are none of them (OBJ-OWN-1).
+    """
+    namespace = observed.key.namespace or observed.system_namespace
+    found = ties.jobs.find(reader, observed.template).objects
+    owned = tuple(item for item in found if key_of(item).namespace == namespace)
     context = discovery_context(observed)
     wanted = job_key(context) if context is not None else None
     job = next((item for item in owned if key_of(item) == wanted), None)
     others = tuple(item for item in owned if item is not job)
-    pods = ties.pods.of(reader, (job,), observed.key.namespace).objects if job is not None else ()
+    listed = ties.pods.of(reader, (job,), observed.key.namespace).objects if job is not None else ()
+    pods = tuple(pod for pod in listed if key_of(pod).namespace == namespace)
     return replace(observed, run=DiscoveryRun(job=job, others=others, pods=pods))

@@ -10,7 +10,7 @@ from datetime import datetime
 from aimd.api.artifact import ArtifactCondition
 from aimd.api.reasons import Reason
 from aimd.api.source_uri import SourceUri
-from aimd.planning.artifact.download_job import JobContext, child_metadata, claim_name
+from aimd.planning.artifact.download_job import JobContext, child_metadata
 from aimd.planning.artifact.observed import (
     MAXIMUM_BYTES,
     JobRun,
@@ -65,7 +65,7 @@ def plan_claim(context: JobContext, claim: LiveClaim | None, download: JobRun) -
     A claim that is being deleted is waited for. `download` is the download Job, which may know a size that is larger
     than that of the context.
     """
-    name = claim_name(context.artifact)
+    name = context.claim_name
     if claim is None:
         component = Component.missing(_CLAIM, f"Claim {name} is being created")
         return Stage((component,), (new_claim(context),), requeue_after=POLL_SECONDS)
@@ -194,7 +194,7 @@ def _metadata(context: JobContext) -> Manifest:
         own[SOURCE_MODEL_LABEL] = model
     if artifact.metadata.labels.get(TEMPLATE_CREATED_LABEL) == "true":
         own[CACHE_TYPE_LABEL] = "template-cache"
-    return child_metadata(context, claim_name(artifact), own)
+    return child_metadata(context, context.claim_name, own)
 
 
 def _as_it_is(context: JobContext, claim: Manifest) -> tuple[Manifest, Manifest]:

@@ -62,12 +62,21 @@ _TMP_LIMIT = "12Gi"
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
-    """What the Jobs of an artifact are rendered from; `size_bytes` is 0 while unknown."""
+    """What the Jobs of an artifact are rendered from; `size_bytes` is 0 while unknown.
+
+    `claim` is the name of the claim that exists, empty without one.
+    """
 
     artifact: AIMArtifact
     config: ResolvedConfig
     settings: ControllerSettings
     size_bytes: int = 0
+    claim: str = ""
+
+    @property
+    def claim_name(self) -> str:
+        """Name of the claim that exists, else of the one to create (ART-CLM-7)."""
+        return self.claim or claim_names(self.artifact)[-1]
 
     @property
     def key(self) -> Key:
@@ -90,9 +99,12 @@ class JobContext:
         return DOWNLOADER_EXIT_CODES if self.is_own_image else {}
 
 
-def claim_name(artifact: AIMArtifact) -> str:
-    """Return the name of the artifact's claim: the one in its status, else a derived one."""
-    return artifact.status.persistent_volume_claim or _child_name(artifact, "cache")
+def claim_names(artifact: AIMArtifact) -> tuple[str, str]:
+    """Return the names under which the artifact's claim may be: the one in its status, then the derived one.
+
+    The download's pod may write the status, so only a claim that the artifact controls counts (ART-CLM-7).
+    """
+    return artifact.status.persistent_volume_claim, _child_name(artifact, "cache")
 
 
 def download_name(artifact: AIMArtifact) -> str:

@@ -95,7 +95,8 @@ class ObservedArtifact:
 
     def context(self, size_bytes: int = 0) -> JobContext:
         """Return what children are rendered from."""
-        return JobContext(self.artifact, self.config, self.settings, size_bytes)
+        claim = key_of(self.claim.manifest).name if self.claim is not None else ""
+        return JobContext(self.artifact, self.config, self.settings, size_bytes, claim)
 
 
 def source_of(artifact: AIMArtifact) -> SourceUri | InvalidSourceUri:

@@ -11,7 +11,6 @@ from aimd.api.reasons import Reason
 from aimd.api.source_uri import SourceUri
 from aimd.planning.artifact.claim import plan_claim, requested_bytes
 from aimd.planning.artifact.download import DownloadStage, Outcome, keep_download, plan_download
-from aimd.planning.artifact.download_job import claim_name
 from aimd.planning.artifact.needs import artifact_needs, explained_after
 from aimd.planning.artifact.observed import ObservedArtifact, given_size, headroom_percent, source_of
 from aimd.planning.artifact.size import plan_size
@@ -23,7 +22,7 @@ from aimd.planning.objects import requested_storage
 from aimd.planning.plan import Plan
 from aimd.planning.quantities import bytes_or_zero, display_size
 from aimd.planning.runtime_config import config_component, tolerated
-from aimd.runtime.objects import Category, Failure
+from aimd.runtime.objects import Category, Failure, key_of
 
 
 def plan_artifact(observed: ObservedArtifact, now: datetime) -> Plan:
@@ -89,8 +88,9 @@ def _status(observed: ObservedArtifact, size_bytes: int) -> dict[str, Any]:
         status["discoveredSizeBytes"] = size_bytes
     if observed.claim is None:
         return status
-    if not artifact.status.persistent_volume_claim:
-        status["persistentVolumeClaim"] = claim_name(artifact)
+    name = key_of(observed.claim.manifest).name
+    if artifact.status.persistent_volume_claim != name:
+        status["persistentVolumeClaim"] = name
     requested = requested_storage(observed.claim.manifest)
     if artifact.status.allocated_size in ("", "0"):
         # Written when the claim is first seen, so that later changes of the config do not show as its headroom.

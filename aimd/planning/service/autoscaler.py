@@ -112,9 +112,10 @@ def scaled_object_deletion(
     """
     if live is None or inference_service is None or scaling_of(spec).automatic:
         return None
-    if not is_controlled_by(live, uid_of(inference_service)):
+    maker = uid_of(inference_service)
+    if not is_controlled_by(live, maker):
         return None
-    return Deletion(SCALED_OBJECT, key_of(live), uid_of(live), reason="autoscaling-off")
+    return Deletion(SCALED_OBJECT, key_of(live), uid_of(live), reason="autoscaling-off", controller=maker)
 
 
 def _without_autoscaler(service: AIMService, keda: Keda, *, serving: bool, now: datetime) -> Component:

@@ -12,13 +12,21 @@ from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.component import Component, Direction, State
 from aimd.planning.environment import merge_env, render_env
 from aimd.planning.kinds import AIM_TEMPLATE_CACHE
-from aimd.planning.labels import HEADROOM_ANNOTATION, SERVICE_LABEL, label_value
+from aimd.planning.labels import HEADROOM_ANNOTATION, SERVICE_LABEL, label_value, made_by
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service.child_names import dedicated_cache_name, shared_cache_name
-from aimd.planning.service.observed import ObservedService, is_ready, labels, owner_references, state_message
+from aimd.planning.service.observed import (
+    CONTROLLER,
+    ObservedService,
+    is_ready,
+    labels,
+    owner_references,
+    state_message,
+)
 from aimd.planning.service.template_reference import TemplateChoice
 from aimd.planning.service.volumes import LoadedWeights, holds_weights
 from aimd.runtime.objects import Desired, Key, Manifest
+from aimd.runtime.ownership import belongs_to
 
 _CACHE, _MADE = ServiceCondition.CACHE_READY, Direction.DOWNSTREAM
 
@@ -85,7 +93,7 @@ def render_cache(observed: ObservedService, template: AnyServiceTemplate) -> Des
     if env:
         spec["env"] = render_env(env)
     manifest = AIM_TEMPLATE_CACHE.manifest(metadata, spec=spec)
-    return Desired(AIM_TEMPLATE_CACHE, manifest, reason="create-cache")
+    return Desired(AIM_TEMPLATE_CACHE, manifest, reason="create-cache", shared=not dedicated, once=True)
 
 
 def cache_env(service: AIMService, template: AnyServiceTemplate) -> tuple[EnvVar, ...]:
@@ -100,8 +108,10 @@ def amended_cache(service: AIMService, template: AnyServiceTemplate, cache: AIMT
     Only caches created for services are amended. Any service may add a variable; only the service that a cache was
     created for may change one, so that two services never overwrite each other in turn.
     """
-    maker = cache.metadata.labels.get(SERVICE_LABEL)
+    maker, live = cache.metadata.labels.get(SERVICE_LABEL), cache.manifest()
     if not maker or cache.status.status != State.FAILED:
+        return None
+    if not belongs_to(live, service.metadata.uid, made_by(CONTROLLER)):
         return None
     present = {variable.name for variable in cache.spec.env}
     is_ours = maker == label_value(service.metadata.name)
@@ -109,11 +119,10 @@ def amended_cache(service: AIMService, template: AnyServiceTemplate, cache: AIMT
     env = merge_env(cache.spec.env, offered)
     if env == tuple(cache.spec.env):
         return None
-    live = cache.manifest()
     names = ("name", "namespace", "labels", "annotations", "ownerReferences")
     metadata = {name: live["metadata"][name] for name in names if live["metadata"].get(name)}
     manifest = AIM_TEMPLATE_CACHE.manifest(metadata, spec={**live["spec"], "env": render_env(env)})
-    return Desired(AIM_TEMPLATE_CACHE, manifest, reason="amend-cache")
+    return Desired(AIM_TEMPLATE_CACHE, manifest, reason="amend-cache", shared=True)
 
 
 def is_name_taken(wanted: Key, caches: Sequence[AIMTemplateCache]) -> bool:

@@ -1,14 +1,15 @@
 """Names of the objects that a service creates or looks for.
 
-Names that fit whole are those of the reference operator, character for character. A truncated name additionally hashes
-what it was truncated from, because two long names in one namespace could otherwise collide.
+Names that are kept whole are those of the reference operator, character for character. A name that loses something, by
+truncation or because a character is replaced, additionally hashes what it was made from, because two names in one
+namespace could otherwise become the same.
 """
 
 import re
 
 from aimd.api.service import AIMService, ServiceOverrides
 from aimd.api.shared import GPU_RESOURCE
-from aimd.planning.naming import MAXIMUM_LENGTH, NameTooLong, derive_name, fits_whole, image_part
+from aimd.planning.naming import MAXIMUM_LENGTH, NameTooLong, derive_name, fits_whole, image_part, is_kept_whole
 
 _MINIMUM_LIMIT = 10
 _PREDICTOR_AND_DASHES = 11
@@ -85,7 +86,7 @@ def shared_cache_name(template_name: str, namespace: str) -> str:
 def dedicated_cache_name(template_name: str, service: AIMService) -> str:
     """Return the name of the template cache that belongs to one service."""
     parts = [template_name, service.metadata.name]
-    return derive_name(parts, [service.metadata.uid, *([] if fits_whole(parts) else parts)])
+    return derive_name(parts, [service.metadata.uid, *([] if _is_whole(parts) else parts)])
 
 
 def profile_config_map_name(service_name: str) -> str:
@@ -112,7 +113,7 @@ def derived_template_name(base: str, overrides: ServiceOverrides | None) -> str:
         return base
     parts, inputs = _derived_parts(base, overrides)
     unnamed = [item for pair in _unnamed_changes(overrides).items() for item in pair]
-    if unnamed or not fits_whole(parts, hash_length=_DERIVED_HASH):
+    if unnamed or not is_kept_whole(base) or not fits_whole(parts, hash_length=_DERIVED_HASH):
         return derive_name(parts, [*inputs, *unnamed, base])
     return derive_name(parts, inputs, hash_length=_DERIVED_HASH)
 
@@ -168,10 +169,14 @@ def _inference_service_limit(namespace: str) -> int:
 
 
 def _collision_free(name: str, namespace: str, limit: int) -> str:
-    """Return the name with a hash that covers what had to be cut (SVC-NAM-2)."""
-    if fits_whole([name], limit=limit):
+    """Return the name with a hash that covers what had to be cut or replaced (SVC-NAM-2)."""
+    if _is_whole([name], limit):
         return derive_name([name], [namespace], limit=limit)
     return derive_name([name], [namespace, name], limit=limit)
+
+
+def _is_whole(parts: list[str], limit: int = MAXIMUM_LENGTH) -> bool:
+    return fits_whole(parts, limit=limit) and all(map(is_kept_whole, parts))
 
 
 def _by_namespace(name: str, namespace: str, limit: int) -> str:

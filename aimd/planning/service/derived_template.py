@@ -28,7 +28,7 @@ def render_derived_template(observed: ObservedService, base: AnyServiceTemplate,
         "labels": labels(service, observed.config, own),
     }
     manifest = AIM_SERVICE_TEMPLATE.manifest(metadata, spec=_spec(service, base, model_name))
-    return Desired(AIM_SERVICE_TEMPLATE, manifest, reason="derived-template")
+    return Desired(AIM_SERVICE_TEMPLATE, manifest, reason="derived-template", shared=True, once=True)
 
 
 def wanted_templates(service: AIMService) -> set[str]:
@@ -68,7 +68,7 @@ def template_deletion(template: AnyServiceTemplate) -> Deletion:
     """Return the deletion of a derived template that no service uses any more."""
     metadata = template.metadata
     key = Key(metadata.namespace, metadata.name)
-    return Deletion(AIM_SERVICE_TEMPLATE, key, metadata.uid, reason="overrides-off")
+    return Deletion(AIM_SERVICE_TEMPLATE, key, metadata.uid, reason="overrides-off", shared=True)
 
 
 def _used_templates(service: AIMService) -> set[str]:

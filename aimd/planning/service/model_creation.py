@@ -52,7 +52,7 @@ def render_model(observed: ObservedService) -> Desired:
         "labels": labels(service, observed.config, own),
     }
     manifest = AIM_MODEL.manifest(metadata, spec={**spec, **_copied(service)})
-    return Desired(AIM_MODEL, manifest, reason="create-model", filled=("spec.custom.hardware.gpu.resourceName",))
+    return Desired(AIM_MODEL, manifest, reason="create-model", shared=True, once=True)
 
 
 def _copied(service: AIMService) -> Manifest:

@@ -18,11 +18,12 @@ from aimd.planning.kinds import (
     owned_by,
     resource_reference,
 )
-from aimd.planning.labels import child_labels
+from aimd.planning.labels import child_labels, made_for
 from aimd.planning.objects import find_condition, is_controlled_by
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.unreadable import Unreadable
 from aimd.runtime.objects import Key, Kind, Manifest
+from aimd.runtime.ownership import belongs_to
 
 CONTROLLER = "service"
 READY = "Ready"
@@ -114,6 +115,12 @@ def owner_references(service: AIMService) -> list[Manifest]:
 def is_owned(service: AIMService, manifest: Mapping[str, Any] | None) -> bool:
     """Return whether the service controls the object."""
     return is_controlled_by(manifest, service.metadata.uid)
+
+
+def is_own(service: AIMService, manifest: Manifest) -> bool:
+    """Return whether the object was made for the service: controlled by it, or by nobody and with its marks."""
+    metadata = service.metadata
+    return belongs_to(manifest, metadata.uid, made_for(CONTROLLER, metadata.name))
 
 
 def labels(service: AIMService, config: ResolvedConfig, own: Mapping[str, str]) -> dict[str, str]:

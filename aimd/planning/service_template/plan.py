@@ -195,7 +195,7 @@ def _template_cache(observed: ObservedTemplate, gpu: Component | None, discovery
         },
         spec=spec,
     )
-    return (Desired(AIM_TEMPLATE_CACHE, manifest, "template-cache"),)
+    return (Desired(AIM_TEMPLATE_CACHE, manifest, "template-cache", once=True),)
 
 
 def _sources(template: AnyServiceTemplate, discovery: DiscoveryPlan) -> Sequence[ModelSource]:

@@ -275,7 +275,8 @@ def _artifact(cache: AIMTemplateCache, config: ResolvedConfig, match: Match) -> 
     if headroom := cache.metadata.annotations.get(HEADROOM_ANNOTATION):
         metadata["annotations"] = {HEADROOM_ANNOTATION: headroom}
     manifest = AIM_ARTIFACT.manifest(metadata, spec=_artifact_spec(cache, source))
-    return Desired(AIM_ARTIFACT, manifest, "artifact")
+    shared = cache.spec.mode != CacheMode.DEDICATED
+    return Desired(AIM_ARTIFACT, manifest, "artifact", shared=shared, once=True)
 
 
 def _artifact_spec(cache: AIMTemplateCache, source: ModelSource) -> Manifest:

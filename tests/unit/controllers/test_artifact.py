@@ -9,7 +9,7 @@ from aimd.api.artifact import AIMArtifact
 from aimd.controllers.artifact import artifact_controller, observe_artifact
 from aimd.controllers.pipeline import KindReconciler
 from aimd.controllers.reader import Reader
-from aimd.planning.artifact.download_job import check_size_name, claim_name, download_name
+from aimd.planning.artifact.download_job import check_size_name, claim_names, download_name
 from aimd.planning.artifact.observed import LiveClaim, ObservedArtifact
 from aimd.planning.kinds import AIM_ARTIFACT, INFERENCE_SERVICE
 from aimd.planning.needs import NO_READS
@@ -35,8 +35,8 @@ def cache(build: Build) -> Cache:
     return cache
 
 
-def put(cache: Cache, kind: Kind, name: str, owner: str = "", **fields: Any) -> Manifest:
-    metadata: Manifest = {"name": name, "uid": f"{kind.name}/{name}", "resourceVersion": "1"}
+def put(cache: Cache, kind: Kind, name: str, owner: str = "", version: str = "1", **fields: Any) -> Manifest:
+    metadata: Manifest = {"name": name, "uid": f"{kind.name}/{name}", "resourceVersion": version}
     metadata["namespace"] = "a" if kind.namespaced else ""
     if owner:
         reference = {"apiVersion": AIM_ARTIFACT.api_version, "kind": AIM_ARTIFACT.name, "name": "x", "uid": owner}
@@ -51,12 +51,12 @@ def observe(cache: Cache) -> ObservedArtifact:
 
 
 def test_children_with_their_pods_and_what_belongs_to_the_claim(cache: Cache) -> None:
-    claim = put(cache, PERSISTENT_VOLUME_CLAIM, claim_name(ARTIFACT), "own", spec={"storageClassName": "fast"})
+    claim = put(cache, PERSISTENT_VOLUME_CLAIM, claim_names(ARTIFACT)[-1], "own", spec={"storageClassName": "fast"})
     put(cache, STORAGE_CLASS, "fast", allowVolumeExpansion=True)
     download = put(cache, JOB, download_name(ARTIFACT), "own")
     put(cache, JOB, check_size_name(ARTIFACT), "own")
     pod = put(cache, POD, "pod", download["metadata"]["uid"])
-    volume = {"persistentVolumeClaim": {"claimName": claim_name(ARTIFACT)}}
+    volume = {"persistentVolumeClaim": {"claimName": claim_names(ARTIFACT)[-1]}}
     put(cache, INFERENCE_SERVICE, "user", spec={"predictor": {"volumes": [volume]}})
     found = observe(cache)
     assert (found.claim, found.users) == (LiveClaim(claim, may_grow=True), ("user",))
@@ -65,7 +65,26 @@ def test_children_with_their_pods_and_what_belongs_to_the_claim(cache: Cache) ->
 
 
 def test_objects_of_others_with_such_names_are_not_its_own(cache: Cache) -> None:
-    put(cache, PERSISTENT_VOLUME_CLAIM, claim_name(ARTIFACT), "other")
+    put(cache, PERSISTENT_VOLUME_CLAIM, claim_names(ARTIFACT)[-1], "other")
     put(cache, JOB, download_name(ARTIFACT))
     found = observe(cache)
     assert (found.claim, found.download.job, found.users) == (None, None, ())
+
+
+def test_a_claim_that_the_status_names_counts_only_if_the_artifact_controls_it(cache: Cache) -> None:
+    """Prove ART-CLM-7: whoever may write the status cannot have a foreign claim mounted, or taken over."""
+    named = ARTIFACT.model_copy(
+        update={"status": ARTIFACT.status.model_copy(update={"persistent_volume_claim": "postgres-data"})}
+    )
+
+    def seen() -> ObservedArtifact:
+        return observe_artifact(named, Reader(cache), NO_READS, SETTINGS)
+
+    put(cache, PERSISTENT_VOLUME_CLAIM, "postgres-data")
+    put(cache, PERSISTENT_VOLUME_CLAIM, "other", "other")
+    derived = claim_names(named)[-1]
+    assert (seen().claim, seen().context().claim_name) == (None, derived)
+    ours = put(cache, PERSISTENT_VOLUME_CLAIM, derived, "own")
+    assert (seen().claim, seen().context().claim_name) == (LiveClaim(ours), derived)
+    restored = put(cache, PERSISTENT_VOLUME_CLAIM, "postgres-data", "own", version="2")
+    assert (seen().claim, seen().context().claim_name) == (LiveClaim(restored), "postgres-data")

@@ -11,7 +11,7 @@ from aimd.controllers.all import build_reconcilers
 from aimd.controllers.reader import Reader
 from aimd.controllers.relation import AnyTie, Children, users_of
 from aimd.controllers.relations import SERVICE_MODEL
-from aimd.planning.artifact.download_job import check_size_name, claim_name, download_name
+from aimd.planning.artifact.download_job import check_size_name, claim_names, download_name
 from aimd.planning.kinds import (
     AIM_ARTIFACT,
     AIM_CLUSTER_MODEL,
@@ -144,7 +144,7 @@ def fill(world: Controllers) -> None:
 def fill_children(world: Controllers) -> None:
     put = world.put
     artifact = world.reader.get(AIM_ARTIFACT, Key("a", "w"))
-    claim, job = claim_name(artifact), download_name(artifact)
+    claim, job = claim_names(artifact)[-1], download_name(artifact)
     put(STORAGE_CLASS, "nfs", allowVolumeExpansion=True)
     put(PERSISTENT_VOLUME_CLAIM, f"a/{claim}", (AIM_ARTIFACT, "w"), spec={"storageClassName": "nfs"})
     for kind in (JOB, SERVICE_ACCOUNT, ROLE, ROLE_BINDING):

@@ -27,6 +27,7 @@ from aimd.planning.kinds import (
     INFERENCE_SERVICE,
 )
 from aimd.planning.needs import NO_READS
+from aimd.planning.service.child_names import http_route_name, inference_service_name
 from aimd.planning.service.observed import ObservedService
 from aimd.planning.service.plan import plan_service
 from aimd.runtime.controller import Watch
@@ -219,6 +220,22 @@ def test_an_owned_object_under_its_former_name_is_kept(cache: Cache) -> None:
     assert (observe(cache, manifest)).inference_service is None
     ours = put(cache, INFERENCE_SERVICE, former, "ml-team", metadata=owned(long))
     assert (observe(cache, manifest)).inference_service == ours
+
+
+def test_an_object_of_somebody_else_under_the_derived_name_is_none(cache: Cache) -> None:
+    """Prove OBJ-OWN-1: nothing is concluded from it, and nothing is done with it."""
+    manifest = put(cache, AIM_SERVICE, "svc", spec={"model": {"name": "m"}})
+    namespace = manifest["metadata"].get("namespace", "")
+    for kind, name in ((INFERENCE_SERVICE, inference_service_name), (HTTP_ROUTE, http_route_name)):
+        put(cache, kind, name("svc", namespace), namespace, metadata=owned("somebody-else"))
+    seen = observe(cache, manifest)
+    assert (seen.inference_service, seen.http_route) == (None, None)
+    labels = {"aim.eai.amd.com/service.name": "svc", "app.kubernetes.io/managed-by": "aim-engine"}
+    for kind, name in ((INFERENCE_SERVICE, inference_service_name), (HTTP_ROUTE, http_route_name)):
+        put(cache, kind, name("svc", namespace), namespace, metadata={"labels": labels, "ownerReferences": []})
+    seen = observe(cache, manifest)
+    assert seen.inference_service is not None
+    assert seen.http_route is not None
 
 
 def owned_tree(value: Any) -> dict[str, Any]:

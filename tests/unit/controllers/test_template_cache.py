@@ -108,7 +108,11 @@ async def test_an_ending_namespace_is_left_to_itself(
     """Prove TC-DEL-2."""
     server, cache = Server(namespace), Cache()
     found = build(template_cache_controller(), cache, server)
-    made = {"labels": {"aim.eai.amd.com/template-cache.name": "c"}}
+    labels = {
+        "aim.eai.amd.com/template-cache.name": "c",
+        "app.kubernetes.io/managed-by": "aim-template-cache-controller",
+    }
+    made = {"labels": labels}
     put(cache, AIM_ARTIFACT, "a", "ns", metadata=made, spec={"sourceUri": "hf://o/w"}, status={"status": "Failed"})
     ending = {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [ARTIFACTS_OF_CACHE_FINALIZER]}
     put(cache, AIM_TEMPLATE_CACHE, "c", "ns", metadata=ending, spec={"templateName": "t", "templateScope": "Namespace"})

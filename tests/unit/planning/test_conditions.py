@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from aimd.planning.component import Component, Direction, State, may_apply
 from aimd.planning.conditions import Summary, summarize
+from aimd.planning.kinds import INFERENCE_SERVICE
 from aimd.planning.time import timestamp
 from aimd.runtime.errors import (
     AlreadyExists,
@@ -17,6 +18,7 @@ from aimd.runtime.errors import (
     ConnectionFailed,
     Forbidden,
     Invalid,
+    NameTaken,
     NotFound,
     RequestTimeout,
     ServerTimeout,
@@ -56,6 +58,7 @@ REFUSALS: dict[str, ApiError] = {
     "QuotaExceeded": Forbidden("exceeded quota: gpus"),
     "InvalidSpec": Invalid("no"),
     "AlreadyExists": AlreadyExists("no"),
+    "NameTaken": NameTaken("no"),
     "Conflict": Conflict("no"),
     "RateLimited": TooManyRequests("no"),
     "Timeout": ServerTimeout("no"),
@@ -77,6 +80,16 @@ def test_a_child_that_cannot_be_written_shows_the_answer_of_the_server(reason: s
     shown = condition(run(READY_MODEL, applied=Applied(0, (refused,))), "PersistentVolumeClaimReady")
     assert (shown.status, shown.reason) == ("False", reason)
     assert shown.message.startswith("PersistentVolumeClaim ml-team/weights: ")
+
+
+def test_why_a_child_cannot_be_created_says_more_than_that_it_is_missing() -> None:
+    """Prove OBJ-STA-4."""
+    taken = (INFERENCE_SERVICE, Key("ml-team", "chat-1"), failure_of(NameTaken("belongs to AIMService other")))
+    missing = Component.missing("InferenceServiceReady", "The InferenceService is being created")
+    shown = run(missing, applied=Applied(0, (taken,)))
+    assert condition(shown, "InferenceServiceReady").reason == "NameTaken"
+    assert (shown.state, condition(shown, "Ready").reason) == (State.FAILED, "InvalidSpec")
+    assert "belongs to AIMService other" in condition(shown, "Ready").message
 
 
 READY_MODEL = Component("ModelReady", State.READY, "ModelResolved", "ok", direction=UP)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimd.planning.labels import child_labels, label_value, matches, name_label
+from aimd.planning.labels import child_labels, label_value, made_by, made_for, matches, name_label
 
 
 @pytest.mark.parametrize(
@@ -86,3 +86,12 @@ def test_a_services_labels_reach_grandchildren() -> None:
         "aim.eai.amd.com/template-cache.name": "cache",
         "app.kubernetes.io/managed-by": "aim-template-cache-controller",
     }
+
+
+def test_the_marks_of_a_child_are_the_labels_it_gets() -> None:
+    """Prove OBJ-OWN-1 and OBJ-OWN-2."""
+    name = "a-long-name-of-a-service-" + "x" * 60
+    made = child_labels("service", {}, name, {})
+    assert all(made[key] in values for key, values in made_for("service", name).items())
+    assert set(made_by("service")) < set(made_for("service", name))
+    assert made_for("service", "a") != made_for("service", "a.b")

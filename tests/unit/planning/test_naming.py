@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimd.planning.naming import NameTooLong, derive_name, fits_whole, image_part, image_tag, name_hash
+from aimd.planning.naming import NameTooLong, derive_name, fits_whole, image_part, image_tag, is_kept_whole, name_hash
 
 ENDPOINT = "https://minio-a.example.com"
 DUMMY = "ghcr.io/silogen/aim-dummy:0.1.10"
@@ -105,6 +105,14 @@ def test_fits_whole_tells_truncated_names_apart() -> None:
     assert fits_whole(["qwen-chat"], limit=45)
     assert not fits_whole(["qwen-qwen3-32b-instruct-production-canary-blue"], limit=45)
     assert not fits_whole(["a" * 70], limit=100)
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"), [("qwen-chat", True), ("qwen.chat", False), ("Qwen", False), ("-a", False), ("a" * 64, False)]
+)
+def test_what_is_replaced_or_cut_is_not_kept_whole(text: str, *, whole: bool) -> None:
+    """Prove SVC-NAM-2."""
+    assert is_kept_whole(text) == whole
 
 
 @pytest.mark.parametrize(("text", "expected"), [("0.8.5", "0-8-5"), ("Hf://Qwen//X", "hf-qwen-x"), ("__", "")])

@@ -27,7 +27,7 @@ class FakeApi:
         self.fence: Callable[[], bool] = lambda: True
         self.latency = 0.0
         self.webhook: Callable[[Manifest], Manifest] = lambda manifest: manifest
-        self._version = 0
+        self._version = 1
         self._changed = anyio.Event()
 
     @property
@@ -85,7 +85,7 @@ class FakeApi:
         await self._arrive("apply", kind, manifest)
         known = self.objects.get((kind, key_of(manifest)))
         required = manifest["metadata"].get("resourceVersion")
-        if required and (known is None or known["metadata"]["resourceVersion"] != required):
+        if required and known is not None and known["metadata"]["resourceVersion"] != required:
             raise Conflict("changed", status=409)
         wanted = {**manifest, "metadata": {**manifest["metadata"]}}
         wanted["metadata"].pop("resourceVersion", None)

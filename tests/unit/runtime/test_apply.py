@@ -3,6 +3,7 @@
 Against a real API server, with its merges and defaults, it is tested in tests/integration/test_runtime_apply.py.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from aimd.runtime.apply import Applier, _is_nulled, _without_emptied
 from aimd.runtime.errors import Conflict, Forbidden, Invalid, WritesSuspended
 from aimd.runtime.kinds import CONFIG_MAP, SECRET
 from aimd.runtime.objects import Applied, Category, Deletion, Desired, Failure, Key, Manifest
+from aimd.runtime.ownership import Owner
 from aimd.runtime.store import Cache, Store
 from tests.unit.runtime.fake_api import FakeApi
 
@@ -223,3 +225,84 @@ def test_what_we_empty_is_left_out(wanted: Any, live: Any, sent: Any) -> None:
 )
 def test_null_for_what_is_rendered_empty_is_noticed(wanted: Any, stored: Any, nulled: bool) -> None:
     assert _is_nulled(wanted, stored) is nulled
+
+
+OWNER = Owner("Thing", "mine", "uid-mine", marks={"for": frozenset({"mine"})}, shared={"by": frozenset({"us"})})
+
+
+def owned(uid: str = "uid-mine", name: str = "mine", **labels: str) -> dict[str, Any]:
+    reference = {"apiVersion": "v1", "kind": "Thing", "name": name, "uid": uid, "controller": True}
+    return {"name": "a", "namespace": "ns", "labels": labels, "ownerReferences": [reference]}
+
+
+FOREIGN: dict[str, dict[str, Any]] = {
+    "somebody else's": owned("uid-other", "other"),
+    "somebody else's with our labels": owned("uid-other", "other", **{"for": "mine", "by": "us"}),
+    "nobody's": {"name": "a", "namespace": "ns"},
+    "nobody's with other labels": {"name": "a", "namespace": "ns", "labels": {"for": "other"}},
+}
+
+
+@pytest.mark.parametrize("cached", [True, False], ids=["cached", "not selected by the informer"])
+@pytest.mark.parametrize("metadata", FOREIGN.values(), ids=list(FOREIGN))
+async def test_an_object_of_somebody_else_is_not_touched(metadata: dict[str, Any], *, cached: bool) -> None:
+    """Prove OBJ-OWN-1: whether the cache shows it, or the server refuses to create what exists."""
+    scene = Scene()
+    stored = scene.api.put(CONFIG_MAP, {**rendered(x="theirs"), "metadata": metadata})
+    if cached:
+        scene.cache[CONFIG_MAP].upsert(stored)
+    wanted = Desired(CONFIG_MAP, {**rendered(x="ours"), "metadata": owned()}, "test")
+    for _ in range(2):
+        applied = await scene.applier.apply([wanted], (), OWNER)
+        (failure,) = [failure for _, _, failure in applied.failures]
+        assert (failure.category, failure.reason) == (Category.INVALID_SPEC, "NameTaken")
+        assert "Delete it, or use another name" in failure.message
+    assert scene.api.objects[CONFIG_MAP, KEY] == stored
+    assert (scene.cache[CONFIG_MAP].get(KEY) is not None) == cached
+    gone = await scene.applier.apply((), [Deletion(CONFIG_MAP, KEY, stored["metadata"]["uid"], "test")], OWNER)
+    assert gone == Applied()
+    if cached:
+        assert scene.api.objects[CONFIG_MAP, KEY] == stored
+    del scene.api.objects[CONFIG_MAP, KEY]
+    scene.cache[CONFIG_MAP].forget(KEY, stored["metadata"]["uid"])
+    assert (await scene.applier.apply([wanted], (), OWNER)).written == 1
+
+
+async def test_what_goes_with_a_former_owner_of_the_name_is_waited_for() -> None:
+    """Prove OBJ-OWN-1."""
+    scene = Scene()
+    stored = scene.api.put(CONFIG_MAP, {**rendered(x="1"), "metadata": owned("uid-former")})
+    scene.cache[CONFIG_MAP].upsert(stored)
+    wanted = Desired(CONFIG_MAP, {**rendered(x="2"), "metadata": owned()}, "test")
+    assert await scene.applier.apply([wanted], (), OWNER) == Applied()
+    assert scene.data == {"x": "1"}
+
+
+async def test_an_orphan_with_all_marks_is_adopted() -> None:
+    """Prove OBJ-OWN-1."""
+    scene = Scene()
+    orphan = {"name": "a", "namespace": "ns", "labels": {"for": "mine"}}
+    scene.cache[CONFIG_MAP].upsert(scene.api.put(CONFIG_MAP, {**rendered(x="1"), "metadata": orphan}))
+    wanted = Desired(CONFIG_MAP, {**rendered(x="2"), "metadata": owned()}, "test")
+    assert await scene.applier.apply([wanted], (), OWNER) == Applied(written=1)
+
+
+async def test_what_is_shared_is_created_once_and_never_changed_after() -> None:
+    """Prove OBJ-OWN-2."""
+    scene = Scene()
+    metadata = {"name": "a", "namespace": "ns", "labels": {"by": "us", "for": "mine"}}
+    wanted = Desired(CONFIG_MAP, {**rendered(x="1"), "metadata": metadata}, "test", shared=True, once=True)
+    assert await scene.applier.apply([wanted], (), OWNER) == Applied(written=1)
+    other = {**wanted.manifest, "data": {"x": "2"}, "metadata": {**metadata, "labels": {"by": "us", "for": "other"}}}
+    assert await scene.applier.apply([replace(wanted, manifest=other)], (), OWNER) == Applied()
+    assert scene.data == {"x": "1"}
+
+
+async def test_what_a_child_controls_is_deleted_for_the_owner() -> None:
+    """Prove OBJ-OWN-1."""
+    scene = Scene()
+    stored = scene.api.put(CONFIG_MAP, {**rendered(), "metadata": owned("uid-child", "child")})
+    scene.cache[CONFIG_MAP].upsert(stored)
+    deletion = Deletion(CONFIG_MAP, KEY, stored["metadata"]["uid"], "test")
+    assert await scene.applier.apply((), [deletion], OWNER) == Applied()
+    assert await scene.applier.apply((), [replace(deletion, controller="uid-child")], OWNER) == Applied(written=1)

@@ -15,6 +15,7 @@ from aimd.controllers.service_template.controller import TEMPLATE_TIES, observe_
 from aimd.controllers.service_template.discovery_slots import DiscoverySlots
 from aimd.planning.kinds import AIM_CLUSTER_MODEL, AIM_MODEL, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE
 from aimd.planning.needs import NO_READS
+from aimd.planning.service_template.discovery import DiscoveryRun
 from aimd.planning.service_template.discovery_job import job_key
 from aimd.planning.service_template.observed import ObservedTemplate, discovery_context
 from aimd.planning.service_template.plan import plan_service_template
@@ -81,6 +82,20 @@ def test_the_job_for_the_present_inputs_is_told_from_former_ones(cache: Cache) -
     pod = put(cache, POD, "pod", job_key(context).namespace, current["metadata"]["uid"])
     run = observe(cache).run
     assert (run.job, tuple(run.others), tuple(run.pods)) == (current, (former,), (pod,))
+
+
+def test_what_says_in_another_namespace_that_it_belongs_to_the_template_does_not(cache: Cache) -> None:
+    """Prove OBJ-OWN-1: an owner reference can be forged."""
+    put(cache, AIM_MODEL, "m", "a", spec={"image": "registry/aim:1"})
+    context = discovery_context(observe(cache))
+    assert context is not None
+    put(cache, JOB, job_key(context).name, "b", "own")
+    put(cache, JOB, "former", "b", "own")
+    put(cache, AIM_TEMPLATE_CACHE, "t", "b", "own")
+    assert (observe(cache).run, observe(cache).cache) == (DiscoveryRun(), None)
+    current = put(cache, JOB, job_key(context).name, job_key(context).namespace, "own")
+    put(cache, POD, "pod", "b", current["metadata"]["uid"])
+    assert observe(cache).run == DiscoveryRun(job=current)
 
 
 def test_the_inventory_is_unknown_until_nodes_are_listed(cache: Cache) -> None:

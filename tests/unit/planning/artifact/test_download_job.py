@@ -10,7 +10,7 @@ from aimd.planning.artifact.download_job import (
     JobContext,
     check_size_job,
     check_size_name,
-    claim_name,
+    claim_names,
     download_identity,
     download_job,
     download_name,
@@ -59,7 +59,7 @@ def context(obj: AIMArtifact, size: int = 2**30, **config: Any) -> JobContext:
 )
 def test_names(name: str, claim: str, download: str, check_size: str) -> None:
     obj = artifact(name)
-    assert (claim_name(obj), download_name(obj), check_size_name(obj)) == (claim, download, check_size)
+    assert (claim_names(obj)[-1], download_name(obj), check_size_name(obj)) == (claim, download, check_size)
 
 
 def test_a_download_by_our_own_image() -> None:

@@ -45,8 +45,8 @@ def test_any_service_adds_to_a_failed_cache_and_only_its_maker_changes_it(
 ) -> None:
     """Prove SVC-CCH-7."""
 
-    def amended(maker: str, status: str = "Failed") -> list[dict[str, Any]] | None:
-        labels = {"aim.eai.amd.com/service": maker} if maker else {}
+    def amended(maker: str, status: str = "Failed", by: str = "aim-service-controller") -> list[dict[str, Any]] | None:
+        labels = {"aim.eai.amd.com/service": maker, "app.kubernetes.io/managed-by": by} if maker else {}
         made = cache(status=status, labels=labels).manifest()
         made["spec"]["env"] = [{"name": "PRESENT", "value": "old"}]
         env = [{"name": "PRESENT", "value": "new"}, {"name": "TOKEN", "value": "t"}]
@@ -57,6 +57,7 @@ def test_any_service_adds_to_a_failed_cache_and_only_its_maker_changes_it(
     assert amended("qwen-chat") == [{"name": "PRESENT", "value": "new"}, token]
     assert amended("another") == [{"name": "PRESENT", "value": "old"}, token]
     assert amended("") is None, "somebody made it by hand"
+    assert amended("qwen-chat", by="Helm") is None, "somebody made it by hand, with our label (OBJ-OWN-2)"
     assert amended("qwen-chat", status="Progressing") is None
 
 

@@ -60,6 +60,35 @@ def test_two_truncated_names_of_one_namespace_differ() -> None:
     assert first[:-9] == second[:-9]
 
 
+DOTTED = st.from_regex(r"[a-z]([a-z0-9.-]{0,60}[a-z0-9])?", fullmatch=True)
+
+
+@given(DOTTED, st.data())
+def test_names_that_are_alike_but_for_a_replaced_character_differ(name: str, data: st.DataObject) -> None:
+    """Prove SVC-NAM-2: of two services, or two templates, whatever the length of their names."""
+    places = [index for index, letter in enumerate(name) if letter in ".-"]
+    other = list(name)
+    for index in data.draw(st.lists(st.sampled_from(places), unique=True)) if places else []:
+        other[index] = "-" if name[index] == "." else "."
+    twin, metric = "".join(other), ServiceOverrides(metric="latency")
+    rules: tuple[Callable[[str], str], ...] = (
+        lambda text: inference_service_name(text, "ml-team"),
+        lambda text: http_route_name(text, "ml-team"),
+        lambda text: shared_cache_name(text, "ml-team"),
+        lambda text: profile_config_map_name(text),
+        lambda text: derived_template_name(text, metric),
+    )
+    for rule in rules:
+        assert (rule(name) == rule(twin)) == (name == twin)
+
+
+def test_the_names_of_reference_objects_with_a_dot_are_former_ones() -> None:
+    """Prove SVC-NAM-2."""
+    assert former_inference_service_name("a.b", "ns") == former_inference_service_name("a-b", "ns") == "a-b-e2c6bafc"
+    assert inference_service_name("a-b", "ns") == "a-b-e2c6bafc"
+    assert inference_service_name("a.b", "ns") != "a-b-e2c6bafc"
+
+
 def test_caches_profiles_and_what_hangs_on_the_inference_service(service: Maker) -> None:
     assert shared_cache_name("qwen3-32b-latency", "ml-team") == "qwen3-32b-latency-a04542d9"
     assert dedicated_cache_name("qwen3-32b-latency", service()) == "qwen3-32b-latency-qwen-chat-16b81fda"
