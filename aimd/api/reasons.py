@@ -243,6 +243,9 @@ class Reason(StrEnum):
     """The registry has not answered yet. Wait."""
     IMAGE_REFERENCE_INVALID = "ImageReferenceInvalid"
     """`spec.image` is not a valid image reference. Correct it."""
+    REGISTRY_NOT_ALLOWED = "RegistryNotAllowed"
+    """The image registry, or a host that it names, is not at a public address. An administrator can allow it with
+    `--registry-allow`."""
     METADATA_EXTRACTION_FAILED = "MetadataExtractionFailed"
     """The labels of the image cannot be read. Correct the image, or set `spec.discovery.extractMetadata: false` and
     write the templates yourself."""

@@ -26,6 +26,8 @@ ENVIRONMENT_TEXTS = {
     " `/var/run/secrets/kubernetes.io/serviceaccount`",
     "AIMD_COMMIT": "commit that the image was built from, set in the image; if unset, `unknown`",
     "KUBECONFIG": "path to a kubeconfig, if `--kubeconfig` is unset; if both are unset, the pod's service account",
+    "KUBERNETES_SERVICE_HOST": "address of the Service `kubernetes`, set in pods; if neither `--service-cidrs` nor the"
+    " API server states the networks of Services, the network around it counts as one",
     "SSL_CERT_FILE": "certificates to trust for image registries, instead of the system's",
     "HTTP_PROXY, HTTPS_PROXY, NO_PROXY": "proxies for image registries and the collector of traces",
     "OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME, OTEL_*": "with `--tracing`: where spans are"
@@ -47,6 +49,9 @@ class Environment(BaseSettings):
         default_factory=lambda known: _mounted_namespace(known["aimd_service_account_dir"]) or "aim-system"
     )
     """Namespace of the operator: the variable, else that of the service account, else `aim-system`."""
+
+    kubernetes_service_host: str = ""
+    """Address of the Service `kubernetes`, empty outside of a cluster."""
 
     pod_name: str = Field(default_factory=socket.gethostname)
     """Holder of the leader's Lease: the variable, else the host name."""

@@ -21,6 +21,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "registry_timeout",
         "registry_concurrency",
         "registry_mirrors",
+        "registry_allow",
+        "service_cidrs",
         "docker_hub_api",
         "github_api",
     ),

@@ -13,6 +13,7 @@ import anyio
 import structlog
 
 from aimd import __version__
+from aimd.cli.addresses import allowed_addresses
 from aimd.cli.environment import Environment, environment_in_effect, read_environment
 from aimd.cli.settings import Flags
 from aimd.cli.version import commit
@@ -109,7 +110,13 @@ async def operate(flags: Flags, environment: Environment, tracer: Tracer) -> Non
     )
     async with (
         connect(access) as client,
-        connect_registries(replace(registry_options(flags), observer=registry_metrics.observe)) as registries,
+        connect_registries(
+            replace(
+                registry_options(flags),
+                addresses=await allowed_addresses(client, flags, environment),
+                observer=registry_metrics.observe,
+            )
+        ) as registries,
     ):
         manager = Manager(client, manager_options(flags, environment))
         gauges = Gauges(DiscoverySlots(manager.cache, flags.discovery_slots))

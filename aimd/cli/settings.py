@@ -7,6 +7,7 @@ Flags have the names that existing manifests set, in Go's syntax: one or two das
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -139,6 +140,16 @@ class Flags(BaseSettings):
         description="mirror to use instead of an image registry, separated by commas or repeated, for example"
         " docker.io=https://mirror.example.com",
     )
+    registry_allow: Annotated[tuple[str, ...], Metavar("HOST|CIDR")] = Field(
+        (),
+        description="image registries that need no public address, separated by commas or repeated: host names,"
+        " *.domain, IP addresses or CIDRs, without ports; never loopback, link-local, metadata or service addresses",
+    )
+    service_cidrs: Annotated[tuple[str, ...], Metavar("CIDR")] = Field(
+        (),
+        description="networks of the cluster's Services, where no image registry is contacted; if unset, those that the"
+        " API server states",
+    )
     docker_hub_api: Url = Field(
         "", description="API that lists the repositories of Docker Hub; if unset, Docker Hub's own"
     )
@@ -193,6 +204,20 @@ class Flags(BaseSettings):
         if wrong:
             raise ValueError("write <registry>=<URL>, the URL with https:// or http:// and without credentials")
         return value
+
+    @field_validator("registry_allow", mode="after")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value:
+            from aimd.registry.addresses import address_policy  # `--version` starts without it.
+
+            address_policy(value)
+        return value
+
+    @field_validator("service_cidrs", mode="after")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ip_network(entry)) for entry in value)
 
     @field_validator("docker_hub_api", "github_api", mode="after")
     @classmethod

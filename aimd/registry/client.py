@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from aimd.registry.access import Access
+from aimd.registry.connections import Network
 from aimd.registry.contents import Contents
 from aimd.registry.credentials import Keyring
 from aimd.registry.failures import RegistryError, RegistryFailure
@@ -72,11 +73,13 @@ class RegistryClient:
 
 @asynccontextmanager
 async def connect_registries(
-    options: RegistryOptions | None = None, clock: Callable[[], float] = time.monotonic
+    options: RegistryOptions | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    network: Network | None = None,
 ) -> AsyncIterator[RegistryClient]:
     """Provide a client for the block. Connections are opened as needed and closed at its end."""
     settings = options or RegistryOptions()
-    transport = Transport(settings, Gate(settings.concurrency, clock))
+    transport = Transport(settings, Gate(settings.concurrency, clock), network)
     try:
         yield RegistryClient(settings, transport, clock)
     finally:

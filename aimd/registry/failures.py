@@ -11,6 +11,8 @@ class Problem(StrEnum):
 
     REFERENCE = "Reference"
     """The text is not a valid image reference."""
+    NOT_ALLOWED = "NotAllowed"
+    """The registry, or a host that it names, is at an address that may not be contacted."""
     AUTH = "Auth"
     """All credentials were refused (401 or 403), or a pull secret cannot be parsed."""
     NOT_FOUND = "NotFound"
@@ -27,6 +29,7 @@ class Problem(StrEnum):
 
 _REASONS = {
     Problem.REFERENCE: "ImageReferenceInvalid",
+    Problem.NOT_ALLOWED: "RegistryNotAllowed",
     Problem.AUTH: "ImagePullAuthFailure",
     Problem.NOT_FOUND: "ImageNotFound",
     Problem.RATE_LIMIT: "ImagePullBackOff",

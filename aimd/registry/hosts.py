@@ -1,4 +1,4 @@
-"""Which hosts may be contacted, and how, judged by their names and addresses alone."""
+"""How hosts may be contacted, judged by their names as written. `addresses` judges what the names resolve to."""
 
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -9,6 +9,13 @@ from aimd.registry.failures import Problem, quoted, registry_error
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _PRIVATE = tuple(ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+_LONGEST_NAME = 253
+_HIGHEST_PORT = 65_535
+
+
+def is_host_name(text: str) -> bool:
+    """Return whether the text can be the name of a host."""
+    return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None
 
 
 def allows_plain_http(host: str) -> bool:
@@ -26,18 +33,19 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback if address is not None else f".{host.lower()}".endswith(".localhost")
 
 
-def require_public_address(url: httpx.URL) -> None:
-    """Check that a registry can be at a URL: not at link-local addresses or other schemes (REG-NET-2).
-
-    Clouds serve the credentials of a machine at link-local addresses. Raises RegistryError.
-    """
-    address = _address(url.host)
-    forbidden = address.is_link_local if address is not None else not _NAME.fullmatch(url.raw_host.decode("ascii"))
-    if forbidden or url.scheme not in ("http", "https"):
-        shown = quoted(f"{url.scheme}://{url.host}")
+def parse_url(text: str, problem: Problem = Problem.REFERENCE) -> httpx.URL:
+    """Parse a URL with a host, for HTTP or HTTPS. Raises RegistryError with this problem."""
+    try:
+        url = httpx.URL(text)
+        named = _address(url.host) is not None or is_host_name(url.raw_host.decode("ascii"))
+        named = named and (url.port or 0) <= _HIGHEST_PORT
+    except (httpx.InvalidURL, ValueError):
+        url, named = httpx.URL(), False
+    if not named or url.scheme not in ("http", "https"):
         raise registry_error(
-            Problem.UNAVAILABLE, f"{shown} is not allowed as the address of an image registry: correct the address"
+            problem, f"{quoted(text)!r} is not the address of an image registry: correct the registry's name"
         )
+    return url
 
 
 def same_origin(url: httpx.URL, other: httpx.URL) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import httpx
 
-from aimd.registry.failures import Problem, RegistryError, quoted, registry_error
+from aimd.registry.failures import Problem, RegistryError, RegistryFailure, failure, quoted, registry_error
 
 _ADVICE = {
     "ConnectionRefused": "no service listens there: check the registry's name and port",
@@ -30,6 +30,14 @@ def network_failure(host: str, problem: Exception) -> RegistryError:
     detail = quoted(str(problem)) or type(problem).__name__
     text = f"request to {host} failed ({detail}): {_ADVICE[reason]}"
     return registry_error(Problem.NETWORK, text, reason=reason)
+
+
+def unreachable(host: str) -> RegistryFailure:
+    """Return the failure of a host at a private address: the same for closed, filtered and other ports (REG-NET-6)."""
+    return failure(
+        Problem.NETWORK,
+        f"no image registry answers at {host}: check its name, port and certificate, and the network policies between",
+    )
 
 
 def is_certificate_error(problem: Exception) -> bool:

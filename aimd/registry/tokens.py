@@ -15,7 +15,7 @@ import httpx
 
 from aimd.registry.credentials import ANONYMOUS, Credential
 from aimd.registry.failures import Problem, RegistryError, quoted, registry_error
-from aimd.registry.hosts import allows_plain_http, require_public_address
+from aimd.registry.hosts import authority, parse_url
 from aimd.registry.reply import Reply, parse_json
 from aimd.registry.transport import RegistryRequest, Transport
 
@@ -99,7 +99,7 @@ class Tokens:
         """Return a header with a token, and its lifetime in seconds."""
         service = challenge.parameters.get("service", "")
         parameters = {"service": service, "scope": challenge.parameters.get("scope") or scope}
-        realm = _realm(challenge, refused.registry)
+        realm = self._realm(challenge, refused)
         if credential.identity_token:
             form = {"grant_type": "refresh_token", "refresh_token": credential.identity_token, "client_id": "aimd"}
             content = urlencode({**form, **parameters}).encode()
@@ -118,6 +118,19 @@ class Tokens:
             raise _no_token(reply, refused.registry, credential)
         return _token(reply, refused.registry)
 
+    def _realm(self, challenge: Challenge, refused: RegistryRequest) -> str:
+        """Return the URL of the token service: HTTPS, or the registry's own host (REG-NET-5). Raises RegistryError."""
+        text = challenge.parameters.get("realm", "")
+        realm = parse_url(text, Problem.UNAVAILABLE)
+        own = authority(realm) == authority(parse_url(refused.url)) and not self._transport.speaks_tls(refused.url)
+        if realm.userinfo or (realm.scheme == "http" and not own):
+            raise registry_error(
+                Problem.UNAVAILABLE,
+                f"{refused.registry} names {quoted(text)!r} as its token service, which is neither HTTPS nor the "
+                "registry's own host: correct the registry's configuration",
+            )
+        return text
+
     def _keep(self, key: tuple[str, str, str], header: _Header) -> None:
         self._kept[key] = header
         if len(self._kept) > _MOST_HEADERS:
@@ -132,21 +145,6 @@ def basic(credential: Credential) -> str:
 def _header(refusal: Reply) -> str:
     headers = refusal.headers
     return ", ".join(headers.get_list("www-authenticate") if isinstance(headers, httpx.Headers) else [])
-
-
-def _realm(challenge: Challenge, registry: str) -> str:
-    """Return the URL of the token service. Raises RegistryError if credentials must not be sent there."""
-    text = challenge.parameters.get("realm", "")
-    try:
-        realm = httpx.URL(text)
-    except httpx.InvalidURL:
-        realm = httpx.URL("")
-    require_public_address(realm)
-    if realm.userinfo or (realm.scheme == "http" and not allows_plain_http(realm.host)):
-        raise registry_error(
-            Problem.UNAVAILABLE, f"{registry} names {quoted(text)!r} as its token service, which is not safe"
-        )
-    return text
 
 
 def _token(reply: Reply, registry: str) -> tuple[str, float]:

@@ -7,19 +7,20 @@ the proxies from the environment; they are not used for loopback.
 """
 
 import random
-import ssl
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import anyio
 import httpx
 
+from aimd.registry.addresses import LOCAL_HOSTS, endpoints_of, not_allowed
+from aimd.registry.connections import Connections, Connector, Network, connections
 from aimd.registry.failures import Problem, RegistryError, quoted, registry_error, timed_out
 from aimd.registry.gate import Gate
-from aimd.registry.hosts import allows_plain_http, authority, is_loopback, require_public_address, same_origin
-from aimd.registry.network import is_certificate_error, network_failure
+from aimd.registry.hosts import allows_plain_http, authority, parse_url, same_origin
+from aimd.registry.network import is_certificate_error, network_failure, unreachable
 from aimd.registry.options import RegistryOptions
 from aimd.registry.reply import Reply, read_reply
 from aimd.registry.retry_after import retry_after
@@ -51,6 +52,11 @@ class RegistryRequest:
     extra_headers: tuple[tuple[str, str], ...] = ()
 
     @property
+    def is_login(self) -> bool:
+        """Whether the request asks for a token; its credential must not go elsewhere."""
+        return self.operation == "token" or bool(self.content)
+
+    @property
     def headers(self) -> dict[str, str]:
         """All headers except for the credentials."""
         content = {"Content-Type": self.content_type} if self.content_type else {}
@@ -64,21 +70,13 @@ class _NoTls(Exception):
 class Transport:
     """Connections to all registries."""
 
-    def __init__(self, options: RegistryOptions, gate: Gate) -> None:
+    def __init__(self, options: RegistryOptions, gate: Gate, network: Network | None = None) -> None:
         self._options = options
         self._gate = gate
         self._plain: set[str] = set()
-        tls = httpx.create_ssl_context()  # honors SSL_CERT_FILE and SSL_CERT_DIR
-        self._clients = {direct: self._client(tls, trust_env=not direct) for direct in (False, True)}
-
-    def _client(self, tls: ssl.SSLContext, *, trust_env: bool) -> httpx.AsyncClient:
-        return httpx.AsyncClient(
-            headers={"User-Agent": self._options.user_agent, "Accept-Encoding": "identity"},
-            verify=tls,
-            trust_env=trust_env,
-            follow_redirects=False,
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=30.0),
-        )
+        self._endpoints = endpoints_of(options.configured)
+        self._connector = Connector(options.addresses, self._endpoints, network or Network())
+        self._connections: Connections = connections(self._connector, options.user_agent)
 
     @contextmanager
     def deadline(self, registry: str, seconds: float | None = None) -> Iterator[None]:
@@ -90,15 +88,15 @@ class Transport:
         with anyio.move_on_after(limit) as scope:
             yield
         if scope.cancelled_caught:
-            late = timed_out(registry, limit)
-            self._gate.failed(authority(httpx.URL(self._options.endpoint(registry))), late)
+            home = parse_url(self._options.endpoint(registry))
+            late = unreachable(home.host) if self._connector.is_private(home.host) else timed_out(registry, limit)
+            self._gate.failed(authority(home), late)
             raise RegistryError(late)
 
     async def aclose(self) -> None:
         """Close all connections."""
         with anyio.CancelScope(shield=True):
-            for client in self._clients.values():
-                await client.aclose()
+            await self._connections.aclose()
 
     async def send(self, request: RegistryRequest) -> Reply:
         """Return the response, whatever its status; retry transient failures of the host.
@@ -118,11 +116,11 @@ class Transport:
             return await self._attempt(request)
         except RegistryError as problem:
             if problem.failure.problem is Problem.NETWORK and problem.failure.retry_after is None:
-                self._gate.failed(authority(httpx.URL(request.url)), problem.failure)
+                self._gate.failed(authority(parse_url(request.url)), problem.failure)
             raise
 
     async def _attempt(self, request: RegistryRequest) -> Reply:
-        host = authority(httpx.URL(request.url))
+        host = authority(parse_url(request.url))
         self._gate.check(host, request.credential_id)
         reply = await self._follow(request)
         wait = retry_after(reply.headers, time.time())
@@ -137,46 +135,59 @@ class Transport:
             raise limited
         return reply
 
+    def speaks_tls(self, base: str) -> bool:
+        """Return whether requests to a base URL are sent over TLS, as far as is known."""
+        url = parse_url(base)
+        return url.scheme == "https" and authority(url) not in self._plain
+
     async def _follow(self, request: RegistryRequest) -> Reply:
         """Return the response at the end of the redirects, with credentials for the first host only (REG-CRD-3)."""
-        home = url = httpx.URL(request.url)
+        home = url = parse_url(request.url)
         for _ in range(_MOST_REDIRECTS + 1):
-            reply = await self._exchange(request, url, request.authorization if same_origin(url, home) else "")
+            reply = await self._exchange(request, url, home)
             location = reply.headers.get("location", "")
             if reply.status not in _REDIRECTS or not location:
                 return reply
-            url = self._target(url, location)
+            url = self._target(request, url, location)
         raise registry_error(
             Problem.UNAVAILABLE,
             f"{home.host} redirects more than {_MOST_REDIRECTS} times, the last time to {url.host}: check the "
             "registry, and proxies in front of it",
         )
 
-    def _target(self, url: httpx.URL, location: str) -> httpx.URL:
-        try:
-            target = url.join(location)
-        except httpx.InvalidURL:
+    def _target(self, request: RegistryRequest, url: httpx.URL, location: str) -> httpx.URL:
+        """Return where a redirect leads. Raises RegistryError if that is not followed (REG-NET-5)."""
+        target = _joined(url, location)
+        downgrade = target.scheme == "http" and self.speaks_tls(str(url))
+        if target.scheme == "http" and authority(target) in self._plain and not downgrade:
+            target = target.copy_with(scheme="https")  # the key of hosts that speak plain HTTP
+        if request.is_login and not same_origin(target, url):
             raise registry_error(
-                Problem.UNAVAILABLE, f"{url.host} redirects to {quoted(location)!r}, which is not a URL"
-            ) from None
-        if target.scheme == "http" and authority(target) in self._plain:
-            return target.copy_with(scheme="https")  # the key of hosts that speak plain HTTP
-        if target.scheme == "http" and url.scheme == "https" and not allows_plain_http(target.host):
-            raise registry_error(Problem.UNAVAILABLE, f"{url.host} redirects from HTTPS to plain HTTP at {target.host}")
+                Problem.UNAVAILABLE, f"{url.host} redirects a login to {target.host}, which aimd does not follow"
+            )
+        if downgrade or (target.scheme == "http" and url.scheme == "https" and not self._may_be_plain(target)):
+            raise registry_error(
+                Problem.UNAVAILABLE, f"{url.host} redirects to plain HTTP at {target.host}, which aimd does not follow"
+            )
         return target
 
-    async def _exchange(self, request: RegistryRequest, url: httpx.URL, authorization: str) -> Reply:
+    def _may_be_plain(self, url: httpx.URL) -> bool:
+        return allows_plain_http(url.host) or self._endpoints.contains(url.host, url.port or 80)
+
+    async def _exchange(self, request: RegistryRequest, url: httpx.URL, home: httpx.URL) -> Reply:
         """Make one request, over plain HTTP if the host does not speak TLS and that is allowed (REG-NET-1)."""
-        require_public_address(url)
-        if url.scheme != "https" or not allows_plain_http(url.host):
-            return await self._once(request, url, authorization)
+        self._require_own_host(request, url)
+        authorization = request.authorization if same_origin(url, home) else ""
         plain = url.copy_with(scheme="http")
-        if authority(url) in self._plain:
+        if url.scheme == "https" and authority(url) in self._plain:
             try:
                 return await self._once(request, plain, authorization)
             except RegistryError:
                 self._plain.discard(authority(url))
                 raise
+        # Where a redirect or a realm says HTTPS, anything else would be a downgrade.
+        if url.scheme != "https" or not self._is_registry(request, url) or not allows_plain_http(url.host):
+            return await self._once(request, url, authorization)
         try:
             return await self._once(request, url, authorization, probe=True)
         except _NoTls:
@@ -184,36 +195,53 @@ class Transport:
             self._plain.add(authority(url))
             return reply
 
+    def _require_own_host(self, request: RegistryRequest, url: httpx.URL) -> None:
+        """Allow this machine only as the registry of the image, or as an endpoint. Raises RegistryError."""
+        configured = self._endpoints.contains(url.host, url.port or (443 if url.scheme == "https" else 80))
+        if url.host in LOCAL_HOSTS and not configured and not self._is_registry(request, url):
+            raise not_allowed(url.host)
+
+    def _is_registry(self, request: RegistryRequest, url: httpx.URL) -> bool:
+        """Return whether the URL is at the registry that the request is about."""
+        return authority(url) == authority(parse_url(self._options.endpoint(request.registry)))
+
     async def _once(
         self, request: RegistryRequest, url: httpx.URL, authorization: str, *, probe: bool = False
     ) -> Reply:
         started, code = time.monotonic(), "<error>"
+        limits = self._options
+        connect = min(_PROBE_TIMEOUT, limits.connect_timeout) if probe else limits.connect_timeout
+        headers = {**request.headers, "Authorization": authorization} if authorization else request.headers
+        content, timeout = request.content or None, httpx.Timeout(limits.timeout, connect=connect)
         try:
             async with (
                 self._gate.slot(authority(url)),
-                self._stream(request, url, authorization, probe=probe) as response,
+                self._connections.stream(
+                    request.method, url, headers=headers, content=content, timeout=timeout
+                ) as response,
             ):
                 code = str(response.status_code)
                 return await read_reply(response, request.limit)
         except (httpx.ConnectError, httpx.ConnectTimeout) as problem:
             if probe and not is_certificate_error(problem):
                 raise _NoTls from problem
-            raise network_failure(url.host, problem) from problem
+            raise self._failed(url, problem) from problem
         except (httpx.HTTPError, httpx.InvalidURL) as problem:
-            raise network_failure(url.host, problem) from problem
+            raise self._failed(url, problem) from problem
         finally:
             self._options.observer(request.registry, request.operation, code, time.monotonic() - started)
 
-    @asynccontextmanager
-    async def _stream(
-        self, request: RegistryRequest, url: httpx.URL, authorization: str, *, probe: bool
-    ) -> AsyncIterator[httpx.Response]:
-        limits = self._options
-        connect = min(_PROBE_TIMEOUT, limits.connect_timeout) if probe else limits.connect_timeout
-        headers = {**request.headers, "Authorization": authorization} if authorization else request.headers
-        timeout = httpx.Timeout(limits.timeout, connect=connect)
-        client = self._clients[is_loopback(url.host)]
-        async with client.stream(
-            request.method, url, headers=headers, content=request.content or None, timeout=timeout
-        ) as got:
-            yield got
+    def _failed(self, url: httpx.URL, problem: Exception) -> RegistryError:
+        """Return the error for a request without a response; it does not show what a private host is (REG-NET-6)."""
+        if self._connector.is_private(url.host):
+            return RegistryError(unreachable(url.host))
+        return network_failure(url.host, problem)
+
+
+def _joined(url: httpx.URL, location: str) -> httpx.URL:
+    try:
+        return parse_url(str(url.join(location)), Problem.UNAVAILABLE)
+    except (httpx.InvalidURL, ValueError):
+        raise registry_error(
+            Problem.UNAVAILABLE, f"{url.host} redirects to {quoted(location)!r}, which is not a URL"
+        ) from None

@@ -130,7 +130,9 @@ class World:
 
 
 @asynccontextmanager
-async def world(bench: Any, script: Callable[[Any], Any], **options: Any) -> AsyncIterator[World]:
+async def world(
+    bench: Any, script: Callable[[Any], Any], *, trusted: int | None = None, **options: Any
+) -> AsyncIterator[World]:
     codes: list[str] = []
     now = [1000.0]
     async with bench.serving(script) as server:
@@ -138,7 +140,7 @@ async def world(bench: Any, script: Callable[[Any], Any], **options: Any) -> Asy
         settings: dict[str, Any] = {
             "timeout": 6.0,
             "retry_delays": (0.0, 0.0),
-            "endpoints": {"r.io": address, "evil.io": address},
+            "endpoints": {"r.io": address, "evil.io": address, "blobs.io": f"http://127.0.0.1:{trusted or 1}"},
             "observer": lambda registry, operation, code, seconds: codes.append(f"{registry} {operation} {code}"),
         }
         async with connect_registries(RegistryOptions(**{**settings, **options})) as client:
@@ -350,7 +352,7 @@ async def test_layers_are_downloaded_from_where_the_registry_keeps_them(bench: A
                 return bench.reply(401, headers={"WWW-Authenticate": "Basic realm=x"})
             return images(asked)
 
-        async with world(bench, script) as registry:
+        async with world(bench, script, trusted=cdn.port) as registry:
             ring = keyring_of({f"127.0.0.1:{registry.server.port}": {"username": "u", "password": "p"}}, "")
             answer = await registry.inspect(keyring=ring)
             assert answer.profiles.files == {NAME: TEXT}

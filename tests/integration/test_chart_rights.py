@@ -50,6 +50,8 @@ OTHERS: set[Right] = {
     ("patch", AIM, "aimservices"),
     # KServe leaves it behind when a service no longer scales by itself.
     ("delete", aim.SCALED_OBJECT.group, aim.SCALED_OBJECT.plural),
+    # Read once, to know where Services are.
+    ("list", "networking.k8s.io", "servicecidrs"),
     # Granted to downloads by images that read before they patch.
     ("get", AIM, "aimartifacts/status"),
 }

@@ -21,6 +21,7 @@ from aimd.controllers.all import build_reconcilers
 from aimd.planning.kinds import AIM_MODEL, AIM_SERVICE, AIM_SERVICE_TEMPLATE
 from aimd.planning.settings import ControllerSettings
 from aimd.registry import cache
+from aimd.registry.addresses import AddressPolicy
 from aimd.registry.client import connect_registries
 from aimd.registry.options import RegistryOptions
 from aimd.runtime.client import ClientOptions, connect
@@ -112,7 +113,7 @@ class ProfileWorld(World):
 
     async def start(self) -> None:
         """Start the operator, with nothing in its memory."""
-        options = RegistryOptions(timeout=10.0, retry_delays=())
+        options = RegistryOptions(timeout=10.0, retry_delays=(), addresses=AddressPolicy(local=True))
         settings = ControllerSettings(system_namespace=self.namespace)
         images = await self.running.enter_async_context(connect_registries(options))
         await self.running.enter_async_context(

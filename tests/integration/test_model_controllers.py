@@ -31,6 +31,7 @@ from aimd.planning.kinds import (
     AIM_TEMPLATE_CACHE,
 )
 from aimd.planning.settings import ControllerSettings
+from aimd.registry.addresses import AddressPolicy
 from aimd.registry.client import connect_registries
 from aimd.registry.options import RegistryOptions
 from aimd.runtime.client import ClientOptions, connect
@@ -152,7 +153,7 @@ async def world(api_server: Any, registries: Registries, monkeypatch: pytest.Mon
             node = {**_named(NODE, "gpu-node"), "spec": {}}
             node["metadata"]["labels"] = {"amd.com/gpu.device-id": "74a1"}
             await admin.create(NODE, node, reason="test")
-        options = RegistryOptions(timeout=10.0, retry_delays=())
+        options = RegistryOptions(timeout=10.0, retry_delays=(), addresses=AddressPolicy(local=True))
         settings = ControllerSettings(system_namespace=namespace)
         async with (
             connect_registries(options) as images,

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from aimd.registry.addresses import AddressPolicy
 from aimd.registry.cache import InspectionCache
 from aimd.registry.client import connect_registries
 from aimd.registry.credentials import Keyring, keyring_of
@@ -32,6 +33,7 @@ PROFILE = "Qwen/Qwen3-32B/vllm-mi300x-fp8-tp1-latency.yaml"
 AIM_ENV = {"AIM_CONFIG_PATH": "/workspace/aim-runtime/config", "AIM_ID": "Qwen/Qwen3-32B", "PATH": "/usr/bin"}
 HTPASSWD = "reader:$2b$04$SG9yzOYB5bdfV5yCl/aGx.dnucuBjHGmpMKB012rBGLCxWhfnZEGi\n"  # secret
 PAGE = 7
+HERE = AddressPolicy(local=True)
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def image(text: str) -> ImageReference:
 
 
 async def inspect(text: str, keyring: Keyring | None = None) -> Inspection | RegistryFailure:
-    async with connect_registries(RegistryOptions(timeout=20.0, retry_delays=())) as client:
+    async with connect_registries(RegistryOptions(timeout=20.0, retry_delays=(), addresses=HERE)) as client:
         return await client.inspect(image(text), keyring or Keyring())
 
 
@@ -147,7 +149,7 @@ async def test_listing_in_pages(registries: Registries) -> None:
             await push_image(client, "many/tags", tag, Image())
         for number in range(2 * PAGE + 1):
             await push_image(client, f"many/x{number}", "1", Image())
-    async with connect_registries() as client:
+    async with connect_registries(RegistryOptions(addresses=HERE)) as client:
         listing = await client.list_tags(registries.plain, "many/tags", Keyring())
         assert listing.failures == ()
         assert sorted(listing.repositories[0].tags) == sorted(tags)
@@ -163,7 +165,7 @@ async def test_listing_in_pages(registries: Registries) -> None:
 
 async def test_listing_behind_a_login(registries: Registries) -> None:
     ring = keyring_of({registries.locked: {"username": "reader", "password": "secret"}}, "")
-    async with connect_registries() as client:
+    async with connect_registries(RegistryOptions(addresses=HERE)) as client:
         refused = await client.list_images(registries.locked, "amd/*", lambda name: True, Keyring())
         assert refused == Listing(failures=refused.failures)
         assert [failure.problem for failure in refused.failures] == [Problem.AUTH]
@@ -177,7 +179,7 @@ async def test_a_thousand_models_of_fifty_images(registries: Registries) -> None
             await push_image(client, f"cached/x{number}", "1", Image({NAME: str(number)}))
     requests: list[str] = []
     options = RegistryOptions(
-        observer=lambda registry, operation, code, seconds: requests.append(f"{operation} {code}")
+        addresses=HERE, observer=lambda registry, operation, code, seconds: requests.append(f"{operation} {code}")
     )
     wrong: list[object] = []
     async with connect_registries(options) as inspector:
@@ -216,7 +218,7 @@ async def test_profile_files(registries: Registries, media_types: Mapping[str, s
     """Prove REG-PRF-3."""
     requests: list[str] = []
     options = RegistryOptions(
-        observer=lambda registry, operation, code, seconds: requests.append(f"{operation} {code}")
+        addresses=HERE, observer=lambda registry, operation, code, seconds: requests.append(f"{operation} {code}")
     )
     pushed = {"1": aim(media_types=media_types, history=history), "2": aim({"a": "b"}, platforms=SEVERAL)}
     async with httpx.AsyncClient(base_url=f"http://{registries.plain}", trust_env=False) as http:
@@ -246,7 +248,7 @@ async def test_models_of_an_image_by_many_tags_cost_its_layers_once(registries: 
     """Prove REG-PRF-6."""
     requests: list[str] = []
     options = RegistryOptions(
-        observer=lambda registry, operation, code, seconds: requests.append(f"{operation} {code}")
+        addresses=HERE, observer=lambda registry, operation, code, seconds: requests.append(f"{operation} {code}")
     )
     async with httpx.AsyncClient(base_url=f"http://{registries.plain}", trust_env=False) as http:
         for number in range(20):

@@ -87,4 +87,8 @@
 - apiGroups: [""]
   resources: [namespaces]
   verbs: [get]
+# The networks of Services, where image registries are never contacted.
+- apiGroups: [networking.k8s.io]
+  resources: [servicecidrs]
+  verbs: [list]
 {{- end }}

@@ -8,6 +8,7 @@ from aimd.registry.failures import Problem, failure, quoted, registry_error, tim
 
 REASONS = {
     Problem.REFERENCE: ("ImageReferenceInvalid", False),
+    Problem.NOT_ALLOWED: ("RegistryNotAllowed", False),
     Problem.AUTH: ("ImagePullAuthFailure", False),
     Problem.NOT_FOUND: ("ImageNotFound", False),
     Problem.RATE_LIMIT: ("ImagePullBackOff", True),

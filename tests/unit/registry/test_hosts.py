@@ -1,10 +1,14 @@
 """Which hosts are contacted, and how."""
 
+from contextlib import suppress
+
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from aimd.registry.failures import RegistryError
-from aimd.registry.hosts import allows_plain_http, authority, is_loopback, require_public_address, same_origin
+from aimd.registry.failures import Problem, RegistryError
+from aimd.registry.hosts import allows_plain_http, authority, is_host_name, is_loopback, parse_url, same_origin
 
 
 @pytest.mark.parametrize(
@@ -24,17 +28,35 @@ def test_where_plain_http_will_do_and_no_proxy_can_help(host: str, plain: bool, 
 
 
 @pytest.mark.parametrize(
-    "url", ["http://169.254.169.254/latest", "https://[fe80::1]/", "file:///etc/passwd", "https://", "x", "http://["]
+    "url",
+    [
+        *("file:///etc/passwd", "https://", "x", "", "http://[", "https://0177.0.0.1/v2/", "https://r.io:99999/"),
+        *("https://a b/", "https://xn--/", "https://r.io:x/", "https://\x00/", f"https://{'a' * 300}.io/"),
+    ],
 )
-def test_addresses_that_no_registry_has_are_not_asked(url: str) -> None:
+def test_texts_that_are_no_address_of_a_registry(url: str) -> None:
     """Prove REG-NET-2."""
-    with pytest.raises(RegistryError):
-        require_public_address(httpx.URL(url))
+    with pytest.raises(RegistryError) as caught:
+        parse_url(url)
+    assert caught.value.failure.problem is Problem.REFERENCE
 
 
 @pytest.mark.parametrize("host", ["ghcr.io", "xn--bcher-kva.example", "a_b.c:5000", "[::1]:5000", "10.0.0.1"])
-def test_others_are(host: str) -> None:
-    require_public_address(httpx.URL(f"https://{host}/v2/"))
+def test_addresses_of_registries(host: str) -> None:
+    assert authority(parse_url(f"https://{host}/v2/")) == host
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_no_url_raises_anything_else(host: str, path: str) -> None:
+    for text in (host, f"https://{host}/{path}", f"{host}://{path}"):
+        with suppress(RegistryError):
+            parse_url(text)
+
+
+def test_names_of_hosts() -> None:
+    assert [name for name in ("r.io", "r.io.", "a_b", "", "-a", "a b", "*.io", "a" * 254) if is_host_name(name)] == [
+        "r.io", "r.io.", "a_b",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -18,3 +18,9 @@ def test_docker_hub_can_have_a_mirror() -> None:
 
 def test_without_an_observer_nothing_happens() -> None:
     assert RegistryOptions().observer("r.io", "manifest", "200", 0.1) is None  # type: ignore[func-returns-value]
+
+
+def test_what_an_administrator_has_set() -> None:
+    assert RegistryOptions().configured == ()
+    options = RegistryOptions(endpoints={"ghcr.io": "http://mirror:5000"}, github_api="https://github.local/api")
+    assert options.configured == ("http://mirror:5000", "https://github.local/api")
