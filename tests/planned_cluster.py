@@ -70,6 +70,8 @@ class PlannedCluster:
         self.nodes = nodes
         self.jobs: list[Manifest] = []
         """Every discovery Job that was ever created."""
+        self.rollouts: list[tuple[tuple[Node, Start | Refusal], ...]] = []
+        """What each version of the InferenceService starts, of all that were ever applied."""
         self._version = 0
         self._logs: dict[Key, str] = {}
         self._cache = Cache()
@@ -105,14 +107,21 @@ class PlannedCluster:
         """All objects of a kind."""
         return tuple(self._cache[kind].list())
 
-    def settle(self) -> None:
-        """Reconcile every object until nothing changes."""
-        anyio.run(self._settle)
+    def user_edits(self, kind: Kind, name: str, **spec: Any) -> None:
+        """Change fields of the spec of an object of the namespace."""
+        live = self.get(kind, name)
+        assert live is not None
+        metadata = {**live["metadata"], "generation": live["metadata"]["generation"] + 1}
+        self._write(kind, {**live, "metadata": metadata, "spec": {**live["spec"], **spec}})
 
-    async def _settle(self) -> None:
+    def settle(self, *, services_first: bool = False) -> None:
+        """Reconcile every object until nothing changes; each time services come last, or first."""
+        anyio.run(self._settle, -1 if services_first else 1)
+
+    async def _settle(self, step: int) -> None:
         for _ in range(ROUNDS):
             before = self._version
-            for reconciler in self._reconcilers:
+            for reconciler in self._reconcilers[::step]:
                 for live in self._cache[reconciler.kind].list():
                     await self._reconcile(reconciler, live)
             for job in self._cache[JOB].list():
@@ -175,6 +184,8 @@ class PlannedCluster:
             self._write(desired.kind, new)
             if desired.kind == JOB and not live:
                 self.jobs.append(new)
+            if desired.kind == INFERENCE_SERVICE:
+                self.rollouts.append(tuple(self.starts()))
 
     def _write(self, kind: Kind, manifest: Manifest) -> None:
         self._version += 1

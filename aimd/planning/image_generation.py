@@ -19,6 +19,7 @@ from aimd.planning.gpus import GPU_MODELS
 
 _GPUS: Final = frozenset(model.name for model in GPU_MODELS)
 _MOST_GPUS = 8
+_NONE = "NONE"
 _MANUAL = "manual_selection_only"
 
 
@@ -35,7 +36,7 @@ def _refusals(metadata: Mapping[str, Any], env: Mapping[str, str]) -> Iterator[s
         yield from _of_accelerators(metadata, is_newest=AIM_EVAL_BACKEND_COMMAND in env)
     elif AIM_CONFIG_PATH in env:
         yield from _of_gpus(metadata)
-        if str(metadata.get("gpu")).upper() == "NONE":
+        if str(metadata.get("gpu")).upper() == _NONE:
             yield "metadata.gpu is NONE"
     elif AIM_BASE_IMAGE_REF in env or AIM_BASE_VERSION in env:
         yield from _of_gpus(metadata)
@@ -48,7 +49,7 @@ def _of_accelerators(metadata: Mapping[str, Any], *, is_newest: bool) -> Iterato
     """Yield refusals of images that know other accelerators; of these, the newest choose by type alone."""
     if not is_newest and metadata.get(_MANUAL) is not None:
         return
-    if not (metadata.get("accelerator_model") or metadata.get("gpu")):
+    if str(metadata.get("accelerator_model") or metadata.get("gpu") or _NONE).upper() == _NONE:
         yield "metadata.accelerator_model is missing"
     if not metadata.get("accelerator_count", metadata.get("gpu_count")):
         yield "metadata.accelerator_count is not above 0"
@@ -68,7 +69,7 @@ def _of_gpus(metadata: Mapping[str, Any]) -> Iterator[str]:
 
 def _of_exact_words(metadata: Mapping[str, Any]) -> Iterator[str]:
     """Yield refusals of images that compare words letter by letter."""
-    if metadata.get("gpu") not in (*_GPUS, "NONE"):
+    if metadata.get("gpu") not in (*_GPUS, _NONE):
         yield "metadata.gpu is no name that the image knows, such as MI300X"
     if metadata.get("engine") != "vllm":
         yield "metadata.engine is not vllm"

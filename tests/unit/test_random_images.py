@@ -35,6 +35,7 @@ profiles = st.builds(
     type=st.sampled_from(TYPES),
     primary=st.booleans(),
 )
+NOT_SAID_TO_BE_MANUAL: dict[str, Any] = {"metadata": {"manual_selection_only": None}}
 strange: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     [
         {},
@@ -45,7 +46,7 @@ strange: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
         {"metadata": {"gpu_count": "1"}},
         {"metadata": {"precision": "FP8"}},
         {"metadata": {"precision": "auto"}},
-        {"metadata": {"manual_selection_only": None}},
+        NOT_SAID_TO_BE_MANUAL,
         {"metadata": {"accelerator_type": "tpu"}},
         {"metadata": {"variant": "long"}},
         {"metadata": None},
@@ -79,10 +80,13 @@ def images(draw: st.DrawFn) -> PublishedImage:
     files = dict(found.image.files)
     for number, profile in enumerate(draw(st.lists(profiles, max_size=3))):
         # Images of 0.11 and 0.12 for some accelerators look the same, so files of the latter count as accepted.
-        writers = [name for name in GENERATIONS if name != "0.12" or not generation.startswith("0.11")]
+        is_blurred = generation.startswith("0.11")
+        writers = [name for name in GENERATIONS if name != "0.12" or not is_blurred]
         text = profile.text(draw(st.sampled_from(writers)))
         path = draw(st.sampled_from([profile.path, f"{QWEN}/own-{number}.yaml", f"someone/else/{number}.yaml"]))
-        files[path] = yaml.safe_dump(_changed(yaml.safe_load(text), draw(strange)))
+        change = draw(strange)
+        kept = {} if is_blurred and change == NOT_SAID_TO_BE_MANUAL else change
+        files[path] = yaml.safe_dump(_changed(yaml.safe_load(text), kept))
     return replace(found, image=replace(found.image, files=files))
 
 

@@ -75,7 +75,8 @@ from aimd.planning.service.template_reference import (
     is_named,
     resolve_template,
 )
-from aimd.planning.service.volumes import holds_weights, loaded_weights, mounts_cache, waits_for_weights
+from aimd.planning.service.volumes import has_downloaded, holds_weights, loaded_weights, mounts_cache, waits_for_weights
+from aimd.planning.service_template.discovered_profile import is_discovered_for
 from aimd.planning.service_template.profile_file import InvalidProfile, ProfileFile, profile_file
 from aimd.runtime.objects import Deletion, Desired, Manifest, key_of
 
@@ -224,7 +225,9 @@ def _wanted_addition_to_cache(observed: ObservedService, decision: _Decision) ->
 
 def _wanted_profile(observed: ObservedService, decision: _Decision) -> Desired | None:
     """Keep the ConfigMap of a custom profile (SVC-PRF-1)."""
-    if decision.usable_template is None or decision.profile is None or _waits_for_weights(observed, decision):
+    if decision.usable_template is None or decision.profile is None:
+        return None
+    if _waits_for_weights(observed, decision) or _waits_for_profile(decision):
         return None
     return render_config_map(observed, decision.profile)
 
@@ -236,7 +239,7 @@ def _wanted_inference_service(observed: ObservedService, decision: _Decision) ->
         return None
     if observed.inference_service is None and not (decision.model.ready and _has_weights(decision)):
         return None
-    if _waits_for_weights(observed, decision):
+    if _waits_for_weights(observed, decision) or _waits_for_profile(decision):
         return None
     parts = PredictorInputs(decision.name, decision.model.model, template, decision.cache, decision.profile)
     return render_inference_service(observed, parts)
@@ -260,7 +263,15 @@ def _waits_for_weights(observed: ObservedService, decision: _Decision) -> bool:
     live, template = observed.inference_service, decision.usable_template
     if live is None or template is None:
         return False
-    return not _has_weights(decision) and waits_for_weights(live, loaded_weights(template, decision.cache))
+    weights = loaded_weights(template, decision.cache)
+    is_there = has_downloaded(decision.cache, weights) or not needs_cache(decision.template)
+    return not is_there and waits_for_weights(live, weights)
+
+
+def _waits_for_profile(decision: _Decision) -> bool:
+    """Return whether the template's profile is not that of the model's image yet (SVC-ORD-6)."""
+    model, template = decision.model.model, decision.usable_template
+    return model is not None and template is not None and not is_discovered_for(template, model.spec.image)
 
 
 # What must not exist.

@@ -92,16 +92,26 @@ def holds_weights(cache: AIMTemplateCache | None, weights: LoadedWeights | None)
     return any(artifact.model == weights.source_id for _, artifact in _usable(cache))
 
 
+def has_downloaded(cache: AIMTemplateCache | None, weights: LoadedWeights | None) -> bool:
+    """Return whether a Ready cache has the very weights that the container loads, as far as it says what it has."""
+    if not holds_weights(cache, weights):
+        return False
+    models = {artifact.model for _, artifact in _usable(cache)}
+    return weights is None or bool(models & {"", weights.source_id})
+
+
 def loaded_weights(template: AnyServiceTemplate, cache: AIMTemplateCache | None) -> LoadedWeights | None:
     """Return the weights that the container loads, None where only the image knows them (SVC-VOL-4).
 
-    A custom profile loads the folder of its own model, whatever the weights are called.
+    A custom profile loads the folder of its own model, whatever the weights are called. A discovered one loads that of
+    its model, which a cache with sources of its own need not hold.
     """
     spec = template.spec
-    if spec.custom_profile is None:
-        first = spec.model_sources[0].model_id if spec.model_sources else ""
-        return LoadedWeights(first, first) if first else None
     given = cache.spec.model_sources if cache is not None else ()
+    if spec.custom_profile is None:
+        first = next((source.model_id for source in spec.model_sources or template.status.model_sources), "")
+        is_cached = bool(spec.model_sources) or not given or first in {source.model_id for source in given}
+        return LoadedWeights(first, first) if first and is_cached else None
     sources = given or spec.model_sources or template.status.model_sources
     source = source_of_profile(sources, spec.model_id)
     return LoadedWeights(spec.model_id, source.model_id if source is not None else "") if sources else None
@@ -198,7 +208,7 @@ def _mounted_weights(live: Mapping[str, Any], weights: LoadedWeights) -> Volumes
 def _lacks_weights(live: Mapping[str, Any], placed: Volumes, weights: LoadedWeights | None) -> bool:
     """Return whether the weights are not where the container looks, or were given up with a custom profile."""
     if weights is not None and weights.path not in {text(mount, "mountPath") for mount in placed.mounts}:
-        return True
+        return weights.is_renamed or mounts_cache(live)
     had, has = (_named(volumes, WEIGHTS_VOLUME).volumes for volumes in (_mounts(live), placed))
     return bool(had) and not has
 

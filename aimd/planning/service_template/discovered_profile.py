@@ -20,11 +20,22 @@ def discovered_profile(template: AnyServiceTemplate, image: str) -> Profile | No
 
     None if the template has sources of its own, if nothing was discovered, or if it was discovered for other inputs.
     """
+    if template.spec.model_sources or not is_discovered_for(template, image):
+        return None
+    return template.status.profile
+
+
+def is_discovered_for(template: AnyServiceTemplate, image: str) -> bool:
+    """Return whether nothing in the template's status was discovered for another image, or for another template.
+
+    A status without a fingerprint is another operator's, or from before there was one; it is believed.
+    """
     status = template.status
     if template.spec.model_sources or status.profile is None:
-        return None
-    known = status.discovery.spec_hash if status.discovery is not None else ""
-    return status.profile if known in ("", _fingerprint(template, image)) else None
+        return True
+    if status.discovery is None or not status.discovery.spec_hash:
+        return True
+    return not status.discovery.attempts and status.discovery.spec_hash == _fingerprint(template, image)
 
 
 def discovered_profile_id(profile: Profile) -> str:

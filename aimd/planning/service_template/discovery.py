@@ -76,12 +76,13 @@ class _Failed:
 def has_results(context: DiscoveryContext) -> bool:
     """Return whether the status holds what a discovery with these inputs found (TPL-DSC-1).
 
-    Results without a fingerprint are another operator's, or from before there was one; they are believed.
+    Results without a fingerprint are another operator's, or from before there was one; they are believed. Beside failed
+    attempts, the fingerprint is that of the attempts, and the results are of former inputs.
     """
-    status = context.template.status
+    status, state = context.template.status, _state(context)
     if not status.model_sources and status.profile is None:
         return False
-    return _state(context).spec_hash in ("", spec_hash(context))
+    return not state.spec_hash or (state.spec_hash == spec_hash(context) and not state.attempts)
 
 
 def wants_job(context: DiscoveryContext, run: DiscoveryRun, now: datetime) -> bool:

@@ -47,6 +47,7 @@ def test_what_every_generation_accepts(env: dict[str, str]) -> None:
         (THIRD, NEW, "metadata.gpu is missing"),
         (THIRD, {**EXACT, "manual_selection_only": None}, "metadata.manual_selection_only is missing"),
         (FOURTH, {"type": "optimized", "accelerator_count": 1}, "metadata.accelerator_model is missing"),
+        (NEWEST, {**EXACT, "gpu": "NONE"}, "metadata.accelerator_model is missing"),
         (NEWEST, {**EXACT, "gpu_count": 0}, "metadata.accelerator_count is not above 0"),
         (NEWEST, {**NEW, "accelerator_type": None}, "metadata.accelerator_type is missing"),
     ],

@@ -15,7 +15,7 @@ from aimd.planning.conditions import Summary, summarize
 from aimd.planning.gpus import GpuInventory, inventory_of
 from aimd.planning.plan import Plan
 from aimd.planning.runtime_config import ResolvedConfig
-from aimd.planning.service_template.discovery import DiscoveryRun, wait_seconds
+from aimd.planning.service_template.discovery import FIRST_WAIT_SECONDS, DiscoveryRun, wait_seconds
 from aimd.planning.service_template.discovery_job import job_key, spec_hash
 from aimd.planning.service_template.observed import ObservedTemplate, discovery_context, wants_discovery
 from aimd.planning.service_template.plan import plan_service_template
@@ -226,6 +226,21 @@ def test_results_count_whatever_the_template_went_through(word: str) -> None:
     assert (later.desired, str(summary.state)) == ((), "Ready")
     assert later.status["profile"] == plan.status["profile"]
     assert later.status["discovery"] == plan.status["discovery"]
+
+
+def test_results_of_a_former_image_do_not_count_after_a_failed_attempt() -> None:
+    """Prove TPL-DSC-1: the fingerprint beside attempts is that of the attempts."""
+    of = observed()
+    plan, _ = settle(of, DiscoveryRun(job=job(of, "Complete"), log=OUTPUT))
+    other = observed({"status": "Ready", **_results(plan)}, image="i:2")
+    failed, summary = settle(other, DiscoveryRun(job=job(other, "Complete"), log="[]"))
+    assert shown(summary, "Discovered") == ("False", "DiscoveryFailed")
+    booked = {name: failed.status[name] for name in ("discovery", "discoveryJob")}
+    after = observed({"status": "Failed", **_results(plan), **booked}, image="i:2")
+    _, later = settle(after, DiscoveryRun(may_start=True))
+    assert (shown(later, "Discovered"), str(later.state)) == (("False", "DiscoveryFailed"), "Failed")
+    again = NOW + timedelta(seconds=FIRST_WAIT_SECONDS)
+    assert wants_discovery(after, DiscoveryRun(), again)
 
 
 def test_conditions_of_job_and_pods_stay_true_when_both_are_gone() -> None:
