@@ -12,7 +12,8 @@ atomic, `k:{…}` identifies an item of a list, `v:…` one of a set.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -122,11 +123,12 @@ class _Walk:
 
     def _items(self, wanted: list[Any], live: Any, owned: Mapping[str, Any], path: Path) -> Iterator[Difference]:
         """Compare a list whose items the server identifies: by key fields or, in a set, by their value."""
-        there = live if isinstance(live, list) else []
+        there = _Items(live if isinstance(live, list) else [])
         unmatched = {field: fields for field, fields in owned.items() if field[:2] in ("k:", "v:", "i:")}
+        owners = _Owners(unmatched)
         inner = (*path, "[]")
         for item in wanted:
-            field = _matching(item, unmatched)
+            field = owners.take(item)
             if field is None:
                 yield Difference(_join(inner), "not owned", None)
                 continue
@@ -135,8 +137,7 @@ class _Walk:
                 if item not in there:
                     yield Difference(_join(inner), "value")
                 continue
-            identity = orjson.loads(field[2:])
-            found = next((other for other in there if _has(other, identity)), _MISSING)
+            found = there.find(orjson.loads(field[2:]))
             if found is _MISSING:
                 yield Difference(f"{_join(inner)}{field[2:]}", "value")
             else:
@@ -212,26 +213,90 @@ def _is_empty(value: Any) -> bool:
     return value is None or value is False or value in ("", 0) or (isinstance(value, Mapping | list) and not value)
 
 
-def _matching(item: Any, fields: Mapping[str, Any]) -> str | None:
-    """Return the ownership key of a list item, in which key fields that the item leaves out have their default."""
-    for field in fields:
-        if field.startswith("v:") and orjson.loads(field[2:]) == item:
-            return field
-        if field.startswith("k:") and isinstance(item, Mapping):
-            identity = orjson.loads(field[2:])
-            if any(name in item for name in identity) and all(
-                item.get(name, value) == value for name, value in identity.items()
-            ):
-                return field
-        if field.startswith("i:"):
-            return field
-    return None
+class _Items:
+    """The items of a live list by some of their fields; each choice of fields is indexed once, a lookup is no scan."""
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        self._items = items
+        self._values: set[Any] | None = None
+        self._by_fields: dict[tuple[str, ...], dict[Any, Any]] = {}
+
+    def __contains__(self, item: Any) -> bool:
+        if self._values is None:
+            self._values = {_hashable(other) for other in self._items}
+        return _hashable(item) in self._values
+
+    def find(self, identity: Any) -> Any:
+        """Return the first item with the fields of `identity`, or `_MISSING`."""
+        if not isinstance(identity, Mapping):
+            return _MISSING
+        names = tuple(identity)
+        known = self._by_fields.get(names)
+        if known is None:
+            known = self._by_fields[names] = {}
+            for item in self._items:
+                if isinstance(item, Mapping):
+                    known.setdefault(_hashable([item.get(name) for name in names]), item)
+        return known.get(_hashable([*identity.values()]), _MISSING)
 
 
-def _has(item: Any, identity: Any) -> bool:
-    if not isinstance(item, Mapping) or not isinstance(identity, Mapping):
-        return False
-    return all(item.get(name) == value for name, value in identity.items())
+class _Owners:
+    """The ownership keys of a list, of which each belongs to one item.
+
+    Key fields that an item leaves out have their default, so they are no part of the lookup.
+    """
+
+    def __init__(self, fields: Iterable[str]) -> None:
+        self._values: dict[Any, str] = {}
+        self._identities: dict[tuple[str, ...], list[tuple[Manifest, str]]] = {}
+        self._by_fields: dict[tuple[tuple[str, ...], tuple[str, ...]], dict[Any, list[str]]] = {}
+        self._positions: deque[str] = deque()
+        self._taken: set[str] = set()
+        for field in fields:
+            if field.startswith("i:"):
+                self._positions.append(field)
+                continue
+            value = orjson.loads(field[2:])
+            if field.startswith("v:"):
+                self._values[_hashable(value)] = field
+            elif isinstance(value, dict):
+                self._identities.setdefault(tuple(value), []).append((value, field))
+
+    def take(self, item: Any) -> str | None:
+        """Return the key that belongs to the item, once; None if there is none."""
+        field = self._values.get(_hashable(item)) if self._values else None
+        if (field is None or field in self._taken) and isinstance(item, Mapping):
+            field = next((found for names in self._identities if (found := self._of(names, item))), None)
+        if field is None or field in self._taken:
+            field = self._positions.popleft() if self._positions else None
+        if field is not None:
+            self._taken.add(field)
+        return field
+
+    def _of(self, names: tuple[str, ...], item: Mapping[str, Any]) -> str | None:
+        """Return the first key of these names that is not taken and agrees with the fields that the item has."""
+        present = tuple(name for name in names if name in item)
+        if not present:
+            return None
+        known = self._by_fields.get((names, present))
+        if known is None:
+            known = self._by_fields[names, present] = {}
+            for identity, field in reversed(self._identities[names]):
+                known.setdefault(_hashable([identity[name] for name in present]), []).append(field)
+        fields = known.get(_hashable([item[name] for name in present]), [])
+        while fields and fields[-1] in self._taken:
+            fields.pop()
+        return fields[-1] if fields else None
+
+
+def _hashable(value: Any) -> Any:
+    """Return what is equal for equal values and can be a key: the JSON text of lists and maps."""
+    if not isinstance(value, Mapping | list):
+        return value
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:  # Nested too deeply to be written, which the write will say.
+        return id(value)
 
 
 def _split(path: str) -> Path:

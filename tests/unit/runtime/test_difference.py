@@ -1,9 +1,13 @@
 """What counts as a difference between what we render and what is there."""
 
 from decimal import Decimal
+from time import thread_time
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aimd.runtime.difference import differences, owned_fields, quantity
 from aimd.runtime.objects import Manifest
@@ -176,3 +180,63 @@ def test_the_entry_of_our_apply() -> None:
     ]
     assert owned_fields({"metadata": {"managedFields": entries}}, "me") == {"f:spec": {}}
     assert owned_fields({"metadata": {}}, "me") is None
+
+
+def keyed(identity: Manifest) -> str:
+    return f"k:{orjson.dumps(identity).decode()}"
+
+
+NAMES = st.sampled_from(["a", "b"])
+PORTS = st.fixed_dictionaries({}, optional={"port": st.integers(1, 3), "protocol": st.sampled_from(["TCP", "UDP"])})
+IDENTITIES = st.fixed_dictionaries({"port": st.integers(1, 3), "protocol": st.sampled_from(["TCP", "UDP"])})
+
+
+@given(st.lists(PORTS, max_size=5), st.lists(IDENTITIES, min_size=1, max_size=5), st.lists(PORTS, max_size=5))
+def test_items_are_found_as_by_looking_at_each(wanted: list[Any], owned: list[Any], there: list[Any]) -> None:
+    """Compare with the plain search, which is quadratic."""
+    fields = {keyed(identity): {"f:port": LEAF, "f:protocol": LEAF, ".": LEAF} for identity in owned}
+    expected, left = [], {field: orjson.loads(field[2:]) for field in fields}
+    for item in wanted:
+        field = next(
+            (
+                field
+                for field, identity in left.items()
+                if set(identity) & set(item) and all(item.get(name, value) == value for name, value in identity.items())
+            ),
+            None,
+        )
+        if field is None:
+            expected.append(("spec.l[]", "not owned"))
+            continue
+        identity = left.pop(field)
+        if not any(all(other.get(name) == value for name, value in identity.items()) for other in there):
+            expected.append((f"spec.l[]{field[2:]}", "value"))
+    expected += [(f"spec.l[]{field[2:]}", "no longer rendered") for field in left]
+    listed = found(spec({"l": wanted}), spec({"l": there}), owns({"f:l": fields}))
+    assert [item for item in listed if item[0] != "spec.l[].protocol" and item[0] != "spec.l[].port"] == expected
+
+
+@pytest.mark.parametrize("shape", ["keys", "set", "default", "absent", "foreign", "alike"])
+def test_long_lists_take_time_in_proportion(shape: str) -> None:
+    """5,000 entries, whatever of them differs; the event loop stands still meanwhile (OBJ-BND-1)."""
+    count = range(5000)
+    items: list[Any] = [{"name": f"N{n}", "value": "v"} for n in count]
+    identities: list[Manifest] = [{"name": f"N{n}"} for n in reversed(count)]
+    live = [*reversed(items)]
+    fields = {keyed(identity): {".": LEAF, "f:name": LEAF, "f:value": LEAF} for identity in identities}
+    match shape:
+        case "set":
+            items = live = [f"v{n}" for n in count]
+            fields = {f'v:"v{n}"': LEAF for n in reversed(count)}
+        case "default":
+            fields = {keyed({**identity, "protocol": "TCP"}): {"f:name": LEAF} for identity in identities}
+        case "absent":
+            live = []
+        case "foreign":
+            fields = {keyed({"name": f"X{n}"}): LEAF for n in count}
+        case "alike":
+            items = live = [{"name": "N", "value": "v"}] * 5000
+            fields = {keyed({"name": "N", "protocol": str(n)}): LEAF for n in count}
+    started = thread_time()
+    found(spec({"l": items}), spec({"l": live}), owns({"f:l": fields}))
+    assert thread_time() - started < 0.25
