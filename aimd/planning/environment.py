@@ -171,10 +171,13 @@ def _merge_engine_args(earlier: EnvVar, later: EnvVar) -> EnvVar:
         return later
     if not (later.value or "").strip():
         return earlier
-    base, override = _json_object(earlier.value), _json_object(later.value)
-    if base is None or override is None:
+    try:
+        base, override = _json_object(earlier.value), _json_object(later.value)
+        if base is None or override is None:
+            return later
+        text = json.dumps(_merge_objects(base, override), separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+    except RecursionError:  # Hundreds of levels, which no engine has arguments for.
         return later
-    text = json.dumps(_merge_objects(base, override), separators=(",", ":"), sort_keys=True, ensure_ascii=False)
     return EnvVar(name=later.name, value=text)
 
 

@@ -155,7 +155,7 @@ def parse_report(message: str) -> Report:
     bare = message.strip()
     try:
         report = json.loads(bare) if bare.startswith("{") else None
-    except ValueError:
+    except (ValueError, RecursionError):
         report = None
     if not isinstance(report, dict):
         return Report()

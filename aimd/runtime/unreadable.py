@@ -16,31 +16,36 @@ _log = structlog.get_logger()
 
 
 class UnreadableObjects:
-    """The objects of one store that cannot be decoded, reduced, indexed or parsed, by key with their version."""
+    """The objects of one store that cannot be decoded, reduced, indexed or parsed, by key."""
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
-        self._versions: dict[Key, str] = {}
+        self._keys: set[Key] = set()
+        self._logged: dict[Key, str] = {}
+        """Generation or version of the objects when they were logged; a status makes no difference."""
 
     def __len__(self) -> int:
-        return len(self._versions)
+        return len(self._keys)
 
     def report(self, manifest: Manifest, problem: str) -> None:
         """Count an object; log it unless this version was logged before."""
-        key, version = key_of(manifest), str(metadata_of(manifest).get("resourceVersion") or "")
-        if self._versions.get(key) != version:
-            self._versions[key] = version
+        key, metadata = key_of(manifest), metadata_of(manifest)
+        version = str(metadata.get("generation") or metadata.get("resourceVersion") or "")
+        self._keys.add(key)
+        if self._logged.get(key) != version:
+            self._logged[key] = version
             _log.warning("object unreadable", kind=self._kind.name, key=str(key), version=version, problem=problem)
 
     def arrived(self, manifest: Manifest) -> None:
         """Note a new version of an object: it counts if it is a Remnant, else until something fails."""
-        self.forget(key_of(manifest))
+        self._keys.discard(key_of(manifest))
         if isinstance(manifest, Remnant):
             self.report(manifest, manifest.problem)
 
     def forget(self, key: Key) -> None:
         """Forget an object that is gone."""
-        self._versions.pop(key, None)
+        self._keys.discard(key)
+        self._logged.pop(key, None)
 
     def values(self, function: Callable[[Manifest], Iterable[str]], manifest: Manifest) -> Sequence[str]:
         """Return the values of an index function; the object's name if the function cannot handle the object."""

@@ -127,7 +127,7 @@ def completed_source(claim: View) -> str | None:
     """Return the source whose complete download the claim records, None without a record (ART-DWN-1)."""
     try:
         record = json.loads(text(annotations_of(claim), DOWNLOAD_COMPLETE_ANNOTATION) or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return text(record, "source") if isinstance(record, dict) and record else None
 

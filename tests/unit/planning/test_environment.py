@@ -38,3 +38,14 @@ def test_engine_arguments_that_are_no_objects_are_replaced(earlier: str, later: 
 
 def test_rendered_variables_keep_their_order() -> None:
     assert render_env(given(B="1", A="2")) == [{"name": "B", "value": "1"}, {"name": "A", "value": "2"}]
+
+
+@pytest.mark.parametrize("levels", [300, 900, 5000])
+def test_arguments_of_any_depth_are_merged_or_replaced(levels: int) -> None:
+    """Prove OBJ-TEN-1."""
+    deep = '{"a":' * levels + "1" + "}" * levels
+    for earlier, later in ((deep, deep), (deep, '{"b":1}'), ('{"b":1}', deep)):
+        layers = [[EnvVar(name=AIM_ENGINE_ARGS, value=value)] for value in (earlier, later)]
+        (merged,) = merge_container_env(*layers)
+        assert merged.value is not None
+        assert merged.value == later or merged.value.startswith("{")

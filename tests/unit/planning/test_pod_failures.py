@@ -102,3 +102,8 @@ def test_the_report_of_the_downloader_is_typed() -> None:
 @pytest.mark.parametrize("size", ["5", True, None, 5.5])
 def test_a_size_that_is_not_a_whole_number_is_none(size: object) -> None:
     assert parse_report(json.dumps({"sizeBytes": size})).size_bytes is None
+
+
+def test_a_report_of_any_depth_is_a_report_or_none() -> None:
+    """Prove OBJ-TEN-1."""
+    assert parse_report('{"a":' * 5000 + "1" + "}" * 5000) == Report()
