@@ -119,7 +119,7 @@ COMMON: Final[Mapping[StrEnum, Reasons]] = {
         R.CONFIG_NOT_FOUND,
         R.REFERENCE_NOT_FOUND,
     ),
-    Common.SPEC_READY: (R.INVALID_SPEC,),
+    Common.SPEC_READY: (R.INVALID_SPEC, R.SPEC_TOO_LARGE),
 }
 
 SERVICE: Final[Mapping[StrEnum, Reasons]] = {
@@ -189,7 +189,13 @@ SERVICE: Final[Mapping[StrEnum, Reasons]] = {
 
 ARTIFACT: Final[Mapping[StrEnum, Reasons]] = {
     Artifact.SOURCE_READY: (R.INVALID_SOURCE,),
-    Artifact.CHECK_SIZE_JOB_READY: (R.JOB_RUNNING, R.RESOURCE_NOT_READY, R.REFERENCE_NOT_FOUND, *FAILED_JOBS),
+    Artifact.CHECK_SIZE_JOB_READY: (
+        R.JOB_RUNNING,
+        R.RESOURCE_NOT_READY,
+        R.REFERENCE_NOT_FOUND,
+        R.SPEC_TOO_LARGE,
+        *FAILED_JOBS,
+    ),
     Artifact.CHECK_SIZE_JOB_PODS_READY: (R.CHECK_SIZE_RETRYING, F.FAILED_CREATE, *PODS),
     Artifact.CHECK_SIZE_OUTPUT_READY: (R.SIZE_UNAVAILABLE, R.INVALID_SIZE_OUTPUT),
     Artifact.CACHE_PVC_READY: (
@@ -207,6 +213,7 @@ ARTIFACT: Final[Mapping[StrEnum, Reasons]] = {
         R.JOB_RUNNING,
         R.RESOURCE_NOT_READY,
         R.REFERENCE_NOT_FOUND,
+        R.SPEC_TOO_LARGE,
         *FAILED_JOBS,
     ),
     Artifact.DOWNLOAD_JOB_PODS_READY: (R.DOWNLOAD_RETRYING, F.FAILED_CREATE, *PODS),

@@ -7,10 +7,14 @@ structure exist only for the schema in the CRD.
 # tests: tests/unit/api/test_models.py
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, Self, TypeAlias
 
+from pydantic import ModelWrapValidatorHandler, PrivateAttr, model_validator
+
+from aimd.api.bounds import excess_of
 from aimd.api.schema import (
     DEFAULTED,
+    LONG,
     REQUIRED,
     ApiModel,
     Int32,
@@ -63,6 +67,21 @@ class ApiObject(ApiModel):
     api_version: str = ""
     kind: str = ""
     metadata: ObjectMeta = ObjectMeta()
+
+    _excess: str = PrivateAttr("")
+
+    @property
+    def excess(self) -> str:
+        """What the spec has too much of, if it was stored before its bounds existed; empty if nothing (OBJ-BND-2)."""
+        return self._excess
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _measured(cls, data: Any, parse: ModelWrapValidatorHandler[Self]) -> Self:
+        parsed = parse(data)
+        if isinstance(data, Mapping) and data.get("spec"):
+            parsed._excess = excess_of(cls.model_fields["spec"], data["spec"])  # noqa: SLF001 - of this class
+        return parsed
 
 
 class ConfigMapKeySelector(ApiModel):
@@ -150,7 +169,7 @@ class EnvVar(ApiModel):
 
     name: Annotated[str, REQUIRED] = ""
     """Name of the variable, unique within the list."""
-    value: str | None = None
+    value: Annotated[str | None, LONG] = None
     """Literal value. `$(NAME)` expands to the value of a variable defined earlier; `$$(NAME)` yields a literal
     `$(NAME)`. Mutually exclusive with `valueFrom`."""
     value_from: Annotated[dict[str, Any] | None, Schema(shape=EnvVarSource)] = None

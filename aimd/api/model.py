@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated, ClassVar, TypeAlias
 
 from aimd.api.core import ApiObject, EnvList, LocalObjectReference, ResourceRequirements
-from aimd.api.schema import DEFAULTED, ApiModel, Int32, PrinterColumn, Rule, Schema
+from aimd.api.schema import DEFAULTED, LONG, ApiModel, Int32, PrinterColumn, Rule, Schema
 from aimd.api.shared import (
     BaseStatus,
     ComponentStatusText,
@@ -67,7 +67,7 @@ class RecommendedDeployment(ApiModel):
     """Optimization goal. Must be a value that templates accept."""
     profile_id: str = ""
     """Profile in the image that this deployment uses."""
-    description: str = ""
+    description: Annotated[str, LONG] = ""
     """Human-readable description."""
 
 
@@ -88,9 +88,9 @@ class ModelMetadata(ApiModel):
     """Whether downloading the weights requires a Hugging Face token."""
     title: str = ""
     """Human-readable title."""
-    description_full: str = ""
+    description_full: Annotated[str, LONG] = ""
     """Human-readable description."""
-    release_notes: str = ""
+    release_notes: Annotated[str, LONG] = ""
     """Changes in this version."""
     recommended_deployments: tuple[RecommendedDeployment, ...] = ()
     """Recommended deployments. A template is created for each."""
@@ -101,13 +101,13 @@ class OciMetadata(ApiModel):
 
     title: str = ""
     """Title of the image."""
-    description: str = ""
+    description: Annotated[str, LONG] = ""
     """Description of the image."""
-    licenses: str = ""
+    licenses: Annotated[str, LONG] = ""
     """Licenses, as an SPDX expression."""
     vendor: str = ""
     """Vendor that distributes the image."""
-    authors: str = ""
+    authors: Annotated[str, LONG] = ""
     """Contact details of the people responsible for the image."""
     source: str = ""
     """URL of the source code."""
@@ -128,7 +128,7 @@ class ImageMetadata(ApiModel):
     """Information about the model."""
     oci: OciMetadata | None = None
     """Information about the image itself, from its standard OCI labels."""
-    original_labels: Mapping[str, str] = {}
+    original_labels: Mapping[str, Annotated[str, LONG]] = {}
     """The labels of the image, unchanged."""
     base_image_ref: str = ""
     """Base image that the image was built from, as its environment variable `AIM_BASE_IMAGE_REF` names it."""

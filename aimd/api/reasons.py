@@ -37,6 +37,9 @@ class Reason(StrEnum):
     NAME_TAKEN = "NameTaken"
     """An object has the name of one that aimd must create, and belongs to somebody else; aimd does not touch it. Delete
     the object that the message names, or use another name."""
+    SPEC_TOO_LARGE = "SpecTooLarge"
+    """A field is larger than its bound, and was stored before the bound existed. Change the field that the message
+    names."""
     REFERENCE_NOT_FOUND = "ReferenceNotFound"
     """A referenced object does not exist. Create the object that the message names, or correct its name."""
     NETWORK_ERROR = "NetworkError"

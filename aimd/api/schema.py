@@ -43,8 +43,9 @@ class Schema:
     """Constraints of a field (inside `Annotated`) or of a structure (class attribute `structure`).
 
     `required`: the API server rejects an object without the field. `defaulted`: the API server fills in the Python
-    default. `list_keys`: the list is a map with these fields as its key. `shape`: the model whose structure the CRD
-    contains, for a field that is read as raw JSON. `any_json`: there is no structure, and unknown content is preserved.
+    default. `long`: a text in a spec may be long. `list_keys`: the list is a map with these fields as its key. `shape`:
+    the model whose structure the CRD contains, for a field that is read as raw JSON. `any_json`: there is no structure,
+    and unknown content is preserved.
     """
 
     required: bool = False
@@ -58,6 +59,8 @@ class Schema:
     max_length: int | None = None
     min_items: int | None = None
     max_items: int | None = None
+    max_properties: int | None = None
+    long: bool = False
     list_type: str = ""
     list_keys: tuple[str, ...] = ()
     map_type: str = ""
@@ -82,6 +85,7 @@ class PrinterColumn:
     priority: int = 0
 
 
+LONG = Schema(long=True)
 REQUIRED = Schema(required=True)
 DEFAULTED = Schema(defaulted=True)
 

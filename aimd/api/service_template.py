@@ -21,6 +21,7 @@ from aimd.api.schema import (
     immutable,
 )
 from aimd.api.shared import (
+    MOST_SOURCES,
     BaseStatus,
     ComponentStatusText,
     Hardware,
@@ -95,7 +96,7 @@ class ServiceTemplateSpec(ProfileIdentity):
     """Profile of the image to use, passed to the container as `AIM_PROFILE_ID`. aimd reads it from the image in its
     registry, and needs no discovery job then. If unset, a discovery job lets the image select a profile by metric,
     precision and GPU, and the container gets the one that was found. Has no effect if `customProfile` is set."""
-    model_sources: tuple[ModelSource, ...] = ()
+    model_sources: Annotated[tuple[ModelSource, ...], Schema(max_items=MOST_SOURCES)] = ()
     """Sources of the weights. If unset, they are those of the profile that `profileId` names, or a discovery job
     determines them with a dry run of the image."""
     env: EnvList = ()

@@ -7,9 +7,13 @@ from enum import StrEnum
 from typing import Annotated, ClassVar, TypeAlias
 
 from aimd.api.core import Conditions, EnvList, ParentReference
-from aimd.api.schema import DEFAULTED, REQUIRED, AnyJson, ApiModel, Int32, Int64, Quantity, Rule, Schema
+from aimd.api.schema import DEFAULTED, LONG, REQUIRED, AnyJson, ApiModel, Int32, Int64, Quantity, Rule, Schema
 from aimd.api.source_uri import SOURCE_URI_PATTERN
 
+MOST_OF_A_PATH_TEMPLATE = 1024
+"""Most characters of a path template."""
+MOST_SOURCES = 64
+"""Most sets of weights of a template or cache."""
 GPU_RESOURCE = "amd.com/gpu"
 """Extended resource under which AMD's device plugin advertises GPUs."""
 
@@ -243,7 +247,7 @@ class Routing(ApiModel):
     """Gateway that the route attaches to. Required if routing is enabled, on the service or a runtime config. The
     reference is not merged: that of the service takes precedence over the AIMRuntimeConfig's, then the
     AIMClusterRuntimeConfig's."""
-    path_template: str = ""
+    path_template: Annotated[str, Schema(max_length=MOST_OF_A_PATH_TEMPLATE)] = ""
     """Path of the route. JSONPath expressions in braces are evaluated on the AIMService, for example
     `/{.metadata.namespace}/chat/{.metadata.labels['team']}`. The result is lowercased, percent-encoded and limited to
     200 characters. If an expression has no value, the service is `Degraded` with reason `PathTemplateInvalid`. Defaults
@@ -251,7 +255,7 @@ class Routing(ApiModel):
     request_timeout: str = ""
     """Timeout of requests at the gateway, as a duration such as `180s` or `2h30m`. Defaults to the gateway's own
     timeout."""
-    annotations: Mapping[str, str] = {}
+    annotations: Mapping[str, Annotated[str, LONG]] = {}
     """Annotations of the HTTPRoute. Those of the service, the AIMRuntimeConfig and the AIMClusterRuntimeConfig are
     merged by key, in this order of precedence."""
 
@@ -263,7 +267,7 @@ class CustomProfile(ApiModel):
     """Arguments of the inference engine as an object, for example `{"gpu-memory-utilization": 0.95}`. Numbers,
     booleans and lists keep their type. Must not contain the model. A value that is not an object is reported as an
     invalid spec."""
-    env_vars: Mapping[str, str] = {}
+    env_vars: Mapping[str, Annotated[str, LONG]] = {}
     """Environment variables of the engine process. Override the container's, which `env` of runtime config, template
     and service set. Names consist of uppercase letters, digits and underscores."""
 

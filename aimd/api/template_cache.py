@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 from aimd.api.core import ApiObject, EnvList, LocalObjectReference
 from aimd.api.schema import REQUIRED, ApiModel, PrinterColumn, Schema
 from aimd.api.shared import (
+    MOST_SOURCES,
     BaseStatus,
     CacheMode,
     CacheModeText,
@@ -40,7 +41,7 @@ class AIMTemplateCacheSpec(ApiModel):
     mode: Annotated[CacheModeText, Schema(defaulted=True)] = CacheMode.SHARED.value
     """Ownership of the artifacts. `Shared`: use or create artifacts that outlive this cache. `Dedicated`: create
     artifacts that are deleted with this cache."""
-    model_sources: tuple[ModelSource, ...] = ()
+    model_sources: Annotated[tuple[ModelSource, ...], Schema(max_items=MOST_SOURCES)] = ()
     """Sources of the weights to download. Default to the sources of the template, once they are known."""
     env: EnvList = ()
     """Environment variables of the downloads, such as tokens. Those of a source take precedence, by name."""

@@ -225,14 +225,13 @@ class KindReconciler(Generic[ObjectT, ObservedT]):
         raise RuntimeError(f"the plan of {self.kind.name} {key_of(live)} asks for ever more live reads")
 
     def _parse(self, live: Manifest) -> ObjectT | Plan:
-        """Return the object, or the plan that only says why it does not parse (OBJ-APL-7)."""
+        """Return the object, or the plan that only says why it cannot be used (OBJ-APL-7, OBJ-BND-2)."""
         model = MODELS[self.kind]
         try:
             obj: ObjectT = self._cache.parse(model, live)  # type: ignore[assignment]  # MODELS has the kind's own model
         except ValidationError as error:
-            failure = Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, problem_of(error))
-            return Plan(components=(Component.blocked(CommonCondition.SPEC_READY, failure, Direction.UNSPECIFIED),))
-        return obj
+            return _only_says(Reason.INVALID_SPEC, problem_of(error))
+        return _only_says(Reason.SPEC_TOO_LARGE, obj.excess) if obj.excess else obj
 
     async def _report(self, live: Manifest, plan: Plan, summary: Summary) -> bool:
         """Write the status and Events; return whether the status could be written."""
@@ -294,6 +293,11 @@ def _requeue_after(plan: Plan, applied: Applied) -> float | None:
     taken = any(failure.reason == Reason.NAME_TAKEN for _, _, failure in applied.failures)
     waits = (plan.requeue_after, NAME_TAKEN_SECONDS if taken else None)
     return min((seconds for seconds in waits if seconds is not None), default=None)
+
+
+def _only_says(reason: Reason, problem: str) -> Plan:
+    failure = Failure(Category.INVALID_SPEC, reason, problem)
+    return Plan(components=(Component.blocked(CommonCondition.SPEC_READY, failure, Direction.UNSPECIFIED),))
 
 
 def _log_status(before: str, after: str) -> None:

@@ -79,9 +79,10 @@ class Reader:
         if model is None:
             return manifest
         try:
-            return self.cache.parse(model, manifest)
+            item = self.cache.parse(model, manifest)
         except ValidationError as error:
             return unreadable(kind, manifest, error)
+        return Unreadable(kind, key_of(manifest), item.excess) if item.excess else item
 
     def get(self, kind: Kind, key: Key) -> Any:
         """Return the object of a key: as `read` gives it, or None."""

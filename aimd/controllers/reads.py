@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from aimd.planning.needs import (
+    MOST_LIVE_READS,
     DiscoverySlot,
     InspectImage,
     ListImages,
@@ -29,6 +30,8 @@ from aimd.runtime.kinds import EVENT
 from aimd.runtime.objects import Key, Kind, metadata_of, uid_of
 from aimd.runtime.store import Cache
 
+_LIMITED = (ReadLog, ReadEvents, ReadObject, ReadReference)
+_TOO_MANY = Refused(f"not read: one pass reads at most {MOST_LIVE_READS} objects")
 Answers = Mapping[type[Any], Callable[[Any], Awaitable[Any]]]
 _log = structlog.get_logger()
 
@@ -52,11 +55,19 @@ class LiveReads:
         self.release = release
 
     async def read(self, known: Reads, needs: tuple[Need, ...]) -> Reads:
-        """Return `known` with answers to those needs that have none; one after the other."""
+        """Return `known` with answers to those needs that have none; one after the other.
+
+        What a plan can do without is refused beyond the limit of one pass (OBJ-BND-3).
+        """
         answers: dict[Need, Any] = dict(known.answers)
+        done = sum(isinstance(need, _LIMITED) for need in answers)
         for need in needs:
-            if need not in answers:
-                answers[need] = await self._read(need)
+            if need in answers:
+                continue
+            done += isinstance(need, _LIMITED)
+            answers[need] = (
+                _TOO_MANY if isinstance(need, _LIMITED) and done > MOST_LIVE_READS else await self._read(need)
+            )
         return Reads(answers)
 
     async def _read(self, need: Need) -> Any:

@@ -10,6 +10,9 @@ from typing import Any, TypeAlias
 
 from aimd.runtime.objects import Key, Kind, Manifest
 
+MOST_LIVE_READS = 32
+"""Requests to the API server that one pass may make to decide (OBJ-BND-3)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:

@@ -13,6 +13,8 @@ from urllib.parse import quote
 from jsonpath_ng.jsonpath import Child, Fields, Index, JSONPath, Root
 from jsonpath_ng.parser import parse
 
+from aimd.api.shared import MOST_OF_A_PATH_TEMPLATE
+
 MAXIMUM_LENGTH = 200
 _EXPRESSION = re.compile(r"\{([^{}]*)\}")
 _MAPS = ("labels", "annotations")
@@ -68,6 +70,10 @@ def normalize_path(text: str) -> str:
 
 
 def _refuse_unmatched(template: str) -> None:
+    if len(template) > MOST_OF_A_PATH_TEMPLATE:  # Before parsing, whose time grows with the length (OBJ-BND-2).
+        raise InvalidPathTemplate(
+            f"the path template has {len(template)} characters, more than {MOST_OF_A_PATH_TEMPLATE}: shorten it"
+        )
     outside = _EXPRESSION.sub("", template)
     if "{" in outside or "}" in outside:
         raise InvalidPathTemplate(f"path template {template!r} has an unmatched brace")

@@ -22,6 +22,7 @@ RULES = "x-kubernetes-validations"
 ABSENT = object()
 UNKNOWN_CONTENT = {"number": 0.5, "list": [1, "a", {"deep": True}]}
 MAP_KEY = "key"
+MOST = ("maxLength", "maxItems", "maxProperties")
 DUPLICATE = "Duplicate value"
 
 SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
@@ -127,6 +128,11 @@ def items(schema: OpenApi, count: int) -> list[Any]:
     return values
 
 
+def members(schema: OpenApi, count: int) -> OpenApi:
+    """A map with so many members."""
+    return {f"{MAP_KEY}{number}": minimal(schema["additionalProperties"]) for number in range(count)}
+
+
 def examples_of(pattern: str) -> tuple[str, str]:
     """What the pattern takes and what it refuses."""
     assert pattern in PATTERNS, f"add a text to PATTERNS that {pattern} takes, and one that it refuses; {ADD_A_FIELD}"
@@ -139,7 +145,7 @@ def text(schema: OpenApi, length: int) -> str:
         return "2026-01-02T03:04:05Z"
     pattern = schema.get("pattern", "")
     stem = examples_of(pattern)[0] if pattern else "a"
-    filled = stem + "a" * (length - len(stem))
+    filled = stem.rjust(length, "0") if pattern == QUANTITY_PATTERN else stem + "a" * (length - len(stem))
     assert not pattern or re.search(pattern, filled), (pattern, filled)
     return filled
 
@@ -177,13 +183,15 @@ def fields(schema: OpenApi, path: Path = ()) -> Iterator[tuple[Path, OpenApi]]:
 
 
 def probes(root: OpenApi, part: str) -> Iterator[Probe]:
-    """All probes of `spec` or `status` of a kind. Fields of the same name and schema are tried for their type once."""
+    """All probes of `spec` or `status` of a kind. Fields of the same name and schema are tried for their type once,
+    and for what is too much.
+    """
     top = {"type": "object", "properties": {part: root["properties"][part]}}
     typed: set[str] = set()
     for path, schema in fields(top):
         same = f"{path[-1]} {schema}"
         for fact, value, refusal in facts(schema):
-            if fact == "type" and same in typed:
+            if fact in ("type", *MOST) and same in typed:
                 continue
             body = around(top, path, value)[part]
             yield Probe(fact, path, body, refusal, ABSENT if refusal else value)
@@ -238,5 +246,8 @@ def bounds(schema: OpenApi) -> Iterator[tuple[str, Any, str]]:
     if "maxItems" in schema:
         yield "maxItems", items(schema, schema["maxItems"]), ""
         yield "maxItems", items(schema, schema["maxItems"] + 1), "Too many"
+    if "maxProperties" in schema:
+        yield "maxProperties", members(schema, schema["maxProperties"]), ""
+        yield "maxProperties", members(schema, schema["maxProperties"] + 1), "Too many"
     if schema.get("x-kubernetes-list-type") in ("map", "set"):
         yield "list type", items(schema, 1) * 2, DUPLICATE

@@ -393,6 +393,77 @@ async def test_an_artifact_stored_under_the_published_schema_can_still_be_writte
         await client.delete(CUSTOM_RESOURCE_DEFINITION, key_of(strict), reason="test")
 
 
+def without_bounds(schema: Any) -> Any:
+    """Return a schema as it was before the bounds of a spec."""
+    if isinstance(schema, dict):
+        bounds = {"maxLength", "maxItems", "maxProperties"}
+        return {key: without_bounds(value) for key, value in schema.items() if key not in bounds}
+    return [without_bounds(item) for item in schema] if isinstance(schema, list) else schema
+
+
+MANY_VARIABLES = [{"name": f"E{n}", "value": "x"} for n in range(300)]
+LARGE: list[tuple[ApiResource, Manifest, str]] = [
+    (AIM_SERVICE_RESOURCE, {**BY_NAME, "env": MANY_VARIABLES}, "spec.env"),
+    (
+        AIM_SERVICE_RESOURCE,
+        {**BY_NAME, "routing": {"pathTemplate": "/" * 2000}},
+        "spec.routing.pathTemplate",
+    ),
+    (AIM_RUNTIME_CONFIG_RESOURCE, {"env": MANY_VARIABLES}, "spec.env"),
+    (AIM_ARTIFACT_RESOURCE, {"sourceUri": "hf://a/b", "env": MANY_VARIABLES}, "spec.env"),
+]
+
+
+@pytest.mark.parametrize(("resource", "spec", "field"), LARGE, ids=lambda value: getattr(value, "kind", ""))
+async def test_an_object_stored_before_its_bounds_can_still_be_written(
+    server: ApiServer, resource: ApiResource, spec: Manifest, field: str
+) -> None:
+    """Prove OBJ-BND-2: a new object is refused; status, metadata, other fields and deletion go on as before."""
+    strict = render(resource)
+    group = strict["spec"]["group"] = f"x{uuid4().hex[:10]}.example.com"
+    strict["metadata"]["name"] = f"{strict['spec']['names']['plural']}.{group}"
+    strict["spec"]["names"] = {key: strict["spec"]["names"][key] for key in ("kind", "listKind", "plural", "singular")}
+    lenient = deepcopy(strict)
+    schema = lenient["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    schema["spec"] = without_bounds(schema["spec"])
+    kind = replace(kind_of(resource), group=group)
+
+    def large(name: str, **changes: Any) -> Manifest:
+        metadata = {"name": name, "namespace": "default", "labels": {"a": "b"}}
+        return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, "spec": {**spec, **changes}}
+
+    async with connected(server) as client, asyncio.timeout(60):
+        await client.apply(CUSTOM_RESOURCE_DEFINITION, lenient, field_manager=WHO, reason="test")
+        while True:
+            try:
+                stored = await client.apply(kind, large("old"), field_manager=WHO, reason="test")
+                break
+            except NotFound:
+                await asyncio.sleep(0.05)
+        await client.apply(CUSTOM_RESOURCE_DEFINITION, strict, field_manager=WHO, reason="test")
+
+        async def create_until_refused() -> None:
+            while True:
+                await client.apply(kind, large(f"new-{uuid4().hex[:10]}"), field_manager=WHO, reason="test")
+                await asyncio.sleep(0.05)
+
+        with pytest.raises(Invalid, match=field):
+            await create_until_refused()
+        assert resource.model.model_validate(stored).excess.startswith(field)
+        status = {"status": {"observedGeneration": 7}}
+        written = await client.patch(
+            kind, key_of(stored), status, reason="test", subresource="status", field_manager=WHO
+        )
+        assert written["status"]["observedGeneration"] == 7
+        if resource is not AIM_RUNTIME_CONFIG_RESOURCE:
+            changed = await client.apply(
+                kind, large("old", runtimeConfigName="other"), field_manager=WHO, reason="test"
+            )
+            assert changed["spec"]["runtimeConfigName"] == "other"
+        await client.delete(kind, key_of(stored), reason="test")
+        await client.delete(CUSTOM_RESOURCE_DEFINITION, key_of(strict), reason="test")
+
+
 async def test_engine_arguments_keep_their_content_and_types(world: World) -> None:
     template = await world.apply(AIM_SERVICE_TEMPLATE_RESOURCE, {"spec": TEMPLATE})
     assert template["spec"]["customProfile"] == PROFILE

@@ -156,7 +156,7 @@ def _running(context: JobContext, job: Manifest, health: PodHealth, *, is_outdat
 
 def _absent(context: JobContext, run: JobRun, claim: Manifest, references: References, now: datetime) -> DownloadStage:
     artifact = context.artifact
-    if references.missing:
+    if references.stop:
         since = condition_since(artifact, _JOB, "False", Reason.REFERENCE_NOT_FOUND) or now
         stage = Stage((missing_references(_JOB, references),), requeue_after=_poll(now - since))
         return DownloadStage(stage, _unfinished(artifact))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from aimd.planning.artifact.observed import JobRun, ObservedArtifact, References, stated_size
 from aimd.planning.environment import merge_env
 from aimd.planning.jobs import JobPhase
-from aimd.planning.needs import Need, ReadEvents, ReadLog, ReadReference, Reads, Refused
+from aimd.planning.needs import MOST_LIVE_READS, Need, ReadEvents, ReadLog, ReadReference, Reads, Refused
 from aimd.planning.objects import conditions_of, part, phase_of, text
 from aimd.planning.pod_failures import LOG_LINES, needs_log
 from aimd.planning.pods import STARTING_SECONDS, needs_events
@@ -120,6 +120,12 @@ def references_to_read(observed: ObservedArtifact) -> tuple[EnvReference, ...]:
 
 
 def _reference_needs(observed: ObservedArtifact) -> tuple[ReadReference, ...]:
+    """Return the lookups of references; none if they are too many (OBJ-BND-3)."""
+    needs = _all_reference_needs(observed)
+    return needs if len(needs) <= MOST_LIVE_READS else ()
+
+
+def _all_reference_needs(observed: ObservedArtifact) -> tuple[ReadReference, ...]:
     """Return one need for each referenced object, with all keys that are referred to."""
     keys: dict[tuple[str, str], list[str]] = {}
     for kind, name, key in references_to_read(observed):
@@ -135,6 +141,8 @@ def _references(observed: ObservedArtifact, reads: Reads) -> References:
 
     What cannot be read is assumed to exist: the pod will fail if it does not (OBJ-APL-8).
     """
+    if (number := len(_all_reference_needs(observed))) > MOST_LIVE_READS:
+        return References(too_many=number)
     missing: list[str] = []
     versions: dict[str, str] = {}
     refused = False

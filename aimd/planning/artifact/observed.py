@@ -70,6 +70,13 @@ class References:
 
     missing: tuple[str, ...] = ()
     versions: str = ""
+    too_many: int = 0
+    """Number of objects that the environment refers to, if they are too many to be looked up."""
+
+    @property
+    def stop(self) -> bool:
+        """Whether no Job may be created."""
+        return bool(self.missing or self.too_many)
 
 
 @dataclass(frozen=True, slots=True)

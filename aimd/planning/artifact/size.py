@@ -44,7 +44,7 @@ def plan_size(context: JobContext, run: JobRun, references: References, now: dat
         health = running_pods(run, context.exit_codes, Reason.CHECK_SIZE_RETRYING, now)
         running = Component.waiting(_JOB, Reason.JOB_RUNNING, "The size of the source is being determined", DOWNSTREAM)
         return 0, Stage((health.component(_PODS), running), requeue_after=poll_seconds(health))
-    if references.missing:
+    if references.stop:
         return 0, Stage((missing_references(_JOB, references),), requeue_after=SECRET_POLL_SECONDS)
     component = Component.missing(_JOB, "The Job that determines the size of the source is being created")
     desired = () if run.phase is JobPhase.ENDING else (check_size_job(context),)

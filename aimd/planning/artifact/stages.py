@@ -10,6 +10,7 @@ from aimd.api.reasons import Reason
 from aimd.planning.artifact.observed import JobRun, References
 from aimd.planning.component import DOWNSTREAM, Component, State
 from aimd.planning.jobs import job_failure
+from aimd.planning.needs import MOST_LIVE_READS
 from aimd.planning.objects import newest_event, phase_of, text
 from aimd.planning.pod_failures import pod_failure
 from aimd.planning.pods import STARTING_SECONDS, PodHealth, probe_pods
@@ -33,7 +34,13 @@ class Stage:
 
 
 def missing_references(type_: str, references: References) -> Component:
-    """Return the component of a Job that is not created because objects or keys are missing (ART-DWN-6)."""
+    """Return the component of a Job that is not created because of its references (ART-DWN-6, OBJ-BND-3)."""
+    if references.too_many:
+        text = (
+            f"The environment refers to {references.too_many} Secrets and ConfigMaps, more than {MOST_LIVE_READS}: "
+            "put the values into fewer objects and correct env"
+        )
+        return Component.failed(type_, Failure(Category.INVALID_SPEC, Reason.SPEC_TOO_LARGE, text), DOWNSTREAM)
     message = (
         f"The environment refers to objects or keys that do not exist: {', '.join(references.missing)}. "
         "Create them, or correct env"

@@ -60,6 +60,18 @@ async def test_a_paused_object_is_left_alone(
     assert len(server.written) == writes
 
 
+async def test_an_object_that_is_too_large_says_what_to_change(
+    reconciler: Callable[..., KindReconciler[Any, Any]],
+) -> None:
+    """Prove OBJ-BND-2."""
+    server = Server()
+    await reconciler(server, {"routing": {"pathTemplate": "/" * 2000}}).reconcile(Request(KEY))
+    (status,) = server.written
+    spec_ready = next(item for item in status["conditions"] if item["type"] == "SpecReady")
+    assert (spec_ready["status"], spec_ready["reason"]) == ("False", "SpecTooLarge")
+    assert spec_ready["message"].startswith("spec.routing.pathTemplate has 2000 characters, more than 1024: shorten it")
+
+
 async def test_an_object_that_cannot_be_parsed_has_an_invalid_spec_and_is_a_warning(
     reconciler: Callable[..., KindReconciler[Any, Any]],
 ) -> None:

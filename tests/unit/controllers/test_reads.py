@@ -6,9 +6,19 @@ import pytest
 
 from aimd.controllers.reads import LiveReads
 from aimd.planning.kinds import AIM_ARTIFACT, AIM_MODEL, AIM_SERVICE_TEMPLATE
-from aimd.planning.needs import NO_READS, DiscoverySlot, InspectImage, ListImages, Lookup
+from aimd.planning.needs import (
+    MOST_LIVE_READS,
+    NO_READS,
+    DiscoverySlot,
+    InspectImage,
+    ListImages,
+    Lookup,
+    ReadReference,
+    Refused,
+)
 from aimd.runtime.client import Client
-from aimd.runtime.objects import Key
+from aimd.runtime.kinds import SECRET
+from aimd.runtime.objects import Key, Kind, Manifest
 from aimd.runtime.store import Cache, Store
 
 SLOT = DiscoverySlot(AIM_SERVICE_TEMPLATE, Key("a", "t"))
@@ -47,3 +57,21 @@ async def test_a_lookup_is_answered_from_the_cache(world: World) -> None:
     present, absent = (Lookup(AIM_ARTIFACT, Key("a", name)) for name in ("x", "y"))
     found = await world.reads.read(NO_READS, (present, absent))
     assert (found.answers[present], found.answers[absent]) == (live, None)
+
+
+async def test_a_pass_reads_a_limited_number_of_objects() -> None:
+    """Prove OBJ-BND-3."""
+    asked: list[Key] = []
+
+    class Server:
+        async def get(self, _kind: Kind, key: Key) -> Manifest:
+            asked.append(key)
+            return {"metadata": {"uid": "u", "resourceVersion": "1"}, "data": {"k": ""}}
+
+    reads = LiveReads(cast(Client, Server()), Cache(), {}, lambda _kind, _key: None)
+    needs = [ReadReference(SECRET, Key("a", str(number)), ("k",)) for number in range(MOST_LIVE_READS + 5)]
+    first = await reads.read(NO_READS, tuple(needs[:20]))
+    second = await reads.read(first, tuple(needs))
+    assert len(asked) == MOST_LIVE_READS
+    assert all(need in second for need in needs)
+    assert isinstance(second.reference(needs[-1]), Refused)

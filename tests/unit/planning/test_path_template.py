@@ -69,6 +69,13 @@ def test_templates_that_give_none_say_why(template: str, names: str) -> None:
         render_path(template, SERVICE)
 
 
+def test_a_long_template_is_refused_before_it_is_parsed() -> None:
+    """Prove OBJ-BND-2."""
+    for template in ("/{" + ".a" * 500_000 + "}", "/" * 1025):
+        with pytest.raises(InvalidPathTemplate, match="more than 1024: shorten it"):
+            render_path(template, SERVICE)
+
+
 def test_expressions_without_text_are_no_route_to_everything() -> None:
     with pytest.raises(InvalidPathTemplate, match="empty path"):
         render_path("/{.metadata.labels['x']}", {"metadata": {"labels": {"x": ""}}})

@@ -2,8 +2,9 @@
 
 import pytest
 
-from aimd.planning.artifact.needs import objects_to_explain, references_to_read
+from aimd.planning.artifact.needs import artifact_needs, objects_to_explain, references_to_read, with_reads
 from aimd.planning.artifact.observed import References
+from aimd.planning.needs import MOST_LIVE_READS, NO_READS, ReadReference
 from tests.unit.planning.artifact.world import World
 
 
@@ -25,6 +26,26 @@ def test_a_missing_secret_is_named_and_no_job_is_made(part: str) -> None:
     world.turn(60)
     assert world.child(part) is not None
     assert references_to_read(world.observe()) == ()
+
+
+def test_too_many_references_are_not_looked_up() -> None:
+    """Prove OBJ-BND-3."""
+    names = [f"s{n}" for n in range(MOST_LIVE_READS + 1)]
+    env = [{"name": f"E{n}", "valueFrom": {"secretKeyRef": {"name": s, "key": "k"}}} for n, s in enumerate(names)]
+    world = World(size="1Gi", env=env)
+    world.bind = True
+    world.turn()
+    observed = world.observe()
+    assert not [need for need in artifact_needs(observed, world.now) if isinstance(need, ReadReference)]
+    world.references = with_reads(observed, NO_READS).references
+    assert world.references == References(too_many=33)
+    world.turn()
+    assert world.child("download") is None
+    assert world.condition("DownloadJobReady") == ("False", "SpecTooLarge")
+    few = World(size="1Gi", env=env[:MOST_LIVE_READS])
+    few.bind = True
+    few.turn()
+    assert len(artifact_needs(few.observe(), few.now)) == MOST_LIVE_READS
 
 
 def test_nobody_asks_about_what_has_only_just_been_made() -> None:
