@@ -162,6 +162,7 @@ SERVICE: Final[Mapping[StrEnum, Reasons]] = {
         R.HTTP_ROUTE_PENDING,
         R.GATEWAY_NOT_CONFIGURED,
         R.PATH_TEMPLATE_INVALID,
+        R.PATH_CONFLICT,
         R.INVALID_SPEC,
         R.HTTP_ROUTE_FETCH_ERROR,
         F.BACKEND_NOT_FOUND,

@@ -71,6 +71,9 @@ class Reason(StrEnum):
     """The runtime config no longer exists, but the object no longer needs it."""
     MALFORMED_PATTERN = "MalformedPattern"
     """A pattern in `labelPropagation.match` is malformed and matches nothing. Correct it."""
+    PATH_CONFLICT = "PathConflict"
+    """Another service keeps the path, one above it or one below it, so the service has no route. Set another
+    `routing.pathTemplate`; the route is created by itself when the path becomes free."""
     PATH_TEMPLATE_INVALID = "PathTemplateInvalid"
     """The path template cannot be evaluated. Correct what the message quotes, or add the field that is missing."""
 

@@ -121,6 +121,10 @@ class Relation(Generic[SubjectT, NeighborT]):
         for token in dict.fromkeys(self.wants(subject)):
             yield from _offering(reader, self, kind, token, _key(subject).namespace)
 
+    def offering(self, reader: Reader, kind: Kind, token: str, namespace: str) -> Iterator[Manifest]:
+        """Return the neighbors of a kind that offer a token, as a subject in `namespace` sees them, without parsing."""
+        return _offering(reader, self, kind, token, namespace)
+
     @property
     def _wanted(self) -> str:
         return f"{self.name}: wants"

@@ -1,6 +1,7 @@
 """The AIMService controller: what its decisions are based on, and what goes with a service."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
 from aimd.api.service import AIMService
@@ -31,6 +32,7 @@ from aimd.controllers.relations import (
     SERVICE_WEIGHTS,
     SERVICE_WEIGHTS_CANDIDATE,
 )
+from aimd.controllers.route_rivals import SERVICE_RIVAL, find_rivals
 from aimd.controllers.runtime_config import CONFIG_INFORMERS, observe_config
 from aimd.planning.component import State
 from aimd.planning.kinds import (
@@ -55,6 +57,7 @@ from aimd.planning.service.deletion import caches_to_delete
 from aimd.planning.service.needs import with_reads
 from aimd.planning.service.observed import ObservedService, is_own, is_owned
 from aimd.planning.service.plan import plan_service
+from aimd.planning.service.routing import decided_route
 from aimd.planning.service.template_selection import is_derived
 from aimd.planning.unreadable import Unreadable
 from aimd.runtime.errors import Unavailable
@@ -102,7 +105,7 @@ def service_controller() -> Definition[AIMService, ObservedService]:
         observe=observe_service,
         plan=plan_service,
         informers=INFORMERS,
-        ties=SERVICE_TIES,
+        ties=(*SERVICE_TIES, SERVICE_RIVAL),
         own_changes=service_intent_changed,
         finalizer=CACHES_OF_SERVICE_FINALIZER,
         on_deletion=_on_deletion,
@@ -155,7 +158,8 @@ def observe_service(service: AIMService, live: Manifest, reader: Reader, reads: 
             kind.name for kind in (*_MADE_BY_OTHERS, SCALED_OBJECT) if not reader.cache[kind].available
         ),
     )
-    return with_reads(observed, reads)
+    rivals = find_rivals(service, decided_route(observed), reader)
+    return with_reads(replace(observed, rival_routes=rivals), reads)
 
 
 def _check_listed(reader: Reader) -> None:

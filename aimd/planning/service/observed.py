@@ -21,6 +21,7 @@ from aimd.planning.kinds import (
 from aimd.planning.labels import child_labels, made_for
 from aimd.planning.objects import find_condition, is_controlled_by
 from aimd.planning.runtime_config import ResolvedConfig
+from aimd.planning.service.route_paths import RoutedPath
 from aimd.planning.unreadable import Unreadable
 from aimd.runtime.objects import Key, Kind, Manifest
 from aimd.runtime.ownership import belongs_to
@@ -38,8 +39,8 @@ class ObservedService:
     the service or are used by it, `sharers` are all services that name or use one of those, and `leftovers` are the
     ones to delete. `claims` are the mounted claims that the informers know; `lost_claims` are the mounted ones that do
     not exist or are being deleted. `gpu_models` are the GPU models of the cluster's nodes, None when nodes cannot be
-    read. `logs` has the last lines of failed containers, by pod name. `absent_kinds` names kinds whose CRD is not
-    installed.
+    read. `logs` has the last lines of failed containers, by pod name. `rival_routes` are paths of other services that
+    may collide with the service's own. `absent_kinds` names kinds whose CRD is not installed.
     """
 
     service: AIMService
@@ -60,6 +61,7 @@ class ObservedService:
     pod_events: Sequence[Manifest] = ()
     logs: Mapping[str, str] = field(default_factory=dict)
     http_route: Manifest | None = None
+    rival_routes: Sequence[RoutedPath] = ()
     scaled_object: Manifest | None = None
     autoscaler: Manifest | None = None
     profile_config_map: Manifest | None = None

@@ -50,12 +50,14 @@ from aimd.planning.service.observed import (
 from aimd.planning.service.profile_choice import env_of_profile
 from aimd.planning.service.profile_config_map import config_map_deletion, render_config_map
 from aimd.planning.service.routing import (
+    CONFLICT_SECONDS,
     Route,
+    decided_route,
     render_route,
     route_component,
     route_deletion,
-    route_of,
     routing_status,
+    without_conflict,
 )
 from aimd.planning.service.service_health import (
     TimedComponent,
@@ -132,7 +134,7 @@ def _decide(observed: ObservedService) -> _Decision:
     )
     profile, template = _with_profile(template)
     cache = find_cache(observed.service, template.template, observed.caches)
-    route = route_of(observed.service, observed.manifest, observed.config.routing, observed.http_route)
+    route = without_conflict(observed, decided_route(observed))
     return _Decision(name, problem, model, template, profile, cache, route)
 
 
@@ -361,7 +363,9 @@ def _route_health(observed: ObservedService, decision: _Decision, *, serving: bo
     """Judge the HTTPRoute; None while routing is off (SVC-RTE-7)."""
     installed = HTTP_ROUTE.name not in observed.absent_kinds
     component = route_component(decision.route, observed.http_route, installed=installed, serving=serving)
-    return TimedComponent(component) if component is not None else None
+    if component is None:
+        return None
+    return TimedComponent(component, CONFLICT_SECONDS if decision.route.withdrawn else None)
 
 
 def _autoscaler_health(observed: ObservedService, *, serving: bool, now: datetime) -> TimedComponent | None:

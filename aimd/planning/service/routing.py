@@ -1,7 +1,7 @@
 """The HTTPRoute of a service: its settings, how it is rendered, and whether a gateway accepts it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from aimd.api.core import ParentReference
@@ -13,22 +13,28 @@ from aimd.planning.durations import InvalidDuration, gateway_duration
 from aimd.planning.kinds import HTTP_ROUTE
 from aimd.planning.labels import COMPONENT_LABEL, MANAGED_BY_LABEL, SERVICE_LABEL, label_value
 from aimd.planning.objects import (
-    View,
     conditions_in,
     generation_of,
     part,
     parts,
-    spec_of,
     status_of,
-    text,
-    whole_number,
 )
 from aimd.planning.path_template import InvalidPathTemplate, default_path, render_path
 from aimd.planning.service.child_names import http_route_name, predictor_name
 from aimd.planning.service.observed import ObservedService, is_owned, labels, owner_references
+from aimd.planning.service.route_paths import (
+    RoutedPath,
+    find_conflict,
+    listeners_of,
+    paths_in,
+    routed_paths,
+    segments_of,
+)
 from aimd.runtime.objects import Condition, Deletion, Desired, Manifest, key_of, uid_of
 
 BACKEND_PORT = 80
+CONFLICT_SECONDS = 30.0
+"""Interval at which a service without its path looks again, beside being woken by the route that has it."""
 
 _ROUTE, _MADE = ServiceCondition.HTTP_ROUTE_READY, Direction.DOWNSTREAM
 
@@ -40,7 +46,8 @@ _FILLED = ("spec.rules[].backendRefs[].weight", "spec.rules[].backendRefs[].grou
 class Route:
     """The routing of a service as decided: the gateway and the path, or why there is no route.
 
-    `path` is empty and `reason` set (`PathTemplateInvalid`, `InvalidSpec`) when no route can be rendered.
+    `path` is empty and `reason` set (`PathTemplateInvalid`, `InvalidSpec`) when no route can be rendered; the one that
+    exists stays, unless it is `withdrawn`.
     """
 
     enabled: bool
@@ -50,6 +57,7 @@ class Route:
     annotations: Mapping[str, str] | None = None
     reason: str = ""
     message: str = ""
+    withdrawn: bool = False
 
     @property
     def renderable(self) -> bool:
@@ -80,6 +88,30 @@ def route_of(service: AIMService, manifest: Manifest, shared: Routing, live: Man
             enabled=True, gateway=gateway, reason=Reason.INVALID_SPEC, message=f"routing.requestTimeout: {error}"
         )
     return Route(enabled=True, gateway=gateway, path=path, timeout=duration, annotations=annotations)
+
+
+def decided_route(observed: ObservedService) -> Route:
+    """Return the routing of a service by its own settings and those of its runtime config."""
+    return route_of(observed.service, observed.manifest, observed.config.routing, observed.http_route)
+
+
+def without_conflict(observed: ObservedService, route: Route) -> Route:
+    """Return the route, withdrawn if another service keeps its path (SVC-RTE-10)."""
+    if not route.renderable or route.gateway is None:
+        return route
+    metadata, live = observed.service.metadata, observed.http_route
+    listeners = listeners_of(parent_reference(route.gateway), observed.key.namespace)
+    own = RoutedPath(observed.key, metadata.creation_timestamp, listeners, segments_of(route.path))
+    current = routed_paths(live, observed.key, "") if live is not None else ()
+    is_routed = any((path.listeners, path.segments) == (listeners, own.segments) for path in current)
+    other = find_conflict(own, observed.rival_routes, is_routed=is_routed)
+    if other is None:
+        return route
+    message = (
+        f"Path {route.path} collides with path /{'/'.join(other.segments)} of AIMService {other.service} on the same "
+        "gateway. Set another routing.pathTemplate"
+    )
+    return replace(route, path="", reason=Reason.PATH_CONFLICT, message=message, withdrawn=True)
 
 
 def render_route(observed: ObservedService, route: Route, inference_service: str) -> Desired | None:
@@ -121,15 +153,16 @@ def render_route(observed: ObservedService, route: Route, inference_service: str
     }
     if route.timeout:
         rule["timeouts"] = {"request": route.timeout}
-    spec = {"parentRefs": [_parent_reference(route.gateway)], "rules": [rule]}
+    spec = {"parentRefs": [parent_reference(route.gateway)], "rules": [rule]}
     return Desired(HTTP_ROUTE, HTTP_ROUTE.manifest(metadata, spec=spec), reason="route", filled=_FILLED)
 
 
 def route_deletion(service: AIMService, route: Route, live: Manifest | None) -> Deletion | None:
-    """Return the deletion of a route whose routing was switched off (SVC-DEL-1)."""
-    if route.enabled or live is None or not is_owned(service, live):
+    """Return the deletion of a route that was switched off, or may not exist (SVC-DEL-1, SVC-RTE-10)."""
+    unwanted = not route.enabled or route.withdrawn
+    if not unwanted or live is None or not is_owned(service, live):
         return None
-    return Deletion(HTTP_ROUTE, key_of(live), uid_of(live), reason="routing-off")
+    return Deletion(HTTP_ROUTE, key_of(live), uid_of(live), reason="path-conflict" if route.enabled else "routing-off")
 
 
 def routing_status(route: Route, stored: RoutingState | None, *, exists: bool) -> Manifest | None:
@@ -188,11 +221,11 @@ def _answer(parents: Sequence[_Conditions], trouble: State) -> Component:
 def _parents(route: Manifest, gateway: ParentReference) -> list[_Conditions]:
     """Return the current conditions of each parent of a route that is the wanted gateway."""
     namespace, generation = key_of(route).namespace, generation_of(route)
-    wanted = _identity(_parent_reference(gateway), namespace)
+    wanted = listeners_of(parent_reference(gateway), namespace)
     return [
         {condition.type: condition for condition in conditions_in(parent) if _is_current(condition, generation)}
         for parent in parts(status_of(route), "parents")
-        if _identity(part(parent, "parentRef"), namespace) == wanted
+        if listeners_of(part(parent, "parentRef"), namespace) == wanted
     ]
 
 
@@ -201,19 +234,8 @@ def _is_current(condition: Condition, generation: int) -> bool:
     return observed is None or observed >= generation
 
 
-def _identity(parent: View, namespace: str) -> tuple[str | int, ...]:
-    """Return what parent references are compared by, with the defaults of the Gateway API."""
-    return (
-        text(parent, "group") if "group" in parent else "gateway.networking.k8s.io",
-        text(parent, "kind") if "kind" in parent else "Gateway",
-        text(parent, "namespace") or namespace,
-        text(parent, "name"),
-        text(parent, "sectionName"),
-        whole_number(parent, "port"),
-    )
-
-
-def _parent_reference(gateway: ParentReference) -> Manifest:
+def parent_reference(gateway: ParentReference) -> Manifest:
+    """Return a parent reference as it is rendered."""
     reference: Manifest = {"group": gateway.group, "kind": gateway.kind, "name": gateway.name}
     if gateway.namespace:
         reference["namespace"] = gateway.namespace
@@ -228,14 +250,9 @@ def _default_path(service: AIMService, live: Manifest | None) -> str:
     """Return `/<namespace>/<name>`, unless the route already serves the former `/<namespace>/<uid>` (SVC-RTE-2)."""
     metadata = service.metadata
     former = default_path(metadata.namespace, metadata.uid)
-    if live is not None and former in _paths(live):
+    if live is not None and former in paths_in(live):
         return former
     return default_path(metadata.namespace, metadata.name)
-
-
-def _paths(route: Manifest) -> list[str]:
-    rules = parts(spec_of(route), "rules")
-    return [text(part(match, "path"), "value") for rule in rules for match in parts(rule, "matches")]
 
 
 def _name(service: AIMService, live: Manifest | None) -> str:

@@ -160,6 +160,8 @@ def fill_children(world: Controllers) -> None:
     volumes = [{"name": "w", "persistentVolumeClaim": {"claimName": claim}}]
     put(INFERENCE_SERVICE, f"a/{ISVC}", (AIM_SERVICE, "names"), spec={"predictor": {"volumes": volumes}})
     put(HTTP_ROUTE, f"a/{http_route_name('names', 'a')}", (AIM_SERVICE, "names"))
+    rival = {"rules": [{"matches": [{"path": {"value": "/a/names"}}]}], "parentRefs": [{"name": "gateway"}]}
+    put(HTTP_ROUTE, "b/rival", (AIM_SERVICE, "chooses"), spec=rival)
     put(CONFIG_MAP, f"a/{profile_config_map_name('names')}", (AIM_SERVICE, "names"))
     put(POD, "a/predictor", metadata={"labels": {"serving.kserve.io/inferenceservice": ISVC}})
     put(EVENT, "a/warning", involvedObject={"kind": "InferenceService", "namespace": "a", "name": ISVC})

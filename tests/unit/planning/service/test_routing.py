@@ -1,14 +1,18 @@
 """The HTTPRoute: switches, rendering, health."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pytest
 
 from aimd.planning.component import State
+from aimd.planning.plan import Plan
 from aimd.planning.service.observed import ObservedService
 from aimd.planning.service.plan import plan_service
+from aimd.planning.service.route_paths import Listeners, RoutedPath
 from aimd.planning.service.routing import Route, route_component, route_of, routing_status
+from aimd.runtime.objects import Key
 from tests.unit.planning.service.makers import Maker
 
 GATEWAY = {"name": "inference-gateway", "namespace": "gateways"}
@@ -208,3 +212,35 @@ def test_answers_that_do_not_count(judge: Maker) -> None:
 def test_a_timeout_that_no_gateway_takes(judge: Maker) -> None:
     """Prove SVC-RTE-8."""
     assert judge(routing={**ON, "requestTimeout": "-1s"}) == ("InvalidSpec", State.DEGRADED)
+
+
+OTHERS = RoutedPath(
+    Key("another-team", "bot"),
+    "",
+    Listeners(("gateway.networking.k8s.io", "Gateway", "gateways", "inference-gateway")),
+    ("ml-team", "qwen-chat", "v1"),
+)
+
+
+def test_a_path_of_another_service_is_not_routed(
+    observed: Maker, service_manifest: Maker, model: Maker, now: datetime
+) -> None:
+    """Prove SVC-RTE-10: there is no route, the other service is named, and it heals."""
+
+    def planned(*rivals: RoutedPath, **live: Any) -> Plan:
+        seen = observed(service=service_manifest(routing=ON), models=[model()], **live)
+        return plan_service(replace(seen, rival_routes=rivals), now)
+
+    free = planned()
+    existing = {**route(free), "metadata": {**route(free)["metadata"], "uid": "r"}}
+    for live in ({}, {"http_route": existing}):
+        plan = planned(OTHERS, **live)
+        (component,) = (item for item in plan.components if item.type == "HTTPRouteReady")
+        assert (component.state, component.reason) == (State.DEGRADED, "PathConflict")
+        assert "AIMService another-team/bot" in component.message
+        assert "HTTPRoute" not in {desired.kind.name for desired in plan.desired}
+        assert [item.reason for item in plan.deletions] == (["path-conflict"] if live else [])
+        assert plan.requeue_after is not None
+    younger = replace(OTHERS, created="2099-01-01T00:00:00Z")
+    assert route(planned(younger, http_route=existing))["spec"] == existing["spec"]
+    assert route(planned(replace(OTHERS, segments=("elsewhere",)))) == route(free)
