@@ -52,12 +52,11 @@ from aimd.planning.service.profile_config_map import config_map_deletion, render
 from aimd.planning.service.routing import (
     CONFLICT_SECONDS,
     Route,
-    decided_route,
+    final_route,
     render_route,
     route_component,
     route_deletion,
     routing_status,
-    without_conflict,
 )
 from aimd.planning.service.service_health import (
     TimedComponent,
@@ -134,7 +133,7 @@ def _decide(observed: ObservedService) -> _Decision:
     )
     profile, template = _with_profile(template)
     cache = find_cache(observed.service, template.template, observed.caches)
-    route = without_conflict(observed, decided_route(observed))
+    route = final_route(observed)
     return _Decision(name, problem, model, template, profile, cache, route)
 
 

@@ -95,7 +95,12 @@ def decided_route(observed: ObservedService) -> Route:
     return route_of(observed.service, observed.manifest, observed.config.routing, observed.http_route)
 
 
-def without_conflict(observed: ObservedService, route: Route) -> Route:
+def final_route(observed: ObservedService) -> Route:
+    """Return the routing of a service, beside those of other services."""
+    return _without_conflict(observed, decided_route(observed))
+
+
+def _without_conflict(observed: ObservedService, route: Route) -> Route:
     """Return the route, withdrawn if another service keeps its path (SVC-RTE-10)."""
     if not route.renderable or route.gateway is None:
         return route
