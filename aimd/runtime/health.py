@@ -5,12 +5,13 @@ components, `?verbose` lists all checks, and `/readyz/<check>` runs one.
 """
 
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import anyio
-from anyio.abc import ByteReceiveStream, ByteStream, Listener, SocketAttribute
+from anyio.abc import ByteReceiveStream, ByteStream, Listener, SocketAttribute, SocketStream, TaskGroup
 from anyio.streams.tls import TLSListener
 
 from aimd.runtime.metrics import CONTENT_TYPE
@@ -21,6 +22,8 @@ Check: TypeAlias = Callable[[], str]
 
 _LONGEST_REQUEST = 16 * 1024
 _REQUEST_SECONDS = 10.0
+_MOST_CONNECTIONS = 512
+_MOST_CONNECTIONS_OF_ONE = 16
 _CERTIFICATE_SECONDS = 10.0
 _REFUSALS = {401: b"a valid bearer token is required\n", 403: b"this account is not allowed to read this page\n"}
 
@@ -87,6 +90,39 @@ class LoopWatchdog:
         return f"the event loop has not ticked for {silent:.0f} s" if silent > self._limit else ""
 
 
+@dataclass(eq=False)
+class LimitedListener(Listener[SocketStream]):
+    """A listener that serves a few connections of each address, and closes further ones at once (OPS-MET-4)."""
+
+    listener: Listener[SocketStream]
+    connections: Counter[str] = field(default_factory=Counter)
+    """Open connections by the address of the client."""
+
+    async def serve(
+        self, handler: Callable[[SocketStream], Awaitable[Any]], task_group: TaskGroup | None = None
+    ) -> None:
+        """Handle connections until canceled."""
+
+        async def admit(stream: SocketStream) -> None:
+            client = str(stream.extra(SocketAttribute.remote_address, ("",))[0])  # noqa: S610  Not Django's.
+            open_ones = self.connections
+            if open_ones[client] >= _MOST_CONNECTIONS_OF_ONE or open_ones.total() >= _MOST_CONNECTIONS:
+                await stream.aclose()
+                return
+            open_ones[client] += 1
+            try:
+                await handler(stream)
+            finally:
+                open_ones[client] -= 1
+                self.connections += Counter()  # Drops the addresses at zero.
+
+        await self.listener.serve(admit, task_group)
+
+    async def aclose(self) -> None:
+        """Stop listening."""
+        await self.listener.aclose()
+
+
 @dataclass
 class Endpoints:
     """An HTTP server for pages at several addresses (`host:port`, `:port`; port 0 takes a free one).
@@ -95,7 +131,7 @@ class Endpoints:
     - `add` pages and `secure` addresses, then `open`, then `serve` until canceled, then `close`.
 
     Caveats:
-    - Requests over 16 KiB and requests that take longer than 10 s are dropped.
+    - Requests over 16 KiB, requests that take longer than 10 s, and all but 16 connections of one client are dropped.
     """
 
     pages: dict[str, dict[str, WebPage]] = field(default_factory=dict)
@@ -124,6 +160,7 @@ class Endpoints:
                 local_host=host.strip("[]") or None, local_port=int(port)
             )
             self.ports[address] = int(listener.extra(SocketAttribute.local_port))  # noqa: S610  Not Django's.
+            listener = LimitedListener(listener)
             if address in self._certificates:
                 context = self._certificates[address].context()
                 listener = TLSListener(listener, context, standard_compatible=False, handshake_timeout=_REQUEST_SECONDS)

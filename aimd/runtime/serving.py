@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 
+import anyio
 import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -21,14 +21,11 @@ from aimd.runtime.errors import ApiError
 from aimd.runtime.kinds import SUBJECT_ACCESS_REVIEW, TOKEN_REVIEW
 from aimd.runtime.objects import Manifest
 
-TOKEN_SECONDS = 60.0
-GRANTED_SECONDS = 300.0
+ADMITTED_SECONDS = 60.0
 REFUSED_SECONDS = 30.0
 _REMEMBERED = 1000
+_MOST_CHECKS = 2
 _LIFETIME = timedelta(days=365)
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 _log = structlog.get_logger()
 
@@ -114,55 +111,60 @@ class TokenAccess:
     A caller's bearer token is checked by a TokenReview, its right to `get` the path by a SubjectAccessReview.
 
     Guarantees:
-    - Results are cached, by a hash of the token: tokens for 60 s, grants for 300 s, refusals for 30 s.
+    - Answers are cached, by a hash of the token: admissions for 60 s, refusals for 30 s.
+    - Callers that are refused share a table of their own, so they cannot flush the answers for others; and no more than
+      two callers are checked at a time, so they cannot take the requests of reconciles (OPS-MET-4).
     """
 
     client: Client
     clock: Callable[[], float] = time.monotonic
-    _users: dict[bytes, tuple[float, Manifest | None]] = field(default_factory=dict)
-    _grants: dict[tuple[str, str], tuple[float, bool]] = field(default_factory=dict)
+    _admitted: dict[tuple[bytes, str], tuple[float, int]] = field(default_factory=dict)
+    _refused: dict[tuple[bytes, str], tuple[float, int]] = field(default_factory=dict)
+    _checks: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(_MOST_CHECKS))
 
     async def status(self, token: str, path: str) -> int:
         """Return the HTTP status for a caller.
 
         200 if it may read the path, 401 without a valid token, 403 without the right, 500 if the check failed.
         """
+        if not token:
+            return 401
+        caller = hashlib.sha256(token.encode()).digest(), path
+        if (known := self._known(caller)) is not None:
+            return known
         try:
-            user = await self._user(token) if token else None
-            if user is None:
-                return 401
-            return 200 if await self._is_granted(user, path) else 403
+            async with self._checks:
+                known = self._known(caller)  # Another request with the token may have been checked in the meantime.
+                return await self._check(caller, token) if known is None else known
         except ApiError as error:
             _log.error("authorization check failed", path=path, error=str(error))
             return 500
 
+    def _known(self, caller: tuple[bytes, str]) -> int | None:
+        until, status = self._admitted.get(caller) or self._refused.get(caller) or (0.0, 0)
+        return status if self.clock() < until else None
+
+    async def _check(self, caller: tuple[bytes, str], token: str) -> int:
+        """Ask the API server, and keep its answer."""
+        user = await self._user(token)
+        status = 401 if user is None else 200 if await self._is_granted(user, caller[1]) else 403
+        table, seconds = (self._admitted, ADMITTED_SECONDS) if status == 200 else (self._refused, REFUSED_SECONDS)
+        self._admitted.pop(caller, None)
+        self._refused.pop(caller, None)
+        table[caller] = (self.clock() + seconds, status)
+        if len(table) > _REMEMBERED:
+            del table[next(iter(table))]
+        return status
+
     async def _user(self, token: str) -> Manifest | None:
-        digest = hashlib.sha256(token.encode()).digest()
-        until, user = self._users.get(digest, (0.0, None))
-        if self.clock() >= until:
-            review = {"apiVersion": TOKEN_REVIEW.api_version, "kind": TOKEN_REVIEW.name, "spec": {"token": token}}
-            status = (await self.client.ask(TOKEN_REVIEW, review)).get("status") or {}
-            user = (status.get("user") or {}) if status.get("authenticated") else None
-            _bounded(self._users)[digest] = (self.clock() + TOKEN_SECONDS, user)
-        return user
+        review = {"apiVersion": TOKEN_REVIEW.api_version, "kind": TOKEN_REVIEW.name, "spec": {"token": token}}
+        status = (await self.client.ask(TOKEN_REVIEW, review)).get("status") or {}
+        return (status.get("user") or {}) if status.get("authenticated") else None
 
     async def _is_granted(self, user: Manifest, path: str) -> bool:
-        question = (f"{user.get('username')} {sorted(user.get('groups') or ())}", path)
-        until, granted = self._grants.get(question, (0.0, False))
-        if self.clock() >= until:
-            spec: Manifest = {"nonResourceAttributes": {"path": path, "verb": "get"}}
-            given = {"user": "username", "uid": "uid", "groups": "groups", "extra": "extra"}
-            spec |= {name: user[known] for name, known in given.items() if user.get(known)}
-            review = {"apiVersion": SUBJECT_ACCESS_REVIEW.api_version, "kind": SUBJECT_ACCESS_REVIEW.name, "spec": spec}
-            answered = await self.client.ask(SUBJECT_ACCESS_REVIEW, review)
-            granted = bool((answered.get("status") or {}).get("allowed"))
-            seconds = GRANTED_SECONDS if granted else REFUSED_SECONDS
-            _bounded(self._grants)[question] = (self.clock() + seconds, granted)
-        return granted
-
-
-def _bounded(remembered: dict[K, V]) -> dict[K, V]:
-    """Empty a full table, so that many different tokens can't fill the memory."""
-    if len(remembered) >= _REMEMBERED:
-        remembered.clear()
-    return remembered
+        spec: Manifest = {"nonResourceAttributes": {"path": path, "verb": "get"}}
+        given = {"user": "username", "uid": "uid", "groups": "groups", "extra": "extra"}
+        spec |= {name: user[known] for name, known in given.items() if user.get(known)}
+        review = {"apiVersion": SUBJECT_ACCESS_REVIEW.api_version, "kind": SUBJECT_ACCESS_REVIEW.name, "spec": spec}
+        answered = await self.client.ask(SUBJECT_ACCESS_REVIEW, review)
+        return bool((answered.get("status") or {}).get("allowed"))

@@ -1,12 +1,24 @@
 """Endpoints: checks, metrics, and who is admitted; over HTTP in tests/integration/test_runtime_manager.py."""
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import anyio
 import pytest
 from anyio.abc import ByteStream
 
-from aimd.runtime.health import Endpoints, Guard, LoopWatchdog, Reply, WebPage, _handler, checks_page, metrics_page
+from aimd.runtime import health
+from aimd.runtime.health import (
+    Endpoints,
+    Guard,
+    LimitedListener,
+    LoopWatchdog,
+    Reply,
+    WebPage,
+    _handler,
+    checks_page,
+    metrics_page,
+)
 from tests.unit.runtime.virtual_time import now, virtually
 
 CHECKS = {"good": lambda: "", "bad": lambda: "it broke"}
@@ -140,3 +152,56 @@ def test_the_watchdog_fails_when_the_loop_is_blocked() -> None:
         assert lags == [30.0]
 
     virtually(scenario)
+
+
+class Visitor:
+    """A connection from an address."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.closed = False
+
+    def extra(self, attribute: object, default: object) -> tuple[str, int]:
+        return (self.address, 1)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class Door:
+    """A listener at which visitors arrive when the test says so."""
+
+    def __init__(self) -> None:
+        self.admit: Any = None
+
+    async def serve(self, handler: Any, task_group: Any = None) -> None:
+        self.admit = handler
+
+    async def aclose(self) -> None:
+        self.admit = None
+
+
+async def test_one_client_cannot_take_all_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prove OPS-MET-4: further connections are closed, and the first ones still served."""
+    monkeypatch.setattr(health, "_MOST_CONNECTIONS_OF_ONE", 2)
+    monkeypatch.setattr(health, "_MOST_CONNECTIONS", 3)
+    door, leave, served = Door(), anyio.Event(), list[str]()
+
+    async def serve(visitor: Any) -> None:
+        served.append(visitor.address)
+        await leave.wait()
+
+    limited = LimitedListener(cast(Any, door))
+    await limited.serve(serve)
+    visitors = [Visitor(address) for address in ("a", "a", "a", "b", "c")]
+    async with anyio.create_task_group() as group:
+        for visitor in visitors:
+            group.start_soon(door.admit, visitor)
+        await anyio.wait_all_tasks_blocked()
+        assert served == ["a", "a", "b"]
+        assert [visitor.closed for visitor in visitors] == [False, False, True, False, True]
+        leave.set()
+    await door.admit(Visitor("a"))
+    assert (served, limited.connections) == (["a", "a", "b", "a"], {})
+    await limited.aclose()
+    assert door.admit is None

@@ -5,6 +5,7 @@ import ssl
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
 import pytest
 import structlog
 
@@ -71,7 +72,7 @@ async def test_a_caller_needs_a_valid_token_and_the_right(access: TokenAccess, r
     }  # fmt: skip
 
 
-async def test_results_are_cached_grants_for_longer_than_refusals(
+async def test_answers_are_cached_admissions_for_longer_than_refusals(
     access: TokenAccess, reviews: Reviews, clock: Clock
 ) -> None:
     for _ in range(10):
@@ -81,10 +82,10 @@ async def test_results_are_cached_grants_for_longer_than_refusals(
     clock.now += 31
     await access.status("t1", "/metrics")
     await access.status("t2", "/metrics")
-    assert [reviews.asked.count(kind) for kind in (TOKEN_REVIEW, SUBJECT_ACCESS_REVIEW)] == [2, 3]
+    assert [reviews.asked.count(kind) for kind in (TOKEN_REVIEW, SUBJECT_ACCESS_REVIEW)] == [3, 3]
     clock.now += 30
     await access.status("t1", "/metrics")
-    assert [reviews.asked.count(kind) for kind in (TOKEN_REVIEW, SUBJECT_ACCESS_REVIEW)] == [3, 3]
+    assert [reviews.asked.count(kind) for kind in (TOKEN_REVIEW, SUBJECT_ACCESS_REVIEW)] == [4, 4]
 
 
 async def test_a_check_that_fails_admits_no_one(access: TokenAccess, reviews: Reviews) -> None:
@@ -96,11 +97,52 @@ async def test_a_check_that_fails_admits_no_one(access: TokenAccess, reviews: Re
     assert await access.status("t1", "/metrics") == 200, "a failure is not cached"
 
 
-async def test_many_tokens_do_not_fill_the_memory(access: TokenAccess, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("valid", [False, True])
+async def test_one_caller_with_many_tokens_flushes_nothing_of_others(
+    access: TokenAccess, reviews: Reviews, monkeypatch: pytest.MonkeyPatch, valid: bool
+) -> None:
+    """Prove OPS-MET-4: with tokens that nobody knows, and with valid ones that may not read."""
     monkeypatch.setattr(serving, "_REMEMBERED", 10)
+    assert await access.status("t1", "/metrics") == 200
     for number in range(100):
-        await access.status(f"token-{number}", "/metrics")
-    assert len(access._users) <= 10
+        reviews.users |= {f"token-{number}": {"username": f"other-{number}"}} if valid else {}
+        assert await access.status(f"token-{number}", "/metrics") == (403 if valid else 401)
+    asked = len(reviews.asked)
+    assert await access.status("t1", "/metrics") == 200
+    assert len(reviews.asked) == asked
+    assert len(access._refused) <= 10
+
+
+async def test_a_right_that_is_gone_is_noticed(access: TokenAccess, reviews: Reviews, clock: Clock) -> None:
+    assert await access.status("t1", "/metrics") == 200
+    reviews.allowed.clear()
+    clock.now += 61
+    assert await access.status("t1", "/metrics") == 403
+    assert await access.status("t1", "/metrics") == 403
+    reviews.allowed.add("reader")
+    clock.now += 31
+    assert await access.status("t1", "/metrics") == 200
+
+
+async def test_checks_do_not_take_the_requests_of_reconciles(access: TokenAccess, reviews: Reviews) -> None:
+    """Prove OPS-MET-4: two at a time, and one for all who wait with the same token."""
+    running, most = 0, 0
+    answer = reviews.ask
+
+    async def slow(kind: Kind, question: Manifest) -> Manifest:
+        nonlocal running, most
+        running, most = running + 1, max(most, running + 1)
+        await anyio.sleep(0.001)
+        running -= 1
+        return await answer(kind, question)
+
+    reviews.ask = slow  # type: ignore[method-assign]
+    async with anyio.create_task_group() as group:
+        for number in range(20):
+            group.start_soon(access.status, f"token-{number}", "/metrics")
+            group.start_soon(access.status, "t1", "/metrics")
+    assert most == 2
+    assert [spec.get("token") for spec in reviews.specs].count("t1") <= 2
 
 
 def pair(folder: Path) -> None:
