@@ -74,6 +74,14 @@ def refused(repository: str, status: int) -> DownloadFailure:
     )
 
 
+def downgraded(what: str) -> DownloadFailure:
+    """Return the failure for a redirect from HTTPS to HTTP, where anyone on the way could change the content."""
+    return DownloadFailure(
+        Reason.BAD_REQUEST,
+        f"{what} is redirected from HTTPS to plain HTTP: correct the endpoint, or the proxy in front of it",
+    )
+
+
 def disk_failure(error: OSError, target: str) -> DownloadFailure:
     """Return the failure for an error of the volume; a full one has a reason of its own."""
     if error.errno in _FULL:

@@ -15,6 +15,7 @@ from aimd.downloads.checksums import Checksum, Kind
 from aimd.downloads.failures import (
     DownloadFailure,
     Reason,
+    downgraded,
     gated_repository,
     missing_repository,
     missing_revision,
@@ -64,9 +65,19 @@ class HubOrigin:
 def hub_api(endpoint: str, token: str) -> "HfApi":
     """Return the library's client of a hub; it uses no other token than the given one."""
     # Imported here because the library takes most of a second to load, which `aimd --help` must not.
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, get_session
 
+    hooks = get_session().event_hooks["response"]
+    if refuse_downgrade not in hooks:
+        hooks.append(refuse_downgrade)
     return HfApi(endpoint=endpoint or None, token=token or False, library_name="aimd")
+
+
+def refuse_downgrade(response: Any) -> None:
+    """Refuse a redirect of the library's request from HTTPS to HTTP (ART-RUN-11). Raises DownloadFailure."""
+    location = response.headers.get("Location", "") if response.is_redirect else ""
+    if location and response.url.scheme == "https" and response.url.join(location).scheme == "http":
+        raise downgraded("the request to the hub")
 
 
 def list_repository(source: SourceUri, endpoint: str, token: str) -> Snapshot:
@@ -97,6 +108,8 @@ def _file(sibling: Any) -> RemoteFile:
 def _failure_of(error: Exception, source: SourceUri) -> DownloadFailure | Retryable:
     from huggingface_hub import errors
 
+    if isinstance(error, DownloadFailure):
+        return error
     if isinstance(error, errors.GatedRepoError):
         return gated_repository(source.path)
     if isinstance(error, errors.RepositoryNotFoundError):

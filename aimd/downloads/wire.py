@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from aimd.downloads.backoff import Retryable, is_transient, retry_after
-from aimd.downloads.failures import DownloadFailure, Reason
+from aimd.downloads.failures import DownloadFailure, Reason, downgraded
 from aimd.downloads.partial import Partial, in_thread
 from aimd.downloads.snapshot import Origin, RemoteFile
 
@@ -90,7 +90,7 @@ class RangeReader:
             raise Retryable(f"{file.path} ended at byte {received} of {end}")
 
     async def _request(self, file: RemoteFile, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
-        """Return the response with the content, after redirects."""
+        """Return the response with the content, after redirects, but not from HTTPS to plain HTTP (ART-RUN-11)."""
         home = URL(await in_thread(self._origin.url_of, file), encoded=True)
         own = self._origin.headers(file)
         url = self._located.get(file.path, home)
@@ -104,7 +104,9 @@ class RangeReader:
                 return response
             location = response.headers.get("Location", "")
             response.release()
-            url = url.join(URL(location, encoded=True))
+            before, url = url, url.join(URL(location, encoded=True))
+            if (before.scheme, url.scheme) == ("https", "http"):
+                raise downgraded(file.path)
             if not url.is_absolute() or url.scheme not in ("http", "https"):
                 raise DownloadFailure(
                     Reason.BAD_REQUEST, f"{file.path} is redirected to a URL that is not HTTP or HTTPS"

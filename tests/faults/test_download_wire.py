@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -18,10 +19,14 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
+from yarl import URL
 
-from aimd.downloads.failures import Reason
+from aimd.downloads.failures import DownloadFailure, Reason
+from aimd.downloads.hub import HubOrigin
 from aimd.downloads.run import check_size, download
 from aimd.downloads.settings import DownloadSettings, settings_from
+from aimd.downloads.snapshot import RemoteFile
+from aimd.downloads.wire import RangeReader
 from aimd.sandbox.hub import hub_app, make_repository
 from aimd.sandbox.local_server import serve_locally
 
@@ -141,6 +146,25 @@ async def test_an_expired_redirect_is_asked_for_again_and_gets_no_token(tmp_path
         hub.answers = [redirect, status(403), redirect, whole]
         assert await run(hub, tmp_path / "t", token="hf_secret") == 0
     assert ["authorization" in headers for headers in hub.seen] == [True, False, True, False]
+
+
+@pytest.mark.parametrize("target", ["http://hub.example/weights.bin", "http://other.example/weights.bin"])
+async def test_https_does_not_become_http(target: str) -> None:
+    """Prove ART-RUN-11."""
+
+    class Session:
+        def __init__(self) -> None:
+            self.asked: list[str] = []
+
+        async def get(self, url: URL, **_: Any) -> Any:
+            self.asked.append(str(url))
+            return SimpleNamespace(status=302, headers={"Location": target}, release=lambda: None)
+
+    session, file = Session(), RemoteFile("weights.bin", 5, None)
+    origin = HubOrigin("https://hub.example", "org/name", COMMIT, "hf_secret")
+    with pytest.raises(DownloadFailure, match="redirected from HTTPS to plain HTTP"):
+        await RangeReader(cast(Any, session), origin).read(cast(Any, SimpleNamespace(file=file, etag="")), 0, 5)
+    assert [URL(asked).scheme for asked in session.asked] == ["https"]
 
 
 @pytest.mark.parametrize("text", ["0", "not a date"])
