@@ -150,6 +150,7 @@ SERVICE: Final[Mapping[StrEnum, Reasons]] = {
         R.RUNTIME_READY,
         R.RUNTIME_SCALING,
         R.CREATING_RUNTIME,
+        R.REFERENCE_NOT_ALLOWED,
         R.INVALID_SPEC,
         R.FETCH_ERROR,
         F.SERVERLESS_MODE_REJECTED,
@@ -271,6 +272,7 @@ TEMPLATE: Final[Mapping[StrEnum, Reasons]] = {
         R.PROFILE_NOT_FOUND,
         R.AWAITING_DISCOVERY,
         R.GPU_MODEL_REQUIRED,
+        R.REFERENCE_NOT_ALLOWED,
         R.DISCOVERY_FAILED,
     ),
     Template.DISCOVERY_JOB_READY: (
@@ -278,6 +280,7 @@ TEMPLATE: Final[Mapping[StrEnum, Reasons]] = {
         R.JOB_NOT_CREATED,
         R.JOB_RUNNING,
         R.GPU_MODEL_REQUIRED,
+        R.REFERENCE_NOT_ALLOWED,
         R.DISCOVERY_FAILED,
         *FAILED_JOBS,
     ),

@@ -21,6 +21,7 @@ NAMESPACE_PATTERN = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 ENVIRONMENT_TEXTS = {
     "AIM_SYSTEM_NAMESPACE": "namespace of the operator: of its Lease, and of the secrets and discovery jobs of"
     " cluster-scoped models; if unset, the namespace of the mounted service account, then `aim-system`",
+    "AIM_SERVICE_ACCOUNT": "service account of the operator, which no other pod may use in its namespace",
     "POD_NAME": "holder of the leader's Lease; if unset, the host name",
     "AIMD_SERVICE_ACCOUNT_DIR": "folder with the pod's service account; if unset,"
     " `/var/run/secrets/kubernetes.io/serviceaccount`",
@@ -52,6 +53,9 @@ class Environment(BaseSettings):
 
     kubernetes_service_host: str = ""
     """Address of the Service `kubernetes`, empty outside of a cluster."""
+
+    aim_service_account: str = ""
+    """Service account of the operator."""
 
     pod_name: str = Field(default_factory=socket.gethostname)
     """Holder of the leader's Lease: the variable, else the host name."""

@@ -188,6 +188,9 @@ def controller_settings(flags: Flags, environment: Environment) -> ControllerSet
         system_namespace=environment.aim_system_namespace,
         retry_base_seconds=int(flags.artifact_retry_base),
         discovery_slots=flags.discovery_slots,
+        discovery_namespace=flags.discovery_namespace,
+        discovery_service_accounts=frozenset(flags.discovery_service_accounts) - {environment.aim_service_account},
+        discovery_secrets=frozenset(flags.discovery_secrets),
     )
     if flags.downloader_requests:
         settings = replace(settings, job_requests=flags.job_requests)

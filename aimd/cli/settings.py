@@ -155,6 +155,19 @@ class Flags(BaseSettings):
     )
     github_api: Url = Field("", description="API that lists the packages of ghcr.io; if unset, GitHub's own")
     discovery_slots: int = Field(10, ge=1, description="discovery jobs that run at the same time in the whole cluster")
+    discovery_namespace: Annotated[str, StringConstraints(pattern=f"^$|{NAMESPACE_PATTERN}"), Metavar("NAMESPACE")] = (
+        Field("", description="namespace of the discovery jobs of cluster templates; if unset, the operator's")
+    )
+    discovery_service_accounts: Annotated[tuple[str, ...], Metavar("NAME")] = Field(
+        (),
+        description="service accounts that pods may use by name in the namespaces of the operator and of discovery,"
+        " separated by commas or repeated; the operator's own is never allowed; if unset, none",
+    )
+    discovery_secrets: Annotated[tuple[str, ...], Metavar("NAME")] = Field(
+        (),
+        description="Secrets and ConfigMaps from which cluster templates may take variables in these namespaces,"
+        " separated by commas or repeated; if unset, none",
+    )
     object_metrics: bool = Field(default=True, description="export metrics with the names of objects as labels")
     object_metrics_limit: int = Field(
         5000,

@@ -59,10 +59,10 @@ def build_reconcilers(
         *runtime_config_controllers(),
         *model_controllers(inspections),
         model_source_controller(lists, gauges.image_counts),
-        *service_template_controllers(slots, inspections, settings.system_namespace),
+        *service_template_controllers(slots, inspections, settings.rights),
         template_cache_controller(),
         artifact_controller(settings),
-        service_controller(),
+        service_controller(settings.rights),
     )
     return [KindReconciler(definition, client, cache, reads) for definition in definitions]
 

@@ -53,9 +53,10 @@ from aimd.planning.labels import (
     SERVICE_NAME_LABEL,
 )
 from aimd.planning.needs import Reads
+from aimd.planning.pod_rights import PodRights
 from aimd.planning.service.deletion import caches_to_delete
 from aimd.planning.service.needs import with_reads
-from aimd.planning.service.observed import ObservedService, is_own, is_owned
+from aimd.planning.service.observed import NO_RIGHTS, ObservedService, is_own, is_owned
 from aimd.planning.service.plan import plan_service
 from aimd.planning.service.routing import decided_route
 from aimd.planning.service.template_selection import is_derived
@@ -97,12 +98,16 @@ _MADE_BY_OTHERS = (INFERENCE_SERVICE, HTTP_ROUTE)
 _STATUS_WORDS = {State.PROGRESSING: "Starting", State.READY: "Running", State.NOT_AVAILABLE: "Degraded"}
 
 
-def service_controller() -> Definition[AIMService, ObservedService]:
-    """Return the controller of AIMService."""
+def service_controller(rights: PodRights = NO_RIGHTS) -> Definition[AIMService, ObservedService]:
+    """Return the controller of AIMService; `rights` are what predictors may use in the operator's namespace."""
+
+    def observe(service: AIMService, live: Manifest, reader: Reader, reads: Reads) -> ObservedService:
+        return replace(observe_service(service, live, reader, reads), rights=rights)
+
     return Definition(
         name="service",
         kind=AIM_SERVICE,
-        observe=observe_service,
+        observe=observe,
         plan=plan_service,
         informers=INFORMERS,
         ties=(*SERVICE_TIES, SERVICE_RIVAL),

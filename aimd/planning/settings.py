@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aimd import __version__
+from aimd.planning.pod_rights import PodRights
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,9 @@ class ControllerSettings:
     commands a Job names explicitly, while any other image is run by its own entry point (ART-JOB-1).
     `retry_base_seconds` is the shortest wait after a download that failed for good, `retry_limit_seconds` the
     longest. `job_requests` are the resource requests of download pods. `system_namespace` is the operator's own.
-    `discovery_slots` is how many discovery Jobs may run at once.
+    `discovery_slots` is how many discovery Jobs may run at once. Those of cluster templates run in
+    `discovery_namespace`, the operator's if empty, and use only
+    the `discovery_service_accounts` and `discovery_secrets`.
     """
 
     downloader_image: str = f"aimd:{__version__}"
@@ -23,7 +26,20 @@ class ControllerSettings:
     retry_base_seconds: int = 600
     retry_limit_seconds: int = 6 * 3600
     discovery_slots: int = 10
+    discovery_namespace: str = ""
+    discovery_service_accounts: frozenset[str] = frozenset()
+    discovery_secrets: frozenset[str] = frozenset()
     job_requests: Mapping[str, str] = field(default_factory=lambda: {"cpu": "500m", "memory": "1Gi"})
+
+    @property
+    def rights(self) -> PodRights:
+        """What pods may use in the namespaces of the operator."""
+        return PodRights(
+            self.system_namespace,
+            self.discovery_namespace or self.system_namespace,
+            self.discovery_service_accounts,
+            self.discovery_secrets,
+        )
 
     def is_own_image(self, image: str) -> bool:
         """Return whether the image carries the `aimd` command."""

@@ -580,3 +580,34 @@ async def test_places_for_discovery_jobs_are_kept(world: ModelWorld) -> None:
     own = await world.client.list(JOB, namespace=world.namespace)
     await world.client.delete(JOB, Key(world.namespace, own[0]["metadata"]["name"]), reason="test")
     await world.until(running, lambda found: len(found) == 10 and found != first)
+
+
+@pytest.mark.parametrize("names", ["account in template", "account in model", "Secret", "ConfigMap"])
+async def test_a_catalog_editor_borrows_nothing_of_the_operators_namespace(world: ModelWorld, names: str) -> None:
+    """The namespace of this world is the operator's (TPL-DSC-16)."""
+    model, template = unique("model"), unique("evil")
+    account = {"serviceAccountName": "aim-engine-controller-manager"}
+    source = {"Secret": "secretKeyRef", "ConfigMap": "configMapKeyRef"}.get(names, "")
+    env = [{"name": "X", "valueFrom": {source: {"name": "any-of-aim-system", "key": "k"}}}] if source else []
+    of_model = account if names == "account in model" else {}
+    of_template = account if names == "account in template" else {}
+    spec = {"image": "evil.example/steal:1", "discovery": {"extractMetadata": False}, **of_model}
+    await world.create(AIM_CLUSTER_MODEL, model, spec=spec)
+    await world.create(AIM_CLUSTER_SERVICE_TEMPLATE, template, spec={"modelName": model, "env": env, **of_template})
+    live = await world.until_word(AIM_CLUSTER_SERVICE_TEMPLATE, template, "Failed")
+    assert condition(live, "DiscoveryJobReady") == ("False", "ReferenceNotAllowed")
+    assert condition(live, "Discovered") == ("False", "ReferenceNotAllowed")
+    assert await world.client.list(JOB, namespace=world.namespace) == []
+    await world.client.delete(AIM_CLUSTER_SERVICE_TEMPLATE, Key("", template), reason="test")
+    await world.client.delete(AIM_CLUSTER_MODEL, Key("", model), reason="test")
+
+
+async def test_objects_in_the_operators_namespace_cannot_name_its_account(world: ModelWorld) -> None:
+    """Prove OBJ-TEN-10."""
+    spec = {"image": "evil.example/steal:1", "discovery": {"extractMetadata": False}}
+    await world.create(AIM_MODEL, "mine", spec=spec)
+    account = "aim-engine-controller-manager"
+    await world.create(AIM_SERVICE_TEMPLATE, "evil", spec={"modelName": "mine", "serviceAccountName": account})
+    live = await world.until_word(AIM_SERVICE_TEMPLATE, "evil", "Failed")
+    assert condition(live, "DiscoveryJobReady") == ("False", "ReferenceNotAllowed")
+    assert await world.client.list(JOB, namespace=world.namespace) == []

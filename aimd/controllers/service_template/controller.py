@@ -19,6 +19,7 @@ from aimd.planning.kinds import (
 )
 from aimd.planning.labels import TEMPLATE_LABEL
 from aimd.planning.needs import Reads
+from aimd.planning.pod_rights import PodRights
 from aimd.planning.pull_secrets import shared_pull_secrets
 from aimd.planning.service_template.discovery import DiscoveryRun
 from aimd.planning.service_template.discovery_job import job_key
@@ -39,20 +40,20 @@ DISCOVERY_INFORMERS = (
 
 
 def service_template_controllers(
-    slots: DiscoverySlots, inspections: ImageInspections, system_namespace: str
+    slots: DiscoverySlots, inspections: ImageInspections, rights: PodRights
 ) -> tuple[Definition[AnyServiceTemplate, ObservedTemplate], ...]:
     """Return the controllers of AIMServiceTemplate and AIMClusterServiceTemplate."""
     return (
-        _controller(AIM_SERVICE_TEMPLATE, TEMPLATE_TIES, slots, inspections, system_namespace),
-        _controller(AIM_CLUSTER_SERVICE_TEMPLATE, CLUSTER_TEMPLATE_TIES, slots, inspections, system_namespace),
+        _controller(AIM_SERVICE_TEMPLATE, TEMPLATE_TIES, slots, inspections, rights),
+        _controller(AIM_CLUSTER_SERVICE_TEMPLATE, CLUSTER_TEMPLATE_TIES, slots, inspections, rights),
     )
 
 
 def _controller(
-    kind: Kind, ties: TemplateTies, slots: DiscoverySlots, inspections: ImageInspections, system_namespace: str
+    kind: Kind, ties: TemplateTies, slots: DiscoverySlots, inspections: ImageInspections, rights: PodRights
 ) -> Definition[AnyServiceTemplate, ObservedTemplate]:
     def observe(template: AnyServiceTemplate, _live: Manifest, reader: Reader, reads: Reads) -> ObservedTemplate:
-        return observe_template(template, reader, reads, ties, system_namespace)
+        return observe_template(template, reader, reads, ties, rights)
 
     models = tuple(Informer(model) for model in ties.model.neighbors)
     others = (Informer(AIM_SERVICE), Informer(AIM_TEMPLATE_CACHE), Informer(NODE, optional=True))
@@ -69,7 +70,7 @@ def _controller(
 
 
 def observe_template(
-    template: AnyServiceTemplate, reader: Reader, reads: Reads, ties: TemplateTies, system_namespace: str
+    template: AnyServiceTemplate, reader: Reader, reads: Reads, ties: TemplateTies, rights: PodRights
 ) -> ObservedTemplate:
     """Return a template and what its plan depends on; the model of its own scope comes first (TPL-MDL-1)."""
     models = ties.model.find(reader, template)
@@ -84,7 +85,7 @@ def observe_template(
     observed = ObservedTemplate(
         template=template,
         config=observe_config(reader, template.spec.runtime_config_name, namespace),
-        system_namespace=system_namespace,
+        rights=rights,
         model=model,
         unreadable_model=broken,
         shared_pull_secrets=_shared_pull_secrets(template, reader, ties) if model is not None else (),
@@ -107,7 +108,7 @@ def _with_run(observed: ObservedTemplate, reader: Reader, ties: TemplateTies) ->
 
     Jobs and pods elsewhere, which say that they belong to the template or its Job, are none of them (OBJ-OWN-1).
     """
-    namespace = observed.key.namespace or observed.system_namespace
+    namespace = observed.key.namespace or observed.rights.discovery_namespace
     found = ties.jobs.find(reader, observed.template).objects
     owned = tuple(item for item in found if key_of(item).namespace == namespace)
     context = discovery_context(observed)

@@ -25,7 +25,7 @@ from aimd.planning.objects import annotations_of, names_in, part, predictor_cont
 from aimd.planning.objects import parts as parts_of
 from aimd.planning.pull_secrets import names_of, predictor_pull_secrets
 from aimd.planning.service.container_environment import container_env
-from aimd.planning.service.observed import ObservedService, labels, owner_references
+from aimd.planning.service.observed import ObservedService, kind_of_template, labels, owner_references
 from aimd.planning.service.profile_config_map import profile_volumes
 from aimd.planning.service.resources import predictor_resources
 from aimd.planning.service.scaling import HTTP_PORT, scaling_annotations, scaling_fields, scaling_of
@@ -39,7 +39,7 @@ from aimd.planning.service.volumes import (
     shared_memory,
 )
 from aimd.planning.service_template.profile_file import ProfileFile
-from aimd.runtime.objects import Desired, Manifest
+from aimd.runtime.objects import Desired, Failure, Manifest
 
 CONTAINER = "kserve-container"
 
@@ -108,7 +108,7 @@ def _predictor(observed: ObservedService, parts: PredictorInputs, image: str) ->
     secrets = _pull_secrets(observed.service, parts, observed.inference_service)
     if secrets:
         predictor["imagePullSecrets"] = [{"name": name} for name in secrets]
-    account = _service_account(observed.service, parts, observed.inference_service)
+    account = _service_account(observed.service, parts.template, parts.model, observed.inference_service)
     if account:
         predictor["serviceAccountName"] = account
     affinity = parts.template.status.resolved_node_affinity
@@ -198,8 +198,35 @@ def _pull_secrets(service: AIMService, parts: PredictorInputs, live: Manifest | 
     return predictor_pull_secrets(service.spec.image_pull_secrets, template, others)
 
 
-def _service_account(service: AIMService, parts: PredictorInputs, live: Manifest | None) -> str:
-    own = service.spec.service_account_name or parts.template.spec.service_account_name
-    if own or parts.model is not None:
-        return own or (parts.model.spec.service_account_name if parts.model is not None else "")
+def _service_account(
+    service: AIMService, template: AnyServiceTemplate, model: AnyModel | None, live: Manifest | None
+) -> str:
+    own = service.spec.service_account_name or template.spec.service_account_name
+    if own or model is not None:
+        return own or (model.spec.service_account_name if model is not None else "")
     return text(predictor_of(live), "serviceAccountName")
+
+
+def rights_refusal(
+    observed: ObservedService, template: AnyServiceTemplate | None, model: AnyModel | None
+) -> Failure | None:
+    """Return why the predictor would borrow rights of the operator's namespace, None if it does not (OBJ-TEN-10).
+
+    What a cluster template takes from Secrets and ConfigMaps there must be listed, unless the service overrides it.
+    """
+    if template is None:
+        return None
+    service, namespace = observed.service, observed.key.namespace
+    account = _service_account(service, template, model, observed.inference_service)
+    named = (("AIMService", service), (template_kind := kind_of_template(template).name, template))
+    owner = next(
+        (f"{kind} {item.metadata.name}" for kind, item in named if item.spec.service_account_name), "the model"
+    )
+    refusal = observed.rights.account_refusal(namespace, account, f"spec.serviceAccountName of {owner}")
+    if refusal is not None or template.metadata.namespace or namespace != observed.rights.namespace:
+        return refusal
+    own = {variable.name for variable in service.spec.env}
+    inherited = [variable for variable in template.spec.env if variable.name not in own]
+    return observed.rights.references_refusal(
+        inherited, f"spec.env of {template_kind} {template.metadata.name}", namespace
+    )

@@ -20,6 +20,7 @@ from aimd.planning.kinds import (
 )
 from aimd.planning.labels import child_labels, made_for
 from aimd.planning.objects import find_condition, is_controlled_by
+from aimd.planning.pod_rights import PodRights
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service.route_paths import RoutedPath
 from aimd.planning.unreadable import Unreadable
@@ -28,6 +29,7 @@ from aimd.runtime.ownership import belongs_to
 
 CONTROLLER = "service"
 READY = "Ready"
+NO_RIGHTS = PodRights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class ObservedService:
     ones to delete. `claims` are the mounted claims that the informers know; `lost_claims` are the mounted ones that do
     not exist or are being deleted. `gpu_models` are the GPU models of the cluster's nodes, None when nodes cannot be
     read. `logs` has the last lines of failed containers, by pod name. `rival_routes` are paths of other services that
-    may collide with the service's own. `absent_kinds` names kinds whose CRD is not installed.
+    may collide with the service's own. `absent_kinds` names kinds whose CRD is not installed. `rights` are what
+    pods may use in the operator's namespace.
     """
 
     service: AIMService
@@ -67,6 +70,7 @@ class ObservedService:
     profile_config_map: Manifest | None = None
     gpu_models: frozenset[str] | None = None
     absent_kinds: frozenset[str] = field(default_factory=frozenset)
+    rights: PodRights = NO_RIGHTS
 
     @property
     def key(self) -> Key:

@@ -35,7 +35,7 @@ from aimd.planning.service.child_names import InvalidServiceName, inference_serv
 from aimd.planning.service.container_environment import container_env
 from aimd.planning.service.derived_template import render_derived_template, template_deletion
 from aimd.planning.service.ignored_fields import ignored_fields_condition
-from aimd.planning.service.inference_service import PredictorInputs, render_inference_service
+from aimd.planning.service.inference_service import PredictorInputs, render_inference_service, rights_refusal
 from aimd.planning.service.model_creation import render_model
 from aimd.planning.service.model_reference import ModelChoice, resolve_model
 from aimd.planning.service.needs import service_needs
@@ -63,11 +63,11 @@ from aimd.planning.service.service_health import (
     current_warning,
     forgiven_while_running,
     has_served,
+    impossible_component,
     inference_service_component,
     is_serving,
     kserve_missing_component,
     pods_component,
-    unusable_name_component,
 )
 from aimd.planning.service.template_reference import (
     TemplateChoice,
@@ -79,15 +79,15 @@ from aimd.planning.service.template_reference import (
 from aimd.planning.service.volumes import has_downloaded, holds_weights, loaded_weights, mounts_cache, waits_for_weights
 from aimd.planning.service_template.discovered_profile import is_discovered_for
 from aimd.planning.service_template.profile_file import InvalidProfile, ProfileFile, profile_file
-from aimd.runtime.objects import Deletion, Desired, Manifest, key_of
+from aimd.runtime.objects import Category, Deletion, Desired, Failure, Manifest, key_of
 
 
 @dataclass(frozen=True, slots=True)
 class _Decision:
-    """Everything that was decided about one service; `name` is the InferenceService's, empty when it has none."""
+    """Everything that was decided about one service; `problem` is why it can have no InferenceService."""
 
     name: str
-    name_problem: str
+    problem: Failure | None
     model: ModelChoice
     template: TemplateChoice
     profile: ProfileFile | None
@@ -96,8 +96,8 @@ class _Decision:
 
     @property
     def usable_template(self) -> AnyServiceTemplate | None:
-        """The template, if the service can run with it: it is Ready, and the InferenceService has a name."""
-        return self.template.template if self.template.ready and self.name else None
+        """The template, if the service can run with it: it is Ready, and an InferenceService is possible."""
+        return self.template.template if self.template.ready and self.problem is None else None
 
 
 def plan_service(observed: ObservedService, now: datetime) -> Plan:
@@ -133,18 +133,19 @@ def _decide(observed: ObservedService) -> _Decision:
     )
     profile, template = _with_profile(template)
     cache = find_cache(observed.service, template.template, observed.caches)
+    problem = problem or rights_refusal(observed, template.template, model.model)
     route = final_route(observed)
     return _Decision(name, problem, model, template, profile, cache, route)
 
 
-def _inference_service_name(service: AIMService, live: Manifest | None) -> tuple[str, str]:
+def _inference_service_name(service: AIMService, live: Manifest | None) -> tuple[str, Failure | None]:
     """Return the name of the InferenceService that is ours, else the derived one; or empty, and why there is none."""
     if live is not None and is_owned(service, live):
-        return key_of(live).name, ""
+        return key_of(live).name, None
     try:
-        return inference_service_name(service.metadata.name, service.metadata.namespace), ""
+        return inference_service_name(service.metadata.name, service.metadata.namespace), None
     except InvalidServiceName as error:
-        return "", str(error)
+        return "", Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, str(error))
 
 
 def _with_profile(choice: TemplateChoice) -> tuple[ProfileFile | None, TemplateChoice]:
@@ -248,8 +249,7 @@ def _wanted_inference_service(observed: ObservedService, decision: _Decision) ->
 
 def _may_fetch_weights(observed: ObservedService, decision: _Decision) -> bool:
     """Return whether the choice is final: a template still in discovery could change another one (SVC-CCH-5)."""
-    exists = observed.inference_service is not None
-    return exists or decision.model.ready or is_named(observed.service)
+    return observed.inference_service is not None or decision.model.ready or is_named(observed.service)
 
 
 def _has_weights(decision: _Decision) -> bool:
@@ -329,8 +329,8 @@ def _runtime_health(
 ) -> TimedComponent:
     """Judge the InferenceService (SVC-HLT-3)."""
     live = observed.inference_service
-    if decision.name_problem:
-        return TimedComponent(unusable_name_component(decision.name_problem))
+    if decision.problem is not None:
+        return TimedComponent(impossible_component(decision.problem))
     if live is None and INFERENCE_SERVICE.name in observed.absent_kinds:
         return TimedComponent(kserve_missing_component())
     warning = current_warning(live, observed.inference_service_events, now) if live is not None else None

@@ -12,7 +12,7 @@ from aimd.planning.component import Component, Direction, State
 from aimd.planning.objects import condition_of, event_time, find_condition, involved_uid, last_transition, text
 from aimd.planning.pods import probe_pods
 from aimd.planning.time import parse_timestamp
-from aimd.runtime.objects import Category, Failure, Manifest, uid_of
+from aimd.runtime.objects import Failure, Manifest, uid_of
 
 INPUT_GRACE = timedelta(seconds=10)
 EVENT_AGE = timedelta(minutes=5)
@@ -37,9 +37,9 @@ class CurrentWarning:
     seconds_left: float | None = None
 
 
-def unusable_name_component(message: str) -> Component:
-    """Return the health of an InferenceService that the service's name or namespace rules out (SVC-NAM-1)."""
-    return Component.blocked(_RUNTIME, Failure(Category.INVALID_SPEC, Reason.INVALID_SPEC, message), _MADE)
+def impossible_component(problem: Failure) -> Component:
+    """Return the health of an InferenceService that name, namespace or rights rule out (SVC-NAM-1, OBJ-TEN-10)."""
+    return Component.blocked(_RUNTIME, problem, _MADE)
 
 
 def kserve_missing_component() -> Component:

@@ -7,6 +7,7 @@ from typing import Any
 
 from aimd.api.model import AIMModel, AIMModelSpec
 from aimd.api.service_template import AnyServiceTemplate, Profile
+from aimd.planning.pod_rights import PodRights
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service_template.discovery_job import DiscoveryContext, spec_hash
 from aimd.planning.service_template.profile_file import InvalidProfile, profile_file
@@ -74,7 +75,7 @@ def _fingerprint(template: AnyServiceTemplate, image: str) -> str:
     except InvalidProfile:
         return ""
     model = AIMModel(spec=AIMModelSpec(image=image))
-    return spec_hash(DiscoveryContext(template, model, ResolvedConfig(), "", file))
+    return spec_hash(DiscoveryContext(template, model, ResolvedConfig(), PodRights(), file))
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:

@@ -87,7 +87,12 @@ def has_results(context: DiscoveryContext) -> bool:
 
 def wants_job(context: DiscoveryContext, run: DiscoveryRun, now: datetime) -> bool:
     """Return whether a new Job is due, if it has a place."""
-    if has_results(context) or context.needs_model or job_phase(run.job) is not JobPhase.ABSENT:
+    if (
+        has_results(context)
+        or context.needs_model
+        or context.refusal is not None
+        or job_phase(run.job) is not JobPhase.ABSENT
+    ):
         return False
     return _wait_left(context, _state(context), now) <= 0
 
@@ -105,6 +110,8 @@ def plan_discovery(
     if has_results(context):
         status = {"discovery": {"specHash": spec_hash(context)}}
         return DiscoveryPlan(completed(context.template), _settled(context), deletions=obsolete, status=status)
+    if context.refusal is not None:
+        return _without_rights(context.refusal, running_jobs_to_delete(run))
     phase = job_phase(run.job)
     if phase is JobPhase.COMPLETE and not _is_booked(context, run):
         return _read(context, run, now)
@@ -216,6 +223,12 @@ def _without_model(obsolete: tuple[Deletion, ...]) -> DiscoveryPlan:
     failure = Failure(Category.INVALID_SPEC, Reason.GPU_MODEL_REQUIRED, text)
     condition = Condition(DISCOVERED, "False", Reason.GPU_MODEL_REQUIRED, text)
     return DiscoveryPlan(condition, (Component.failed(_JOB, failure, DOWNSTREAM),), deletions=obsolete)
+
+
+def _without_rights(refusal: Failure, obsolete: tuple[Deletion, ...]) -> DiscoveryPlan:
+    """Return the plan for a template whose Job would borrow rights; a Job that does is deleted (TPL-DSC-16)."""
+    condition = Condition(DISCOVERED, "False", Reason.REFERENCE_NOT_ALLOWED, refusal.message)
+    return DiscoveryPlan(condition, (Component.failed(_JOB, refusal, DOWNSTREAM),), deletions=obsolete)
 
 
 def _why(context: DiscoveryContext, run: DiscoveryRun) -> _Failed:

@@ -31,7 +31,13 @@ from aimd.planning.environment import (
     with_other_model,
 )
 from aimd.planning.gpus import GpuInventory, minimum_vram, needs_gpu, normalize_gpu
-from aimd.planning.kinds import AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE, owned_by
+from aimd.planning.kinds import (
+    AIM_CLUSTER_MODEL,
+    AIM_CLUSTER_SERVICE_TEMPLATE,
+    AIM_MODEL,
+    AIM_SERVICE_TEMPLATE,
+    owned_by,
+)
 from aimd.planning.labels import (
     APP_NAME_LABEL,
     COMPONENT_LABEL,
@@ -41,12 +47,13 @@ from aimd.planning.labels import (
     name_label,
 )
 from aimd.planning.naming import derive_name
+from aimd.planning.pod_rights import PodRights
 from aimd.planning.profiles import VLLM
 from aimd.planning.pull_secrets import discovery_pull_secrets
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service_template.profile_file import VOLUME, ProfileFile, profile_folder, profile_id_of
 from aimd.runtime.kinds import CONFIG_MAP, JOB
-from aimd.runtime.objects import Desired, Key, Kind, Manifest
+from aimd.runtime.objects import Desired, Failure, Key, Kind, Manifest
 
 CONTAINER = "discovery"
 JOB_LABELS = {
@@ -66,14 +73,15 @@ _NAME_LENGTH = 45
 class DiscoveryContext:
     """What a discovery Job is rendered from.
 
-    `profile` is the template's own, `system_namespace` the operator's, `shared_pull_secrets` are those of services that
-    use the model. `chosen_gpu` is the model to ask for where the template leaves it open, empty if there is none.
+    `rights` say where cluster templates are discovered, and what their Jobs may use. `profile` is the template's own,
+    `shared_pull_secrets` are those of services that use the model. `chosen_gpu` is the model to ask for where the
+    template leaves it open, empty if there is none.
     """
 
     template: AnyServiceTemplate
     model: AnyModel
     config: ResolvedConfig
-    system_namespace: str
+    rights: PodRights
     profile: ProfileFile | None = None
     shared_pull_secrets: tuple[str, ...] = ()
     chosen_gpu: str = ""
@@ -90,14 +98,18 @@ class DiscoveryContext:
         return AIM_SERVICE_TEMPLATE if self.template.metadata.namespace else AIM_CLUSTER_SERVICE_TEMPLATE
 
     @property
+    def _model_kind(self) -> Kind:
+        return AIM_MODEL if self.model.metadata.namespace else AIM_CLUSTER_MODEL
+
+    @property
     def controller(self) -> str:
         """Name of the controller in labels."""
         return "service-template" if self.template.metadata.namespace else "cluster-service-template"
 
     @property
     def namespace(self) -> str:
-        """The template's, for cluster templates the operator's (TPL-DSC-11)."""
-        return self.template.metadata.namespace or self.system_namespace
+        """The template's, for cluster templates that of the administrator's choice (TPL-DSC-11)."""
+        return self.template.metadata.namespace or self.rights.discovery_namespace
 
     @property
     def pull_secrets(self) -> tuple[str, ...]:
@@ -109,6 +121,19 @@ class DiscoveryContext:
     def service_account(self) -> str:
         """Service account of the pod: the template's, else the model's (TPL-DSC-10)."""
         return self.template.spec.service_account_name or self.model.spec.service_account_name
+
+    @property
+    def refusal(self) -> Failure | None:
+        """Why the pod would borrow rights, None if it does not (TPL-DSC-16)."""
+        named = [(self.kind.name, self.template), (self._model_kind.name, self.model)]
+        field = next((f"{kind} {item.metadata.name}" for kind, item in named if item.spec.service_account_name), "")
+        account = self.rights.account_refusal(
+            self.namespace, self.service_account, f"spec.serviceAccountName of {field}"
+        )
+        if account is not None or self.template.metadata.namespace:
+            return account
+        named_by = f"spec.env of {self.kind.name} {self.template.metadata.name}"
+        return self.rights.references_refusal(_environment(self), named_by, self.namespace)
 
     @property
     def engine(self) -> str:

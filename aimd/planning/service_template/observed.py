@@ -7,6 +7,7 @@ from aimd.api.model import AnyModel
 from aimd.api.service_template import AIMClusterServiceTemplate, AnyServiceTemplate
 from aimd.planning.gpus import GpuInventory
 from aimd.planning.image_inspection import Inspection
+from aimd.planning.pod_rights import PodRights
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service_template.discovery import DiscoveryRun, wants_job
 from aimd.planning.service_template.discovery_job import DiscoveryContext, chosen_gpu
@@ -16,6 +17,7 @@ from aimd.planning.unreadable import Unreadable
 from aimd.runtime.objects import Key, Manifest
 
 NO_RUN = DiscoveryRun()
+NO_RIGHTS = PodRights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class ObservedTemplate:
 
     `shared_pull_secrets` are those of services that use its model; `inventory` is None when nodes may not be read;
     `cache` is the AIMTemplateCache that the template owns; `run` is the state of its discovery; `inspection` is what
-    the registry says about the model's image, None when it was not asked.
+    the registry says about the model's image, None when it was not asked. `rights` are what discovery may use.
     """
 
     template: AnyServiceTemplate
@@ -36,7 +38,7 @@ class ObservedTemplate:
     cache: Manifest | None = None
     run: DiscoveryRun = NO_RUN
     inspection: Inspection | None = None
-    system_namespace: str = ""
+    rights: PodRights = NO_RIGHTS
 
     @property
     def is_cluster_scoped(self) -> bool:
@@ -62,7 +64,7 @@ def discovery_context(observed: ObservedTemplate) -> DiscoveryContext | None:
         template,
         model,
         observed.config,
-        observed.system_namespace,
+        observed.rights,
         profile,
         observed.shared_pull_secrets,
         chosen_gpu(template, observed.inventory),

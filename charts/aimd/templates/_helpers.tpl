@@ -36,10 +36,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end }}
 
-{{/* The watched namespaces, separated by commas; empty for all. The release namespace has the manager's jobs and Lease. */}}
+{{/* The watched namespaces, separated by commas; empty for all. The release namespace has the manager's Lease, and jobs run in the discovery namespace. */}}
 {{- define "aimd.namespaces" -}}
 {{- if or .Values.namespaced .Values.manager.watchNamespaces -}}
-{{ append .Values.manager.watchNamespaces .Release.Namespace | uniq | join "," }}
+{{ concat .Values.manager.watchNamespaces (list .Release.Namespace .Values.discovery.namespace) | compact | uniq | join "," }}
 {{- end -}}
 {{- end }}
 

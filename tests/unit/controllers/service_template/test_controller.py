@@ -15,6 +15,7 @@ from aimd.controllers.service_template.controller import TEMPLATE_TIES, observe_
 from aimd.controllers.service_template.discovery_slots import DiscoverySlots
 from aimd.planning.kinds import AIM_CLUSTER_MODEL, AIM_MODEL, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE
 from aimd.planning.needs import NO_READS
+from aimd.planning.pod_rights import PodRights
 from aimd.planning.service_template.discovery import DiscoveryRun
 from aimd.planning.service_template.discovery_job import job_key
 from aimd.planning.service_template.observed import ObservedTemplate, discovery_context
@@ -25,6 +26,7 @@ from aimd.runtime.store import Cache
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NO_INSPECTIONS = cast(ImageInspections, SimpleNamespace(forgetting=lambda kind: None))
+RIGHTS = PodRights("aim-system", "aim-system")
 Build = Callable[..., KindReconciler[Any, Any]]
 TEMPLATE = AIMServiceTemplate.model_validate(
     {"metadata": {"name": "t", "namespace": "a", "uid": "own"}, "spec": {"modelName": "m"}}
@@ -34,7 +36,7 @@ TEMPLATE = AIMServiceTemplate.model_validate(
 @pytest.fixture
 def cache(build: Build) -> Cache:
     cache = Cache()
-    for definition in service_template_controllers(DiscoverySlots(cache, 1), NO_INSPECTIONS, "aim-system"):
+    for definition in service_template_controllers(DiscoverySlots(cache, 1), NO_INSPECTIONS, RIGHTS):
         build(definition, cache)
     return cache
 
@@ -50,7 +52,7 @@ def put(cache: Cache, kind: Kind, name: str, namespace: str = "", owner: str = "
 
 
 def observe(cache: Cache) -> ObservedTemplate:
-    return observe_template(TEMPLATE, Reader(cache), NO_READS, TEMPLATE_TIES, "aim-system")
+    return observe_template(TEMPLATE, Reader(cache), NO_READS, TEMPLATE_TIES, RIGHTS)
 
 
 def test_the_model_of_its_own_scope_comes_first(cache: Cache) -> None:
@@ -111,7 +113,7 @@ def test_the_inventory_is_unknown_until_nodes_are_listed(cache: Cache) -> None:
 def test_the_cache_of_a_template_is_in_its_status(build: Build, spec: Manifest) -> None:
     """Prove TPL-CCH-1."""
     cache = Cache()
-    for definition in service_template_controllers(DiscoverySlots(cache, 1), NO_INSPECTIONS, "aim-system"):
+    for definition in service_template_controllers(DiscoverySlots(cache, 1), NO_INSPECTIONS, RIGHTS):
         build(definition, cache)
     owner = {"apiVersion": "aim.eai.amd.com/v1alpha1", "kind": "AIMServiceTemplate", "name": "t", "uid": "tu"}
     metadata = {
@@ -126,7 +128,7 @@ def test_the_cache_of_a_template_is_in_its_status(build: Build, spec: Manifest) 
     template = AIMServiceTemplate.model_validate(
         {"metadata": {"name": "t", "namespace": "ns", "uid": "tu"}, "spec": {"modelName": "m"}}
     )
-    observed = observe_template(template, Reader(cache), NO_READS, TEMPLATE_TIES, "aim-system")
+    observed = observe_template(template, Reader(cache), NO_READS, TEMPLATE_TIES, RIGHTS)
     assert plan_service_template(observed, NOW).status["resolvedCache"] == {
         "kind": "aim.eai.amd.com/v1alpha1/AIMTemplateCache",
         "name": "t",

@@ -1,8 +1,10 @@
 """The whole decision: what is rendered in which order, and worked examples of states."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +13,7 @@ from aimd.api.service import AIMService
 from aimd.api.service_template import AIMServiceTemplate
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.component import State, may_apply
+from aimd.planning.pod_rights import PodRights
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service.observed import ObservedService
 from aimd.planning.service.plan import plan_service
@@ -166,3 +169,41 @@ def test_conditions_of_switched_off_parts_go(serving: Maker, now: datetime) -> N
     stored = [Condition("HTTPRouteReady", "False", "HTTPRoutePending", ""), Condition("HPAReady", "False", "x", "")]
     plan = plan_service(serving(), now)
     assert {item.type for item in summary(plan, now, stored).conditions}.isdisjoint({"HTTPRouteReady", "HPAReady"})
+
+
+SCOPES = ("service", "template", "model")
+INSIDE = PodRights("ml-team", "ml-team", frozenset({"runner"}), frozenset({"token"}))
+
+
+@pytest.mark.parametrize("named_by", ["service", "template", "model"])
+@pytest.mark.parametrize(("account", "allowed"), [("manager", False), ("runner", True)])
+def test_a_predictor_in_the_operators_namespace_borrows_no_account(
+    named_by: str,
+    account: str,
+    allowed: bool,
+    serving: Maker,
+    service_manifest: Maker,
+    model: Maker,
+    template: Maker,
+    now: datetime,
+) -> None:
+    """Prove OBJ-TEN-10."""
+    given = {name: {"serviceAccountName": account} if name == named_by else {} for name in SCOPES}
+    running = serving(service=service_manifest(**given["service"]))
+    parts = {"models": [model(**given["model"])], "templates": [template(**given["template"])]}
+    plan = plan_service(replace(running, rights=INSIDE, **parts), now)
+    assert ("InferenceService" in kinds(plan)) is allowed
+    assert (reasons(plan)["InferenceService"] == "ReferenceNotAllowed") is not allowed
+
+
+@pytest.mark.parametrize(
+    ("secret", "own", "allowed"), [("db", False, False), ("db", True, True), ("token", False, True)]
+)
+def test_a_cluster_template_brings_no_secret_of_the_operators_namespace(
+    secret: str, own: bool, allowed: bool, serving: Maker, service_manifest: Maker, template: Maker, now: datetime
+) -> None:
+    """Prove OBJ-TEN-10: what the service itself names is the business of its namespace."""
+    env = [{"name": "X", "valueFrom": {"secretKeyRef": {"name": secret, "key": "k"}}}]
+    running = serving(service=service_manifest(env=env if own else []))
+    plan = plan_service(replace(running, rights=INSIDE, templates=[template(namespace="", env=env)]), now)
+    assert ("InferenceService" in kinds(plan)) is allowed

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from aimd.api.model import AIMModel
 from aimd.api.service_template import AIMServiceTemplate, Profile
+from aimd.planning.pod_rights import PodRights
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service_template.discovered_profile import aim_id_of, discovered_profile, discovered_profile_id
 from aimd.planning.service_template.discovery_job import DiscoveryContext, spec_hash
@@ -68,7 +69,7 @@ def test_any_output_is_read(output: Any) -> None:
 
 def fingerprint(image: str) -> str:
     model = AIMModel.model_validate({"metadata": {"name": "qwen"}, "spec": {"image": image}})
-    return spec_hash(DiscoveryContext(template(), model, ResolvedConfig(), "aim-system"))
+    return spec_hash(DiscoveryContext(template(), model, ResolvedConfig(), PodRights()))
 
 
 def test_a_profile_counts_for_the_image_that_reported_it() -> None:

@@ -14,6 +14,7 @@ from aimd.api.service_template import AIMServiceTemplate
 from aimd.planning.conditions import Summary, summarize
 from aimd.planning.gpus import GpuInventory, inventory_of
 from aimd.planning.plan import Plan
+from aimd.planning.pod_rights import PodRights
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service_template.discovery import FIRST_WAIT_SECONDS, DiscoveryRun, wait_seconds
 from aimd.planning.service_template.discovery_job import job_key, spec_hash
@@ -512,3 +513,15 @@ def test_a_template_that_is_not_settled_never_stalls(
     plan, summary = settle(of, run)
     moving = bool(plan.desired) or phase == "" or bool(plan.deletions) or str(summary.state) == "Ready"
     assert moving or (plan.requeue_after is not None and 0 < plan.requeue_after <= 3600)
+
+
+def test_a_job_that_would_borrow_rights_is_not_created_and_one_that_runs_is_deleted() -> None:
+    """Prove TPL-DSC-16."""
+    inside = replace(observed(serviceAccountName="manager"), rights=PodRights("ml-team", "ml-team"))
+    assert not wants_discovery(inside, DiscoveryRun(), NOW)
+    plan, summary = settle(inside, DiscoveryRun(job=job(inside), may_start=True))
+    assert plan.desired == ()
+    assert [deletion.key.name for deletion in plan.deletions] == [job_name(inside)]
+    assert shown(summary, "Discovered") == ("False", "ReferenceNotAllowed")
+    assert shown(summary, "DiscoveryJobReady") == ("False", "ReferenceNotAllowed")
+    assert str(summary.state) == "Failed"

@@ -8,6 +8,7 @@ import pytest
 from aimd.api.model import AIMClusterModel, AIMModel
 from aimd.api.service_template import AIMClusterServiceTemplate, AIMServiceTemplate
 from aimd.planning.gpus import inventory_of
+from aimd.planning.pod_rights import PodRights
 from aimd.planning.runtime_config import ResolvedConfig
 from aimd.planning.service_template.discovery_job import (
     DiscoveryContext,
@@ -45,7 +46,7 @@ def context(
         template,
         model_type.model_validate({"metadata": {"name": model, **where}, "spec": of_model}),
         ResolvedConfig(),
-        "aim-system",
+        PodRights("aim-system", "aim-system"),
         profile_file(template),
     )
 
@@ -319,3 +320,37 @@ def test_an_image_of_another_engine_is_asked_for_it(
     assert dict(env(inspected("i:0"))).get("AIM_ENGINE") == before
     assert (job_key(inspected("i:1")) == job_key(found)) is (asked == before)
     assert spec_hash(inspected("i:1")) == spec_hash(found)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (context(cluster=True, serviceAccountName="manager"), "of AIMClusterServiceTemplate t names"),
+        (context(cluster=True, model_spec={"serviceAccountName": "manager"}), "of AIMClusterModel m names"),
+        (
+            context(cluster=True, env=[{"name": "X", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]),
+            "spec.env of AIMClusterServiceTemplate t takes the variable X from the Secret s",
+        ),
+    ],
+)
+def test_a_job_of_a_cluster_template_borrows_no_rights(given: DiscoveryContext, named: str) -> None:
+    """Prove TPL-DSC-16 and TPL-DSC-11."""
+    assert given.refusal is not None
+    assert named in given.refusal.message
+    listed = PodRights("aim-system", "aim-discovery", frozenset({"manager"}), frozenset({"s"}))
+    allowed = replace(given, rights=listed)
+    assert allowed.refusal is None
+    assert job_key(allowed).namespace == "aim-discovery"
+
+
+def test_pull_secrets_of_cluster_templates_need_no_listing() -> None:
+    assert context(cluster=True, imagePullSecrets=[{"name": "regcred"}]).refusal is None
+
+
+def test_a_template_of_the_operators_namespace_cannot_name_its_account() -> None:
+    """Prove OBJ-TEN-10."""
+    tenant = context(serviceAccountName="manager", env=[{"name": "X", "valueFrom": {"secretKeyRef": {"name": "s"}}}])
+    assert tenant.refusal is None
+    inside = replace(tenant, rights=PodRights("ml-team", "ml-team"))
+    assert inside.refusal is not None
+    assert "of AIMServiceTemplate t names the ServiceAccount manager" in inside.refusal.message

@@ -11,6 +11,7 @@ import pytest
 from aimd.api.kinds import AIM_CLUSTER_SERVICE_TEMPLATE_RESOURCE, AIM_SERVICE_TEMPLATE_RESOURCE, ApiResource
 from aimd.planning.gpus import inventory_of
 from aimd.planning.plan import Plan
+from aimd.planning.pod_rights import PodRights
 from aimd.planning.runtime_config import resolve_config
 from aimd.planning.service_template.discovery import DiscoveryRun
 from aimd.planning.service_template.observed import ObservedTemplate
@@ -118,7 +119,7 @@ def plan(spec: Spec, *, cluster: bool) -> Plan:
         model if template.spec.model_name == model.metadata.name else None,
         inventory=NODES,
         run=DiscoveryRun(may_start=True),
-        system_namespace="aim-system",
+        rights=PodRights("aim-system", "aim-system", frozenset({"runner"}), frozenset({"s", "c"})),
     )
     return plan_service_template(observed, NOW)
 
