@@ -17,7 +17,7 @@ CLUSTER_SCOPED = {
 @pytest.mark.parametrize("name", sorted(KINDS))
 def test_names_follow_the_conventions_of_the_api(name: str) -> None:
     kind = KINDS[name]
-    assert re.sub(r"(?<!^)(?=[A-Z])", "_", kind.name).upper() == name
+    assert re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.name).upper() == name
     plural = kind.name.lower() + ("es" if kind.name.endswith("s") else "s")
     assert kind.plural == plural
     assert re.fullmatch(r"v\d+", kind.version)
