@@ -188,6 +188,7 @@ def controller_settings(flags: Flags, environment: Environment) -> ControllerSet
         system_namespace=environment.aim_system_namespace,
         retry_base_seconds=int(flags.artifact_retry_base),
         discovery_slots=flags.discovery_slots,
+        allow_debug=flags.allow_debug,
         discovery_namespace=flags.discovery_namespace,
         discovery_service_accounts=frozenset(flags.discovery_service_accounts) - {environment.aim_service_account},
         discovery_secrets=frozenset(flags.discovery_secrets),

@@ -76,6 +76,10 @@ class Flags(BaseSettings):
     downloader_requests: Annotated[tuple[str, ...], Metavar("RESOURCE=QUANTITY")] = Field(
         (), description="resource request of download pods, repeatable; if unset, cpu=500m and memory=1Gi"
     )
+    allow_debug: bool = Field(
+        default=False,
+        description="pass the variables AIM_DEBUG_*, which simulate downloads, on to download jobs; for test clusters",
+    )
     artifact_retry_base: Duration = Field(
         600.0, ge=1, description="wait before a failed download starts again; doubles with each failure, up to 6h"
     )

@@ -60,7 +60,7 @@ def build_reconcilers(
         *model_controllers(inspections),
         model_source_controller(lists, gauges.image_counts),
         *service_template_controllers(slots, inspections, settings.rights),
-        template_cache_controller(),
+        template_cache_controller(settings.download_images),
         artifact_controller(settings),
         service_controller(settings.rights),
     )

@@ -51,12 +51,20 @@ INFORMERS = (
 )
 
 
-def template_cache_controller() -> Definition[AIMTemplateCache, ObservedTemplateCache]:
-    """Return the controller of AIMTemplateCache."""
+def template_cache_controller(
+    own_images: frozenset[str] = frozenset(),
+) -> Definition[AIMTemplateCache, ObservedTemplateCache]:
+    """Return the controller of AIMTemplateCache; `own_images` are the operator's download images."""
+
+    def observe(cache: AIMTemplateCache, live: Manifest, reader: Reader, reads: Reads) -> ObservedTemplateCache:
+        observed = _observe(cache, live, reader, reads)
+        known = {name: replace(context, own_images=own_images) for name, context in observed.contexts.items()}
+        return replace(observed, contexts=known)
+
     return Definition(
         name="template-cache",
         kind=AIM_TEMPLATE_CACHE,
-        observe=_observe,
+        observe=observe,
         plan=plan_template_cache,
         informers=INFORMERS,
         ties=CACHE_TIES,

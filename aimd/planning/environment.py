@@ -112,6 +112,9 @@ AWS_ENDPOINT_URL = "AWS_ENDPOINT_URL"
 S3_NO_SSL = "S3_NO_SSL"
 """Whether the object store is reached without TLS."""
 
+DEBUG_PREFIX = "AIM_DEBUG_"
+"""How the switches begin with which test suites simulate downloads."""
+
 _IDENTITIES = (AIM_ID, AIM_MODEL_ID)
 
 

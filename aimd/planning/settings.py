@@ -17,7 +17,7 @@ class ControllerSettings:
     longest. `job_requests` are the resource requests of download pods. `system_namespace` is the operator's own.
     `discovery_slots` is how many discovery Jobs may run at once. Those of cluster templates run in
     `discovery_namespace`, the operator's if empty, and use only
-    the `discovery_service_accounts` and `discovery_secrets`.
+    the `discovery_service_accounts` and `discovery_secrets`. `allow_debug` passes debug switches on to downloads.
     """
 
     downloader_image: str = f"aimd:{__version__}"
@@ -26,6 +26,7 @@ class ControllerSettings:
     retry_base_seconds: int = 600
     retry_limit_seconds: int = 6 * 3600
     discovery_slots: int = 10
+    allow_debug: bool = False
     discovery_namespace: str = ""
     discovery_service_accounts: frozenset[str] = frozenset()
     discovery_secrets: frozenset[str] = frozenset()
@@ -41,6 +42,11 @@ class ControllerSettings:
             self.discovery_secrets,
         )
 
+    @property
+    def download_images(self) -> frozenset[str]:
+        """The operator's own images for downloads."""
+        return self.own_images | {self.downloader_image}
+
     def is_own_image(self, image: str) -> bool:
         """Return whether the image carries the `aimd` command."""
-        return image == self.downloader_image or image in self.own_images
+        return image in self.download_images

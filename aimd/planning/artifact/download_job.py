@@ -15,6 +15,7 @@ from aimd.planning.environment import (
     AIM_DOWNLOADER_PROTOCOL,
     ARTIFACT_NAME,
     ARTIFACT_NAMESPACE,
+    DEBUG_PREFIX,
     EXPECTED_SIZE_BYTES,
     HF_HOME,
     MOUNT_PATH,
@@ -140,7 +141,7 @@ def download_job(
     """
     container = {
         **_container(context, DOWNLOAD_CONTAINER, ["aimd", "download"], []),
-        "env": render_env(merge_env(_default_env(context), context.config.spec.env, context.artifact.spec.env)),
+        "env": render_env(_environment(context, _default_env(context))),
         "resources": {"requests": dict(sorted(context.settings.job_requests.items()))},
         "volumeMounts": [{"name": "cache", "mountPath": _MOUNT_PATH}, {"name": "tmp", "mountPath": _TMP_PATH}],
     }
@@ -168,7 +169,7 @@ def check_size_job(context: JobContext) -> Desired:
     """Return the Job that determines how large the weights are; it has no token and no volume."""
     container = {
         **_container(context, CHECK_SIZE_CONTAINER, ["aimd", "check-size"], ["/check-size.sh"]),
-        "env": render_env(merge_env(context.config.spec.env, context.artifact.spec.env)),
+        "env": render_env(_environment(context)),
         "resources": {"requests": dict(sorted(context.settings.job_requests.items()))},
         "volumeMounts": [{"name": "tmp", "mountPath": _TMP_PATH}],
     }
@@ -234,6 +235,14 @@ def _default_env(context: JobContext) -> tuple[EnvVar, ...]:
         TARGET_DIR: _MOUNT_PATH,
     }
     return tuple(EnvVar(name=name, value=value) for name, value in values.items())
+
+
+def _environment(context: JobContext, defaults: tuple[EnvVar, ...] = ()) -> tuple[EnvVar, ...]:
+    """Return the variables of a Job; debug switches only where the operator allows them (ART-JOB-6, ART-JOB-8)."""
+    merged = merge_env(defaults, context.config.spec.env, context.artifact.spec.env)
+    if context.settings.allow_debug:
+        return merged
+    return tuple(variable for variable in merged if not variable.name.startswith(DEBUG_PREFIX))
 
 
 def _container(context: JobContext, name: str, own_command: list[str], foreign_command: list[str]) -> Manifest:

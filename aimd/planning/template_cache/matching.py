@@ -1,10 +1,11 @@
 """Which artifact serves which source: names, identity, and the choice among candidates.
 
-Two downloads are the same if the source URI and the endpoints in the environment are. A Ready artifact is reused
-whatever its credentials; one that is not Ready is reused only if its whole environment is the same (TC-ART-1).
+Two downloads are the same if source URI, image and environment are. A Ready artifact is reused whatever its credentials
+and its engine's settings, which do not change what is fetched; one that is not Ready is reused only if its whole
+environment is the same (TC-ART-1).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aimd.api.artifact import AIMArtifact
@@ -12,21 +13,30 @@ from aimd.api.core import EnvVar
 from aimd.api.shared import CacheMode, ModelSource
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.component import State
-from aimd.planning.environment import AWS_ENDPOINT_URL, HF_ENDPOINT, S3_NO_SSL, merge_env
+from aimd.planning.environment import DEBUG_PREFIX, merge_env
 from aimd.planning.naming import derive_name
 from aimd.planning.runtime_config import ResolvedConfig
 
-_LOCATION_VARIABLES = (AWS_ENDPOINT_URL, S3_NO_SSL, HF_ENDPOINT)
+_CREDENTIALS = frozenset(
+    ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+)
+_PACE = frozenset(("PROGRESS_INTERVAL", "RETRY_TIMEOUT", "STALL_TIMEOUT"))
+_OF_THE_ENGINE = ("AIM_", "VLLM_")
+"""How variables begin that only predictors read, and the downloader to choose a protocol."""
 _SOURCE_ORDER = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 _KEY_ORDER = ("name", "key", "optional")
 
 
 @dataclass(frozen=True, slots=True)
 class ArtifactContext:
-    """What else counts about an artifact: the config in force for it, and the storage class of its claim."""
+    """What else counts about an artifact: the config in force for it, and the storage class of its claim.
+
+    `own_images` are the operator's download images.
+    """
 
     config: ResolvedConfig = field(default_factory=ResolvedConfig)
     storage_class: str = ""
+    own_images: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +64,15 @@ def match_sources(
     def best(source: ModelSource) -> AIMArtifact | None:
         return best_artifact(cache, source, by_uri.get(source.source_uri, ()), config, contexts)
 
-    return tuple(
-        Match(index, source, best(source), artifact_name(cache, source)) for index, source in enumerate(sources)
-    )
+    def name(source: ModelSource) -> str:
+        others = {
+            artifact.metadata.name: artifact.metadata.uid
+            for artifact in by_uri.get(source.source_uri, ())
+            if not _same_origin(cache, source, artifact, config, _context(contexts, artifact, config))
+        }
+        return _free_name(cache, source, others)
+
+    return tuple(Match(index, source, best(source), name(source)) for index, source in enumerate(sources))
 
 
 def artifact_env(cache: AIMTemplateCache, source: ModelSource) -> tuple[EnvVar, ...]:
@@ -64,13 +80,28 @@ def artifact_env(cache: AIMTemplateCache, source: ModelSource) -> tuple[EnvVar, 
     return merge_env(cache.spec.env, source.env)
 
 
-def artifact_name(cache: AIMTemplateCache, source: ModelSource) -> str:
-    """Return the name of the artifact that a cache creates for a source (TC-ART-6)."""
+def _free_name(cache: AIMTemplateCache, source: ModelSource, others: Mapping[str, str]) -> str:
+    """Return a name that none of the artifacts in `others`, given by name and UID, has (TC-ART-9)."""
+    name, taken = artifact_name(cache, source), list[str]()
+    while name in others:
+        taken.append(others[name])
+        name = artifact_name(cache, source, taken)
+    return name
+
+
+def artifact_name(cache: AIMTemplateCache, source: ModelSource, instead_of: Sequence[str] = ()) -> str:
+    """Return the name of the artifact that a cache creates for a source (TC-ART-6).
+
+    `instead_of` are UIDs of artifacts that have the name and hold something else (TC-ART-9).
+    """
     env = artifact_env(cache, source)
     encoded = [go_env(variable) for variable in env] or None
     inputs: list[object] = [source.source_uri, encoded, cache.spec.storage_class_name]
     if cache.spec.mode == CacheMode.DEDICATED:
         inputs += ["dedicated", cache.metadata.name]
+    if cache.spec.download_image:
+        inputs += ["image", cache.spec.download_image]
+    inputs += instead_of
     return derive_name([source.source_uri.replace(".", "-")], inputs, hash_length=10)
 
 
@@ -95,7 +126,7 @@ def best_artifact(
     usable = [
         artifact
         for artifact in artifacts
-        if is_usable(cache, source, artifact, config, contexts.get(artifact.metadata.name) or ArtifactContext(config))
+        if is_usable(cache, source, artifact, config, _context(contexts, artifact, config))
     ]
     return min(usable, key=_preference, default=None)
 
@@ -113,7 +144,11 @@ def is_usable(
         return False
     if not _is_in_reach(cache, artifact) or not _class_fits(cache, artifact, contexts):
         return False
-    return _is_kept(cache, artifact) or _same_environment(artifact_env(cache, source), artifact, config, contexts)
+    if _is_kept(cache, artifact):
+        return True
+    if not _same_origin(cache, source, artifact, config, contexts):
+        return False
+    return artifact.status.status == State.READY or _same_environment(cache, source, artifact, config, contexts)
 
 
 def is_reconciled(artifact: AIMArtifact) -> bool:
@@ -141,16 +176,61 @@ def _is_kept(cache: AIMTemplateCache, artifact: AIMArtifact) -> bool:
     return listed and artifact.status.status == State.READY
 
 
-def _same_environment(
-    env: Sequence[EnvVar], artifact: AIMArtifact, config: ResolvedConfig, contexts: ArtifactContext
+def _same_origin(
+    cache: AIMTemplateCache,
+    source: ModelSource,
+    artifact: AIMArtifact,
+    config: ResolvedConfig,
+    contexts: ArtifactContext,
 ) -> bool:
-    """Return whether the environments match: of a Ready artifact the endpoints, of others everything (TC-ART-1)."""
-    ours = {variable.name: go_env(variable) for variable in merge_env(config.spec.env, env)}
-    inherited = contexts.config.spec.env
-    theirs = {variable.name: go_env(variable) for variable in merge_env(inherited, artifact.spec.env)}
-    if artifact.status.status == State.READY:
-        return all(ours.get(name) == theirs.get(name) for name in _LOCATION_VARIABLES)
+    """Return whether a download for the artifact can only have fetched what one for the cache would (TC-ART-9)."""
+    image = artifact.spec.model_download_image
+    if image != cache.spec.download_image and not {image, cache.spec.download_image} <= contexts.own_images | {""}:
+        return False
+    ours, theirs = _environments(cache, source, artifact, config, contexts)
+    return all(ours.get(name) == theirs.get(name) for name in ours | theirs if not _is_neutral(name))
+
+
+def _same_environment(
+    cache: AIMTemplateCache,
+    source: ModelSource,
+    artifact: AIMArtifact,
+    config: ResolvedConfig,
+    contexts: ArtifactContext,
+) -> bool:
+    """Return whether the whole environments match (TC-ART-1)."""
+    ours, theirs = _environments(cache, source, artifact, config, contexts)
     return ours == theirs
+
+
+def _environments(
+    cache: AIMTemplateCache,
+    source: ModelSource,
+    artifact: AIMArtifact,
+    config: ResolvedConfig,
+    contexts: ArtifactContext,
+) -> tuple[dict[str, object], dict[str, object]]:
+    """Return the environments of the downloads for the cache and for the artifact, by name of the variable."""
+    ours = _by_name(config.spec.env, artifact_env(cache, source))
+    return ours, _by_name(contexts.config.spec.env, artifact.spec.env)
+
+
+def _by_name(*layers: Iterable[EnvVar]) -> dict[str, object]:
+    return {variable.name: go_env(variable) for variable in merge_env(*layers)}
+
+
+def _is_neutral(name: str) -> bool:
+    """Return whether a variable cannot change what is fetched.
+
+    All others count, also unknown ones: endpoints and proxies in every spelling, certificates, settings of Python.
+    """
+    if name.startswith(DEBUG_PREFIX):
+        return False
+    return name in _CREDENTIALS or name in _PACE or name.startswith(_OF_THE_ENGINE)
+
+
+def _context(contexts: Mapping[str, ArtifactContext], artifact: AIMArtifact, config: ResolvedConfig) -> ArtifactContext:
+    return contexts.get(artifact.metadata.name) or ArtifactContext(config)
 
 
 def _preference(artifact: AIMArtifact) -> tuple[int, str, str]:

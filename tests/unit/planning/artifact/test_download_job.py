@@ -1,5 +1,6 @@
 """Jobs and identity of an artifact."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -191,3 +192,19 @@ def test_the_fingerprint_follows_what_a_user_can_change() -> None:
     assert plain != inputs_of(download_job(context(artifact(env=[{"name": "HF_TOKEN", "value": "t"}])), CLAIM).manifest)
     assert plain != inputs_of(download_job(context(artifact(), env=[{"name": "A", "value": "b"}]), CLAIM).manifest)
     assert plain != inputs_of(download_job(context(artifact(modelDownloadImage="x")), CLAIM).manifest)
+
+
+@pytest.mark.parametrize("where", ["artifact", "config"])
+def test_debug_switches_need_the_permission_of_the_operator(where: str) -> None:
+    """Prove ART-JOB-8."""
+    env = [{"name": "AIM_DEBUG_SIMULATE_DOWNLOAD", "value": "1"}]
+    of = context(artifact(env=env)) if where == "artifact" else context(artifact(), env=env)
+
+    def names(of: JobContext) -> set[str]:
+        jobs = (download_job(of, CLAIM), check_size_job(of))
+        containers = [job.manifest["spec"]["template"]["spec"]["containers"][0] for job in jobs]
+        return {item["name"] for container in containers for item in container["env"]}
+
+    assert "AIM_DEBUG_SIMULATE_DOWNLOAD" not in names(of)
+    allowed = replace(of, settings=replace(of.settings, allow_debug=True))
+    assert "AIM_DEBUG_SIMULATE_DOWNLOAD" in names(allowed)

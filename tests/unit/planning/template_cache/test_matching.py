@@ -9,7 +9,7 @@ from aimd.api.core import EnvVar
 from aimd.api.runtime_config import AIMRuntimeConfigSpec
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.runtime_config import ResolvedConfig
-from aimd.planning.template_cache.matching import ArtifactContext, artifact_name, best_artifact
+from aimd.planning.template_cache.matching import ArtifactContext, artifact_name, best_artifact, match_sources
 from tests.unit.planning.template_cache.makers import HF_SECRET, TOKEN, artifact, cache, source
 
 
@@ -108,3 +108,61 @@ def test_a_ready_match_stays_one_whatever_the_rules_say_by_now() -> None:
     entry = {"name": "a", "uid": "uid-a", "model": "m", "status": "Ready"}
     user = AIMTemplateCache.model_validate({**cache().manifest(), "status": {"artifacts": {"a": entry}}})
     assert best(user, other) == "a"
+
+
+def variable(name: str, value: str = "https://elsewhere") -> dict[str, Any]:
+    return {"env": [{"name": name, "value": value}]}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        variable("AWS_ENDPOINT_URL_S3"),
+        variable("https_proxy"),
+        variable("HTTPS_PROXY"),
+        variable("ALL_PROXY"),
+        variable("NO_PROXY", "*"),
+        variable("SSL_CERT_FILE", "/cache/ca.pem"),
+        variable("REQUESTS_CA_BUNDLE", "/cache/ca.pem"),
+        variable("AWS_CONFIG_FILE", "/cache/config"),
+        variable("PYTHONPATH", "/cache"),
+        variable("AIM_DEBUG_SIMULATE_DOWNLOAD", "1"),
+        variable("OF_THE_FUTURE"),
+        {"env": [{"name": "HF_ENDPOINT", "valueFrom": {"secretKeyRef": {"name": "mirror", "key": "url"}}}]},
+        {"modelDownloadImage": "evil.example/downloader:1"},
+    ],
+)
+def test_an_artifact_of_another_origin_is_not_reused(spec: dict[str, Any]) -> None:
+    """Prove TC-ART-9: a new artifact is made, under another name, though the other one took the usual name."""
+    obj = cache()
+    usual = artifact_name(obj, source())
+    other = artifact(usual, spec=spec)
+    assert best(obj, other) is None
+    (match,) = match_sources(obj, [source()], [other], ResolvedConfig(), {})
+    assert (match.artifact, match.name == usual) == (None, False)
+    again = artifact(match.name, spec=spec)
+    (further,) = match_sources(obj, [source()], [other, again], ResolvedConfig(), {})
+    assert further.name not in (usual, match.name)
+
+
+@pytest.mark.parametrize("name", ["HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "STALL_TIMEOUT", "AIM_LOG_LEVEL", "VLLM_USE_V1"])
+def test_what_cannot_change_the_weights_does_not_count(name: str) -> None:
+    """Prove TC-ART-9."""
+    assert best(cache(), artifact(spec=variable(name))) == "a"
+
+
+def test_the_operators_own_images_are_equal_and_those_of_others_are_not() -> None:
+    """Prove TC-ART-9."""
+    own = ArtifactContext(own_images=frozenset({"aimd:1", "aimd:2"}))
+
+    def found(wanted: str, used: str) -> bool:
+        obj = cache(downloadImage=wanted) if wanted else cache()
+        candidate = artifact(spec={"modelDownloadImage": used})
+        return best_artifact(obj, source(), [candidate], ResolvedConfig(), {"a": own}) is not None
+
+    assert found("", "aimd:1")
+    assert found("aimd:2", "aimd:1")
+    assert found("acme/downloader:1", "acme/downloader:1")
+    assert not found("acme/downloader:1", "")
+    assert not found("", "acme/downloader:1")
+    assert not found("aimd:1", "acme/downloader:1")
