@@ -9,8 +9,8 @@ from aimd.runtime.objects import Kind
 
 KINDS = {name: kind for name, kind in vars(kinds).items() if isinstance(kind, Kind)}
 CLUSTER_SCOPED = {
-    "CustomResourceDefinition", "Namespace", "Node", "PersistentVolume", "StorageClass", "SubjectAccessReview",
-    "TokenReview",
+    "CustomResourceDefinition", "Namespace", "Node", "PersistentVolume", "ServiceCIDR", "StorageClass",
+    "SubjectAccessReview", "TokenReview",
 }  # fmt: skip
 
 
