@@ -1,7 +1,8 @@
 """Inspection of images: the limit on concurrent requests, and the failures that are not repeated at once.
 
-A registry that hangs must not take all workers of a controller. So concurrent inspections are limited, in total and for
-each registry; a model or template over the limit tries again a second later.
+A registry that hangs must not take all workers of a controller. So concurrent inspections are limited: in total, for
+each registry, for each namespace, and for each registry within a namespace. A model or template over a limit tries
+again a second later, and places go first to namespaces that have none (MDL-INS-6).
 """
 
 import random
@@ -10,7 +11,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from anyio.to_thread import run_sync
 
@@ -22,6 +23,7 @@ from aimd.controllers.registry_access import (
     CredentialsMissing,
     PullSecrets,
 )
+from aimd.controllers.turns import Turns
 from aimd.planning.image_inspection import Inspection, LabelsUnreadable, ProfilesOfImage
 from aimd.planning.model.image_metadata import read_labels
 from aimd.planning.needs import InspectImage
@@ -34,6 +36,9 @@ from aimd.runtime.objects import Key, Kind
 
 MAX_CONCURRENT = 6
 MAX_CONCURRENT_PER_REGISTRY = 3
+MAX_CONCURRENT_PER_NAMESPACE = 3
+MAX_CONCURRENT_PER_NAMESPACE_AND_REGISTRY = 2
+"""Less than for the registry: one namespace leaves a place to others even if it asks for many large images."""
 BUSY_SECONDS = 1.0
 """The pause of an object that is over the limit."""
 KEPT_SECONDS = 300.0
@@ -59,6 +64,15 @@ class _Known:
     attempts: int
 
 
+class _Ticket(NamedTuple):
+    """An inspection that runs or waits."""
+
+    namespace: str
+    registry: str
+    kind: Kind
+    owner: Key
+
+
 class ImageInspections:
     """Inspects images for models and templates of both scopes."""
 
@@ -74,8 +88,14 @@ class ImageInspections:
         self._secrets = secrets
         self._clock = clock
         self._jitter = jitter
-        self._running: Counter[str] = Counter()
-        """Concurrent inspections by registry."""
+        self._running: Counter[_Ticket] = Counter()
+        """Concurrent inspections."""
+        self._turns: Turns[_Ticket] = Turns(
+            share=MAX_CONCURRENT_PER_NAMESPACE,
+            kept=1,
+            forget_seconds=5 * BUSY_SECONDS,
+            namespace_of=lambda ticket: ticket.namespace,
+        )
         self._known: dict[tuple[Kind, Key], _Known] = {}
         self._parsed: OrderedDict[str, ProfilesRead] = OrderedDict()
         """Profiles by digest of the image, the latest used last."""
@@ -99,7 +119,7 @@ class ImageInspections:
         if isinstance(reference, RegistryFailure):
             inspection = Inspection(failure=reference)
         else:
-            with self._limit(reference.registry) as allowed:
+            with self._limit(_Ticket(need.owner.namespace, reference.registry, need.kind, need.owner)) as allowed:
                 if not allowed:
                     return replace(known.inspection if known else Inspection(), again_after=BUSY_SECONDS)
                 inspection = await self._inspect(need, reference)
@@ -160,17 +180,30 @@ class ImageInspections:
         return replace(inspection, again_after=pause)
 
     @contextmanager
-    def _limit(self, registry: str) -> Iterator[bool]:
+    def _limit(self, ticket: _Ticket) -> Iterator[bool]:
         """Yield whether one more inspection may run now, and count it while it runs (MDL-INS-6)."""
-        if self._running.total() >= MAX_CONCURRENT or self._running[registry] >= MAX_CONCURRENT_PER_REGISTRY:
+        if not self._may_run(ticket):
             yield False
             return
-        self._running[registry] += 1
+        self._running[ticket] += 1
         try:
             yield True
         finally:
-            self._running[registry] -= 1
-            self._running += Counter()  # Drops the registries at zero.
+            self._running[ticket] -= 1
+            self._running += Counter()  # Drops those at zero.
+
+    def _may_run(self, ticket: _Ticket) -> bool:
+        holders = tuple(self._running.elements())
+        same_registry = [other for other in holders if other.registry == ticket.registry]
+        own = sum(other.namespace == ticket.namespace for other in same_registry)
+        if len(same_registry) >= MAX_CONCURRENT_PER_REGISTRY or own >= MAX_CONCURRENT_PER_NAMESPACE_AND_REGISTRY:
+            self._turns.leave(ticket)  # It waits for its registry, and takes no turn of others.
+            return False
+        self._turns.ask(ticket, self._clock())
+        if ticket not in self._turns.next(MAX_CONCURRENT, holders):
+            return False
+        self._turns.take(ticket)
+        return True
 
 
 def _refused(failure: RegistryFailure, credentials: Credentials) -> Inspection:

@@ -1,19 +1,22 @@
 """How many discovery Jobs may run at once, and which template is next.
 
 The two template controllers share the slots (TPL-DSC-2). One process leads, so there is no lock: running Jobs are
-counted in the cache, granted slots beside them, and templates that wait stand in a queue.
+counted in the cache, granted slots beside them, and templates that wait stand in a queue. Slots are dealt out by
+namespace: the one that has fewest goes first, and none has more than half of them (TPL-DSC-17).
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from aimd.controllers.predicates import job_ended
+from aimd.controllers.turns import Turns
 from aimd.planning.jobs import has_ended
+from aimd.planning.kinds import AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE
 from aimd.planning.needs import DiscoverySlot
 from aimd.planning.service_template.discovery_job import JOB_LABELS
 from aimd.runtime.controller import Watch
 from aimd.runtime.kinds import JOB
-from aimd.runtime.objects import Key, Kind, Manifest, labels_of
+from aimd.runtime.objects import Key, Kind, Manifest, controller_of, key_of, labels_of, uid_of
 from aimd.runtime.store import Cache
 
 BY_ACTIVITY = "discovery: active"
@@ -44,16 +47,20 @@ class DiscoverySlots:
         self._cache = cache
         self._clock = clock
         self._granted: set[Ticket] = set()
-        self._queue: dict[Ticket, float] = {}
+        self._turns: Turns[Ticket] = Turns(
+            share=max(1, (total + 1) // 2),
+            kept=total // 5,
+            forget_seconds=FORGET_SECONDS,
+            namespace_of=lambda ticket: ticket[1].namespace,
+        )
 
     def grant(self, need: DiscoverySlot) -> bool:
         """Return whether a Job may be created now; if not, the template waits in the queue."""
-        now, ticket = self._clock(), (need.kind, need.template)
-        self._queue[ticket] = now  # A ticket that is in the queue keeps its place.
-        self._queue = {other: seen for other, seen in self._queue.items() if now - seen < FORGET_SECONDS}
-        if list(self._queue).index(ticket) >= self._free:
+        ticket = need.kind, need.template
+        self._turns.ask(ticket, self._clock())
+        if ticket not in self._next():
             return False
-        del self._queue[ticket]
+        self._turns.take(ticket)
         self._granted.add(ticket)
         return True
 
@@ -69,12 +76,11 @@ class DiscoverySlots:
     @property
     def waiting(self) -> int:
         """Templates that wait in the queue."""
-        now = self._clock()
-        return sum(1 for seen in self._queue.values() if now - seen < FORGET_SECONDS)
+        return self._turns.waiting(self._clock())
 
     def next_in_line(self, kind: Kind) -> list[Key]:
         """Return the templates of a kind that would get a slot now."""
-        return [key for own, key in list(self._queue)[: max(self._free, 0)] if own == kind]
+        return [key for own, key in self._next() if own == kind]
 
     def watch(self, kind: Kind) -> Watch:
         """Return the watch that wakes the next templates of a kind when a Job has ended."""
@@ -84,9 +90,23 @@ class DiscoverySlots:
 
         return Watch(JOB, next_in_line, job_ended)
 
-    @property
-    def _free(self) -> int:
-        return self.total - len(self._running()) - len(self._granted)
+    def _next(self) -> list[Ticket]:
+        return self._turns.next(self.total, self._running() | self._granted)
 
-    def _running(self) -> Sequence[Manifest]:
-        return self._cache[JOB].by_index(BY_ACTIVITY, ACTIVE)
+    def _running(self) -> set[Ticket]:
+        """Return the templates with a Job that runs.
+
+        A Job counts by its controller, a template that exists, and once for each template: labels and owner references
+        can be written by tenants (TPL-DSC-17).
+        """
+        owners = (self._owner(job) for job in self._cache[JOB].by_index(BY_ACTIVITY, ACTIVE))
+        return {owner for owner in owners if owner is not None}
+
+    def _owner(self, job: Manifest) -> Ticket | None:
+        reference = controller_of(job) or {}
+        for kind in (AIM_SERVICE_TEMPLATE, AIM_CLUSTER_SERVICE_TEMPLATE):
+            key = Key(key_of(job).namespace if kind.namespaced else "", str(reference.get("name") or ""))
+            template = self._cache[kind].get(key) if reference.get("kind") == kind.name else None
+            if template is not None and uid_of(template) == reference.get("uid"):
+                return kind, key
+        return None

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from aimd.api.foreign_reasons import ForeignReason
 from aimd.api.reasons import Reason
 from aimd.api.service_template import AnyServiceTemplate, DiscoveryState, TemplateCondition
-from aimd.planning.component import DOWNSTREAM, Component
+from aimd.planning.component import DOWNSTREAM, Component, State
 from aimd.planning.jobs import JobPhase, job_failure, job_phase
 from aimd.planning.kinds import resource_reference
-from aimd.planning.objects import find_condition
+from aimd.planning.objects import find_condition, newest_event
 from aimd.planning.pods import PodHealth, probe_pods
 from aimd.planning.service_template.aim_log import runtime_errors
 from aimd.planning.service_template.discovery_job import DiscoveryContext, discovery_objects, job_key, spec_hash
@@ -118,12 +119,15 @@ def plan_discovery(
     if phase in (JobPhase.FAILED, JobPhase.COMPLETE):
         return _failed(context, run, _why(context, run), obsolete, now)
     if phase is JobPhase.RUNNING:
-        pods = probe_pods(run.pods, logs=run.tails, events=run.events, exit_codes={})
+        pods = _refused_pods(run) or probe_pods(run.pods, logs=run.tails, events=run.events, exit_codes={})
+        if pods.reason == ForeignReason.FAILED_CREATE:
+            return _failed(context, run, _stuck(pods), obsolete, now)
         if pods.failure is not None and pods.reason != Reason.NO_PODS:
             return _failed(context, run, _stuck(pods), obsolete, now)
         text = "The discovery Job is running"
         components = (Component.waiting(_JOB, Reason.JOB_RUNNING, text, DOWNSTREAM), *_pods(run, pods))
-        return DiscoveryPlan(_awaiting(text), components, deletions=obsolete)
+        again = None if run.pods else PLACE_WAIT_SECONDS
+        return DiscoveryPlan(_awaiting(text), components, deletions=obsolete, requeue_after=again)
     return _absent(context, run, obsolete, now, hardware_there=hardware_there)
 
 
@@ -253,6 +257,15 @@ def _refused(run: DiscoveryRun, job: Failure, errors: str) -> _Failed:
     text = f"The image cannot select a profile: {errors}"
     pods = Component.failed(_PODS, Failure(Category.INVALID_SPEC, Reason.POD_FAILED, text))
     return _Failed(text, (Component.failed(_JOB, job, DOWNSTREAM), *((pods,) if run.pods else ())))
+
+
+def _refused_pods(run: DiscoveryRun) -> PodHealth | None:
+    """Return why a Job has no pods: an admission policy or a quota refuses them, as its Events say (TPL-DSC-18)."""
+    refused = newest_event(run.events, uid_of(run.job or {}), frozenset({ForeignReason.FAILED_CREATE}))
+    if run.pods or refused is None:
+        return None
+    message = refused.get("message") or "The API server refuses the pods of the discovery Job"
+    return PodHealth(State.PENDING, ForeignReason.FAILED_CREATE, str(message))
 
 
 def _stuck(pods: PodHealth) -> _Failed:

@@ -65,6 +65,9 @@ TTL_SECONDS = 600
 """The log of a Job that has ended is its result; a restart of the operator must not lose it (TPL-DSC-8)."""
 DEADLINE_SECONDS = 600
 """A pod that cannot start would otherwise occupy one of the few slots for ever (TPL-DSC-6)."""
+_REQUESTS = {"cpu": "100m", "memory": "256Mi"}
+_LIMITS = {"cpu": "2", "memory": "8Gi"}
+"""Selecting a profile loads no weights; quotas on limits admit only pods that have them (TPL-DSC-18)."""
 _USER = 65532
 _NAME_LENGTH = 45
 
@@ -210,6 +213,7 @@ def _pod(context: DiscoveryContext) -> Manifest:
         "image": context.model.spec.image,
         "args": ["dry-run", "--format=json"],
         "env": render_env(_environment(context)),
+        "resources": {"requests": dict(_REQUESTS), "limits": dict(_LIMITS)},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "runAsNonRoot": True,

@@ -9,12 +9,13 @@ from aimd.planning.jobs import JobPhase, job_phase
 from aimd.planning.needs import DiscoverySlot, Need, ReadEvents, ReadList, ReadLog, Reads, Refused
 from aimd.planning.objects import phase_of
 from aimd.planning.pod_failures import LOG_LINES, needs_log
-from aimd.planning.pods import needs_events, newest
+from aimd.planning.pods import STARTING_SECONDS, needs_events, newest
 from aimd.planning.service_template.discovery import DiscoveryRun, output_wanted
 from aimd.planning.service_template.discovery_job import CONTAINER
 from aimd.planning.service_template.discovery_output import LOG_LIMIT
 from aimd.planning.service_template.image_profile import plan_reading, profile_need
 from aimd.planning.service_template.observed import ObservedTemplate, discovery_context, wants_discovery
+from aimd.planning.time import age_seconds
 from aimd.runtime.kinds import POD
 from aimd.runtime.objects import Manifest, key_of, uid_of
 
@@ -42,6 +43,8 @@ def discovery_needs(observed: ObservedTemplate, now: datetime) -> tuple[Need, ..
         failed = (pod for pod in run.pods if phase_of(pod) == "Failed" and needs_log(pod, {}))
         return tuple(ReadLog(key_of(pod), LOG_LINES) for pod in failed)
     if job_phase(run.job) is JobPhase.RUNNING:
+        if not run.pods and age_seconds(run.job, now) >= STARTING_SECONDS:
+            return (ReadEvents(key_of(run.job), uid_of(run.job)),)
         return tuple(ReadEvents(key_of(pod), uid_of(pod)) for pod in run.pods if needs_events(pod))
     return ()
 

@@ -9,6 +9,8 @@ import pytest
 from aimd.controllers.image_inspections import (
     BUSY_SECONDS,
     KEPT_SECONDS,
+    MAX_CONCURRENT,
+    MAX_CONCURRENT_PER_NAMESPACE,
     MAX_CONCURRENT_PER_REGISTRY,
     ImageInspections,
 )
@@ -49,8 +51,8 @@ class World:
             raise CredentialsMissing(Failure(Category.MISSING_UPSTREAM, "SecretNotFound", "no Secret"))
         return Credentials(Keyring())
 
-    async def look(self, name: str = "m", image: str = "ghcr.io/org/image:1") -> Inspection:
-        return await self.inspections.inspect(InspectImage(AIM_MODEL, Key("ns", name), name, image))
+    async def look(self, name: str = "m", image: str = "ghcr.io/org/image:1", namespace: str = "ns") -> Inspection:
+        return await self.inspections.inspect(InspectImage(AIM_MODEL, Key(namespace, name), name, image))
 
 
 def content(profiles: ProfileFiles = NO_PROFILES, **labels: str) -> ImageContent:
@@ -102,7 +104,7 @@ async def test_a_silent_registry_gets_few_questions_at_once() -> None:
     world.silence = anyio.Event()
     async with anyio.create_task_group() as tasks:
         for number in range(MAX_CONCURRENT_PER_REGISTRY):
-            tasks.start_soon(world.look, f"m{number}")
+            tasks.start_soon(world.look, f"m{number}", "ghcr.io/org/image:1", f"ns{number}")
         await anyio.wait_all_tasks_blocked()
         turned_away = await world.look("late")
         assert (world.asked, turned_away.again_after) == (MAX_CONCURRENT_PER_REGISTRY, BUSY_SECONDS)
@@ -110,6 +112,46 @@ async def test_a_silent_registry_gets_few_questions_at_once() -> None:
         tasks.start_soon(world.look, "other", "quay.io/org/image:1")
         await anyio.wait_all_tasks_blocked()
         assert world.asked == MAX_CONCURRENT_PER_REGISTRY + 1
+        world.silence.set()
+
+
+async def test_silent_registries_of_one_namespace_leave_places_to_others() -> None:
+    """Prove MDL-INS-6."""
+    world = World()
+    world.silence = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        for number in range(30):
+            tasks.start_soon(world.look, f"m{number}", f"r{number}.example.com/org/image:1", "noisy")
+            tasks.start_soon(world.look, f"same{number}", "ghcr.io/org/image:1", "noisy")
+        await anyio.wait_all_tasks_blocked()
+        assert world.asked == MAX_CONCURRENT_PER_NAMESPACE
+        for name in ("quiet-1", "quiet-2"):
+            tasks.start_soon(world.look, "m", "ghcr.io/org/image:1", name)
+            await anyio.wait_all_tasks_blocked()
+        assert world.asked == MAX_CONCURRENT_PER_NAMESPACE + 2
+        world.silence.set()
+
+
+async def test_a_namespace_without_an_inspection_gets_the_next_place() -> None:
+    """Prove MDL-INS-6."""
+    world = World()
+    world.silence = anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        for number in range(20):
+            for model in range(5):
+                image = f"r{number}-{model}.example.com/org/image:1"
+                tasks.start_soon(world.look, f"m{model}", image, f"noisy-{number}")
+        await anyio.wait_all_tasks_blocked()
+        assert world.asked == MAX_CONCURRENT
+        assert (await world.look("m", namespace="quiet")).again_after == BUSY_SECONDS
+        world.silence.set()
+        await anyio.wait_all_tasks_blocked()
+        world.silence = anyio.Event()
+        before = world.asked
+        world.now += 10 * BUSY_SECONDS
+        tasks.start_soon(world.look, "m", "ghcr.io/org/image:1", "quiet")
+        await anyio.wait_all_tasks_blocked()
+        assert world.asked == before + 1
         world.silence.set()
 
 

@@ -42,7 +42,13 @@ def fleet() -> FleetWorld:
     fleet.put(NODE, "gpu-0", metadata={"labels": labels}, status={"allocatable": {"amd.com/gpu": "8", "cpu": "64"}})
     request = {"resources": {"requests": {"storage": "10Gi"}}, "storageClassName": "fast"}
     fleet.put(PERSISTENT_VOLUME_CLAIM, "weights", spec=request)
-    discovery = {"labels": dict(JOB_LABELS)}
+    owner: dict[str, Any] = {
+        "apiVersion": AIM_SERVICE_TEMPLATE.api_version,
+        "kind": AIM_SERVICE_TEMPLATE.name,
+        "name": "tiny",
+    }
+    owner |= {"uid": f"{AIM_SERVICE_TEMPLATE.name}/tiny", "controller": True}
+    discovery = {"labels": dict(JOB_LABELS), "ownerReferences": [owner]}
     fleet.put(JOB, "discover", metadata=discovery, status={})
     began = START.isoformat()
     fleet.put(JOB, "discovered", metadata=discovery, status={"startTime": began})

@@ -20,6 +20,7 @@ from aimd.planning.service_template.discovery import FIRST_WAIT_SECONDS, Discove
 from aimd.planning.service_template.discovery_job import job_key, spec_hash
 from aimd.planning.service_template.observed import ObservedTemplate, discovery_context, wants_discovery
 from aimd.planning.service_template.plan import plan_service_template
+from aimd.runtime.kinds import JOB
 from aimd.runtime.objects import Applied, Manifest
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -410,6 +411,25 @@ def test_a_pod_that_cannot_pull_its_image_frees_its_place() -> None:
     again, _ = settle(observed(dict(plan.status)), run)
     assert [deletion.uid for deletion in again.deletions] == ["ju"]
     assert "discovery" not in again.status
+
+
+def test_a_job_whose_pods_are_refused_frees_its_place() -> None:
+    """Prove TPL-DSC-18."""
+    of = observed()
+    current = job(of)
+    event = {
+        "involvedObject": {"uid": "ju"},
+        "reason": "FailedCreate",
+        "message": 'pods "x" is forbidden: failed quota: limits',
+    }
+    plan, summary = settle(of, DiscoveryRun(job=current, events=(event,)))
+    assert [deletion.kind for deletion in plan.deletions] == [JOB]
+    assert shown(summary, "DiscoveryPodsReady") == ("False", "FailedCreate")
+    assert "failed quota" in plan.status["discovery"]["lastFailureReason"]
+    waiting, _ = settle(of, DiscoveryRun(job=current))
+    assert waiting.deletions == ()
+    assert waiting.requeue_after is not None
+    assert waiting.requeue_after <= 5
 
 
 def test_during_the_pause_the_failure_stays_shown_and_the_timer_is_exact() -> None:

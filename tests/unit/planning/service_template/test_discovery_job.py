@@ -148,6 +148,7 @@ def test_the_job_as_specified() -> None:
             {"name": "AIM_ACCELERATOR_COUNT", "value": "1"},
             {"name": "AIM_PROFILE_ID", "value": "p"},
         ],
+        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "2", "memory": "8Gi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "runAsNonRoot": True,
