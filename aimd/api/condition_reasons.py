@@ -164,6 +164,7 @@ SERVICE: Final[Mapping[StrEnum, Reasons]] = {
         R.GATEWAY_NOT_CONFIGURED,
         R.PATH_TEMPLATE_INVALID,
         R.PATH_CONFLICT,
+        R.ROUTE_NOT_ALLOWED,
         R.INVALID_SPEC,
         R.HTTP_ROUTE_FETCH_ERROR,
         F.BACKEND_NOT_FOUND,

@@ -74,6 +74,9 @@ class Reason(StrEnum):
     PATH_CONFLICT = "PathConflict"
     """Another service keeps the path, one above it or one below it, so the service has no route. Set another
     `routing.pathTemplate`; the route is created by itself when the path becomes free."""
+    ROUTE_NOT_ALLOWED = "RouteNotAllowed"
+    """An AIMClusterRuntimeConfig does not allow the path, the gateway or an annotation of the route, so there is no
+    route. Change what the message names, or ask the administrator."""
     PATH_TEMPLATE_INVALID = "PathTemplateInvalid"
     """The path template cannot be evaluated. Correct what the message quotes, or add the field that is missing."""
 

@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 
 from aimd.api.core import ApiObject, EnvList
 from aimd.api.schema import DEFAULTED, ApiModel, Int32
-from aimd.api.shared import BaseStatus, Routing, Storage
+from aimd.api.shared import BaseStatus, ClusterRouting, Routing, Storage
 
 
 class RuntimeConfigCondition(StrEnum):
@@ -19,7 +19,7 @@ class RuntimeConfigCondition(StrEnum):
     LABEL_PROPAGATION_READY = "LabelPropagationReady"
     """The patterns of `labelPropagation.match` are valid."""
     ROUTING_READY = "RoutingReady"
-    """`routing.pathTemplate` and `routing.requestTimeout` are valid."""
+    """`routing.pathTemplate`, `routing.requiredPathPrefix` and `routing.requestTimeout` are valid."""
 
 
 class LabelPropagation(ApiModel):
@@ -62,6 +62,13 @@ class AIMRuntimeConfigSpec(ApiModel):
     """Deprecated: use `storage.pvcHeadroomPercent`, which takes precedence."""
 
 
+class AIMClusterRuntimeConfigSpec(AIMRuntimeConfigSpec):
+    """Defaults that the config provides."""
+
+    routing: ClusterRouting | None = None
+    """HTTP routes of services."""
+
+
 class AIMRuntimeConfigStatus(BaseStatus):
     """Observed state of the config. Usually empty, because a config takes effect without being reconciled."""
 
@@ -84,7 +91,7 @@ class AIMClusterRuntimeConfig(ApiObject):
     that does not name another.
     """
 
-    spec: AIMRuntimeConfigSpec = AIMRuntimeConfigSpec()
+    spec: AIMClusterRuntimeConfigSpec = AIMClusterRuntimeConfigSpec()
     """Defaults that the config provides."""
     status: AIMRuntimeConfigStatus = AIMRuntimeConfigStatus()
     """Observed state of the config."""

@@ -260,6 +260,34 @@ class Routing(ApiModel):
     merged by key, in this order of precedence."""
 
 
+class GatewayName(ApiModel):
+    """A Gateway."""
+
+    namespace: Annotated[str, Schema(min_length=1, max_length=63)] = ""
+    """Namespace of the Gateway."""
+    name: Annotated[str, Schema(min_length=1, max_length=253)] = ""
+    """Name of the Gateway."""
+
+
+class ClusterRouting(Routing):
+    """Settings of the HTTPRoutes that expose services through a Gateway, and what services may set themselves.
+
+    What the config named `default` allows holds for all services, whatever config they name.
+    """
+
+    required_path_prefix: Annotated[str, Schema(max_length=1024)] = ""
+    """Path that each route must be at or below, as a template like `pathTemplate`, for example
+    `/{.metadata.namespace}/`. A service with another path has no route and the reason `RouteNotAllowed`. Defaults to no
+    limit."""
+    allowed_gateways: Annotated[tuple[GatewayName, ...], Schema(max_items=64)] = ()
+    """Gateways that routes may attach to. A service with another `gatewayRef` has no route and the reason
+    `RouteNotAllowed`. Defaults to all."""
+    allowed_annotation_prefixes: Annotated[tuple[str, ...], Schema(max_items=64)] = ()
+    """Beginnings of the keys that `annotations` of services and AIMRuntimeConfigs may have. Those of this config itself
+    are always allowed. A service with another annotation has no route and the reason `RouteNotAllowed`. Defaults to
+    all."""
+
+
 class CustomProfile(ApiModel):
     """Settings of the inference engine, mounted as a profile file beside the profiles of the image."""
 

@@ -103,7 +103,7 @@ def _tested_field(leaf: Leaf) -> str:
 
 def _readers_of(leaf: Leaf, readers: Readers) -> tuple[str, ...]:
     """Return the functions that read the field, else those that render the innermost model around it as a whole."""
-    direct = readers.get((leaf.owners[-1], leaf.name), ())
+    direct = tuple(name for owner in leaf.owners[-1].__mro__ for name in readers.get((owner, leaf.name), ()))
     around = (readers.get((owner, WHOLE), ()) for owner in reversed(leaf.owners))
     return direct or next(filter(None, around), ())
 

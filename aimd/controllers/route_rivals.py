@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 from aimd.api.service import AIMService
 from aimd.controllers.reach import Reach
-from aimd.controllers.reader import Reader, Tokens
+from aimd.controllers.reader import Reader, Tokens, own_name
 from aimd.controllers.relation import Relation
-from aimd.planning.kinds import AIM_SERVICE, HTTP_ROUTE
+from aimd.planning.kinds import AIM_CLUSTER_RUNTIME_CONFIG, AIM_SERVICE, HTTP_ROUTE
 from aimd.planning.objects import is_being_deleted
 from aimd.planning.path_template import InvalidPathTemplate, default_path, render_path
+from aimd.planning.runtime_config import DEFAULT_NAME
 from aimd.planning.service.route_paths import (
     RoutedPath,
     listeners_of,
@@ -63,6 +64,17 @@ SERVICE_RIVAL = Relation[AIMService, Manifest](
     Reach.ANYWHERE,
     predicate=generation_changed,
 )
+
+
+SERVICE_POLICY = Relation[AIMService, Manifest](
+    "service policy",
+    AIM_SERVICE,
+    (AIM_CLUSTER_RUNTIME_CONFIG,),
+    lambda _service: (DEFAULT_NAME,),
+    own_name,
+    predicate=generation_changed,
+)
+"""What the cluster config `default` allows holds for services that name another config, too (SVC-RTE-11)."""
 
 
 def find_rivals(service: AIMService, route: Route, reader: Reader) -> tuple[RoutedPath, ...]:

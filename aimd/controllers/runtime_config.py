@@ -8,7 +8,7 @@ from aimd.controllers.pipeline import Definition
 from aimd.controllers.reader import Reader
 from aimd.planning.kinds import AIM_CLUSTER_RUNTIME_CONFIG, AIM_RUNTIME_CONFIG
 from aimd.planning.needs import Reads
-from aimd.planning.runtime_config import ResolvedConfig, config_name, plan_runtime_config, resolve_config
+from aimd.planning.runtime_config import DEFAULT_NAME, ResolvedConfig, config_name, plan_runtime_config, resolve_config
 from aimd.planning.unreadable import Unreadable
 from aimd.runtime.informer import Informer
 from aimd.runtime.objects import Key, Kind, Manifest
@@ -21,10 +21,11 @@ def observe_config(reader: Reader, name: str, namespace: str) -> ResolvedConfig:
     name = config_name(name)
     namespaced = reader.get(AIM_RUNTIME_CONFIG, Key(namespace, name)) if namespace else None
     cluster = reader.get(AIM_CLUSTER_RUNTIME_CONFIG, Key("", name))
-    broken = next((item for item in (namespaced, cluster) if isinstance(item, Unreadable)), None)
+    governing = reader.get(AIM_CLUSTER_RUNTIME_CONFIG, Key("", DEFAULT_NAME)) if namespace else None
+    broken = next((item for item in (namespaced, cluster, governing) if isinstance(item, Unreadable)), None)
     if broken is not None:
         return resolve_config(name, None, None, namespace=namespace, unreadable=broken)
-    return resolve_config(name, namespaced, cluster, namespace=namespace)
+    return resolve_config(name, namespaced, cluster, namespace=namespace, governing=governing)
 
 
 def runtime_config_controllers() -> tuple[Definition[AnyRuntimeConfig, AnyRuntimeConfig], ...]:

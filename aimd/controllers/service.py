@@ -32,7 +32,7 @@ from aimd.controllers.relations import (
     SERVICE_WEIGHTS,
     SERVICE_WEIGHTS_CANDIDATE,
 )
-from aimd.controllers.route_rivals import SERVICE_RIVAL, find_rivals
+from aimd.controllers.route_rivals import SERVICE_POLICY, SERVICE_RIVAL, find_rivals
 from aimd.controllers.runtime_config import CONFIG_INFORMERS, observe_config
 from aimd.planning.component import State
 from aimd.planning.kinds import (
@@ -94,6 +94,7 @@ INFORMERS = (
     Informer(NODE, optional=True),
     Informer(PERSISTENT_VOLUME_CLAIM, label_selector=ARTIFACT_LABEL),
 )
+TIES = (*SERVICE_TIES, SERVICE_RIVAL, SERVICE_POLICY)
 _MADE_BY_OTHERS = (INFERENCE_SERVICE, HTTP_ROUTE)
 _STATUS_WORDS = {State.PROGRESSING: "Starting", State.READY: "Running", State.NOT_AVAILABLE: "Degraded"}
 
@@ -110,7 +111,7 @@ def service_controller(rights: PodRights = NO_RIGHTS) -> Definition[AIMService, 
         observe=observe,
         plan=plan_service,
         informers=INFORMERS,
-        ties=(*SERVICE_TIES, SERVICE_RIVAL),
+        ties=TIES,
         own_changes=service_intent_changed,
         finalizer=CACHES_OF_SERVICE_FINALIZER,
         on_deletion=_on_deletion,

@@ -17,7 +17,7 @@ from aimd.api.runtime_config import (
     RuntimeConfigCondition,
 )
 from aimd.api.schema import ApiModel
-from aimd.api.shared import CommonCondition, Routing, Storage
+from aimd.api.shared import ClusterRouting, CommonCondition, Routing, Storage
 from aimd.planning.component import UPSTREAM, Component, Direction, State
 from aimd.planning.durations import InvalidDuration, gateway_duration
 from aimd.planning.environment import merge_container_env
@@ -39,13 +39,14 @@ class ResolvedConfig:
     """The merged settings, where they come from (a resolved reference, None without any), and what is missing.
 
     `spec` is always there; without a config it is empty. `failure` is set when a config was named that does not
-    exist, or could not be read.
+    exist, or could not be read. `policies` are what administrators allow of routes (SVC-RTE-11).
     """
 
     name: str = DEFAULT_NAME
     spec: AIMRuntimeConfigSpec = field(default_factory=AIMRuntimeConfigSpec)
     reference: Manifest | None = None
     failure: Failure | None = None
+    policies: tuple[ClusterRouting, ...] = ()
 
     @property
     def found(self) -> bool:
@@ -80,28 +81,31 @@ def config_name(name: str) -> str:
     return name or DEFAULT_NAME
 
 
-def resolve_config(
+def resolve_config(  # noqa: PLR0913 (the configs of one name, and what holds for all)
     name: str,
     namespaced: AIMRuntimeConfig | None,
     cluster: AIMClusterRuntimeConfig | None,
     *,
     namespace: str = "",
     unreadable: Unreadable | None = None,
+    governing: AIMClusterRuntimeConfig | None = None,
 ) -> ResolvedConfig:
     """Merge the two configs of a name; `namespaced` is None for cluster-scoped consumers (CFG-FND-1).
 
     A missing `default` is no failure. Any other missing name is a MissingUpstream failure `ConfigNotFound`, as is a
-    config that does not parse (`unreadable`).
+    config that does not parse (`unreadable`). The policies of `governing`, the cluster config `default`, hold whatever
+    config is named (SVC-RTE-11).
     """
     name = config_name(name)
+    policies = _policies(governing, cluster)
     if unreadable is not None:
         return ResolvedConfig(name, failure=unreadable_reference(unreadable, Reason.CONFIG_NOT_FOUND))
     if namespaced is None and cluster is None:
         missing = None if name == DEFAULT_NAME else _not_found(name, namespace)
-        return ResolvedConfig(name, failure=missing)
+        return ResolvedConfig(name, failure=missing, policies=policies)
     lower = migrated(cluster.spec) if cluster is not None else AIMRuntimeConfigSpec()
     upper = migrated(namespaced.spec) if namespaced is not None else AIMRuntimeConfigSpec()
-    return ResolvedConfig(name, merge_configs(lower, upper), _reference(namespaced, cluster))
+    return ResolvedConfig(name, merge_configs(lower, upper), _reference(namespaced, cluster), policies=policies)
 
 
 def migrated(spec: AIMRuntimeConfigSpec) -> AIMRuntimeConfigSpec:
@@ -171,6 +175,11 @@ def tolerated(component: Component) -> Component:
     )
 
 
+def _policies(*configs: AIMClusterRuntimeConfig | None) -> tuple[ClusterRouting, ...]:
+    by_name = {config.metadata.name: config.spec.routing for config in configs if config is not None}
+    return tuple(routing for routing in by_name.values() if routing is not None)
+
+
 def _not_found(name: str, namespace: str) -> Failure:
     local = f"no AIMRuntimeConfig {name} in namespace {namespace} and " if namespace else ""
     message = f"There is {local}no AIMClusterRuntimeConfig {name}: create one or correct spec.runtimeConfigName"
@@ -238,6 +247,15 @@ def _routing(spec: AIMRuntimeConfigSpec) -> Component | None:
             State.DEGRADED,
             Reason.PATH_TEMPLATE_INVALID,
             f"routing.pathTemplate: {error}",
+        )
+    try:
+        check_template(routing.required_path_prefix if isinstance(routing, ClusterRouting) else "")
+    except InvalidPathTemplate as error:
+        return Component(
+            RuntimeConfigCondition.ROUTING_READY,
+            State.DEGRADED,
+            Reason.PATH_TEMPLATE_INVALID,
+            f"routing.requiredPathPrefix: {error}",
         )
     try:
         gateway_duration(routing.request_timeout or "0")

@@ -13,7 +13,7 @@
 | `profile_choice` | which profile of its image the container takes |
 | `profile_config_map` | the ConfigMap of a custom profile |
 | `scaling`, `autoscaler` | the number of replicas, and the health of the autoscaler |
-| `routing`, `route_paths` | the HTTPRoute |
+| `routing`, `route_paths`, `routing_policy` | the HTTPRoute |
 | `service_health` | the health of the InferenceService and its pods |
 | `ignored_fields` | which fields have no effect |
 | `deletion` | what is deleted with a service |

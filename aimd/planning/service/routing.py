@@ -30,6 +30,7 @@ from aimd.planning.service.route_paths import (
     routed_paths,
     segments_of,
 )
+from aimd.planning.service.routing_policy import WantedRoute, gateway_problem, violation
 from aimd.runtime.objects import Condition, Deletion, Desired, Manifest, key_of, uid_of
 
 BACKEND_PORT = 80
@@ -91,13 +92,28 @@ def route_of(service: AIMService, manifest: Manifest, shared: Routing, live: Man
 
 
 def decided_route(observed: ObservedService) -> Route:
-    """Return the routing of a service by its own settings and those of its runtime config."""
-    return route_of(observed.service, observed.manifest, observed.config.routing, observed.http_route)
+    """Return the routing of a service by its own settings, those of its runtime config, and what is allowed."""
+    route = route_of(observed.service, observed.manifest, observed.config.routing, observed.http_route)
+    return _allowed(observed, route)
 
 
 def final_route(observed: ObservedService) -> Route:
-    """Return the routing of a service, beside those of other services."""
+    """Return the routing of a service, as far as it is allowed and no other service is in the way."""
     return _without_conflict(observed, decided_route(observed))
+
+
+def _allowed(observed: ObservedService, route: Route) -> Route:
+    """Return the route, withdrawn if it attaches to no Gateway or breaks a policy (SVC-RTE-11, SVC-RTE-12)."""
+    if not route.renderable or route.gateway is None:
+        return route
+    invalid = gateway_problem(route.gateway)
+    if invalid:
+        return replace(route, path="", reason=Reason.INVALID_SPEC, message=invalid, withdrawn=True)
+    wanted = WantedRoute(observed.key.namespace, route.path, route.gateway, route.annotations or {})
+    refused = violation(wanted, observed.manifest, observed.config.policies)
+    if refused:
+        return replace(route, path="", reason=Reason.ROUTE_NOT_ALLOWED, message=refused, withdrawn=True)
+    return route
 
 
 def _without_conflict(observed: ObservedService, route: Route) -> Route:
@@ -167,7 +183,8 @@ def route_deletion(service: AIMService, route: Route, live: Manifest | None) -> 
     unwanted = not route.enabled or route.withdrawn
     if not unwanted or live is None or not is_owned(service, live):
         return None
-    return Deletion(HTTP_ROUTE, key_of(live), uid_of(live), reason="path-conflict" if route.enabled else "routing-off")
+    reason = "route-withdrawn" if route.enabled else "routing-off"
+    return Deletion(HTTP_ROUTE, key_of(live), uid_of(live), reason=reason)
 
 
 def routing_status(route: Route, stored: RoutingState | None, *, exists: bool) -> Manifest | None:

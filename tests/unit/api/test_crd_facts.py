@@ -88,6 +88,15 @@ ADDED: dict[str, dict[str, dict[str, Any]]] = {
     "AIMModel": {**INSPECTED, **ABOUT_MODEL, **weights("spec"), **profile_fields("spec.customTemplates[]")},
     "AIMClusterModel": {**INSPECTED, **ABOUT_MODEL, **weights("spec"), **profile_fields("spec.customTemplates[]")},
     "AIMServiceTemplate": {**profile_fields("spec"), **IDENTITY, **weights("spec", "status")},
+    "AIMClusterRuntimeConfig": {
+        "spec.routing.requiredPathPrefix": {**STRING, "maxLength": 1024},
+        "spec.routing.allowedGateways": {**LIST, "maxItems": 64},
+        "spec.routing.allowedGateways[]": OBJECT,
+        "spec.routing.allowedGateways[].namespace": {**STRING, "minLength": 1, "maxLength": 63},
+        "spec.routing.allowedGateways[].name": {**STRING, "minLength": 1, "maxLength": 253},
+        "spec.routing.allowedAnnotationPrefixes": {**LIST, "maxItems": 64},
+        "spec.routing.allowedAnnotationPrefixes[]": STRING,
+    },
     "AIMClusterServiceTemplate": {**profile_fields("spec"), **IDENTITY, **weights("spec", "status")},
 }
 """Fields that the published API doesn't have, and the facts of their schemas but for CEL rules."""

@@ -53,7 +53,7 @@ def test_every_field_of_a_spec_is_read(page: str, kind: str) -> None:
 def tables_of(folder: str) -> set[str]:
     """Fields that have a row in a table of `tests/unit/planning/<folder>/test_fields.py`."""
     module = import_module(f"tests.unit.planning.{folder}.test_fields")
-    tables = (getattr(module, name, {}) for name in ("FIELDS", "CACHING", "WITHOUT_EFFECT"))
+    tables = (getattr(module, name, {}) for name in ("FIELDS", "CACHING", "POLICIES", "WITHOUT_EFFECT"))
     return {path for table in tables for path in table}
 
 

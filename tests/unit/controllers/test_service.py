@@ -11,8 +11,7 @@ from aimd.api.service import AIMService
 from aimd.controllers.pipeline import KindReconciler
 from aimd.controllers.reader import Reader
 from aimd.controllers.relation import informers_of
-from aimd.controllers.relations import SERVICE_TIES
-from aimd.controllers.service import INFORMERS, observe_service, service_controller, service_status_word
+from aimd.controllers.service import INFORMERS, TIES, observe_service, service_controller, service_status_word
 from aimd.planning.component import State
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
@@ -45,7 +44,7 @@ _versions = iter(range(1, 100_000))
 @pytest.fixture
 def cache() -> Cache:
     cache = Cache()
-    for informer in informers_of(SERVICE_TIES, Reader(cache), INFORMERS):
+    for informer in informers_of(TIES, Reader(cache), INFORMERS):
         store = cache.add(Store(informer.kind, informer.indexes, informer.transform))
         store.synced = True
     return cache
@@ -115,7 +114,9 @@ def test_a_runtime_config_wakes_by_effective_name(services: Cache) -> None:
     team = put(services, AIM_RUNTIME_CONFIG, "team")
     assert woken(services, AIM_RUNTIME_CONFIG, team) == {"ns/by-image"}
     default = put(services, AIM_CLUSTER_RUNTIME_CONFIG, "default")
+    # What it allows of routes also holds for the service that names another (SVC-RTE-11).
     assert woken(services, AIM_CLUSTER_RUNTIME_CONFIG, default) == {
+        "ns/by-image",
         "ns/by-name",
         "ns/by-template",
         "ns/resolved",

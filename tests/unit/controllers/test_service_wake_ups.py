@@ -10,8 +10,7 @@ from aimd.api.service import ServiceOverrides
 from aimd.controllers.pipeline import KindReconciler
 from aimd.controllers.reader import Reader
 from aimd.controllers.relation import informers_of
-from aimd.controllers.relations import SERVICE_TIES
-from aimd.controllers.service import INFORMERS, service_controller
+from aimd.controllers.service import INFORMERS, TIES, service_controller
 from aimd.planning.kinds import (
     AIM_CLUSTER_MODEL,
     AIM_CLUSTER_RUNTIME_CONFIG,
@@ -102,7 +101,7 @@ def relabelled(before: Manifest, **labels: str) -> Update:
 @pytest.fixture
 def cache() -> Cache:
     cache = Cache()
-    for informer in informers_of(SERVICE_TIES, Reader(cache), INFORMERS):
+    for informer in informers_of(TIES, Reader(cache), INFORMERS):
         cache.add(Store(informer.kind, informer.indexes, informer.transform)).synced = True
     for key, fields in SERVICES.items():
         namespace, _, name = key.partition("/")
@@ -231,7 +230,10 @@ TABLE: dict[str, tuple[Update, set[str]]] = {
         {"ns/chooses", "ns/chose"},
     ),
     "the default config": (made(manifest(AIM_RUNTIME_CONFIG, "default")), _UNCONFIGURED - {"else/names"}),
-    "the default config of the cluster": (made(manifest(AIM_CLUSTER_RUNTIME_CONFIG, "default")), _UNCONFIGURED),
+    "the default config of the cluster": (
+        made(manifest(AIM_CLUSTER_RUNTIME_CONFIG, "default")),
+        _UNCONFIGURED | {"ns/by-image", "ns/bystander"},
+    ),
     "a named config": (made(manifest(AIM_RUNTIME_CONFIG, "team")), {"ns/by-image"}),
     "a config's status": (changed(manifest(AIM_RUNTIME_CONFIG, "team"), status={"x": 1}), set()),
     "a shared cache of a template": (made(template_cache()), {"ns/chose", "ns/names", "ns/overrides"}),

@@ -214,7 +214,7 @@ CHANGES = [
         AIM_CLUSTER_RUNTIME_CONFIG,
         "default",
         ROUTED,
-        {"cluster-runtime-config": {"default"}, **NAMELESS},
+        {"cluster-runtime-config": {"default"}, **NAMELESS, "service": {"a/choosing", "a/fixed", "b/chosen"}},
         id="default config",
     ),
     pytest.param(

@@ -78,6 +78,24 @@ FIELDS: dict[str, Row] = {
     "pvcHeadroomPercent": Row({}, {"pvcHeadroomPercent": 50}, CLAIMED, "artifact"),
 }
 
+POLICIES: dict[str, Row] = {
+    "routing.requiredPathPrefix": Row(
+        routed(), routed(requiredPathPrefix="/x"), "HTTPRoute.metadata.name", "annotated"
+    ),
+    "routing.allowedGateways[].namespace": Row(
+        routed(allowedGateways=[GATEWAY]),
+        routed(allowedGateways=[{**GATEWAY, "namespace": "x"}]),
+        "HTTPRoute.metadata.name",
+    ),
+    "routing.allowedGateways[].name": Row(
+        routed(allowedGateways=[GATEWAY]), routed(allowedGateways=[{**GATEWAY, "name": "x"}]), "HTTPRoute.metadata.name"
+    ),
+    "routing.allowedAnnotationPrefixes[]": Row(
+        routed(), routed(allowedAnnotationPrefixes=["x/"]), "HTTPRoute.metadata.name", "annotated"
+    ),
+}
+"""Fields of an AIMClusterRuntimeConfig alone: what services may set themselves."""
+
 DOWNLOADS = variable_rows("env[]", "Job.spec.template.spec.containers[].env[]", lambda env: {"env": env}, "unsized")
 """Variables of a config also apply to the jobs of artifacts."""
 
@@ -100,6 +118,12 @@ def plan_of_service(config: ResolvedConfig) -> Plan:
     )
 
 
+def plan_of_annotated(config: ResolvedConfig) -> Plan:
+    """Plan a service that has an annotation for its route."""
+    spec = {"routing": {"annotations": {"a.example/b": "c"}}}
+    return serving.plan_serving(model=serving.model({}), templates=[serving.template({})], config=config, spec=spec)
+
+
 def plan_of_artifact(config: ResolvedConfig, size: str) -> Plan:
     """Plan an artifact that has no claim yet; without a size, a Job determines it."""
     artifact = AIMArtifact.model_validate(
@@ -116,6 +140,7 @@ def plan_of_model(config: ResolvedConfig) -> Plan:
 def worlds(kind: str) -> dict[str, World]:
     return {
         "usual": lambda spec: plan_of_service(resolved(kind, spec)),
+        "annotated": lambda spec: plan_of_annotated(resolved(kind, spec)),
         "artifact": lambda spec: plan_of_artifact(resolved(kind, spec), "16Gi"),
         "unsized": lambda spec: plan_of_artifact(resolved(kind, spec), ""),
         "model": lambda spec: plan_of_model(resolved(kind, spec)),
@@ -128,12 +153,18 @@ def test_a_field_shows_where_it_should(kind: str, path: str) -> None:
     assert_effect(path, FIELDS[path], worlds(kind))
 
 
+@pytest.mark.parametrize("path", POLICIES)
+def test_a_policy_of_the_cluster_shows_in_routes(path: str) -> None:
+    """Prove SVC-RTE-11."""
+    assert_effect(path, POLICIES[path], worlds("AIMClusterRuntimeConfig"))
+
+
 @pytest.mark.parametrize("path", DOWNLOADS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_variable_shows_in_downloads(kind: str, path: str) -> None:
     assert_effect(path, DOWNLOADS[path], worlds(kind))
 
 
-@pytest.mark.parametrize("resource", KINDS.values(), ids=KINDS)
-def test_every_field_of_the_schema_has_a_row(resource: ApiResource) -> None:
-    assert_complete(resource, FIELDS, {})
+@pytest.mark.parametrize(("kind", "resource"), KINDS.items(), ids=KINDS)
+def test_every_field_of_the_schema_has_a_row(kind: str, resource: ApiResource) -> None:
+    assert_complete(resource, FIELDS | (POLICIES if kind == "AIMClusterRuntimeConfig" else {}), {})

@@ -239,7 +239,7 @@ def test_a_path_of_another_service_is_not_routed(
         assert (component.state, component.reason) == (State.DEGRADED, "PathConflict")
         assert "AIMService another-team/bot" in component.message
         assert "HTTPRoute" not in {desired.kind.name for desired in plan.desired}
-        assert [item.reason for item in plan.deletions] == (["path-conflict"] if live else [])
+        assert [item.reason for item in plan.deletions] == (["route-withdrawn"] if live else [])
         assert plan.requeue_after is not None
     younger = replace(OTHERS, created="2099-01-01T00:00:00Z")
     assert route(planned(younger, http_route=existing))["spec"] == existing["spec"]
