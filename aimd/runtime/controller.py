@@ -129,6 +129,7 @@ class Controller:
         self.name = reconciler.name
         self.reconciler = reconciler
         self.queue: WorkQueue[Key] = WorkQueue(metrics=QueueMetrics(metrics, self.name))
+        self.queue.group_of = lambda key: key.namespace  # One with many changes does not hold up others (OBJ-BND-4).
         self._cache = cache
         self._metrics = ReconcileMetrics(metrics, self.name, reconciler.workers)
         self._timeout = reconcile_timeout

@@ -3,7 +3,7 @@
 import heapq
 import itertools
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
@@ -35,8 +35,30 @@ class Item(Generic[K]):
         """When the item may be handed out, by the queue's clock."""
         self.reasons = reasons
         """Why the key was added: the first few reasons."""
-        self.lane: deque[Item[K]] | None = None
+        self.lane: Lane[K] | None = None
         """The lane of the ready items of this priority; None while the item isn't ready."""
+
+
+class Lane(Generic[K]):
+    """The ready items of one priority: groups take turns, and within a group the order is kept."""
+
+    def __init__(self) -> None:
+        self._groups: OrderedDict[Hashable, deque[Item[K]]] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        return bool(self._groups)
+
+    def append(self, item: Item[K], group: Hashable) -> None:
+        """Add an item as the last of its group."""
+        self._groups.setdefault(group, deque()).append(item)
+
+    def popleft(self) -> Item[K]:
+        """Remove and return the first item of the group whose turn it is; that group is the last now."""
+        group, items = self._groups.popitem(last=False)
+        item = items.popleft()
+        if items:
+            self._groups[group] = items
+        return item
 
 
 class TokenBucket:
@@ -68,7 +90,8 @@ class WorkQueue(Generic[K]):
     Guarantees:
     - A key is in the queue once, however often it is added. The earliest time and the highest priority count.
     - A key that is being processed is handed out again only after `done`, and only if it was added meanwhile.
-    - Among ready items the higher priority goes first, equal ones in the order they became ready.
+    - Among ready items the higher priority goes first. Of equal ones each group has one in turn, in the order they
+      became ready; `group_of` gives the group of a key, such as its namespace.
     - Failures are delayed by key (5 ms, doubling to 1000 s) and by a token bucket that all keys share.
 
     Assumptions:
@@ -88,6 +111,8 @@ class WorkQueue(Generic[K]):
         max_delay: float = 1000.0,
     ) -> None:
         self._clock = clock
+        self.group_of: Callable[[K], Hashable] = lambda _: None
+        """The group of a key; by default all keys are in one. Set it before keys are added."""
         self._metrics = metrics
         self._bucket = bucket or TokenBucket(clock=clock)
         self._base_delay = base_delay
@@ -96,7 +121,7 @@ class WorkQueue(Generic[K]):
         self._processing: dict[K, float] = {}
         self._failures: dict[K, int] = {}
         # One lane for each priority, highest first. An item that was moved stays in its old lane and is skipped there.
-        self._lanes: dict[int, deque[Item[K]]] = {0: deque()}
+        self._lanes: dict[int, Lane[K]] = {0: Lane()}
         self._delayed: list[tuple[float, int, Item[K]]] = []
         self._orders = itertools.count()
         self._sleepers: deque[anyio.Event] = deque()
@@ -231,10 +256,10 @@ class WorkQueue(Generic[K]):
     def _enter_lane(self, item: Item[K]) -> None:
         lane = self._lanes.get(item.priority)
         if lane is None:
-            self._lanes[item.priority] = lane = deque()
+            self._lanes[item.priority] = lane = Lane()
             self._lanes = dict(sorted(self._lanes.items(), reverse=True))
         item.lane = lane
-        lane.append(item)
+        lane.append(item, self.group_of(item.key))
 
     async def _sleep(self) -> None:
         """Wait until an item may be ready: one was added, or the first delayed one is due."""

@@ -5,12 +5,13 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from prometheus_client import CollectorRegistry
 
 from aimd.runtime.metrics import ManagerMetrics, QueueMetrics
+from aimd.runtime.objects import Key
 from aimd.runtime.workqueue import LOW_PRIORITY, QueueClosed, TokenBucket, WorkQueue
 
 
@@ -64,6 +65,41 @@ def test_higher_priority_goes_first_and_equals_in_order() -> None:
     work.add("z")
     work.add("b")
     assert drain(work) == ["z", "b", "c", "a"]
+
+
+def test_namespaces_take_turns_however_much_one_has_to_do() -> None:
+    """Prove OBJ-BND-4."""
+    queue: WorkQueue[Key] = WorkQueue()
+    queue.group_of = lambda key: key.namespace
+    for number in range(500):
+        for noisy in range(20):
+            queue.add(Key(f"noisy-{noisy}", f"x{number}"))
+    queue.add(Key("quiet", "b"))
+    queue.add(Key("quiet", "a"))
+    order = []
+    while (item := queue.take()) is not None:
+        order.append(item.key)
+        queue.done(item.key)
+    assert [order.index(Key("quiet", name)) for name in "ba"] == [20, 41]
+    assert len(order) == 10_002
+    assert [key.name for key in order if key.namespace == "noisy-7"] == [f"x{number}" for number in range(500)]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.integers(-1, 1)), max_size=40))
+def test_turns_lose_no_key_and_respect_priorities(added: list[tuple[str, int, int]]) -> None:
+    """Prove OBJ-BND-4."""
+    queue: WorkQueue[Key] = WorkQueue()
+    queue.group_of = lambda key: key.namespace
+    highest: dict[Key, int] = {}
+    for namespace, number, priority in added:
+        key = Key(namespace, str(number))
+        highest[key] = max(highest.get(key, -1), priority)
+        queue.add(key, priority=priority)
+    taken = []
+    while (item := queue.take()) is not None:
+        taken.append(item)
+    assert sorted(item.key for item in taken) == sorted(highest)
+    assert [item.priority for item in taken] == sorted(highest.values(), reverse=True)
 
 
 def test_delayed_keys_wait_and_the_earliest_time_wins() -> None:
