@@ -235,6 +235,10 @@ class Storage(ApiModel):
     pvc_headroom_percent: Annotated[Int32 | None, Schema(minimum=0)] = None
     """Extra space on the claims, in percent of the size of the weights. The first of these that is set applies: the
     service's, the AIMRuntimeConfig's, the AIMClusterRuntimeConfig's, 10. Existing claims keep their size."""
+    read_only: bool | None = None
+    """Whether inference containers mount the weights read-only. The first of these that is set applies: the service's,
+    the AIMRuntimeConfig's, the AIMClusterRuntimeConfig's. If none is, services mount them read-only, except those whose
+    InferenceService already mounts them writable."""
 
 
 class Routing(ApiModel):

@@ -75,6 +75,11 @@ class ResolvedConfig:
         given = self.spec.storage.pvc_headroom_percent if self.spec.storage else None
         return DEFAULT_HEADROOM_PERCENT if given is None else given
 
+    @property
+    def read_only_weights(self) -> bool | None:
+        """Whether predictors mount weights read-only, None where nobody says so."""
+        return self.spec.storage.read_only if self.spec.storage else None
+
 
 def config_name(name: str) -> str:
     """Return the name of the config that an object uses: `default` when it names none."""

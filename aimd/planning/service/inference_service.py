@@ -37,6 +37,7 @@ from aimd.planning.service.volumes import (
     loaded_weights,
     running_volumes,
     shared_memory,
+    with_access,
 )
 from aimd.planning.service_template.profile_file import ProfileFile
 from aimd.runtime.objects import Desired, Failure, Manifest
@@ -170,6 +171,13 @@ def _served_model(template: AnyServiceTemplate) -> str:
 
 
 def _volumes(observed: ObservedService, parts: PredictorInputs) -> Volumes:
+    storage, live = observed.service.spec.storage, observed.inference_service
+    own = storage.read_only if storage is not None else None
+    read_only = own if own is not None else observed.config.read_only_weights
+    return with_access(_all_volumes(observed, parts), live, read_only=read_only)
+
+
+def _all_volumes(observed: ObservedService, parts: PredictorInputs) -> Volumes:
     profile = profile_volumes(observed.service, parts.template) if parts.profile is not None else NONE
     rendered = shared_memory() + profile
     weights = loaded_weights(parts.template, parts.cache)

@@ -137,6 +137,31 @@ def running_volumes(
     return _completed(placed, fresh) if lost or _lacks_weights(live, placed, weights) else placed
 
 
+def with_access(volumes: Volumes, live: Mapping[str, Any] | None, *, read_only: bool | None) -> Volumes:
+    """Return the volumes with all claims mounted read-only, or all writable (SVC-VOL-6).
+
+    `read_only` is what service or config say. Where they do not, an InferenceService that mounts a claim writable keeps
+    doing so, because another mount would restart its pods.
+    """
+    claims = {text(volume, "name") for volume in volumes.volumes if claim_of(volume)}
+    kept_writable = live is not None and any(
+        text(mount, "name") in _claim_volumes(live) and not mount.get("readOnly") for mount in _mounts(live).mounts
+    )
+    protected = read_only if read_only is not None else not kept_writable
+
+    def mounted(mount: Manifest) -> Manifest:
+        if text(mount, "name") not in claims:
+            return mount
+        plain = {key: value for key, value in mount.items() if key != "readOnly"}
+        return {**plain, "readOnly": True} if protected else plain
+
+    return Volumes(volumes.volumes, tuple(mounted(mount) for mount in volumes.mounts))
+
+
+def _claim_volumes(live: Mapping[str, Any]) -> set[str]:
+    return {text(volume, "name") for volume in parts(predictor_of(live), "volumes") if claim_of(volume)}
+
+
 def waits_for_weights(live: Mapping[str, Any], weights: LoadedWeights | None) -> bool:
     """Return whether what the container would load is not mounted, so that new pods need the cache first (SVC-VOL-5).
 

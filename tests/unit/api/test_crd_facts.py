@@ -75,10 +75,12 @@ INSPECTED: dict[str, dict[str, Any]] = {
 VERSION = {"status.version": STRING}
 ABOUT_MODEL = {**VERSION, "spec.imageMetadata.baseImageRef": STRING, "status.imageMetadata.baseImageRef": STRING}
 IDENTITY = {**VERSION, "status.profile.metadata.aimId": STRING, "status.profile.metadata.modelId": STRING}
+READ_ONLY: dict[str, dict[str, Any]] = {"spec.storage.readOnly": {"type": "boolean"}}
 ADDED: dict[str, dict[str, dict[str, Any]]] = {
     "AIMTemplateCache": weights("spec"),
     "AIMService": {
         **weights("spec.model.custom"),
+        **READ_ONLY,
         "status.templateCandidates": LIST,
         "status.templateCandidates[]": OBJECT,
         "status.templateCandidates[].name": STRING,
@@ -88,7 +90,9 @@ ADDED: dict[str, dict[str, dict[str, Any]]] = {
     "AIMModel": {**INSPECTED, **ABOUT_MODEL, **weights("spec"), **profile_fields("spec.customTemplates[]")},
     "AIMClusterModel": {**INSPECTED, **ABOUT_MODEL, **weights("spec"), **profile_fields("spec.customTemplates[]")},
     "AIMServiceTemplate": {**profile_fields("spec"), **IDENTITY, **weights("spec", "status")},
+    "AIMRuntimeConfig": READ_ONLY,
     "AIMClusterRuntimeConfig": {
+        **READ_ONLY,
         "spec.routing.requiredPathPrefix": {**STRING, "maxLength": 1024},
         "spec.routing.allowedGateways": {**LIST, "maxItems": 64},
         "spec.routing.allowedGateways[]": OBJECT,

@@ -53,6 +53,9 @@ def propagating(**changes: Any) -> Spec:
 FIELDS: dict[str, Row] = {
     "storage.defaultStorageClassName": Row({}, {"storage": {"defaultStorageClassName": "fast"}}, CLASS, "artifact"),
     "storage.pvcHeadroomPercent": Row({}, {"storage": {"pvcHeadroomPercent": 50}}, CLAIMED, "artifact"),
+    "storage.readOnly": Row(
+        {}, {"storage": {"readOnly": False}}, "InferenceService.spec.predictor.containers[].volumeMounts[]"
+    ),
     "routing.enabled": Row(routed(), routed(enabled=False), "HTTPRoute.metadata.name"),
     "routing.pathTemplate": Row(routed(), routed(pathTemplate="/x"), f"{ROUTE}.rules[].matches[].path.value"),
     "routing.requestTimeout": Row(routed(), routed(requestTimeout="30s"), f"{ROUTE}.rules[].timeouts.request"),

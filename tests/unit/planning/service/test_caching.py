@@ -248,4 +248,4 @@ def test_a_running_service_keeps_its_settings_until_new_weights_are_there(
     assert kinds(plan) == ["InferenceService"]
     assert [deletion.kind.name for deletion in plan.deletions] == ["ConfigMap"]
     container = rendered(plan, "InferenceService")["spec"]["predictor"]["containers"][0]
-    assert {"name": "next", "mountPath": "/workspace/cache/my-org/next"} in container["volumeMounts"]
+    assert {"name": "next", "mountPath": "/workspace/cache/my-org/next", "readOnly": True} in container["volumeMounts"]

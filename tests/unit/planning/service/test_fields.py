@@ -182,6 +182,9 @@ FIELDS: dict[str, Row] = {
     "storage.defaultStorageClassName": Row(
         {}, {"storage": {"defaultStorageClassName": "fast"}}, f"{CACHE}.spec.storageClassName", "uncached"
     ),
+    "storage.readOnly": Row(
+        {}, {"storage": {"readOnly": False}}, "InferenceService.spec.predictor.containers[].volumeMounts[]"
+    ),
     "storage.pvcHeadroomPercent": Row(
         {}, {"storage": {"pvcHeadroomPercent": 25}}, f"{CACHE}.metadata.annotations.", "uncached"
     ),

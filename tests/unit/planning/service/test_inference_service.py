@@ -78,7 +78,7 @@ def test_the_inference_service_in_full(
                         ],
                         "volumeMounts": [
                             {"name": "dshm", "mountPath": "/dev/shm"},
-                            {"name": "hf---qwen-c0", "mountPath": "/workspace/cache/Qwen/Qwen3"},
+                            {"name": "hf---qwen-c0", "mountPath": "/workspace/cache/Qwen/Qwen3", "readOnly": True},
                         ],
                         "resources": {
                             "limits": {"amd.com/gpu": "1", "memory": "48Gi"},

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from aimd.planning.service.volumes import (
     running_volumes,
     shared_memory,
     waits_for_weights,
+    with_access,
 )
 from tests.unit.planning.service.makers import Maker
 
@@ -250,3 +252,37 @@ def test_nothing_is_kept_of_a_predictor_without_containers() -> None:
     assert not preserved_volumes({"spec": {"predictor": {"volumes": [{"name": "x"}]}}}, shared_memory()).volumes
     assert not mounts_cache(existing([{"name": "dshm", "emptyDir": {}}], []))
     assert not mounts_cache(None)
+
+
+def live_with(*, read_only: bool | None) -> dict[str, Any]:
+    """Return an InferenceService that mounts one claim; with None, none."""
+    mount = {"name": "w", "mountPath": "/w", **({"readOnly": True} if read_only else {})}
+    memory = {"name": "dshm", "mountPath": "/dev/shm"}
+    mounts = [memory] if read_only is None else [memory, mount]
+    volumes = [{"name": "dshm", "emptyDir": {}}, {"name": "w", "persistentVolumeClaim": {"claimName": "c"}}]
+    container = {"name": "kserve-container", "volumeMounts": mounts}
+    return {"spec": {"predictor": {"containers": [container], "volumes": volumes}}}
+
+
+@pytest.mark.parametrize(
+    ("live", "said", "expected"),
+    [
+        (None, None, True),
+        (None, False, False),
+        (None, True, True),
+        (live_with(read_only=False), None, False),
+        (live_with(read_only=False), True, True),
+        (live_with(read_only=True), None, True),
+        (live_with(read_only=True), False, False),
+        (live_with(read_only=None), None, True),
+    ],
+)
+def test_weights_are_read_only_unless_a_predictor_already_may_write(
+    live: dict[str, Any] | None, said: bool | None, expected: bool, cache: Maker
+) -> None:
+    """Prove SVC-VOL-6: of a pod's mounts, only those of claims change."""
+    placed = shared_memory() + cache_volumes(cache())
+    found = with_access(placed, live, read_only=said)
+    assert found.volumes == placed.volumes
+    assert [mount.get("readOnly", False) for mount in found.mounts] == [False, expected]
+    assert with_access(found, live, read_only=said) == found
