@@ -13,8 +13,10 @@ from typing import Any, cast
 
 import anyio
 
+from aimd.api.artifact import AIMArtifact
 from aimd.controllers.all import build_reconcilers
 from aimd.controllers.pipeline import KindReconciler
+from aimd.planning.artifact.download_job import claim_names
 from aimd.planning.component import may_apply
 from aimd.planning.conditions import summarize
 from aimd.planning.kinds import AIM_ARTIFACT, AIM_SERVICE, INFERENCE_SERVICE
@@ -232,7 +234,7 @@ class PlannedCluster:
 
     def _download(self, artifact: Manifest) -> None:
         if not artifact.get("status"):
-            claim = f"{artifact['metadata']['name']}-claim"
+            claim = claim_names(AIMArtifact.model_validate(artifact))[-1]
             self.user_applies(PERSISTENT_VOLUME_CLAIM, claim, {})
             ready = {"type": "Ready", "status": "True", "reason": "Ready", "message": ""}
             status = {"status": "Ready", "persistentVolumeClaim": claim, "conditions": [ready]}

@@ -18,10 +18,11 @@ from aimd.controllers.relations import (
     CACHE_TIES,
 )
 from aimd.controllers.runtime_config import CONFIG_INFORMERS, observe_config
+from aimd.planning.artifact.download_job import claim_names
 from aimd.planning.kinds import AIM_ARTIFACT, AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE
 from aimd.planning.labels import ARTIFACT_LABEL, ARTIFACTS_OF_CACHE_FINALIZER
 from aimd.planning.needs import Reads
-from aimd.planning.objects import is_being_deleted, storage_class_of
+from aimd.planning.objects import is_being_deleted, is_controlled_by, storage_class_of
 from aimd.planning.template_cache.matching import ArtifactContext
 from aimd.planning.template_cache.plan import (
     Leftover,
@@ -93,7 +94,7 @@ def observe_template_cache(cache: AIMTemplateCache, reader: Reader) -> ObservedT
         config=observe_config(reader, cache.spec.runtime_config_name, cache.metadata.namespace),
         template=_template(templates),
         unreadable_template=next((item for item in templates.unreadable if hides(item, templates.objects)), None),
-        artifacts=found.objects,
+        artifacts=tuple(_with_own_claim(artifact, reader) for artifact in found.objects),
         contexts={artifact.metadata.name: _context(artifact, reader) for artifact in found.objects},
     )
 
@@ -106,6 +107,18 @@ def _templates(cache: AIMTemplateCache, reader: Reader) -> Found[AnyServiceTempl
 def _template(found: Found[AnyServiceTemplate]) -> AnyServiceTemplate | None:
     """Return the template, unless one that does not parse would be used before it."""
     return None if any(hides(item, found.objects) for item in found.unreadable) else found.first
+
+
+def _with_own_claim(artifact: AIMArtifact, reader: Reader) -> AIMArtifact:
+    """Return the artifact without the claim in its status if that is not its own (ART-CLM-7).
+
+    Else whoever may write the status of an artifact could have any claim of the namespace mounted into predictors.
+    """
+    named, derived = claim_names(artifact)
+    claim = reader.cache[PERSISTENT_VOLUME_CLAIM].get(Key(artifact.metadata.namespace, named))
+    if named in ("", derived) or is_controlled_by(claim, artifact.metadata.uid):
+        return artifact
+    return artifact.model_copy(update={"status": artifact.status.model_copy(update={"persistent_volume_claim": ""})})
 
 
 def _context(artifact: AIMArtifact, reader: Reader) -> ArtifactContext:

@@ -91,3 +91,26 @@ async def test_nothing_foreign_is_touched_under_any_name(world: ServiceWorld) ->
     await world.client.delete(AIM_SERVICE, world.key(AIM_SERVICE, "chat"), reason="test")
     await asyncio.sleep(SETTLE_SECONDS)
     assert await versions(world, *kinds) == before
+
+
+async def test_two_services_that_differ_in_a_replaced_character_have_children_of_their_own(world: ServiceWorld) -> None:
+    """Prove SVC-NAM-2: both come to rest, and nothing is written then."""
+    for name in ("a-b", "a.b"):
+        await world.create(AIM_SERVICE, name, spec=NAMED)
+    await fill_cache(world)
+
+    async def owners() -> set[str]:
+        return {
+            item["metadata"]["ownerReferences"][0]["name"]
+            for kind in (INFERENCE_SERVICE, HTTP_ROUTE)
+            for item in await world.client.list(kind, namespace=world.namespace)
+        }
+
+    kinds = (INFERENCE_SERVICE, HTTP_ROUTE)
+    await world.until(owners, lambda found: found == {"a-b", "a.b"})
+    await world.until(lambda: versions(world, *kinds), lambda found: len(found) == 4)
+    await asyncio.sleep(SETTLE_SECONDS)
+    before = await versions(world, *kinds, AIM_SERVICE)
+    await asyncio.sleep(SETTLE_SECONDS)
+    assert await versions(world, *kinds, AIM_SERVICE) == before
+    assert await owners() == {"a-b", "a.b"}

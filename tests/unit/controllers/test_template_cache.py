@@ -13,10 +13,12 @@ from aimd.controllers.reader import Reader
 from aimd.controllers.relation import users_of
 from aimd.controllers.relations import CACHE_ARTIFACTS
 from aimd.controllers.template_cache import observe_template_cache, template_cache_controller
+from aimd.planning.artifact.download_job import claim_names
 from aimd.planning.kinds import AIM_ARTIFACT, AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE_TEMPLATE, AIM_TEMPLATE_CACHE
 from aimd.planning.labels import ARTIFACTS_OF_CACHE_FINALIZER
 from aimd.planning.needs import NO_READS
 from aimd.runtime.errors import ApiError, Forbidden, NotFound
+from aimd.runtime.kinds import PERSISTENT_VOLUME_CLAIM
 from aimd.runtime.objects import Key, Kind, Manifest, Request
 from aimd.runtime.store import Cache
 
@@ -211,3 +213,25 @@ def test_a_crowded_namespace_costs_a_cache_little(
         deleted += len(batch)
         reader.given = 0
     assert (deleted == ARTIFACTS) is (status == "Failed")
+
+
+def test_a_claim_that_an_artifact_does_not_control_is_not_passed_on(cache: Cache) -> None:
+    """Prove ART-CLM-7: services mount what the status of their cache names."""
+
+    def shown(named: str, owner: str = "") -> str:
+        reference = {"apiVersion": AIM_ARTIFACT.api_version, "kind": AIM_ARTIFACT.name, "name": "w", "uid": owner}
+        owners = {"ownerReferences": [{**reference, "controller": True}]} if owner else {}
+        put(cache, PERSISTENT_VOLUME_CLAIM, "postgres-data", "ns", metadata=owners)
+        labels = {"labels": {"aim.eai.amd.com/template-cache.name": "c"}}
+        status = {"status": "Ready", "persistentVolumeClaim": named}
+        put(cache, AIM_ARTIFACT, "w", "ns", metadata=labels, spec={"sourceUri": "hf://o/w"}, status=status)
+        (artifact,) = observe_template_cache(template_cache(), Reader(cache)).artifacts
+        return artifact.status.persistent_volume_claim
+
+    assert shown("postgres-data") == ""
+    assert shown("postgres-data", "another") == ""
+    assert shown("unknown") == ""
+    assert shown("postgres-data", f"{AIM_ARTIFACT.name}-w") == "postgres-data"
+    (artifact,) = observe_template_cache(template_cache(), Reader(cache)).artifacts
+    derived = claim_names(artifact)[-1]
+    assert shown(derived) == derived
