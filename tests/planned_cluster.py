@@ -6,7 +6,8 @@ AIM containers says, and weights are downloaded at once.
 """
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -25,7 +26,7 @@ from aimd.planning.plan import Plan
 from aimd.planning.settings import ControllerSettings
 from aimd.registry.contents import Content, Contents
 from aimd.registry.credentials import Keyring
-from aimd.registry.failures import RegistryFailure
+from aimd.registry.failures import Problem, RegistryFailure, failure
 from aimd.registry.images import Inspection
 from aimd.registry.profile_files import ProfileFiles
 from aimd.registry.reference import ImageReference, parse_reference
@@ -80,6 +81,7 @@ class PlannedCluster:
         server = cast(Any, _Server(self._cache, self._logs))
         registries = cast(Any, _Registries(images))
         found = build_reconcilers(server, self._cache, ControllerSettings(), registries)
+        self._all = found
         self._reconcilers = [item for item in found if item.kind != AIM_ARTIFACT]
         for reconciler in found:
             self._cache.keep_fields_of(reconciler.field_manager)
@@ -115,6 +117,28 @@ class PlannedCluster:
         assert live is not None
         metadata = {**live["metadata"], "generation": live["metadata"]["generation"] + 1}
         self._write(kind, {**live, "metadata": metadata, "spec": {**live["spec"], **spec}})
+
+    @property
+    def stores(self) -> tuple[Store, ...]:
+        """The store of each kind."""
+        return tuple(self._cache.stores)
+
+    def plans(self) -> Iterator[tuple[Kind, Manifest, Coroutine[Any, Any, Plan]]]:
+        """What each controller decides about each of its objects, with the artifacts' own."""
+        for reconciler in self._all:
+            for live in self._cache[reconciler.kind].list():
+                yield reconciler.kind, live, reconciler.decide(live, NOW)
+
+    @contextmanager
+    def other(self, kind: Kind, manifest: Manifest) -> Iterator[None]:
+        """Have another version of an object meanwhile."""
+        before = self._cache[kind].get(key_of(manifest))
+        assert before is not None
+        self._write(kind, manifest)
+        try:
+            yield
+        finally:
+            self._write(kind, copy.deepcopy(before))
 
     def settle(self, *, services_first: bool = False) -> None:
         """Reconcile every object until nothing changes; each time services come last, or first."""
@@ -308,7 +332,9 @@ class _Registries:
         self, reference: ImageReference, _keyring: Keyring, contents: Contents
     ) -> Inspection | RegistryFailure:
         by_reference = {str(parse_reference(name)): image for name, image in self.images.items()}
-        found = by_reference[str(reference)]
+        found = by_reference.get(str(reference))
+        if found is None:
+            return failure(Problem.NOT_FOUND, f"{reference} does not exist")
         files = ProfileFiles({} if found.unreadable else dict(found.image.files), found.unreadable)
         digest = f"sha256:{abs(hash(str(reference))):064x}"
         contents.put("", [digest], Content(found.labels, found.image.env, files))

@@ -33,15 +33,22 @@ class MutationDetector:
 
     def capture(self, key: Key, manifest: Mapping[str, Any]) -> None:
         """Keep what an object looks like that has just arrived."""
-        self._seen[key] = orjson.dumps(manifest)
+        self._seen[key] = _text(manifest)
 
     def verify(self, key: Key, manifest: Mapping[str, Any]) -> None:
         """Record and log a mutation if the object isn't what arrived."""
-        if orjson.dumps(manifest) == self._seen.get(key):
+        if _text(manifest) == self._seen.get(key):
             return
         self.found.append(f"{self._kind.name} {key}")
         self.capture(key, manifest)
         _log.error("cached object modified in place", kind=self._kind.name, key=str(key))
+
+
+def _text(manifest: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(manifest)
+    except orjson.JSONEncodeError:  # What is left of an unreadable object may have text that is no UTF-8.
+        return ascii(manifest).encode()
 
 
 def mutation_detector(kind: Kind) -> MutationDetector | None:

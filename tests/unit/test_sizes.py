@@ -11,7 +11,7 @@ import aimd
 AIMD = Path(aimd.__file__).parent
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 60
-LARGEST_RUNTIME = 3980
+LARGEST_RUNTIME = 4000
 """Lines of code of `aimd/runtime`: blank lines, comments and docstrings do not count, so that a class can state its
 whole contract."""
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pydantic import ValidationError
+
 from aimd.api.model import AIMClusterModel, AnyModel, CustomTemplate, ImageProfile, RecommendedDeployment
 from aimd.api.shared import CpuHardware, GpuHardware, Hardware, Metric, Precision, ProfileType
 from aimd.planning.environment import merge_container_env, render_env
@@ -331,9 +333,16 @@ def _outdated(observed: ObservedModel, wanted: _Wanted) -> Iterator[Deletion]:
 
 
 def _needs_replacement(spec: Manifest, live: Manifest) -> bool:
-    """Return whether the live template has another value where the schema allows no change (MDL-TPL-5)."""
+    """Return whether the live template has another value where the schema allows no change (MDL-TPL-5).
+
+    One that does not parse is left to its owner: it reports itself (OBJ-TEN-1).
+    """
     stored = spec_of(live)
-    return any(name in spec and name in stored and _normal(spec[name]) != _normal(stored[name]) for name in _IMMUTABLE)
+    compared = [name for name in _IMMUTABLE if name in spec and name in stored]
+    try:
+        return any(_normal(spec[name]) != _normal(stored[name]) for name in compared)
+    except ValidationError:
+        return False
 
 
 def _normal(value: object) -> object:

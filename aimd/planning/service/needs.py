@@ -15,7 +15,7 @@ from aimd.planning.pods import events_needed, find_pod_to_log
 from aimd.planning.service.derived_template import leftover_templates
 from aimd.planning.service.observed import ObservedService
 from aimd.runtime.kinds import PERSISTENT_VOLUME_CLAIM
-from aimd.runtime.objects import Key, Manifest, key_of, uid_of
+from aimd.runtime.objects import Key, Manifest, Remnant, key_of, uid_of
 
 
 def service_needs(observed: ObservedService, now: datetime) -> tuple[Need, ...]:
@@ -55,7 +55,7 @@ def _leftovers(observed: ObservedService, reads: Reads) -> list[AnyServiceTempla
     The cache may lag behind a service that has just been created: before a template is deleted the server is asked.
     """
     listed = reads.list(_services(observed))
-    if listed is None:
+    if listed is None or any(isinstance(manifest, Remnant) for manifest in listed):
         return []
     try:
         others = [AIMService.model_validate(manifest) for manifest in listed]

@@ -211,8 +211,8 @@ def _usable(cache: AIMTemplateCache | None) -> list[tuple[str, CachedArtifact]]:
 
 def _named(volumes: Volumes, name: str) -> Volumes:
     return Volumes(
-        tuple(volume for volume in volumes.volumes if volume["name"] == name),
-        tuple(mount for mount in volumes.mounts if mount["name"] == name),
+        tuple(volume for volume in volumes.volumes if text(volume, "name") == name),
+        tuple(mount for mount in volumes.mounts if text(mount, "name") == name),
     )
 
 

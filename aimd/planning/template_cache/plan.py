@@ -308,11 +308,12 @@ def _status(config: ResolvedConfig, template: AnyServiceTemplate | None, matches
 def _entries(matches: Sequence[Match]) -> dict[str, Any]:
     """Return the entries by name of artifact; further model ids of one have entries `<name>#<n>` (TC-STA-3)."""
     entries: dict[str, Any] = {}
+    known: dict[str, set[str]] = {}
     for match in matches:
         if match.artifact is None:
             continue
         metadata, status = match.artifact.metadata, match.artifact.status
-        models = [entry["model"] for entry in entries.values() if entry["name"] == metadata.name]
+        models = known.setdefault(metadata.name, set())
         if match.source.model_id in models:
             continue
         model = match.source.model_id
@@ -326,4 +327,5 @@ def _entries(matches: Sequence[Match]) -> dict[str, Any]:
         if status.persistent_volume_claim:
             entry["persistentVolumeClaim"] = status.persistent_volume_claim
         entries[f"{metadata.name}#{len(models) + 1}" if models else metadata.name] = entry
+        models.add(model)
     return entries
