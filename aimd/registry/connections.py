@@ -9,10 +9,11 @@ the check is of what this machine resolves, and a name that only the proxy knows
 import socket
 import ssl
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from itertools import zip_longest
 from typing import TypeAlias
 
 import anyio
@@ -73,9 +74,9 @@ class Connector(httpcore.AsyncNetworkBackend):
         if self._endpoints.contains(host, port):
             return found
         usable = [text for text in found if (known := _address(text)) and self._policy.allows(host, known)]
-        if not usable:
+        if found and not usable:
             raise not_allowed(host)
-        self._remember(host, any(_is_hidden(text) for text in usable))
+        self._remember(host, private=any(_is_hidden(text) for text in usable))
         return usable
 
     async def connect_tcp(
@@ -87,7 +88,6 @@ class Connector(httpcore.AsyncNetworkBackend):
         socket_options: SocketOptions | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Connect to the first allowed address that accepts. Raises httpcore's errors, and RegistryError."""
-        problem: Exception = httpcore.ConnectError(f"{host} has no address")
         try:
             with anyio.fail_after(timeout):
                 usable = await self.allowed(host, port)
@@ -95,18 +95,21 @@ class Connector(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectTimeout from error
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
-        for address in usable:
+        if not usable:
+            raise httpcore.ConnectError(f"{host} has no address")
+        share = timeout and timeout / len(usable)  # One that swallows packets leaves time for the others.
+        for address in _alternating(usable):
             try:
-                return await self._network.backend.connect_tcp(address, port, timeout, local_address, socket_options)
+                return await self._network.backend.connect_tcp(address, port, share, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                problem = error
+                problem: Exception = error
         raise problem
 
     async def sleep(self, seconds: float) -> None:
         """Pause between attempts."""
         await self._network.backend.sleep(seconds)
 
-    def _remember(self, host: str, private: bool) -> None:  # noqa: FBT001
+    def _remember(self, host: str, *, private: bool) -> None:
         self._private[host] = private
         self._private.move_to_end(host)
         if len(self._private) > _MOST_HOSTS:
@@ -185,6 +188,14 @@ def _address(text: str) -> Address | None:
         return ip_address(text)
     except ValueError:
         return None
+
+
+def _alternating(addresses: Sequence[str]) -> Iterator[str]:
+    """Yield addresses of IPv6 and IPv4 in turn, in the resolver's order: one of the two may lead nowhere."""
+    first = ":" in addresses[0]
+    same = [text for text in addresses if (":" in text) is first]
+    other = [text for text in addresses if (":" in text) is not first]
+    return (text for pair in zip_longest(same, other) for text in pair if text)
 
 
 def _is_hidden(text: str) -> bool:

@@ -263,14 +263,15 @@ async def test_a_private_host_does_not_show_what_its_ports_are(bench: Any) -> No
     answers = set()
     async with bench.serving(Registry(bench)) as server:
         for fault in (httpcore.ConnectError, httpcore.ConnectTimeout):
-            wires = Wires(server.port, {"r.corp": ["10.20.30.40"]}, refuse=fault)
-            async with client(wires, address_policy(["r.corp"])) as registries:
-                answers.add(await inspect(registries, "r.corp:22"))
-    async with bench.serving(lambda asked: bench.reply(200, then="reset")) as server:
-        for timeout in (5.0, 0.01):
-            wires = Wires(server.port, {"r.corp": ["10.20.30.40"]})
-            async with client(wires, address_policy(["r.corp"]), timeout=timeout) as registries:
-                answers.add(await inspect(registries, "r.corp:22"))
+            wires = Wires(server.port, {"r.local": ["10.20.30.40"]}, refuse=fault)
+            async with client(wires, address_policy(["r.local"])) as registries:
+                answers.add(await inspect(registries, "r.local"))
+    for reply in (bench.reply(200, then="reset"), bench.reply(200, silence=60.0)):
+        async with bench.serving(lambda asked, reply=reply: reply) as server:
+            wires = Wires(server.port, {"r.local": ["10.20.30.40"]})
+            # By a name that may speak plain HTTP, so that a request arrives.
+            async with client(wires, address_policy(["r.local"]), timeout=0.5) as registries:
+                answers.add(await inspect(registries, "r.local"))
     assert len(answers) == 1
     assert [answer.reason for answer in answers if isinstance(answer, RegistryFailure)] == ["NetworkError"]
 
@@ -314,22 +315,26 @@ hosts = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(host=hosts, port=st.one_of(st.just(""), st.integers(0, 99_999).map(lambda port: f":{port}")))
-async def test_no_spelling_of_a_host_raises(host: str, port: str) -> None:
+named = st.tuples(hosts, st.one_of(st.just(""), st.integers(0, 99_999).map(lambda port: f":{port}"))).map("".join)
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+@given(names=st.lists(named, min_size=1, max_size=12))
+async def test_no_spelling_of_a_host_raises(names: list[str]) -> None:
     """Prove REG-ERR-1: the answer is a value, and no connection is made."""
 
     async def nowhere(host: str, port: int) -> Sequence[str]:
         return ("10.0.0.1",)
 
-    reference = parse_reference(f"{host}{port}/o/x:1")
-    for registry in {f"{host}{port}", reference.registry if isinstance(reference, ImageReference) else ""}:
-        wires = Wires(1, {})
-        async with connect_registries(RegistryOptions(retry_delays=()), network=Network(nowhere, wires)) as registries:
-            assert isinstance(await inspect(registries, registry), RegistryFailure)
-            assert (await registries.list_tags(registry, "o/x", Keyring())).failures
-            assert (await registries.list_images(registry, "o/*", bool, Keyring())).failures
-        assert wires.asked == []
+    parsed = [parse_reference(f"{name}/o/x:1") for name in names]
+    registries = {*names, *(found.registry for found in parsed if isinstance(found, ImageReference))}
+    wires = Wires(1, {})
+    async with connect_registries(RegistryOptions(retry_delays=()), network=Network(nowhere, wires)) as asking:
+        for registry in registries:
+            assert isinstance(await inspect(asking, registry), RegistryFailure)
+            assert (await asking.list_tags(registry, "o/x", Keyring())).failures
+            assert (await asking.list_images(registry, "o/*", bool, Keyring())).failures
+    assert wires.asked == []
 
 
 async def test_names_that_the_system_resolver_refuses() -> None:
@@ -337,3 +342,23 @@ async def test_names_that_the_system_resolver_refuses() -> None:
     for host in ("a" * 64 + ".io", "a..b", "nowhere.invalid"):
         with pytest.raises(httpcore.ConnectError):
             await connector.connect_tcp(host, 443, 5.0)
+
+
+async def test_an_address_that_swallows_packets_does_not_use_up_the_time(bench: Any) -> None:
+    """IPv6 and IPv4 alternate, and each address has its share of the time to connect."""
+
+    class Uneven(Wires):
+        async def connect_tcp(self, host: str, port: int, timeout: float | None = None, *rest: Any) -> Any:
+            if ":" not in host:
+                return await super().connect_tcp(host, port, timeout)
+            self.asked.append((host, port))
+            await anyio.sleep(timeout or 60.0)
+            raise httpcore.ConnectTimeout
+
+    async with bench.serving(Registry(bench)) as server:
+        silent = [f"2606:4700::{number}" for number in range(6)]
+        wires = Uneven(server.port, {"r.local": [*silent, PUBLIC, "8.8.8.8"]})
+        async with client(wires, connect_timeout=2.0) as registries:
+            assert isinstance(await inspect(registries, "r.local"), Inspection)
+        plain = [host for host, port in wires.asked if port == 80]
+        assert plain[:2] == ["2606:4700::", PUBLIC] or plain[:2] == [silent[0], PUBLIC]

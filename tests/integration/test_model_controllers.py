@@ -270,7 +270,12 @@ async def test_what_a_registry_can_answer(world: ModelWorld, registries: Registr
     nowhere = await degraded(unique("nowhere"), "127.0.0.1:1/acme/aim-tiny:1.0.0")
     assert condition(nowhere, "ImageMetadataReady") == ("False", "ConnectionRefused")
     assert condition(nowhere, "DependenciesReachable") == ("False", "InfrastructureError")
-    for item in (missing, broken, locked, nowhere):
+    port = registries.open.rpartition(":")[2]
+    refused = await degraded(unique("refused"), f"127.1:{port}/acme/aim-tiny:1.0.0")
+    assert condition(refused, "ImageMetadataReady") == ("False", "RegistryNotAllowed")
+    octal = await degraded(unique("octal"), f"0177.0.0.1:{port}/acme/aim-tiny:1.0.0")
+    assert condition(octal, "ImageMetadataReady") == ("False", "ImageReferenceInvalid")
+    for item in (missing, broken, locked, nowhere, refused, octal):
         await world.client.delete(kind, world.key(kind, item["metadata"]["name"]), reason="test")
 
 
