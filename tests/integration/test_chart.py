@@ -51,6 +51,7 @@ FLIPS: Mapping[str, tuple[str, ...]] = {
     "manager.replicas": ("manager.replicas=2",),
     "manager.image.repository": ("manager.image.repository=mirror/aimd",),
     "manager.image.tag": ("manager.image.tag=v9",),
+    "manager.image.digest": (f"manager.image.digest=sha256:{'0' * 64}",),
     "manager.image.pullPolicy": ("manager.image.pullPolicy=Always",),
     "manager.imagePullSecrets": ("manager.imagePullSecrets[0].name=pull",),
     "manager.args": ("manager.args={--zap-devel}",),

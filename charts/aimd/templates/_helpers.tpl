@@ -23,6 +23,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{- define "aimd.manager.image" -}}
 {{ .Values.manager.image.repository }}:{{ .Values.manager.image.tag | default .Chart.AppVersion }}
+{{- with .Values.manager.image.digest }}@{{ . }}{{ end }}
 {{- end }}
 
 {{/* The downloader's image. A tag without a repository selects another version of the manager's image. */}}
@@ -31,8 +32,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $image := .Values.downloader.image -}}
 {{- if $image.repository -}}
 {{ $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}
+{{- else if not $image.tag -}}
+{{ include "aimd.manager.image" . }}
 {{- else -}}
-{{ $own.repository }}:{{ $image.tag | default $own.tag | default .Chart.AppVersion }}
+{{ $own.repository }}:{{ $image.tag }}
 {{- end -}}
 {{- end }}
 

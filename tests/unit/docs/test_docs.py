@@ -10,6 +10,7 @@ from aimd.metrics.counts import FleetCounts
 from aimd.metrics.history import FleetHistory
 from aimd.metrics.registries import RegistryMetrics
 from aimd.metrics.state import BuildInfo, FleetState
+from aimd.planning import labels
 from aimd.planning.kinds import AIM_ARTIFACT, AIM_CLUSTER_SERVICE_TEMPLATE, AIM_SERVICE, AIM_SERVICE_TEMPLATE
 from aimd.runtime.kinds import JOB
 from aimd.runtime.metrics import ClientMetrics, ManagerMetrics
@@ -17,7 +18,13 @@ from aimd.runtime.store import Cache, Store
 from tests import guides
 
 ROOT = Path(__file__).parents[3]
-OUTSIDE = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *ROOT.glob("examples/*/*.md")]
+OUTSIDE = [
+    ROOT / "README.md",
+    ROOT / "SECURITY.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *ROOT.glob("examples/*/*.md"),
+]
 CHECKLISTS = ROOT / "docs" / "contributing"
 NAMING_FILES = [ROOT / "CONTRIBUTING.md", *CHECKLISTS.glob("*.md"), *(ROOT / "docs" / "adr").glob("*.md")]
 FILE = re.compile(r"`((?:aimd|bench|charts|crds|docs|examples|tests|tools)/[\w./<>-]*)`")
@@ -81,3 +88,11 @@ def test_the_page_about_the_runtime_lists_every_module() -> None:
     named = set(re.findall(r"`([a-z/_]+\.py)`", page))
     assert modules - named == set(), "add these modules to the table in docs/runtime.md"
     assert named - modules == set(), "docs/runtime.md names modules that aimd/runtime doesn't have"
+
+
+def test_every_finalizer_has_a_documented_way_out() -> None:
+    """Hold guarantee T10 of the threat model."""
+    text = (ROOT / "docs" / "upgrade.md").read_text()
+    finalizers = {value for name, value in vars(labels).items() if name.endswith("_FINALIZER")}
+    assert finalizers
+    assert all(f"`{finalizer}`" in text for finalizer in finalizers)
