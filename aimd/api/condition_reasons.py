@@ -212,6 +212,7 @@ ARTIFACT: Final[Mapping[StrEnum, Reasons]] = {
         R.PVC_TERMINATING,
     ),
     Artifact.DOWNLOAD_JOB_READY: (
+        R.REFERENCE_NOT_ALLOWED,
         R.READY,
         R.JOB_RUNNING,
         R.RESOURCE_NOT_READY,

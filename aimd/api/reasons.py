@@ -326,7 +326,7 @@ class Reason(StrEnum):
     """The template asks for a minimum of GPU memory, and aimd cannot tell which GPU to ask the image for. Create the
     template with `hardware.gpu.model`."""
     REFERENCE_NOT_ALLOWED = "ReferenceNotAllowed"
-    """A pod in the operator's namespace would use a ServiceAccount, Secret or ConfigMap that is not listed for it.
+    """A pod uses an image, or in the operator's namespace a ServiceAccount, Secret or ConfigMap, that is not listed.
     Remove the reference; the message names the flag that lists it."""
     JOB_NOT_CREATED = "JobNotCreated"
     """The discovery Job does not exist yet. Wait; `--discovery-slots` limits how many run at once."""

@@ -19,7 +19,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "discovery_secrets",
         "graceful_shutdown_timeout",
     ),
-    "Downloads": ("downloader_image", "downloader_requests", "artifact_retry_base", "allow_debug"),
+    "Downloads": ("downloader_image", "downloader_requests", "artifact_retry_base", "download_images", "allow_debug"),
     "Image registries": (
         "registry_timeout",
         "registry_concurrency",

@@ -189,6 +189,7 @@ def controller_settings(flags: Flags, environment: Environment) -> ControllerSet
         retry_base_seconds=int(flags.artifact_retry_base),
         discovery_slots=flags.discovery_slots,
         allow_debug=flags.allow_debug,
+        allowed_download_images=flags.download_images,
         discovery_namespace=flags.discovery_namespace,
         discovery_service_accounts=frozenset(flags.discovery_service_accounts) - {environment.aim_service_account},
         discovery_secrets=frozenset(flags.discovery_secrets),

@@ -76,6 +76,11 @@ class Flags(BaseSettings):
     downloader_requests: Annotated[tuple[str, ...], Metavar("RESOURCE=QUANTITY")] = Field(
         (), description="resource request of download pods, repeatable; if unset, cpu=500m and memory=1Gi"
     )
+    download_images: Annotated[tuple[str, ...], Metavar("GLOB")] = Field(
+        (),
+        description="images that artifacts may name for their jobs, beside the operator's own, separated by commas or"
+        " repeated, for example registry.example.com/tools/*; if unset, all",
+    )
     allow_debug: bool = Field(
         default=False,
         description="pass the variables AIM_DEBUG_*, which simulate downloads, on to download jobs; for test clusters",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from aimd import __version__
 from aimd.planning.pod_rights import PodRights
@@ -18,6 +19,7 @@ class ControllerSettings:
     `discovery_slots` is how many discovery Jobs may run at once. Those of cluster templates run in
     `discovery_namespace`, the operator's if empty, and use only
     the `discovery_service_accounts` and `discovery_secrets`. `allow_debug` passes debug switches on to downloads.
+    `allowed_download_images` are globs of other images for downloads, all images if there are none.
     """
 
     downloader_image: str = f"aimd:{__version__}"
@@ -27,6 +29,7 @@ class ControllerSettings:
     retry_limit_seconds: int = 6 * 3600
     discovery_slots: int = 10
     allow_debug: bool = False
+    allowed_download_images: tuple[str, ...] = ()
     discovery_namespace: str = ""
     discovery_service_accounts: frozenset[str] = frozenset()
     discovery_secrets: frozenset[str] = frozenset()
@@ -46,6 +49,11 @@ class ControllerSettings:
     def download_images(self) -> frozenset[str]:
         """The operator's own images for downloads."""
         return self.own_images | {self.downloader_image}
+
+    def may_download(self, image: str) -> bool:
+        """Return whether the Jobs of artifacts may run an image (ART-JOB-9)."""
+        allowed = self.allowed_download_images
+        return not allowed or self.is_own_image(image) or any(fnmatchcase(image, glob) for glob in allowed)
 
     def is_own_image(self, image: str) -> bool:
         """Return whether the image carries the `aimd` command."""

@@ -85,6 +85,7 @@ FLIPS: Mapping[str, tuple[str, ...]] = {
     "discovery.secrets": ("discovery.secrets={hub-token}",),
     "downloader.image.repository": ("downloader.image.repository=mirror/downloader",),
     "downloader.image.tag": ("downloader.image.tag=v9",),
+    "downloader.allowedImages": ("downloader.allowedImages={registry/tools/*}",),
     "downloader.allowDebug": ("downloader.allowDebug=true",),
     "downloader.resources.requests": ("downloader.resources.requests.memory=2Gi",),
     "rbacHelpers.enable": ("rbacHelpers.enable=false",),

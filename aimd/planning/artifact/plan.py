@@ -64,14 +64,23 @@ def _claim_and_download(observed: ObservedArtifact, size_bytes: int, now: dateti
 
 
 def _refusal(observed: ObservedArtifact) -> Component | None:
-    """Refuse a malformed source URI before anything is created for it (ART-SRC-1).
+    """Refuse a malformed source URI or a forbidden image before anything is created for it (ART-SRC-1, ART-JOB-9).
 
     Weights that are complete stay usable, and a download that has started may end: an image other than aimd's may
     support more forms.
     """
     source = source_of(observed.artifact)
     started = observed.claim is not None and observed.download.phase in (JobPhase.RUNNING, JobPhase.COMPLETE)
-    if isinstance(source, SourceUri) or started or observed.is_complete:
+    if started or observed.is_complete:
+        return None
+    if not observed.settings.may_download(image := observed.context().image):
+        message = (
+            f"spec.modelDownloadImage {image} is not allowed: remove it, or have an administrator list it in "
+            "--download-images"
+        )
+        failure = Failure(Category.INVALID_SPEC, Reason.REFERENCE_NOT_ALLOWED, message)
+        return Component.blocked(ArtifactCondition.DOWNLOAD_JOB_READY, failure)
+    if isinstance(source, SourceUri):
         return None
     message = f"spec.sourceUri {source}. It cannot be changed: create the artifact again, or correct its template"
     return Component.blocked(

@@ -1,6 +1,7 @@
 """The life of an artifact, played through against a small world."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -199,3 +200,18 @@ def happen(world: World, event: str) -> None:
         world.finish("Failed", part=part)
     elif event == "ttl":
         world.children.pop(job["metadata"]["name"], None)
+
+
+@pytest.mark.parametrize("size", ["1Gi", ""])
+def test_an_image_that_is_not_listed_is_refused_before_anything_is_created(size: str) -> None:
+    """Prove ART-JOB-9: of those that are, and of the operator's own, nothing is said."""
+    world = World(size=size, modelDownloadImage="evil.example/tools/x:1")
+    world.settings = replace(world.settings, allowed_download_images=("registry.example/tools/*",))
+    world.turn()
+    assert (world.written, world.plan.desired, world.word) == ([], (), "Failed")
+    assert world.condition("DownloadJobReady") == ("False", "ReferenceNotAllowed")
+    for image in ("registry.example/tools/x:1", "aimd:test", ""):
+        world.artifact["spec"]["modelDownloadImage"] = image
+        assert world.settings.may_download(image or world.settings.downloader_image)
+    world.turn()
+    assert world.written

@@ -47,6 +47,7 @@ class World:
         self.users: tuple[str, ...] = ()
         self.claims = 0
         self.bind = True
+        self.settings = ControllerSettings(downloader_image="aimd:test", retry_base_seconds=600)
         self.written: list[str] = []
 
     def child(self, part: str) -> Manifest | None:
@@ -63,7 +64,7 @@ class World:
         return ObservedArtifact(
             artifact=obj,
             config=config,
-            settings=ControllerSettings(downloader_image="aimd:test", retry_base_seconds=600),
+            settings=self.settings,
             claim=self._claim(),
             download=self._run("download"),
             check_size=self._run("check-size"),
