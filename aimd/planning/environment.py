@@ -112,8 +112,19 @@ AWS_ENDPOINT_URL = "AWS_ENDPOINT_URL"
 S3_NO_SSL = "S3_NO_SSL"
 """Whether the object store is reached without TLS."""
 
-DEBUG_PREFIX = "AIM_DEBUG_"
-"""How the switches begin with which test suites simulate downloads."""
+HF_TOKEN = "HF_TOKEN"  # noqa: S105 - the name of a variable
+"""Token for the Hugging Face hub."""
+
+AWS_ACCESS_KEY_ID = "AWS_ACCESS_KEY_ID"
+"""Name of the key for an object store."""
+
+AWS_SECRET_ACCESS_KEY = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - the name of a variable
+"""The key for an object store."""
+
+AWS_SESSION_TOKEN = "AWS_SESSION_TOKEN"  # noqa: S105 - the name of a variable
+"""Token of a temporary key for an object store."""
+
+_DEBUG_PREFIX = "AIM_DEBUG_"
 
 _IDENTITIES = (AIM_ID, AIM_MODEL_ID)
 
@@ -157,6 +168,11 @@ def with_other_model(variables: Iterable[EnvVar]) -> tuple[EnvVar, ...]:
         fallback = EnvVar(name=AIM_ALLOW_GENERAL_PROFILE_FALLBACK, value="true")
         given.setdefault(AIM_ALLOW_GENERAL_PROFILE_FALLBACK, fallback)
     return tuple(given.values())
+
+
+def is_debug_switch(variable: str) -> bool:
+    """Return whether a variable is one of those with which test suites simulate downloads."""
+    return variable.startswith(_DEBUG_PREFIX)
 
 
 def has_value(variable: EnvVar) -> bool:

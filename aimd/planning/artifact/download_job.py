@@ -15,13 +15,13 @@ from aimd.planning.environment import (
     AIM_DOWNLOADER_PROTOCOL,
     ARTIFACT_NAME,
     ARTIFACT_NAMESPACE,
-    DEBUG_PREFIX,
     EXPECTED_SIZE_BYTES,
     HF_HOME,
     MOUNT_PATH,
     STALL_TIMEOUT,
     TARGET_DIR,
     TMPDIR,
+    is_debug_switch,
     merge_env,
     render_env,
 )
@@ -242,7 +242,7 @@ def _environment(context: JobContext, defaults: tuple[EnvVar, ...] = ()) -> tupl
     merged = merge_env(defaults, context.config.spec.env, context.artifact.spec.env)
     if context.settings.allow_debug:
         return merged
-    return tuple(variable for variable in merged if not variable.name.startswith(DEBUG_PREFIX))
+    return tuple(variable for variable in merged if not is_debug_switch(variable.name))
 
 
 def _container(context: JobContext, name: str, own_command: list[str], foreign_command: list[str]) -> Manifest:

@@ -13,12 +13,19 @@ from aimd.api.core import EnvVar
 from aimd.api.shared import CacheMode, ModelSource
 from aimd.api.template_cache import AIMTemplateCache
 from aimd.planning.component import State
-from aimd.planning.environment import DEBUG_PREFIX, merge_env
+from aimd.planning.environment import (
+    AWS_ACCESS_KEY_ID,
+    AWS_SECRET_ACCESS_KEY,
+    AWS_SESSION_TOKEN,
+    HF_TOKEN,
+    is_debug_switch,
+    merge_env,
+)
 from aimd.planning.naming import derive_name
 from aimd.planning.runtime_config import ResolvedConfig
 
 _CREDENTIALS = frozenset(
-    ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    (HF_TOKEN, "HUGGING_FACE_HUB_TOKEN", AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN)
 )
 _PACE = frozenset(("PROGRESS_INTERVAL", "RETRY_TIMEOUT", "STALL_TIMEOUT"))
 _OF_THE_ENGINE = ("AIM_", "VLLM_")
@@ -224,7 +231,7 @@ def _is_neutral(name: str) -> bool:
 
     All others count, also unknown ones: endpoints and proxies in every spelling, certificates, settings of Python.
     """
-    if name.startswith(DEBUG_PREFIX):
+    if is_debug_switch(name):
         return False
     return name in _CREDENTIALS or name in _PACE or name.startswith(_OF_THE_ENGINE)
 
