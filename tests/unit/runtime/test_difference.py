@@ -218,7 +218,10 @@ def test_items_are_found_as_by_looking_at_each(wanted: list[Any], owned: list[An
 
 @pytest.mark.parametrize("shape", ["keys", "set", "default", "absent", "foreign", "alike"])
 def test_long_lists_take_time_in_proportion(shape: str) -> None:
-    """5,000 entries, whatever of them differs; the event loop stands still meanwhile (OBJ-BND-1)."""
+    """5,000 entries, whatever of them differs; the event loop stands still meanwhile (OBJ-BND-1).
+
+    They take about 0.2 s; a comparison of each with each takes 20 s.
+    """
     count = range(5000)
     items: list[Any] = [{"name": f"N{n}", "value": "v"} for n in count]
     identities: list[Manifest] = [{"name": f"N{n}"} for n in reversed(count)]
@@ -239,4 +242,4 @@ def test_long_lists_take_time_in_proportion(shape: str) -> None:
             fields = {keyed({"name": "N", "protocol": str(n)}): LEAF for n in count}
     started = thread_time()
     found(spec({"l": items}), spec({"l": live}), owns({"f:l": fields}))
-    assert thread_time() - started < 0.25
+    assert thread_time() - started < 2
