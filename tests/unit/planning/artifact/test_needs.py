@@ -28,20 +28,22 @@ def test_a_missing_secret_is_named_and_no_job_is_made(part: str) -> None:
     assert references_to_read(world.observe()) == ()
 
 
-def test_too_many_references_are_not_looked_up() -> None:
+@pytest.mark.parametrize(("part", "type_"), [("download", "DownloadJobReady"), ("check-size", "CheckSizeJobReady")])
+def test_too_many_references_are_not_looked_up(part: str, type_: str) -> None:
     """Prove OBJ-BND-3."""
     names = [f"s{n}" for n in range(MOST_LIVE_READS + 1)]
     env = [{"name": f"E{n}", "valueFrom": {"secretKeyRef": {"name": s, "key": "k"}}} for n, s in enumerate(names)]
-    world = World(size="1Gi", env=env)
+    world = World(size="1Gi" if part == "download" else "", env=env)
     world.bind = True
-    world.turn()
+    if part == "download":
+        world.turn()
     observed = world.observe()
     assert not [need for need in artifact_needs(observed, world.now) if isinstance(need, ReadReference)]
     world.references = with_reads(observed, NO_READS).references
     assert world.references == References(too_many=33)
     world.turn()
-    assert world.child("download") is None
-    assert world.condition("DownloadJobReady") == ("False", "SpecTooLarge")
+    assert world.child(part) is None
+    assert world.condition(type_) == ("False", "SpecTooLarge")
     few = World(size="1Gi", env=env[:MOST_LIVE_READS])
     few.bind = True
     few.turn()

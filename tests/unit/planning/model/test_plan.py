@@ -67,6 +67,7 @@ def test_what_the_registry_told_is_kept_with_its_image() -> None:
     ("problem", "reason", "unreachable", "refused"),
     [
         (Problem.REFERENCE, "ImageReferenceInvalid", False, False),
+        (Problem.NOT_ALLOWED, "RegistryNotAllowed", False, False),
         (Problem.AUTH, "ImagePullAuthFailure", False, True),
         (Problem.NOT_FOUND, "ImageNotFound", False, False),
         (Problem.CONTENT, "MetadataExtractionFailed", False, False),
