@@ -280,7 +280,11 @@ def test_the_deployment_starts_the_operator(helm: Path) -> None:
     assert flags.watch_namespaces == ("a", "b", NAMESPACE)
     assert (flags.workers_of("service"), flags.discovery_slots) == (3, 10)
     assert flags.without_effect == []
-    assert {entry["name"] for entry in container["env"]} == {"AIM_SYSTEM_NAMESPACE", "POD_NAME"}
+    assert {entry["name"] for entry in container["env"]} == {
+        "AIM_SERVICE_ACCOUNT",
+        "AIM_SYSTEM_NAMESPACE",
+        "POD_NAME",
+    }
 
 
 @pytest.mark.parametrize(

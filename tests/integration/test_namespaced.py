@@ -22,7 +22,7 @@ from tests.integration.operator_process import eventually, lines_of, ready, runn
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
 OF_THE_CLUSTER = {
     *("aimclustermodels", "aimclustermodelsources", "aimclusterruntimeconfigs", "aimclusterservicetemplates"),
-    *("nodes", "storageclasses", "namespaces"),
+    *("nodes", "storageclasses", "namespaces", "servicecidrs"),
 }
 
 
