@@ -21,11 +21,14 @@ async def allowed_addresses(client: Client, flags: Flags, environment: Environme
     Registries on this machine are allowed if the API server is on this machine, too: a control plane for development.
     """
     services = flags.service_cidrs or await service_networks(client, environment)
-    policy = address_policy(
-        flags.registry_allow, service_networks=services, local=is_loopback(urlsplit(client.server).hostname or "")
-    )
+    policy = address_policy(flags.registry_allow, service_networks=services, local=is_local(client))
     _log.info("image registries", allow=flags.registry_allow, service_cidrs=services, local=policy.local)
     return policy
+
+
+def is_local(client: Client) -> bool:
+    """Return whether the API server is on this machine: a control plane for development or tests."""
+    return is_loopback(urlsplit(client.server).hostname or "")
 
 
 async def service_networks(client: Client, environment: Environment) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import anyio
 import structlog
 
 from aimd import __version__
-from aimd.cli.addresses import allowed_addresses
+from aimd.cli.addresses import allowed_addresses, is_local
 from aimd.cli.environment import Environment, environment_in_effect, read_environment
 from aimd.cli.settings import Flags
 from aimd.cli.version import commit
@@ -120,7 +120,7 @@ async def operate(flags: Flags, environment: Environment, tracer: Tracer) -> Non
     ):
         manager = Manager(client, manager_options(flags, environment))
         gauges = Gauges(DiscoverySlots(manager.cache, flags.discovery_slots))
-        settings = controller_settings(flags, environment)
+        settings = controller_settings(flags, environment, local=is_local(client))
         reconcilers = build_reconcilers(client, manager.cache, settings, registries, gauges)
         _refuse_unknown(flags.named_controllers - {reconciler.name for reconciler in reconcilers})
         for reconciler in reconcilers:
@@ -182,13 +182,16 @@ def registry_options(flags: Flags) -> RegistryOptions:
     )
 
 
-def controller_settings(flags: Flags, environment: Environment) -> ControllerSettings:
-    """Return what plans depend on of the flags and the environment."""
+def controller_settings(flags: Flags, environment: Environment, *, local: bool = False) -> ControllerSettings:
+    """Return what plans depend on of the flags and the environment.
+
+    On a `local` control plane, which tests use, downloads may be simulated (ART-JOB-8).
+    """
     settings = ControllerSettings(
         system_namespace=environment.aim_system_namespace,
         retry_base_seconds=int(flags.artifact_retry_base),
         discovery_slots=flags.discovery_slots,
-        allow_debug=flags.allow_debug,
+        allow_debug=flags.allow_debug or local,
         allowed_download_images=flags.download_images,
         discovery_namespace=flags.discovery_namespace,
         discovery_service_accounts=frozenset(flags.discovery_service_accounts) - {environment.aim_service_account},

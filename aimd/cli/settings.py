@@ -83,7 +83,8 @@ class Flags(BaseSettings):
     )
     allow_debug: bool = Field(
         default=False,
-        description="pass the variables AIM_DEBUG_*, which simulate downloads, on to download jobs; for test clusters",
+        description="pass the variables AIM_DEBUG_*, which simulate downloads, on to download jobs; for test clusters,"
+        " and always if the API server is at a loopback address",
     )
     artifact_retry_base: Duration = Field(
         600.0, ge=1, description="wait before a failed download starts again; doubles with each failure, up to 6h"

@@ -41,6 +41,9 @@ def test_times_and_namespaces() -> None:
 
 def test_what_plans_depend_on() -> None:
     assert controller_settings(parse_flags([]), HERE) == ControllerSettings(system_namespace="models")
+    assert not controller_settings(parse_flags([]), HERE).allow_debug
+    assert controller_settings(parse_flags(["--allow-debug"]), HERE).allow_debug
+    assert controller_settings(parse_flags([]), HERE, local=True).allow_debug, "tests simulate downloads"
     assert controller_settings(parse_flags(["--downloader-image=mirror/x:1"]), HERE).downloader_image == "mirror/x:1"
 
 
