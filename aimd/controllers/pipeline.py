@@ -289,7 +289,7 @@ class KindReconciler(Generic[ObjectT, ObservedT]):
 
 
 def _requeue_after(plan: Plan, applied: Applied) -> float | None:
-    """Return when to reconcile again: the end of an object of somebody else wakes nobody (OBJ-OWN-1)."""
+    """Return when to reconcile again; the deletion of an object of another owner causes no reconcile (OBJ-OWN-1)."""
     taken = any(failure.reason == Reason.NAME_TAKEN for _, _, failure in applied.failures)
     waits = (plan.requeue_after, NAME_TAKEN_SECONDS if taken else None)
     return min((seconds for seconds in waits if seconds is not None), default=None)

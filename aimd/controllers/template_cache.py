@@ -112,7 +112,7 @@ def _template(found: Found[AnyServiceTemplate]) -> AnyServiceTemplate | None:
 def _with_own_claim(artifact: AIMArtifact, reader: Reader) -> AIMArtifact:
     """Return the artifact without the claim in its status if that is not its own (ART-CLM-7).
 
-    Else whoever may write the status of an artifact could have any claim of the namespace mounted into predictors.
+    Otherwise, users who may write the status of an artifact could mount any claim of the namespace into predictors.
     """
     named, derived = claim_names(artifact)
     claim = reader.cache[PERSISTENT_VOLUME_CLAIM].get(Key(artifact.metadata.namespace, named))

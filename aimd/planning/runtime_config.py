@@ -77,7 +77,7 @@ class ResolvedConfig:
 
     @property
     def read_only_weights(self) -> bool | None:
-        """Whether predictors mount weights read-only, None where nobody says so."""
+        """Whether predictors mount weights read-only; None if no runtime config sets it."""
         return self.spec.storage.read_only if self.spec.storage else None
 
 

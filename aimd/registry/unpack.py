@@ -1,6 +1,6 @@
 """The archive inside a layer, of a limited size whatever the layer claims.
 
-What a layer is compressed with is told by its first bytes, as container runtimes do: the media type is not reliable.
+The compression of a layer is recognized by its first bytes, as container runtimes do: the media type is not reliable.
 """
 
 import zlib
